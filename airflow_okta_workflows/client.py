@@ -1,0 +1,223 @@
+"""The two drivers: they perform the steps that the core's conversations ask for, and decide nothing.
+
+:class:`FlowClient` drives them for threads and task processes, :class:`AsyncFlowClient` on an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_okta_workflows.core.exchange import Conversation, Event, GetToken, Mask, Send, Step, Wait
+from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
+from airflow_okta_workflows.core.token_request import TokenRequest, request_token
+from airflow_okta_workflows.core.waiting import ATTEMPTS
+from airflow_okta_workflows.masking import amask, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.tokens import AccessToken
+    from airflow_okta_workflows.token_source import TokenSource
+    from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
+    from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Hold what a conversation takes from the world, so that a test can bring its own.
+
+    :param clock: gives seconds since the epoch
+    :param random: gives numbers from 0 to 1
+    :param new_id: gives an id that was never given before
+    :param sleep: waits so many seconds in a thread
+    :param asleep: waits so many seconds on an event loop
+    """
+
+    clock: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+    new_id: Callable[[], str] = _new_id
+    sleep: Callable[[float], None] = time.sleep
+    asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class _Conversations:
+    """Begin the core's conversations for one connection; which driver performs them does not matter here."""
+
+    def __init__(
+        self,
+        settings: OktaWorkflowsSettings,
+        tokens: TokenSource,
+        surroundings: Surroundings,
+        token_attempts: int,
+    ) -> None:
+        self.settings = settings
+        self.tokens = tokens
+        self.surroundings = surroundings
+        self._token_attempts = token_attempts
+
+    def request_token(self) -> Conversation[AccessToken]:
+        settings, surroundings = self.settings, self.surroundings
+        request = TokenRequest(
+            token_url=settings.token_url,
+            client_id=settings.client_id,
+            scope=settings.scope,
+            load_key=settings.load_key,
+            assertion_lifetime=settings.assertion_lifetime,
+            rate_limit_wait=settings.rate_limit_wait,
+            attempts=self._token_attempts,
+        )
+        return request_token(request, clock=surroundings.clock, random=surroundings.random, new_id=surroundings.new_id)
+
+    def invoke(self, call: FlowCall) -> Conversation[FlowResponse]:
+        return invoke_flow(call, clock=self.surroundings.clock, random=self.surroundings.random)
+
+
+class FlowClient(_Conversations):
+    """Invoke flows from threads and task processes.
+
+    :param settings: the connection
+    :param tokens: where access tokens come from
+    :param transport: sends the requests
+    :param surroundings: clock, sleep and chance
+    :param token_attempts: attempts for a token in all, where another may help
+    """
+
+    def __init__(
+        self,
+        settings: OktaWorkflowsSettings,
+        tokens: TokenSource,
+        transport: RequestsTransport,
+        surroundings: Surroundings,
+        token_attempts: int = ATTEMPTS,
+    ) -> None:
+        super().__init__(settings, tokens, surroundings, token_attempts)
+        self._transport = transport
+
+    def invoke_flow(self, call: FlowCall) -> FlowResponse:
+        """Invoke a flow.
+
+        :param call: what to send, and where
+        :raises Fault: if it did not succeed
+        """
+        return self._drive(self.invoke(call))
+
+    def access_token(self, refused: str | None = None) -> AccessToken:
+        """Return an access token that is good now.
+
+        :param refused: the text of one that must not come back
+        :raises Fault: if the org gives none
+        """
+        return self.tokens.get(self._renew, refused=refused)
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._transport.close()
+
+    def _renew(self) -> AccessToken:
+        token = self._drive(self.request_token())
+        log.info("Got an access token from %s, good for %.0f s", self.settings.domain.netloc, token.lifetime)
+        return token
+
+    def _drive(self, conversation: Conversation[T]) -> T:
+        event: Event = None
+        while True:
+            try:
+                step = conversation.send(event)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            event = self._perform(step)
+
+    def _perform(self, step: Step) -> Event:
+        match step:
+            case Send(request):
+                return self._transport.send(request)
+            case GetToken(refused):
+                return self.access_token(refused).value
+            case Wait(seconds, reason):
+                log.warning("%s", reason)
+                self.surroundings.sleep(seconds)
+            case Mask(texts):
+                mask(texts)
+        return None
+
+
+class AsyncFlowClient(_Conversations):
+    """Invoke flows on an event loop.
+
+    :param settings: the connection
+    :param tokens: where access tokens come from
+    :param transport: sends the requests
+    :param surroundings: clock, sleep and chance
+    :param token_attempts: attempts for a token in all, where another may help
+    """
+
+    def __init__(
+        self,
+        settings: OktaWorkflowsSettings,
+        tokens: TokenSource,
+        transport: AiohttpTransport,
+        surroundings: Surroundings,
+        token_attempts: int = ATTEMPTS,
+    ) -> None:
+        super().__init__(settings, tokens, surroundings, token_attempts)
+        self._transport = transport
+
+    async def invoke_flow(self, call: FlowCall) -> FlowResponse:
+        """Invoke a flow.
+
+        :param call: what to send, and where
+        :raises Fault: if it did not succeed
+        """
+        return await self._drive(self.invoke(call))
+
+    async def access_token(self, refused: str | None = None) -> AccessToken:
+        """Return an access token that is good now.
+
+        :param refused: the text of one that must not come back
+        :raises Fault: if the org gives none
+        """
+        return await self.tokens.aget(self._renew, refused=refused)
+
+    async def _renew(self) -> AccessToken:
+        token = await self._drive(self.request_token())
+        log.info("Got an access token from %s, good for %.0f s", self.settings.domain.netloc, token.lifetime)
+        return token
+
+    async def _drive(self, conversation: Conversation[T]) -> T:
+        event: Event = None
+        while True:
+            try:
+                step = conversation.send(event)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            event = await self._perform(step)
+
+    async def _perform(self, step: Step) -> Event:
+        match step:
+            case Send(request):
+                return await self._transport.send(request)
+            case GetToken(refused):
+                return (await self.access_token(refused)).value
+            case Wait(seconds, reason):
+                log.warning("%s", reason)
+                await self.surroundings.asleep(seconds)
+            case Mask(texts):
+                await amask(texts)
+        return None

@@ -1,0 +1,126 @@
+"""What a flow answered: its body as a value, and the id of its execution."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.core.secret import redact
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.exchange import Headers, HttpAnswer
+
+_CHARSET = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_LONGEST_EXECUTION_ID = 200
+
+
+@dataclass(frozen=True)
+class FlowResponse:
+    """Hold the answer of one invocation.
+
+    ``repr`` shows neither headers nor body: they may hold personal data.
+
+    :param status_code: the HTTP status
+    :param headers: the headers, looked up without regard to case
+    :param body: the JSON value, else the text, else None for an empty body
+    :param execution_id: the id of the flow's execution, for its execution history; None if none was told
+    :param elapsed: seconds from sending the invocation to the end of the answer
+    """
+
+    status_code: int
+    headers: Headers = field(repr=False)
+    body: Any = field(repr=False)
+    execution_id: str | None
+    elapsed: float
+
+
+def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResponse:
+    """Read a flow's answer.
+
+    A body is taken for JSON if it says so, or says nothing and looks like it; what does not parse stays text.
+
+    :param answer: the HTTP answer
+    :param secrets: the secrets that were sent: a flow that echoes its request must not carry them back
+    """
+    body = _read_body(answer, secrets)
+    headers = type(answer.headers)({name: redact(value, secrets) for name, value in answer.headers.items()})
+    return FlowResponse(
+        status_code=answer.status,
+        headers=headers,
+        body=body,
+        execution_id=_execution_id(headers, body),
+        elapsed=answer.elapsed,
+    )
+
+
+def is_json(headers: Headers) -> bool:
+    """Tell whether an answer says that its body is JSON (RFC 8259, and the +json suffix of RFC 6839)."""
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return media_type.endswith(("/json", "+json"))
+
+
+def parse_json(text: str) -> tuple[bool, Any]:
+    """Return whether a text is JSON, and its value.
+
+    :param text: the text, from a server and so of any form
+    """
+    # No error leaves: a JSONDecodeError holds the whole document.
+    try:
+        return True, json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def error_message(body: Any) -> str:
+    """Return the sentence in which a failed flow says why, on one line of at most 300 characters, or nothing.
+
+    Only members that are there to be read by people are looked at; nothing else of the body is shown.
+
+    :param body: the answer's body
+    """
+    if not isinstance(body, dict):
+        return ""
+    for name in ("message", "errorSummary", "error_description", "error", "errorMessage"):
+        value = body.get(name)
+        if isinstance(value, dict):
+            value = value.get("message")
+        if isinstance(value, str) and value.strip():
+            text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", value).strip()
+            return text if len(text) <= 300 else text[:299] + "…"
+    return ""
+
+
+def _read_body(answer: HttpAnswer, secrets: tuple[str, ...]) -> Any:
+    if not answer.body.strip():
+        return None
+    content_type = answer.headers.get("Content-Type", "")
+    charset = _CHARSET.search(content_type)
+    try:
+        text = answer.body.decode(charset[1] if charset else "utf-8", "replace")
+    except (LookupError, UnicodeError):
+        text = answer.body.decode("utf-8", "replace")
+    text = redact(text, secrets).lstrip("\ufeff")
+    if is_json(answer.headers) or (not content_type and text.lstrip()[:1] in ("{", "[")):
+        parsed, value = parse_json(text)
+        if parsed:
+            return value
+    return text
+
+
+def _execution_id(headers: Headers, body: Any) -> str | None:
+    """Look for the execution id where Okta puts it: a header whose name is not documented, or the body."""
+    candidates: list[Any] = [value for name, value in headers.items() if "execution" in name.lower()]
+    if isinstance(body, dict):
+        candidates.append(body.get("execution_id"))
+        if isinstance(context := body.get("context"), dict):
+            candidates.append(context.get("execution_id"))
+    for candidate in candidates:
+        if isinstance(candidate, str) and 0 < len(candidate.strip()) <= _LONGEST_EXECUTION_ID:
+            return candidate.strip()
+    return None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

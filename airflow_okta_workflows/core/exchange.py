@@ -1,0 +1,139 @@
+"""What passes between a conversation and whoever drives it.
+
+A conversation is a generator. It yields steps (send this, wait so long, get a token) and is sent the event that
+each step led to; it returns its result, or raises a :class:`~airflow_okta_workflows.core.faults.Fault`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Headers(Mapping[str, str]):
+    """Hold the headers of an answer, looked up without regard to case (RFC 9110, section 5.1).
+
+    :param pairs: the headers; of repeated ones the values are joined with a comma
+    """
+
+    def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
+        self._values: dict[str, tuple[str, str]] = {}
+        for name, value in (pairs or {}).items():
+            first = self._values.get(name.lower())
+            self._values[name.lower()] = (first[0], f"{first[1]}, {value}") if first else (name, value)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._values.values())
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Headers({dict(self)!r})"
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """Describe one HTTP request.
+
+    :param method: ``GET`` or ``POST``
+    :param url: the whole URL, query included
+    :param headers: all headers but those that HTTP itself needs
+    :param body: the encoded body, or None for none
+    :param read_timeout: seconds that the answer may take; the connection's default if None
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    read_timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """Hold one whole HTTP answer.
+
+    :param status: the status code
+    :param headers: its headers
+    :param body: its body, decompressed
+    :param elapsed: seconds from sending the request to the end of the body
+    """
+
+    status: int
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    elapsed: float = 0.0
+
+
+class Phase(Enum):
+    """Name how far a request got that has no whole answer."""
+
+    NOT_SENT = "not sent"
+    """DNS, connect or TLS handshake failed: nothing of the request left."""
+    UNTRUSTED = "not sent, host not trusted"
+    """The host's certificate or name is wrong: nothing was sent, and trying again cannot help."""
+    FATE_UNKNOWN = "sent, fate unknown"
+    """Some of it was sent, and no whole answer came."""
+    UNREADABLE = "answered, answer not readable"
+    """An answer came that is larger than allowed, or whose compression is broken."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Tell of a request without a whole answer.
+
+    :param phase: how far it got
+    :param detail: what happened, for people, without secrets
+    """
+
+    phase: Phase
+    detail: str
+
+
+@dataclass(frozen=True)
+class Send:
+    """Ask the driver to send a request; the event is an :class:`HttpAnswer` or :class:`Lost`."""
+
+    request: HttpRequest
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Ask the driver to wait; the event is None.
+
+    :param seconds: how long
+    :param reason: why, for the log
+    """
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class GetToken:
+    """Ask the driver for an access token; the event is its text.
+
+    :param refused: the text of a token that the flow's host just refused, which must not come back
+    """
+
+    refused: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Ask the driver to keep texts out of the logs from now on; the event is None."""
+
+    texts: tuple[str, ...] = field(repr=False)
+
+
+Step = Send | Wait | GetToken | Mask
+Event = HttpAnswer | Lost | str | None
+Conversation = Generator[Step, Event, T]

@@ -1,0 +1,53 @@
+"""What can go wrong, as the core tells it; :mod:`airflow_okta_workflows.exceptions` gives it Airflow's meaning."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+
+class FaultKind(Enum):
+    """Name how far things got, which decides whether trying again is safe."""
+
+    CONFIGURATION = "configuration"
+    """Nothing was sent, and trying again cannot help."""
+    TOKEN = "token"  # noqa: S105  # the name of a kind, not a token
+    """No token now; trying again may help."""
+    TOKEN_REFUSED = "token_refused"  # noqa: S105  # the name of a kind, not a token
+    """The org refused the token request: something has to be changed."""
+    NOT_SENT = "not_sent"
+    """The invocation never reached the flow's host."""
+    REFUSED = "refused"
+    """The flow's host refused the invocation before the flow ran."""
+    RATE_LIMITED = "rate_limited"
+    """Refused with 429 before the flow ran, for longer than the call may wait."""
+    FAILED = "failed"
+    """The flow ran, or may have run, and answered that it failed."""
+    BAD_ANSWER = "bad_answer"
+    """Answered, but the answer cannot be taken."""
+    NO_ANSWER = "no_answer"
+    """Sent, fate unknown, declared idempotent."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """Sent, fate unknown, not idempotent."""
+
+
+class Fault(Exception):  # noqa: N818  # not an error class of its own: it becomes one of `exceptions`
+    """Carry one finding of the core to the shell that will raise it.
+
+    :param kind: how far things got
+    :param message: what happened and why: a sentence
+    :param hint: what to change: a sentence, or empty
+    :param data: the attributes of the exception it becomes, such as ``flow``, ``response`` or ``retry_after``
+    """
+
+    def __init__(self, kind: FaultKind, message: str, hint: str = "", **data: Any) -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+        self.data = data
+
+
+def misconfigured(message: str, hint: str = "") -> Fault:
+    """Make the fault of a setting or an argument that cannot work."""
+    return Fault(FaultKind.CONFIGURATION, message, hint)

@@ -1,0 +1,360 @@
+"""The local org: what it holds, what it counts, and how it is started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from airflow_okta_workflows.emulator.token_endpoint import App
+
+if TYPE_CHECKING:
+    import ssl
+
+    from airflow_okta_workflows.emulator.cards import FlowRequest
+    from airflow_okta_workflows.emulator.faults import Fault
+    from airflow_okta_workflows.emulator.server import Server
+
+FlowFunction = Callable[["FlowRequest"], Any]
+Security = Literal["oauth", "client_token", "public"]
+
+
+@dataclass
+class SeenRequest:
+    """Hold one request to a flow, whether it ran or was refused.
+
+    :param method: the method
+    :param headers: the headers, names in lower case; of ``authorization`` only the scheme
+    :param status: what it was answered; None if the connection was cut instead, or is still open
+    :param ran: whether the flow ran
+    """
+
+    method: str
+    headers: Mapping[str, str]
+    status: int | None = None
+    ran: bool = False
+
+
+@dataclass
+class SeenTokenRequest:
+    """Hold one token request.
+
+    :param status: what it was answered; None if the connection was cut instead, or is still open
+    :param error: the OAuth error of a refusal
+    """
+
+    status: int | None = None
+    error: str | None = None
+
+
+@dataclass
+class Flow:
+    """Hold one flow of the local org.
+
+    :param name: its name
+    :param function: what it does
+    :param alias: its alias
+    :param security: its security level
+    :param active: whether it is switched on
+    :param requests: each request that came for it, refused ones included
+    :param runs: what it was given, each time it ran
+    """
+
+    name: str
+    function: FlowFunction
+    alias: str
+    security: Security = "oauth"
+    active: bool = True
+    requests: list[SeenRequest] = field(default_factory=list)
+    runs: list[FlowRequest] = field(default_factory=list)
+    recent: deque[float] = field(default_factory=deque, repr=False)
+
+
+@dataclass(frozen=True)
+class GrantedToken:
+    """Hold what the org knows of a token it gave.
+
+    :param issuer: the origin under which it was asked for
+    :param expires_at: when it ends, by the org's clock
+    """
+
+    issuer: str
+    expires_at: float
+
+
+class LocalOrg:
+    """Be an Okta org on a loopback port, with one API Services app and flows that are plain functions.
+
+    Use it as a context manager, with ``with`` or ``async with``; it runs in a thread of its own either way.
+
+    :param port: the port; 0 for a free one
+    :param host: the address to listen on
+    :param key_type: the type of the app's key: ``p256`` or ``rsa2048``
+    :param rate_limit: invocations per second that one flow takes; None for no limit
+    :param time_limit: seconds after which a flow's call is cut off
+    :param token_lifetime: seconds that a token is good for
+    :param custom_domains: further host names of the org. With exactly one, only tokens that were asked for under it
+        are accepted, as in Okta; ``localhost`` will do
+    :param execution_header: the header that carries the execution id; None for none (Okta names none)
+    :param ssl_context: to serve HTTPS
+    :param clock: the org's clock, in seconds since the epoch
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        key_type: Literal["p256", "rsa2048"] = "p256",
+        rate_limit: int | None = 10,
+        time_limit: float = 60.0,
+        token_lifetime: int = 3600,
+        custom_domains: tuple[str, ...] = (),
+        execution_header: str | None = "x-execution-id",
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.rate_limit = rate_limit
+        self.time_limit = time_limit
+        self.token_lifetime = token_lifetime
+        self.custom_domains = custom_domains
+        self.execution_header = execution_header
+        self.ssl_context = ssl_context
+        self.clock_skew = 0.0
+        """Seconds that the org's clock is ahead; set it to skew it."""
+        self.flows: dict[str, Flow] = {}
+        self.token_requests: list[SeenTokenRequest] = []
+        self.app = App(client_id=f"0oa{secrets.token_hex(8)}", public_keys={})
+        self._clock = clock
+        self._tokens: dict[str, GrantedToken] = {}
+        self._faults: dict[str | None, deque[Fault]] = {}
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._signing_secret = secrets.token_hex(32)
+        self._private_jwk = self.add_key(key_type)
+
+    def flow(
+        self, name: str, *, alias: str | None = None, security: Security = "oauth"
+    ) -> Callable[[FlowFunction], FlowFunction]:
+        """Make a function a flow of the org; for use as a decorator.
+
+        :param name: its name in the connection
+        :param alias: its alias; a new one if None
+        :param security: its security level
+        """
+
+        def register(function: FlowFunction) -> FlowFunction:
+            self.flows[name] = Flow(name, function, alias or uuid.uuid4().hex, security)
+            self.registered()
+            return function
+
+        return register
+
+    def registered(self) -> None:
+        """Be told that there is a new flow; for subclasses."""
+
+    def add_flows(self, functions: Mapping[str, FlowFunction]) -> None:
+        """Make functions flows of the org.
+
+        :param functions: the functions by name
+        """
+        for name, function in functions.items():
+            self.flow(name)(function)
+
+    def order(self, fault: Fault, *, flow: str | None = None, times: int = 1) -> None:
+        """Order a fault for the next requests.
+
+        :param fault: the fault
+        :param flow: the flow it is for; None for the token endpoint
+        :param times: for how many requests
+        """
+        with self._lock:
+            self._faults.setdefault(flow, deque()).extend([fault] * times)
+
+    def expire_tokens(self) -> None:
+        """Let all tokens end now, though their holders think otherwise."""
+        with self._lock:
+            self._tokens = {value: GrantedToken(token.issuer, 0.0) for value, token in self._tokens.items()}
+
+    def revoke_tokens(self) -> None:
+        """Forget all tokens."""
+        with self._lock:
+            self._tokens.clear()
+
+    def add_key(self, key_type: Literal["p256", "rsa2048"] = "p256") -> dict[str, Any]:
+        """Register one more public key with the app, and return its private JWK.
+
+        :param key_type: ``p256`` or ``rsa2048``
+        """
+        jwk = generate_jwk(key_type)
+        algorithm = jwt.algorithms.ECAlgorithm if key_type == "p256" else jwt.algorithms.RSAAlgorithm
+        private_key: Any = algorithm.from_jwk(jwk)
+        self.app.public_keys[jwk["kid"]] = private_key.public_key()
+        return jwk
+
+    @property
+    def url(self) -> str:
+        """Return the org's URL, which is also its flows' origin."""
+        scheme = "https" if self.ssl_context else "http"
+        return f"{scheme}://{self.host}:{self.port}"
+
+    @property
+    def private_jwk(self) -> dict[str, Any]:
+        """Return the private key of the app, as a JWK."""
+        return dict(self._private_jwk)
+
+    @property
+    def tokens_granted(self) -> int:
+        """Return how many tokens were given out."""
+        return sum(request.status == 200 for request in self.token_requests)
+
+    def invoke_url(self, name: str) -> str:
+        """Return a flow's invoke URL.
+
+        :param name: its name
+        """
+        return f"{self.url}/api/flo/{self.flows[name].alias}/invoke"
+
+    def connection(self, **extra: Any) -> dict[str, Any]:
+        """Return an Airflow connection to this org, as :meth:`airflow.models.Connection.from_json` takes it.
+
+        :param extra: fields of extra, in addition or in place of what is there
+        """
+        flows = {name: flow.alias for name, flow in self.flows.items()}
+        return {
+            "conn_type": "okta_workflows",
+            "host": self.url,
+            "login": self.app.client_id,
+            "password": json.dumps(self._private_jwk),
+            "extra": {"flows": flows, **extra},
+        }
+
+    def environment(self, conn_id: str = "okta_workflows_default", **extra: Any) -> dict[str, str]:
+        """Return the environment variable that defines the connection for Airflow.
+
+        :param conn_id: the connection's id
+        :param extra: as in :meth:`connection`
+        """
+        return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(self.connection(**extra))}
+
+    def start(self) -> Self:
+        """Begin to listen.
+
+        :raises OSError: if the port is taken
+        """
+        from airflow_okta_workflows.emulator.server import Server
+
+        self._server = Server(self)
+        self.port = self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening, and drop what is still open."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def now(self) -> float:
+        """Return the time by the org's clock."""
+        return self._clock() + self.clock_skew
+
+    def next_fault(self, flow: str | None) -> Fault | None:
+        """Take the fault that was ordered for the next request, if there is one.
+
+        :param flow: the flow; None for the token endpoint
+        """
+        with self._lock:
+            ordered = self._faults.get(flow)
+            return ordered.popleft() if ordered else None
+
+    def grant_token(self, issuer: str, scope: str) -> str:
+        """Give out a token.
+
+        :param issuer: the origin under which it was asked for
+        :param scope: its scopes
+        """
+        expires_at = self.now() + self.token_lifetime
+        claims = {"iss": issuer, "cid": self.app.client_id, "scp": scope.split(), "jti": uuid.uuid4().hex}
+        token = jwt.encode({**claims, "exp": int(expires_at)}, self._signing_secret, algorithm="HS256")
+        with self._lock:
+            self._tokens[token] = GrantedToken(issuer, expires_at)
+        return token
+
+    def accepts_token(self, token: str) -> bool:
+        """Tell whether a flow takes a token: known, not ended, and asked for under the right domain.
+
+        :param token: its text
+        """
+        with self._lock:
+            granted = self._tokens.get(token)
+        if granted is None or granted.expires_at <= self.now():
+            return False
+        host = self.custom_domains[0] if len(self.custom_domains) == 1 else self.host
+        return granted.issuer.partition("://")[2] == f"{host}:{self.port}"
+
+    def takes_invocation(self, flow: Flow) -> bool:
+        """Tell whether a flow's rate limit has room for one more invocation, and if so count it.
+
+        :param flow: the flow
+        """
+        if self.rate_limit is None:
+            return True
+        now = self.now()
+        with self._lock:
+            while flow.recent and flow.recent[0] <= now - 1.0:
+                flow.recent.popleft()
+            if len(flow.recent) >= self.rate_limit:
+                return False
+            flow.recent.append(now)
+            return True
+
+
+def generate_jwk(key_type: Literal["p256", "rsa2048"] = "p256") -> dict[str, Any]:
+    """Generate a private key, as a JWK with a kid, as the console does.
+
+    :param key_type: ``p256`` or ``rsa2048``
+    """
+    kid = secrets.token_urlsafe(16)
+    if key_type == "p256":
+        private_ec = ec.generate_private_key(ec.SECP256R1())
+        return {"kid": kid, **jwt.algorithms.ECAlgorithm.to_jwk(private_ec, as_dict=True)}
+    private_rsa = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return {"kid": kid, **jwt.algorithms.RSAAlgorithm.to_jwk(private_rsa, as_dict=True)}
+
+
+def pem_of(jwk: Mapping[str, Any]) -> str:
+    """Return a private JWK as a PKCS#8 PEM.
+
+    :param jwk: the JWK
+    """
+    algorithm = jwt.algorithms.ECAlgorithm if jwk["kty"] == "EC" else jwt.algorithms.RSAAlgorithm
+    private_key: Any = algorithm.from_jwk(dict(jwk))
+    pem: bytes = private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem.decode()

@@ -1,0 +1,40 @@
+"""A pytest fixture that gives tests of DAGs a local org; installed with the package.
+
+Every pytest run on a machine that has the package loads this module, so it imports nothing until it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_okta_workflows.emulator import LocalOrg
+
+
+@pytest.fixture
+def okta_local_org(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalOrg]:
+    """Give a running local org, and define the connection ``okta_workflows_default`` to it.
+
+    The connection knows each flow from the moment it is registered::
+
+        def test_onboarding(okta_local_org):
+            @okta_local_org.flow("onboard")
+            def onboard(request):
+                return {"account": request.body["email"]}
+
+            ...  # run the DAG, then look at okta_local_org.flows["onboard"].runs
+    """
+    from airflow_okta_workflows.emulator import LocalOrg
+
+    class ConnectedOrg(LocalOrg):
+        def registered(self) -> None:
+            for name, value in self.environment().items():
+                monkeypatch.setenv(name, value)
+
+    with ConnectedOrg() as org:
+        org.registered()
+        yield org

@@ -1,0 +1,150 @@
+"""The errors of this provider.
+
+::
+
+    OktaWorkflowsError(AirflowException)
+    ├── OktaConfigurationError              also AirflowFailException: no retry can help
+    ├── OktaTokenError                      may be tried again
+    │   └── OktaTokenRefusedError           also OktaConfigurationError
+    └── OktaFlowError
+        ├── OktaFlowNotSentError            no connection after 3 attempts; may be tried again
+        ├── OktaFlowRefusedError            401/403/404 before the flow ran
+        ├── OktaFlowRateLimitedError        429 for longer than the call may wait
+        ├── OktaFlowFailedError             the flow, or a condition on its answer, said that it failed
+        ├── OktaFlowAnswerError             too large or a redirect; also AirflowFailException
+        └── OktaFlowNoAnswerError           sent, fate unknown, idempotent: may be tried again
+            └── OktaFlowOutcomeUnknownError sent, fate unknown, not idempotent; also AirflowFailException
+
+Each says what happened, why, and what to change, and carries its data as attributes. None carries a secret.
+An error that is also an ``AirflowFailException`` ends the task's retries.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_okta_workflows.core.faults import Fault, FaultKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_okta_workflows.core.answers import FlowResponse
+
+
+class OktaWorkflowsError(AirflowException):
+    """Be the base of all errors of this provider.
+
+    :param message: what happened, why, and what to change
+    :param data: values for the attributes that the class declares
+    """
+
+    hint: str = ""
+    """The part of the message that says what to change, or empty."""
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        for name, value in data.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
+            setattr(self, name, value)
+
+
+class OktaConfigurationError(OktaWorkflowsError, AirflowFailException):
+    """Tell that a connection or an argument cannot work, so that no retry can help."""
+
+    faults: tuple[str, ...] = ()
+    """Each fault that was found in a connection, a sentence each; empty where there was only one."""
+
+
+class OktaTokenError(OktaWorkflowsError):
+    """Tell that there is no access token now; trying again may help."""
+
+    error: str | None = None
+    """The token endpoint's ``error`` (RFC 6749, section 5.2), if it gave one."""
+    error_description: str | None = None
+    status_code: int | None = None  # type: ignore[assignment]  # Airflow's class attribute is for its own API
+    """The token endpoint's HTTP status; None if it did not answer."""
+
+
+class OktaTokenRefusedError(OktaTokenError, OktaConfigurationError):
+    """Tell that the org refused the token request, and what to change there or in the connection."""
+
+
+class OktaFlowError(OktaWorkflowsError):
+    """Be the base of what can go wrong with one invocation."""
+
+    flow: str | None = None
+    """The flow as the caller named it."""
+    invocation_key: str | None = None
+    """The idempotency key that went, or would have gone, with the invocation."""
+    response: FlowResponse | None = None
+    """The answer, where there was one."""
+
+
+class OktaFlowNotSentError(OktaFlowError):
+    """Tell that no connection could be made: the flow did not run, and trying again is safe."""
+
+
+class OktaFlowRefusedError(OktaFlowError):
+    """Tell that the flow's host refused the invocation before the flow ran."""
+
+
+class OktaFlowRateLimitedError(OktaFlowError):
+    """Tell that the flow's host answered 429 for longer than the call may wait: the flow did not run."""
+
+    retry_after: float | None = None
+    """Seconds until the host said it would take the next request; None if it did not say."""
+
+
+class OktaFlowFailedError(OktaFlowError):
+    """Tell that the flow answered 4xx or 5xx, or that a condition decided against its answer."""
+
+
+class OktaFlowAnswerError(OktaFlowError, AirflowFailException):
+    """Tell that the answer is too large or a redirect; a retry would run the flow again, so there is none."""
+
+
+class OktaFlowNoAnswerError(OktaFlowError):
+    """Tell that an idempotent invocation was sent and its fate is unknown: it may be tried again."""
+
+
+class OktaFlowOutcomeUnknownError(OktaFlowNoAnswerError, AirflowFailException):
+    """Tell that an invocation was sent and its fate is unknown: it may have run, so it is not sent again."""
+
+
+_CLASSES: dict[FaultKind, type[OktaWorkflowsError]] = {
+    FaultKind.CONFIGURATION: OktaConfigurationError,
+    FaultKind.TOKEN: OktaTokenError,
+    FaultKind.TOKEN_REFUSED: OktaTokenRefusedError,
+    FaultKind.NOT_SENT: OktaFlowNotSentError,
+    FaultKind.REFUSED: OktaFlowRefusedError,
+    FaultKind.RATE_LIMITED: OktaFlowRateLimitedError,
+    FaultKind.FAILED: OktaFlowFailedError,
+    FaultKind.BAD_ANSWER: OktaFlowAnswerError,
+    FaultKind.NO_ANSWER: OktaFlowNoAnswerError,
+    FaultKind.OUTCOME_UNKNOWN: OktaFlowOutcomeUnknownError,
+}
+
+
+def error_from(fault: Fault) -> OktaWorkflowsError:
+    """Give a fault of the core the exception that tells Airflow what may follow.
+
+    :param fault: what the core found
+    """
+    return _CLASSES[fault.kind](str(fault), hint=fault.hint, **fault.data)
+
+
+@contextmanager
+def faults_as_errors() -> Iterator[None]:
+    """Raise what the core finds inside this block as the exception it stands for."""
+    error = None
+    try:
+        yield
+    except Fault as fault:
+        error = error_from(fault)
+    # Outside of the handler, so that the error travels without a context.
+    if error is not None:
+        raise error

@@ -1,0 +1,157 @@
+"""What Airflow learns about this provider; every Airflow process reads it, so it imports nothing."""
+
+
+def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type of the values, typing would be imported
+    """Return the provider's metadata.
+
+    The fields of the connection form stand here and nowhere else: Airflow 3.2+ reads them from here, older
+    versions through the hook's class methods, and the connection's checks know its field names from here.
+    """
+    return {
+        "package-name": "airflow-provider-okta-workflows",
+        "name": "Okta Workflows",
+        "description": "Invokes OAuth 2.0 secured Okta Workflows flows.",
+        "integrations": [
+            {
+                "integration-name": "Okta Workflows",
+                "external-doc-url": "https://help.okta.com/wf/en-us/content/topics/workflows/workflows-main.htm",
+                "tags": ["service"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "okta_workflows",
+                "hook-class-name": "airflow_okta_workflows.hooks.okta_workflows.OktaWorkflowsHook",
+                "hook-name": "Okta Workflows",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {
+                        "host": "Okta domain",
+                        "login": "Client ID",
+                        "password": "Private key",
+                    },
+                    "placeholders": {
+                        "host": "acme.okta.com, or the org's one custom domain",
+                        "login": "0oa… of the API Services app",
+                        "password": "the app's private key: a JWK or a PEM",
+                    },
+                },
+                "conn-fields": {
+                    "key_id": {
+                        "label": "Key ID",
+                        "description": "The key's kid in Okta. A JWK carries it; a PEM needs it once the app has"
+                        " more than one key.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "key_file": {
+                        "label": "Key file",
+                        "description": "Path of the private key on the workers and the triggerer, instead of"
+                        " the key itself.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "key_passphrase": {
+                        "label": "Key passphrase",
+                        "description": "For an encrypted PEM.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "algorithm": {
+                        "label": "Algorithm",
+                        "description": "Of the client assertion's signature. Left empty: RS256 for an RSA key,"
+                        " ES256, ES384 or ES512 for an EC key.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "workflows_host": {
+                        "label": "Workflows host",
+                        "description": "Such as acme.workflows.okta.com. Left empty: derived from the Okta domain;"
+                        " needed with a custom domain.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "flows": {
+                        "label": "Flows",
+                        "description": 'The names DAGs use, and each flow\'s alias or invoke URL: {"onboard":'
+                        ' "1a2b…"}.',
+                        "schema": {"type": ["object", "null"]},
+                    },
+                    "allowed_hosts": {
+                        "label": "Allowed hosts",
+                        "description": "Further hosts that may receive the token: host or host:port, divided by"
+                        " commas. The workflows host and the hosts in Flows always may.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "scope": {
+                        "label": "Scope",
+                        "description": "Left empty: okta.workflows.invoke.manage.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "assertion_lifetime": {
+                        "label": "Assertion lifetime",
+                        "description": "Seconds that a client assertion is good for, at most 3600. Left empty: 300.",
+                        "schema": {"type": ["integer", "null"]},
+                    },
+                    "connect_timeout": {
+                        "label": "Connect timeout",
+                        "description": "Seconds. Left empty: 10.",
+                        "schema": {"type": ["number", "null"]},
+                    },
+                    "read_timeout": {
+                        "label": "Read timeout",
+                        "description": "Seconds that an answer may take; Okta ends a flow's call after 60."
+                        " Left empty: 65.",
+                        "schema": {"type": ["number", "null"]},
+                    },
+                    "verify": {
+                        "label": "TLS verification",
+                        "description": "Path of a CA bundle, or false to trust anyone. Left empty: the usual"
+                        " authorities.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "http_proxy": {
+                        "label": "HTTP proxy",
+                        "description": "URL of the proxy for all requests. Left empty: the environment's.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "rate_limit_wait": {
+                        "label": "Rate limit wait",
+                        "description": "Seconds that one call may spend waiting on 429. Left empty: 120.",
+                        "schema": {"type": ["number", "null"]},
+                    },
+                    "max_response_bytes": {
+                        "label": "Largest answer",
+                        "description": "Bytes of a flow's answer that are taken, at most. Left empty: 10485760"
+                        " (10 MiB).",
+                        "schema": {"type": ["integer", "null"]},
+                    },
+                    "insecure_http": {
+                        "label": "Allow plain HTTP",
+                        "description": "Lets the domain and the flows be http:// on other machines. For a local"
+                        " org only: the token travels in clear text.",
+                        "schema": {"type": ["boolean", "null"]},
+                    },
+                },
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "Okta Workflows",
+                "python-modules": ["airflow_okta_workflows.hooks.okta_workflows"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "Okta Workflows",
+                "python-modules": ["airflow_okta_workflows.operators.okta_workflows"],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "Okta Workflows",
+                "python-modules": ["airflow_okta_workflows.sensors.okta_workflows"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "Okta Workflows",
+                "python-modules": ["airflow_okta_workflows.triggers.okta_workflows"],
+            }
+        ],
+    }

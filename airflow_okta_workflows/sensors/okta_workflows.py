@@ -1,0 +1,191 @@
+"""The sensor that waits for a long-running flow."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_okta_workflows.core.conditions import ExpressionError
+from airflow_okta_workflows.core.status import Status, StatusRule
+from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.operators.okta_workflows import check_request_as_parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_okta_workflows.core.answers import FlowResponse
+
+
+_GRACE = 60.0
+"""Seconds that a busy triggerer gets beyond the deadline before Airflow ends the wait itself."""
+
+
+class OktaFlowSensor(BaseSensorOperator):
+    """Wait until a status flow says that a long-running flow has finished.
+
+    Okta has no status API, so the org provides a status flow: a second secured flow that looks the long one up, by
+    execution id or key, and returns for example ``{"status": "RUNNING"}``. It is asked every ``poke_interval``
+    seconds: in ``mode="poke"`` from a worker slot, in ``mode="reschedule"`` from a task that comes back, with
+    ``deferrable=True`` from the triggerer, where a thousand waits cost no worker slot.
+
+    XCom: the body of the status flow's last answer, or ``result`` of it.
+
+    :param flow: the status flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
+    :param payload: a JSON value, or JSON text; None for no body (templated)
+    :param query: query parameters (templated)
+    :param method: ``POST`` or ``GET``; GET carries no payload
+    :param success_when: a JMESPath expression over the body: when it holds, the wait is over
+    :param failure_when: a JMESPath expression over the body: when it holds, the task fails; None for none
+    :param result: a JMESPath expression over the body; what it selects is returned in the body's place
+    :param deferrable: wait in the triggerer; the config's ``[operators] default_deferrable`` if not given
+    :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
+    :raises OktaConfigurationError: for an argument or a connection that cannot work; as far as possible when the
+        DAG is parsed
+    :raises OktaFlowFailedError: when ``failure_when`` holds, or the status flow itself fails
+    """
+
+    template_fields: Sequence[str] = ("flow", "payload", "query", "okta_workflows_conn_id")
+    template_fields_renderers = {"payload": "json", "query": "json"}  # noqa: RUF012  # as in BaseOperator
+    ui_color = "#e6e0ff"
+
+    def __init__(
+        self,
+        *,
+        flow: str,
+        payload: Any = None,
+        query: Mapping[str, Any] | None = None,
+        method: str = "POST",
+        success_when: str = "status == 'SUCCEEDED'",
+        failure_when: str | None = "status == 'FAILED'",
+        result: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        okta_workflows_conn_id: str = "okta_workflows_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow = flow
+        self.payload = payload
+        self.query = query
+        self.method = method
+        self.success_when = success_when
+        self.failure_when = failure_when
+        self.result = result
+        self.deferrable = deferrable
+        self.okta_workflows_conn_id = okta_workflows_conn_id
+        with faults_as_errors():
+            check_request_as_parsed(method, payload, query, None)
+            self._rule()
+
+    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002  # Airflow's signature
+        """Ask the status flow once.
+
+        :param context: the task's context
+        :raises OktaFlowFailedError: if the long-running flow has failed
+        """
+        from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+        hook = OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
+        try:
+            # Asking for a status changes nothing, so an unanswered question may be asked again.
+            response = hook.invoke(self.flow, self.payload, method=self.method, query=self.query, idempotent=True)
+        finally:
+            hook.close()
+        rule = self._rule()
+        try:
+            status = rule.status(response.body)
+            if status is Status.SUCCEEDED:
+                return PokeReturnValue(is_done=True, xcom_value=rule.result(response.body))
+        except ExpressionError as error:
+            raise self._failed(response, str(error)) from None
+        if status is Status.FAILED:
+            raise self._failed(response, f"failure_when holds: {self.failure_when}")
+        self.log.info("Not finished yet, says flow %r", self.flow)
+        return PokeReturnValue(is_done=False)
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the way that ``mode`` and ``deferrable`` say.
+
+        :param context: the task's context
+        """
+        if not self.deferrable:
+            return super().execute(context)
+        return self._look_or_defer(context, deadline=time.time() + self.timeout)
+
+    def execute_complete(self, context: Context, event: Any = None, deadline: float | None = None) -> Any:
+        """Take up where the trigger has left off: look at the status once more, from the worker.
+
+        The trigger tells only that there is something to see. What it is, result or error, is found here, so that
+        no answer of a flow passes through the trigger's row and log.
+
+        :param context: the task's context
+        :param event: what the trigger said
+        :param deadline: when the wait ends, in seconds since the epoch
+        :raises AirflowSensorTimeout: if the time is over
+        """
+        outcome = event.get("outcome") if isinstance(event, dict) else None
+        if outcome not in ("settled", "error", "timeout"):
+            raise OktaWorkflowsError(
+                f"The trigger of {self.task_id!r} fired an event that is not known here: {str(outcome)[:50]!r}. Let"
+                " the triggerer and the workers run the same version of this provider."
+            )
+        if deadline is None:
+            deadline = time.time() + self.timeout
+        return self._look_or_defer(context, deadline=deadline, event=event)
+
+    def _look_or_defer(self, context: Context, *, deadline: float, event: Mapping[str, Any] | None = None) -> Any:
+        poked = self.poke(context)
+        if poked.is_done:
+            return poked.xcom_value
+        outcome = event["outcome"] if event else None
+        if event and outcome == "error":
+            # The worker can ask and the triggerer cannot: deferring again would only come back at once.
+            raise OktaWorkflowsError(
+                f"The triggerer could not ask flow {self.flow!r} ({event.get('reason')}), though this worker can. Its"
+                " log says why; a key file or a CA bundle must be there on the triggerer, too."
+            )
+        left = deadline - time.time()
+        if outcome == "timeout" or left <= 0:
+            raise AirflowSensorTimeout(
+                f"Flow {self.flow!r} did not report an end within {self.timeout:.0f} s. Raise timeout, or look the"
+                " long-running flow up in its execution history."
+            )
+        from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+
+        trigger = OktaFlowStatusTrigger(
+            flow=self.flow,
+            payload=self.payload,
+            query=dict(self.query) if self.query else None,
+            method=self.method,
+            success_when=self.success_when,
+            failure_when=self.failure_when,
+            poke_interval=self.poke_interval,
+            deadline=deadline,
+            okta_workflows_conn_id=self.okta_workflows_conn_id,
+        )
+        return self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"deadline": deadline},
+            # The trigger keeps the deadline; this is for a triggerer that is down by then.
+            timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
+        )
+
+    def _rule(self) -> StatusRule:
+        return StatusRule(self.success_when, self.failure_when, self.result)
+
+    def _failed(self, response: FlowResponse, reason: str) -> OktaFlowFailedError:
+        return OktaFlowFailedError(
+            f"Flow {self.flow!r} answered {response.status_code}: {reason}.",
+            flow=self.flow,
+            response=response,
+        )
