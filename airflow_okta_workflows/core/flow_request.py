@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ RESERVED_PREFIX = "x-okta-workflows"
 """Names that Okta keeps for itself: as header, query parameter and top-level key of the body."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
+_NO_LISTS = (str, bytes, bytearray, memoryview)
 _FORBIDDEN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SET_BY_THE_HOOK = {
     "authorization": "The hook sets it, from the connection.",
@@ -137,10 +138,19 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
         check_names(payload, "payload")
     where = None
     try:
-        return json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
     except (TypeError, ValueError, RecursionError, UnicodeEncodeError):
         where = _not_json(payload)
     raise misconfigured(f"The payload is not JSON: {where}.", "Use texts, numbers, true, false, null, lists and dicts.")
+
+
+def _plain(value: object) -> object:
+    """Return what a mapped task's XComs are to JSON: Airflow hands them on as a sequence that reads as it goes."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, _NO_LISTS):
+        return list(value)
+    raise TypeError
 
 
 def _parse_payload(text: str) -> Any:
@@ -168,8 +178,8 @@ def _not_json(value: Any, path: str = "payload", depth: int = 0) -> str:
                 return f"a key of {path} is {type(name).__name__}"
             if found := _not_json(item, f"{path}[{name!r}]", depth + 1):
                 return found
-        return "" if isinstance(value, dict) else f"{path} is {type(value).__name__}"
-    if isinstance(value, (list, tuple)):
+        return ""
+    if isinstance(value, Sequence) and not isinstance(value, _NO_LISTS):
         return next(
             filter(None, (_not_json(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))),
             "",

@@ -80,7 +80,7 @@ NOT_THE_ORG = (
 
 DPOP_TOKEN = _POP + "."
 
-TOKEN_RATE_LIMITED = (  # advice, not a token
+ORG_RATE_LIMITED = (
     "Wait, or raise rate_limit_wait. One app may use half of the org's token bucket: see who else asks for tokens."
 )
 

@@ -101,7 +101,7 @@ def request_token(
                         FaultKind.TOKEN,
                         f"The token endpoint {request.token_url} answered 429, too many requests, for longer than"
                         f" the {request.rate_limit_wait:.0f} s that may be waited.",
-                        refusals.TOKEN_RATE_LIMITED,
+                        refusals.ORG_RATE_LIMITED,
                     )
                 yield Wait(seconds, f"the token endpoint answered 429; trying again in {seconds:.1f} s")
                 continue

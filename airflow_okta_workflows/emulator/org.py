@@ -34,15 +34,21 @@ Security = Literal["oauth", "client_token", "public"]
 class SeenRequest:
     """Hold one request to a flow, whether it ran or was refused.
 
+    :param flow: the flow's name
     :param method: the method
     :param headers: the headers, names in lower case; of ``authorization`` only the scheme
+    :param text: the body as text
     :param status: what it was answered; None if the connection was cut instead, or is still open
+    :param answer: the body of the answer as text
     :param ran: whether the flow ran
     """
 
+    flow: str
     method: str
     headers: Mapping[str, str]
+    text: str
     status: int | None = None
+    answer: str = ""
     ran: bool = False
 
 
@@ -67,7 +73,6 @@ class Flow:
     :param alias: its alias
     :param security: its security level
     :param active: whether it is switched on
-    :param requests: each request that came for it, refused ones included
     :param runs: what it was given, each time it ran
     """
 
@@ -76,7 +81,6 @@ class Flow:
     alias: str
     security: Security = "oauth"
     active: bool = True
-    requests: list[SeenRequest] = field(default_factory=list)
     runs: list[FlowRequest] = field(default_factory=list)
     recent: deque[float] = field(default_factory=deque, repr=False)
 
@@ -136,6 +140,8 @@ class LocalOrg:
         self.clock_skew = 0.0
         """Seconds that the org's clock is ahead; set it to skew it."""
         self.flows: dict[str, Flow] = {}
+        self.log: list[SeenRequest] = []
+        """Each request to a flow, refused ones included, in the order in which they came."""
         self.token_requests: list[SeenTokenRequest] = []
         self.app = App(client_id=f"0oa{secrets.token_hex(8)}", public_keys={})
         self._clock = clock
@@ -220,6 +226,13 @@ class LocalOrg:
     def tokens_granted(self) -> int:
         """Return how many tokens were given out."""
         return sum(request.status == 200 for request in self.token_requests)
+
+    def requests(self, name: str) -> list[SeenRequest]:
+        """Return each request that came for a flow, refused ones included.
+
+        :param name: the flow's name
+        """
+        return [request for request in self.log if request.flow == name]
 
     def invoke_url(self, name: str) -> str:
         """Return a flow's invoke URL.

@@ -128,8 +128,8 @@ class Server:
         if flow is None:
             return await self._send(request, _json(404, {"message": "The flow was not found"}))
         text = await request.text()
-        seen = SeenRequest(request.method, _headers(request))
-        flow.requests.append(seen)
+        seen = SeenRequest(flow.name, request.method, _headers(request), text)
+        self._org.log.append(seen)
         fault = self._org.next_fault(flow.name)
         after_run = getattr(fault, "after_run", False)
         if isinstance(fault, faults.Latency) and not after_run:
@@ -149,6 +149,7 @@ class Server:
                 return _reset(request)
             if isinstance(fault, faults.Answer):
                 answer = self._ordered(fault)
+        seen.answer = answer.body.decode("utf-8", "replace")
         seen.status = answer.status
         return await (self._truncate if isinstance(fault, faults.Truncate) else self._send)(request, answer)
 

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_okta_workflows.core.conditions import ExpressionError
+from airflow_okta_workflows.core.flow_request import check_method, encode_payload
 from airflow_okta_workflows.core.status import Status, StatusRule
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
 from airflow_okta_workflows.operators.okta_workflows import check_request_as_parsed
@@ -163,7 +164,8 @@ class OktaFlowSensor(BaseSensorOperator):
 
         trigger = OktaFlowStatusTrigger(
             flow=self.flow,
-            payload=self.payload,
+            # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.
+            payload=self._payload_text(),
             query=dict(self.query) if self.query else None,
             method=self.method,
             success_when=self.success_when,
@@ -179,6 +181,11 @@ class OktaFlowSensor(BaseSensorOperator):
             # The trigger keeps the deadline; this is for a triggerer that is down by then.
             timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
         )
+
+    def _payload_text(self) -> str | None:
+        with faults_as_errors():
+            body = encode_payload(self.payload, check_method(self.method))
+        return body.decode() if body is not None else None
 
     def _rule(self) -> StatusRule:
         return StatusRule(self.success_when, self.failure_when, self.result)

@@ -1,0 +1,68 @@
+"""Sample flows for the local org: the ones that the example DAGs need.
+
+They show how a flow for Airflow is written: it answers early and goes on (Close), a second one tells how the first
+is doing (a status flow), and one that is invoked twice under the same ``Idempotency-Key`` runs once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from airflow_okta_workflows.emulator.cards import Close, FlowRequest, ReturnError
+
+
+def sample_flows(
+    *, provisioning_seconds: float = 8.0, clock: Callable[[], float] = time.monotonic
+) -> dict[str, Callable[[FlowRequest], Any]]:
+    """Return the sample flows by name, with tables of their own.
+
+    :param provisioning_seconds: how long the long-running flow takes
+    :param clock: gives seconds
+    """
+    accounts: dict[str, dict[str, Any]] = {}
+    accounts_by_key: dict[str | None, str] = {}
+    jobs: dict[str, float] = {}
+
+    def hello(request: FlowRequest) -> Any:
+        return {"greeting": f"Hello, {(request.body or {}).get('name', 'world')}!"}
+
+    def create_account(request: FlowRequest) -> Any:
+        email = (request.body or {}).get("email")
+        if not email:
+            return ReturnError(400, "email is missing")
+        # The same key means the same invocation, sent again: answer as before and create nothing.
+        account_id = accounts_by_key.setdefault(request.invocation_key, f"00u{len(accounts) + 1:07d}")
+        account = accounts.setdefault(account_id, {"id": account_id, "email": email, "status": "STAGED"})
+        return {"account": account}
+
+    def add_to_group(request: FlowRequest) -> Any:
+        membership = request.body or {}
+        if membership.get("account_id") not in accounts:
+            return ReturnError(404, "there is no such account")
+        return {"group": membership.get("group"), "added": True}
+
+    def start_provisioning(request: FlowRequest) -> Any:
+        jobs[request.execution_id] = clock() + provisioning_seconds
+        return Close(200, {"job_id": request.execution_id, "status": "RUNNING"})
+
+    def provisioning_status(request: FlowRequest) -> Any:
+        ends_at = jobs.get((request.body or {}).get("job_id"))
+        if ends_at is None:
+            return {"status": "FAILED", "reason": "there is no such job"}
+        if clock() < ends_at:
+            return {"status": "RUNNING"}
+        return {"status": "SUCCEEDED", "result": {"applications": ["mail", "chat", "wiki"]}}
+
+    def send_welcome(request: FlowRequest) -> Any:
+        return {"sent": True, "groups": len((request.body or {}).get("groups", []))}
+
+    return {
+        "hello": hello,
+        "create_account": create_account,
+        "add_to_group": add_to_group,
+        "start_provisioning": start_provisioning,
+        "provisioning_status": provisioning_status,
+        "send_welcome": send_welcome,
+    }

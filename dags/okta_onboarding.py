@@ -1,0 +1,70 @@
+"""Onboard a person through a chain of flows, each fed by the ones before.
+
+The org needs five flows, secured with OAuth 2.0 and named so in the connection ``okta_workflows_default``:
+
+* ``create_account`` takes ``email`` and ``name`` and returns ``account``, an object with ``id`` and ``status``.
+* ``add_to_group`` takes ``account_id`` and ``group``.
+* ``start_provisioning`` takes ``account_id``, answers at once (Close card) with a ``job_id``, and goes on for minutes.
+* ``provisioning_status`` takes a ``job_id`` and returns ``status``: RUNNING, SUCCEEDED or FAILED, and a ``result``.
+* ``send_welcome`` takes ``account_id``, ``groups`` and ``applications``.
+"""
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
+
+with DAG(
+    dag_id="okta_onboarding",
+    schedule=None,
+    params={
+        "email": Param("ada@example.com", type="string", format="email"),
+        "name": Param("Ada Lovelace", type="string"),
+        "groups": Param(["everyone", "engineering", "on-call"], type="array", items={"type": "string"}),
+    },
+    doc_md=__doc__,
+) as dag:
+    account = InvokeOktaFlowOperator(
+        task_id="create_account",
+        flow="create_account",
+        payload={"email": "{{ params.email }}", "name": "{{ params.name }}"},
+        success_when="account.status == 'STAGED'",
+        result="account",
+        # Each member of the result gets an XCom of its own, so that account["id"] can be passed on.
+        multiple_outputs=True,
+    ).output
+
+    @task
+    def memberships(account: dict[str, Any], params: dict[str, Any]) -> list[dict[str, str]]:
+        """Give one payload per group."""
+        return [{"account_id": account["id"], "group": group} for group in params["groups"]]
+
+    added = InvokeOktaFlowOperator.partial(task_id="add_to_group", flow="add_to_group").expand(
+        payload=memberships(account)  # type: ignore[arg-type]  # Airflow passes params by name
+    )
+
+    job = InvokeOktaFlowOperator(
+        task_id="start_provisioning",
+        flow="start_provisioning",
+        payload={"account_id": account["id"]},
+        multiple_outputs=True,
+    ).output
+
+    applications = OktaFlowSensor(
+        task_id="wait_for_provisioning",
+        flow="provisioning_status",
+        payload={"job_id": job["job_id"]},
+        result="result.applications",
+        # For an org of your own leave it at its 60 seconds: each question costs the org steps.
+        poke_interval=5,
+        timeout=3600,
+        deferrable=True,
+    ).output
+
+    InvokeOktaFlowOperator(
+        task_id="send_welcome",
+        flow="send_welcome",
+        payload={"account_id": account["id"], "groups": added.output, "applications": applications},
+    )
