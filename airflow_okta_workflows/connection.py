@@ -42,6 +42,8 @@ _EXTRA_FIELDS = frozenset({*FORM["conn-fields"], "private_key"})
 _DOMAIN = "the Okta domain (Host)"
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
+_LONGEST_NAME = 100
+
 T = TypeVar("T")
 
 
@@ -317,6 +319,9 @@ class _Reading:
             return {}
         found: dict[str, FlowAddress] = {}
         for name, target in value.items():
+            if len(name) > _LONGEST_NAME:
+                self.faults.append(f"The flow name {name[:20]!r}… is longer than {_LONGEST_NAME} characters.")
+                continue
             if flow := self._try(partial(self._flow, name, target, workflows)):
                 encryption = partial(self._require_encryption, flow.origin, f"the flow {name!r}")
                 self._try(partial(encryption, insecure_http=insecure_http))
@@ -347,10 +352,7 @@ class _Reading:
         return found
 
     def _verify(self) -> bool | str:
-        value = self._extra.get("verify", True)
-        if isinstance(value, bool):
-            return value
-        text = str(value).strip()
+        text = str(self._extra.get("verify", True)).strip()
         if text.lower() in _TRUE:
             return True
         if text.lower() in _FALSE:

@@ -140,11 +140,8 @@ def error_from(fault: Fault) -> OktaWorkflowsError:
 @contextmanager
 def faults_as_errors() -> Iterator[None]:
     """Raise what the core finds inside this block as the exception it stands for."""
-    error = None
     try:
         yield
     except Fault as fault:
-        error = error_from(fault)
-    # Outside of the handler, so that the error travels without a context.
-    if error is not None:
-        raise error
+        # The frames below hold assertions and tokens in their locals: nothing that reports locals gets to them.
+        raise error_from(fault.with_traceback(None)) from None

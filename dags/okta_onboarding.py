@@ -37,12 +37,12 @@ with DAG(
     ).output
 
     @task
-    def memberships(account: dict[str, Any], params: dict[str, Any]) -> list[dict[str, str]]:
+    def memberships(account: dict[str, Any], params: Any = None) -> list[dict[str, str]]:
         """Give one payload per group."""
         return [{"account_id": account["id"], "group": group} for group in params["groups"]]
 
     added = InvokeOktaFlowOperator.partial(task_id="add_to_group", flow="add_to_group").expand(
-        payload=memberships(account)  # type: ignore[arg-type]  # Airflow passes params by name
+        payload=memberships(account)
     )
 
     job = InvokeOktaFlowOperator(

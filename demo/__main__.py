@@ -42,9 +42,7 @@ def main() -> int:
     print("To run them against your own org:")
     print("  1. In Okta, make an API Services app: public key / private key, Proof of possession off, scope")
     print("     okta.workflows.invoke.manage. Secure your flows with OAuth 2.0.")
-    print(
-        "  2. In Airflow, add a connection okta_workflows_default of type Okta Workflows: domain, client id, key, flows."
-    )
+    print("  2. In Airflow, add okta_workflows_default, of type Okta Workflows: domain, client id, key, flows.")
     print("  3. Copy dags/ into your DAGs folder. README.md has the connection in ten lines.")
     return 0
 

@@ -50,12 +50,8 @@ class Origin:
     @property
     def is_loopback(self) -> bool:
         """Tell whether nothing sent there leaves this machine."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        address = _ip_address(self.host)
+        return self.host == "localhost" or (address is not None and address.is_loopback)
 
 
 @dataclass(frozen=True)
@@ -252,9 +248,12 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
 
 def _is_host(host: str) -> bool:
     if ":" in host:
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            return False
-        return True
+        return _ip_address(host) is not None
     return len(host) <= 253 and _HOST_NAME.fullmatch(host.lower()) is not None
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

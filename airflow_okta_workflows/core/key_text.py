@@ -14,7 +14,7 @@ import hmac
 import json
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from airflow_okta_workflows.core.faults import misconfigured
@@ -33,9 +33,14 @@ _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"((?:AES-\d+-CBC),[0-9A-Fa-f]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-Fa-f]{16})"
 )
+# Between the pieces of a pasted key: white space, escaped newlines, quotes, and what is in a PEM's headers.
+_PIECES = re.compile(r"(?:\s|\\+[rn]|-----[A-Z ]+-----|[\"',:\\])+")
+_HARMLESS = re.compile(r"Proc-Type|ENCRYPTED|DEK-Info|[A-Z0-9-]+-CBC.*")
 _JWK_PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "k")
 _MIN_MASKED = 8
 """Shorter fragments tell nothing, and masking them would eat other text."""
+
+_NONE = Secret("")
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,14 @@ class KeyText:
 
     :param form: what it is: ``pem``, ``jwk`` or ``der``
     :param text: the tidy PEM, the compact JSON of the JWK, or the base64 of the DER
+    :param pasted: the text as it was pasted
     :param kid: the key id that a JWK carries, else None
     :param encrypted: whether a passphrase is needed; known for a PEM, False for a JWK and for DER
     """
 
     form: Literal["pem", "jwk", "der"]
     text: Secret
+    pasted: Secret = _NONE
     kid: str | None = None
     encrypted: bool = False
 
@@ -64,15 +71,25 @@ class KeyText:
         ).hexdigest()
 
     def secret_forms(self) -> tuple[str, ...]:
-        """Return each text by which this key could appear in a log: whole, escaped, joined, line by line."""
-        text = self.text.reveal()
+        """Return the texts to mask so that nothing of this key is seen, in whatever form it is printed.
+
+        They are as few as will do, since each makes every line of a log dearer: masking a PEM line by line also
+        masks it whole, escaped and joined.
+        """
+        text, pasted = self.text.reveal(), self.pasted.reveal()
         if self.form == "jwk":
             members = json.loads(text)
-            values = [members[name] for name in _JWK_PRIVATE_MEMBERS if isinstance(members.get(name), str)]
-            return _long_enough([text, *values])
-        lines = [line for line in text.splitlines() if not line.startswith("-----") and ":" not in line]
-        stripped = text.strip()
-        return _long_enough([stripped, stripped.replace("\n", "\\n"), "".join(lines), *lines])
+            parts = [members[name] for name in _JWK_PRIVATE_MEMBERS if isinstance(members.get(name), str)]
+            pieces = [] if "{" in pasted else pasted.split()
+        else:
+            parts = [line for line in text.splitlines() if not line.startswith("-----") and ":" not in line]
+            pieces = [piece for piece in _PIECES.split(pasted) if not _HARMLESS.fullmatch(piece)]
+        uncovered = [piece for piece in pieces if _rest(piece, parts)]
+        if uncovered and "".join(pieces) == "".join(parts):
+            # Wrapped in another width. A mask that ends within another's text would leave the rest of it to see, so
+            # only the lines as they were pasted are masked; nobody ever prints the others.
+            parts, uncovered = [], pieces
+        return tuple(dict.fromkeys(part for part in (*parts, *uncovered) if len(part) >= _MIN_MASKED))
 
 
 def read_key_text(text: str) -> KeyText:
@@ -86,7 +103,7 @@ def read_key_text(text: str) -> KeyText:
     """
     if len(text) > MAX_KEY_CHARS:
         raise misconfigured(f"The private key is {len(text)} characters long, which no key is.", "Give the key alone.")
-    return _read(text, wrapped=False)
+    return replace(_read(text, wrapped=False), pasted=Secret(text))
 
 
 def _read(text: str, *, wrapped: bool) -> KeyText:
@@ -235,10 +252,12 @@ def _load_json_object(text: str) -> dict[str, Any] | None:
 
 
 def _check_jwk(jwk: dict[str, Any]) -> KeyText:
-    needed = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}.get(str(jwk.get("kty")))
+    kind = jwk.get("kty")
+    needed = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}.get(kind) if isinstance(kind, str) else None
     if needed is None:
+        shown = repr(kind) if isinstance(kind, str) and len(kind) <= 10 else "unknown"
         raise misconfigured(
-            f"A JWK of type {str(jwk.get('kty'))[:20]!r} is not supported.",
+            f"A JWK of type {shown} is not supported.",
             "Give an RSA or EC (P-256, P-384, P-521) private key.",
         )
     if not jwk.get("d"):
@@ -262,5 +281,8 @@ def _check_jwk(jwk: dict[str, Any]) -> KeyText:
     )
 
 
-def _long_enough(texts: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for text in texts if len(text) >= _MIN_MASKED))
+def _rest(piece: str, masked: list[str]) -> str:
+    """Return what is left to see of a piece once the masked parts are taken out; nothing if it is too little."""
+    for part in masked:
+        piece = piece.replace(part, "")
+    return piece if len(piece) >= _MIN_MASKED else ""

@@ -21,7 +21,7 @@ def backoff(failures: int, random: Callable[[], float]) -> float:
     :param failures: how many, at least 1
     :param random: gives numbers from 0 to 1
     """
-    return min(_LONGEST, _SHORTEST * 2.0**failures) * (0.5 + random() / 2)
+    return min(_LONGEST, _SHORTEST * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:

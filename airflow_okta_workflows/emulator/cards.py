@@ -14,7 +14,7 @@ class FlowRequest:
 
     :param method: ``GET`` or ``POST``
     :param headers: the headers, names in lower case, without the token
-    :param query: the query parameters; of repeated ones the last
+    :param query: the query parameters; of repeated ones the first
     :param body: the body as JSON value; None if there is none or it is not JSON
     :param text: the body as text
     :param execution_id: the id of this execution

@@ -7,10 +7,12 @@ is doing (a status flow), and one that is invoked twice under the same ``Idempot
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.emulator.cards import Close, FlowRequest, ReturnError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def sample_flows(
@@ -48,7 +50,7 @@ def sample_flows(
         return Close(200, {"job_id": request.execution_id, "status": "RUNNING"})
 
     def provisioning_status(request: FlowRequest) -> Any:
-        ends_at = jobs.get((request.body or {}).get("job_id"))
+        ends_at = jobs.get(str((request.body or {}).get("job_id")))
         if ends_at is None:
             return {"status": "FAILED", "reason": "there is no such job"}
         if clock() < ends_at:

@@ -79,12 +79,11 @@ class AuthorizedSession(requests.Session):
         self.cookies.clear()
         if response.is_redirect:
             raise OktaFlowAnswerError(
-                f"{request.url} answered {response.status_code}, a redirect. {ANSWER_REDIRECTED}",
+                f"{(request.url or '').partition('?')[0]} answered {response.status_code}, a redirect."
+                f" {ANSWER_REDIRECTED}",
                 hint=ANSWER_REDIRECTED,
                 response=FlowResponse(response.status_code, Headers(response.headers), None, None, 0.0),
             )
         if response.status_code == 401:
-            scheme, _, token = str(request.headers.get("Authorization", "")).partition(" ")
-            if scheme == "Bearer":
-                self._drop_token(token)
+            self._drop_token(str(request.headers.get("Authorization", "")).removeprefix("Bearer "))
         return response

@@ -1,0 +1,102 @@
+"""What all tests share: a temporary Airflow home, a local org, and a world without real waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+# Before anything of Airflow is imported: its configuration is read then.
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
+os.environ.update(
+    {
+        "AIRFLOW_HOME": _HOME.name,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    }
+)
+for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+    del os.environ[_name]
+
+from airflow.sdk._shared.secrets_masker import reset_secrets_masker  # noqa: E402  # after the environment
+
+from airflow_okta_workflows.client import Surroundings  # noqa: E402  # after the environment
+from airflow_okta_workflows.core.answers import FlowResponse  # noqa: E402
+from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
+
+
+@dataclass
+class World:
+    """Stand for clock, chance and sleep: time passes only when somebody sleeps."""
+
+    now: float = field(default_factory=time.time)
+    slept: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(clock=lambda: self.now, random=lambda: 0.5, sleep=self.sleep, asleep=self.asleep)
+
+
+@pytest.fixture(autouse=True)
+def _forget_masks() -> Iterator[None]:
+    """Begin each test without the masks of those before; each mask makes the next one dearer."""
+    yield
+    reset_secrets_masker()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def org(world: World) -> Iterator[LocalOrg]:
+    """A local org without a rate limit, with one flow that tells what it was given."""
+    with LocalOrg(rate_limit=None, clock=lambda: world.now) as org:
+
+        @org.flow("echo")
+        def echo(request: Any) -> Any:
+            return {"body": request.body, "query": dict(request.query), "key": request.invocation_key}
+
+        yield org
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Define the default connection to an org; keyword arguments are fields of extra."""
+
+    def define(org: LocalOrg, **extra: Any) -> None:
+        for name, value in org.environment(**extra).items():
+            monkeypatch.setenv(name, value)
+
+    return define
+
+
+Invoke = Callable[..., FlowResponse]
+
+
+@pytest.fixture(params=["sync", "async"])
+def invoke(request: pytest.FixtureRequest, world: World) -> Iterator[Invoke]:
+    """Invoke through the hook: once as a task does, once as code on an event loop does."""
+    hook = OktaWorkflowsHook(surroundings=world.surroundings())
+
+    def invoke_async(*args: Any, **kwargs: Any) -> FlowResponse:
+        return asyncio.run(hook.ainvoke(*args, **kwargs))
+
+    yield hook.invoke if request.param == "sync" else invoke_async
+    hook.close()

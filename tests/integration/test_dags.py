@@ -1,0 +1,88 @@
+"""The example DAGs, run by a real Airflow in a process of its own against the local org."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.emulator.org import pem_of
+from airflow_okta_workflows.emulator.sample_flows import sample_flows
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An Airflow home with a database."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    run(environment, "-m", "airflow", "db", "migrate")
+    return environment
+
+
+def run(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-5000:]
+    return output
+
+
+def test_both_example_dags_run_and_leave_no_secret_behind(airflow: dict[str, str]) -> None:
+    with LocalOrg(key_type="rsa2048") as org:
+        org.add_flows(sample_flows(provisioning_seconds=1.0))
+        output = run({**airflow, **org.environment()}, "-m", "demo.run_dags", "okta_first_flow", "okta_onboarding")
+
+        runs = {name: [run.body for run in flow.runs] for name, flow in org.flows.items()}
+        assert runs["hello"] == [{"name": "Ada"}]
+        account = "00u0000001"
+        assert {body["group"] for body in runs["add_to_group"]} == {"everyone", "engineering", "on-call"}
+        assert {body["account_id"] for body in runs["add_to_group"]} == {account}
+        assert runs["start_provisioning"] == [{"account_id": account}]
+        assert len(runs["provisioning_status"]) >= 2, "once on the worker, and then from the triggerer"
+        assert runs["send_welcome"] == [
+            {
+                "account_id": account,
+                "groups": [{"group": group, "added": True} for group in ("everyone", "engineering", "on-call")],
+                "applications": ["mail", "chat", "wiki"],
+            }
+        ]
+        keys = [request.headers["idempotency-key"] for request in org.log]
+        assert len(keys) == len(set(keys))
+        assert len(org.token_requests) == 1
+
+        kept = [
+            output.encode(),
+            *(path.read_bytes() for path in Path(airflow["AIRFLOW_HOME"]).rglob("*") if path.is_file()),
+        ]
+        jwk = org.private_jwk
+        secrets = [
+            *org._tokens,
+            *(jwk[name] for name in ("d", "p", "q", "dp", "dq", "qi")),
+            *pem_of(jwk).splitlines()[1:-1],
+        ]
+        assert [secret[:8] for secret in secrets for text in kept if secret.encode() in text] == []
+        assert any(b"create_account" in text for text in kept), "the search looks where Airflow keeps things"
+
+
+def test_airflow_knows_the_provider_and_its_form(airflow: dict[str, str]) -> None:
+    assert "airflow-provider-okta-workflows" in run(airflow, "-m", "airflow", "providers", "list", "--output", "plain")
+    behaviours = run(airflow, "-m", "airflow", "providers", "behaviours", "--output", "plain")
+    assert any(line.split()[0] == "okta_workflows" for line in behaviours.splitlines() if line.strip())
+    assert "okta_workflows" in run(airflow, "-m", "airflow", "providers", "hooks", "--output", "plain")

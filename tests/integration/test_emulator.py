@@ -1,0 +1,300 @@
+"""The local org is a product: it holds its callers to Okta's rules, in Okta's words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from typing import Any
+
+import jwt
+import pytest
+import requests
+
+from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE
+from airflow_okta_workflows.emulator import FlowRequest, Latency, LocalOrg, Reset, Return, ReturnRaw, Truncate
+from airflow_okta_workflows.emulator.org import generate_jwk
+from airflow_okta_workflows.emulator.sample_flows import sample_flows
+from airflow_okta_workflows.exceptions import OktaFlowFailedError
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+
+def key_of(jwk: dict[str, Any]) -> Any:
+    algorithm = jwt.algorithms.ECAlgorithm if jwk["kty"] == "EC" else jwt.algorithms.RSAAlgorithm
+    return algorithm.from_jwk(jwk)
+
+
+def assertion(
+    org: LocalOrg, *, jwk: dict[str, Any] | None = None, headers: Any = None, algorithm: str = "ES256", **claims: Any
+) -> str:
+    jwk = jwk or org.private_jwk
+    now = int(time.time())
+    full = {
+        "iss": org.app.client_id,
+        "sub": org.app.client_id,
+        "aud": f"{org.url}/oauth2/v1/token",
+        "iat": now - 30,
+        "exp": now + 300,
+        "jti": str(uuid.uuid4()),
+        **claims,
+    }
+    kept = {name: value for name, value in full.items() if value is not None}
+    return jwt.encode(
+        kept, key_of(jwk), algorithm=algorithm, headers=headers if headers is not None else {"kid": jwk["kid"]}
+    )
+
+
+def ask(org: LocalOrg, signed: str | None, **form: Any) -> tuple[int, dict[str, Any]]:
+    data = {
+        "grant_type": "client_credentials",
+        "scope": "okta.workflows.invoke.manage",
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": signed,
+        **form,
+    }
+    response = requests.post(f"{org.url}/oauth2/v1/token", data=data, timeout=5)
+    return response.status_code, response.json()
+
+
+def test_a_right_request_is_granted(org: LocalOrg) -> None:
+    status, body = ask(org, assertion(org))
+
+    assert status == 200
+    assert (body["token_type"], body["expires_in"], body["scope"]) == ("Bearer", 3600, "okta.workflows.invoke.manage")
+    assert jwt.decode(body["access_token"], options={"verify_signature": False})["iss"] == org.url
+
+
+NOW = int(time.time())
+OTHER = generate_jwk()
+REFUSED: list[tuple[dict[str, Any], dict[str, Any], int, str, str]] = [
+    ({"exp": NOW - 1}, {}, 401, "invalid_client", "The client_assertion token is expired."),
+    ({"exp": None}, {}, 401, "invalid_client", "The client_assertion token is expired."),
+    ({"exp": NOW + 9000}, {}, 401, "invalid_client", "The client_assertion token has an expiration too far into the future."),
+    ({"iat": NOW + 900}, {}, 401, "invalid_client", "The client_assertion token must be issued before the current time."),
+    ({"aud": "https://acme.okta.com"}, {}, 401, "invalid_client", "The audience claim for client_assertion must be the endpoint invoked for the request."),
+    ({"iss": "someone", "sub": "someone"}, {}, 401, "invalid_client", "The issuer claim for client_assertion is not a valid client_id."),
+    ({"sub": "0oaother"}, {}, 401, "invalid_client", "The issuer claim for client_assertion is not a valid client_id."),
+    ({"iss": "0oaother", "sub": "0oaother"}, {}, 401, "invalid_client", "Invalid value for 'client_id' parameter."),
+    ({"headers": {"kid": "unknown"}}, {}, 401, "invalid_client", "The client_assertion JWT kid is invalid."),
+    ({}, {"grant_type": "password"}, 400, "unsupported_grant_type", "The authorization grant type is not supported."),
+    ({}, {"client_assertion_type": "x"}, 400, "invalid_request", "The client_assertion_type is invalid."),
+    ({}, {"client_assertion": "x.y.z"}, 401, "invalid_client", "The parsing of the client_assertion failed."),
+    ({}, {"client_assertion": None}, 401, "invalid_client", "Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method."),
+    ({}, {"scope": "okta.nonsense"}, 400, "invalid_scope", "One or more scopes are not configured for the authorization server resource."),
+    ({}, {"scope": "okta.users.read"}, 400, "consent_required", "You are not allowed any of the requested scopes."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("claims", "form", "status", "error", "description"), REFUSED)
+def test_each_rule_is_kept_in_the_exact_words(
+    org: LocalOrg, claims: dict[str, Any], form: dict[str, Any], status: int, error: str, description: str
+) -> None:
+    assert ask(org, assertion(org, **claims), **form) == (status, {"error": error, "error_description": description})
+    assert (org.token_requests[-1].status, org.token_requests[-1].error) == (status, error)
+
+
+def test_a_signature_by_another_key_is_refused(org: LocalOrg) -> None:
+    forged = assertion(org, jwk=OTHER, headers={"kid": org.private_jwk["kid"]})
+
+    assert ask(org, forged)[1]["error_description"] == "The client_assertion signature is invalid."
+
+
+def test_an_algorithm_that_is_not_okta_s_is_refused(org: LocalOrg) -> None:
+    hmac = jwt.encode({"iss": "0oa", "sub": "0oa"}, "x" * 32, algorithm="HS256")
+
+    assert ask(org, hmac)[1]["error_description"] == "The client_assertion JWT signature algorithm is invalid."
+
+
+def test_an_assertion_works_once_and_a_refusal_uses_it_up(org: LocalOrg) -> None:
+    used = assertion(org)
+    assert ask(org, used)[0] == 200
+    assert ask(org, used)[1]["error_description"] == "The client_assertion token has already been used."
+
+    spent = assertion(org)
+    assert ask(org, spent, scope="okta.users.read")[0] == 400
+    assert ask(org, spent)[1]["error_description"] == "The client_assertion token has already been used."
+
+    without = assertion(org, jti=None)
+    assert [ask(org, without)[0] for _ in range(2)] == [200, 200]
+
+
+def test_kid_may_be_left_out_only_with_one_key(org: LocalOrg) -> None:
+    assert ask(org, assertion(org, headers={}))[0] == 200
+
+    second = org.add_key("rsa2048")
+
+    assert ask(org, assertion(org, headers={}))[1]["error_description"] == "The client_assertion JWT kid is invalid."
+    assert ask(org, assertion(org, jwk=second, algorithm="RS256"))[0] == 200
+
+
+def test_what_the_console_can_set_is_honoured(org: LocalOrg) -> None:
+    org.app.proof_of_possession = True
+    assert ask(org, assertion(org))[1]["error_description"] == "The DPoP proof JWT header is missing."
+    org.app.proof_of_possession = False
+    org.app.inside_network_zone = False
+    assert ask(org, assertion(org))[0] == 403
+    org.app.inside_network_zone = True
+    org.app.active = False
+    assert ask(org, assertion(org))[1]["error_description"] == "Invalid value for 'client_id' parameter."
+
+
+def test_a_skewed_clock_is_told_by_the_date_header(org: LocalOrg) -> None:
+    org.clock_skew = 900
+
+    assert ask(org, assertion(org))[1]["error_description"] == "The client_assertion token is expired."
+
+
+def test_parameters_in_the_query_are_refused(org: LocalOrg) -> None:
+    response = requests.post(f"{org.url}/oauth2/v1/token?grant_type=client_credentials", timeout=5)
+
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+
+
+def test_custom_authorization_servers_are_not_there(org: LocalOrg) -> None:
+    assert requests.post(f"{org.url}/oauth2/default/v1/token", timeout=5).status_code == 404
+
+
+def test_a_flow_sees_what_the_api_endpoint_card_gives(org: LocalOrg, connect: Any) -> None:
+    seen: list[FlowRequest] = []
+
+    @org.flow("look")
+    def look(request: FlowRequest) -> Return:
+        seen.append(request)
+        return Return({})
+
+    connect(org)
+    with OktaWorkflowsHook().get_conn() as session:
+        session.post(org.invoke_url("look"), data="not json", headers={"X-Mine": "1"}, params={"q": "1"})
+
+    assert seen[0].body is None
+    assert (seen[0].text, seen[0].query, seen[0].headers["x-mine"]) == ("not json", {"q": "1"}, "1")
+    assert seen[0].headers["authorization"] == "Bearer", "the token is not kept"
+
+
+def test_requests_and_runs_are_counted_apart(org: LocalOrg, connect: Any) -> None:
+    url = org.invoke_url("echo")
+    assert requests.post(url, timeout=5).status_code == 401
+    assert requests.put(url, timeout=5).status_code == 405
+    assert requests.post(url.replace("invoke", "nothing"), timeout=5).status_code == 404
+    assert requests.post(f"{org.url}/api/flo/unknown/invoke", timeout=5).status_code == 404
+    connect(org)
+    OktaWorkflowsHook().invoke("echo")
+
+    assert [(one.status, one.ran) for one in org.requests("echo")] == [(401, False), (405, False), (200, True)]
+    assert len(org.flows["echo"].runs) == 1
+
+
+def test_public_flows_need_no_token(org: LocalOrg) -> None:
+    org.flow("open", security="public")(lambda request: {"open": True})
+
+    assert requests.get(org.invoke_url("open"), timeout=5).json() == {"open": True}
+
+
+def test_a_flow_that_breaks_answers_500_and_tells_no_secret(org: LocalOrg) -> None:
+    def broken(request: FlowRequest) -> Any:
+        raise ValueError("secret detail")
+
+    org.flow("broken", security="public")(broken)
+    org.flow("odd", security="public")(lambda request: 5)
+
+    response = requests.post(org.invoke_url("broken"), timeout=5)
+    assert response.status_code == 500
+    assert response.json() == {"message": "The flow failed with ValueError"}
+    assert response.headers["x-execution-id"]
+    assert requests.post(org.invoke_url("odd"), timeout=5).status_code == 500
+
+
+def test_a_flow_may_be_a_coroutine(org: LocalOrg) -> None:
+    async def wait(request: FlowRequest) -> Any:
+        await asyncio.sleep(0)
+        return {"waited": True}
+
+    org.flow("wait", security="public")(wait)
+
+    assert requests.post(org.invoke_url("wait"), timeout=5).json() == {"waited": True}
+
+
+@pytest.mark.parametrize("status", [100, 201, 302, 600])
+def test_a_flow_answers_200_or_an_error(status: int) -> None:
+    with pytest.raises(ValueError, match="200 or 400 to 599"):
+        ReturnRaw(status)
+
+
+def test_faults_come_in_the_order_in_which_they_were_ordered(org: LocalOrg) -> None:
+    org.flow("open", security="public")(lambda request: {"open": True})
+    org.order(Latency(0.01), flow="open")
+    org.order(Reset(), flow="open")
+    org.order(Truncate(), flow="open")
+    url = org.invoke_url("open")
+
+    assert requests.post(url, timeout=5).status_code == 200
+    for _ in range(2):
+        with pytest.raises(requests.RequestException):
+            requests.post(url, timeout=5)
+    assert requests.post(url, timeout=5).status_code == 200
+    assert [one.ran for one in org.requests("open")] == [True, False, True, True]
+
+
+async def test_it_is_an_async_context_manager_too() -> None:
+    async with LocalOrg() as org:
+        org.flow("open", security="public")(lambda request: {"open": True})
+        response = await asyncio.to_thread(requests.post, org.invoke_url("open"), timeout=5)
+
+    assert response.json() == {"open": True}
+
+
+def test_a_port_that_is_taken_says_so_and_leaves_nothing_behind(org: LocalOrg) -> None:
+    with pytest.raises(OSError, match="address already in use"), LocalOrg(port=org.port):
+        pass
+    LocalOrg().stop()
+
+
+def test_the_connection_is_ready_for_airflow(org: LocalOrg) -> None:
+    from airflow.providers.common.compat.sdk import Connection
+
+    variable, value = next(iter(org.environment("my_org", read_timeout=5).items()))
+    connection = Connection.from_json(value, conn_id="my_org")
+
+    assert variable == "AIRFLOW_CONN_MY_ORG"
+    assert connection.conn_type == "okta_workflows"
+    assert connection.extra_dejson["flows"] == {"echo": org.flows["echo"].alias}
+    assert connection.extra_dejson["read_timeout"] == 5
+    assert json.loads(connection.password or "")["kid"] == org.private_jwk["kid"]
+
+
+def test_the_fixture_defines_the_connection_as_flows_come(okta_local_org: LocalOrg) -> None:
+    @okta_local_org.flow("onboard")
+    def onboard(request: FlowRequest) -> Any:
+        return {"account": (request.body or {})["email"]}
+
+    answer = OktaWorkflowsHook().invoke("onboard", {"email": "ada@example.com"})
+
+    assert answer.body == {"account": "ada@example.com"}
+    assert okta_local_org.flows["onboard"].runs[0].invocation_key
+
+
+def test_the_sample_flows_do_what_the_examples_need(okta_local_org: LocalOrg) -> None:
+    now = [0.0]
+    okta_local_org.add_flows(sample_flows(provisioning_seconds=8, clock=lambda: now[0]))
+    hook = OktaWorkflowsHook()
+
+    def body(flow: str, payload: Any = None, **options: Any) -> Any:
+        return hook.invoke(flow, payload, **options).body
+
+    assert body("hello") == {"greeting": "Hello, world!"}
+    account = body("create_account", {"email": "ada@example.com"}, invocation_key="k")["account"]
+    assert body("create_account", {"email": "ada@example.com"}, invocation_key="k")["account"] == account
+    assert body("create_account", {"email": "bob@example.com"})["account"]["id"] != account["id"]
+    assert body("add_to_group", {"account_id": account["id"], "group": "g"}) == {"group": "g", "added": True}
+    job = body("start_provisioning", {"account_id": account["id"]})["job_id"]
+    assert body("provisioning_status", {"job_id": job}) == {"status": "RUNNING"}
+    now[0] = 9.0
+    assert body("provisioning_status", {"job_id": job})["status"] == "SUCCEEDED"
+    assert body("provisioning_status", {"job_id": "x"})["status"] == "FAILED"
+    assert body("send_welcome", {"groups": [1]}) == {"sent": True, "groups": 1}
+    with pytest.raises(OktaFlowFailedError, match="email is missing"):
+        hook.invoke("create_account", {})
+    with pytest.raises(OktaFlowFailedError, match="no such account"):
+        hook.invoke("add_to_group", {"account_id": "x"})
+    hook.close()

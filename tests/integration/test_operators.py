@@ -1,0 +1,414 @@
+"""The operator and the sensor, executed with a task's context against the local org."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw
+from airflow_okta_workflows.exceptions import (
+    OktaConfigurationError,
+    OktaFlowFailedError,
+    OktaFlowOutcomeUnknownError,
+    OktaWorkflowsError,
+)
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
+from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.answers import FlowResponse
+
+Connect = Callable[..., None]
+
+
+class TaskInstance:
+    """Keep what a task pushes; stands for the part of Airflow's own that a task sees."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.dag_id, self.run_id, self.task_id = "dag", "run", "task"
+        self.map_index: int | None = -1
+        self.max_tries = 0
+        self.try_number = 1
+        self.pushed: dict[str, Any] = {}
+        vars(self).update(fields)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def context(**fields: Any) -> Any:
+    ti = TaskInstance(**fields)
+    return {"ti": ti, "task_instance": ti, "run_id": "run"}
+
+
+def invoke(**options: Any) -> InvokeOktaFlowOperator:
+    return InvokeOktaFlowOperator(**{"task_id": "task", "flow": "echo", **options})
+
+
+def sensor(**options: Any) -> OktaFlowSensor:
+    return OktaFlowSensor(**{"task_id": "task", "flow": "status", "payload": {"job": 1}, **options})
+
+
+def test_it_returns_the_body_and_pushes_what_stands_beside_it(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    given = context()
+
+    result = invoke(payload={"a": 1}, query={"q": "x"}, headers={"X-Mine": "1"}).execute(given)
+
+    assert result["body"] == {"a": 1}
+    assert result["query"] == {"q": "x"}
+    assert given["ti"].pushed == {"execution_id": org.flows["echo"].runs[0].execution_id, "status_code": 200}
+    assert org.requests("echo")[0].headers["x-mine"] == "1"
+
+
+def test_a_result_is_selected(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+
+    assert invoke(payload={"a": [1, 2]}, result="body.a[1]", success_when="body.a").execute(context()) == 2
+
+
+def test_get_and_timeouts_are_passed_on(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+
+    invoke(method="GET", timeout=datetime.timedelta(seconds=5)).execute(context())
+    invoke(timeout=5).execute(context())
+
+    assert [request.method for request in org.requests("echo")] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"success_when": "body.ok"}, "success_when does not hold: body.ok"),
+        ({"result": "length(body)"}, "cannot be evaluated"),
+        ({"success_when": "length(key) > `1` && abs(query)"}, "cannot be evaluated"),
+        ({"response_check": lambda response: response.body["body"]["n"] == 5}, "response_check returned a false value"),
+    ],
+)
+def test_an_answer_that_does_not_satisfy_fails_the_task(
+    org: LocalOrg, connect: Connect, options: Any, sentence: str
+) -> None:
+    connect(org)
+    with pytest.raises(OktaFlowFailedError, match="The flow has run") as caught:
+        invoke(payload={"n": 1}, **({"result": "length(body.n)"} if "result" in options else options)).execute(
+            context()
+        )
+
+    assert sentence in str(caught.value)
+    assert caught.value.response is not None
+    assert caught.value.invocation_key == org.flows["echo"].runs[0].invocation_key
+
+
+def test_a_text_body_is_said_to_be_one(org: LocalOrg, connect: Connect) -> None:
+    org.flow("text")(lambda request: ReturnRaw(200, "fine"))
+    connect(org)
+
+    assert invoke(flow="text").execute(context()) == "fine"
+    with pytest.raises(OktaFlowFailedError, match="the body is str"):
+        invoke(flow="text", success_when="ok").execute(context())
+
+
+def test_a_check_is_given_what_it_takes_of_the_context(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    seen: list[Any] = []
+
+    def check(response: FlowResponse, run_id: str) -> bool:
+        seen.extend([response.status_code, run_id])
+        return True
+
+    invoke(response_check=check).execute(context())
+
+    assert seen == [200, "run"]
+
+
+def test_the_key_stays_over_retries_and_changes_with_all_else(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    task = invoke(retries=2)
+    tries: list[dict[str, Any]] = [{"try_number": n, "max_tries": 2} for n in (1, 2, 3)]
+    others: list[dict[str, Any]] = [
+        {"max_tries": 5, "try_number": 4},  # cleared by hand after three tries
+        {"run_id": "run2", "max_tries": 2},
+        {"task_id": "task2", "max_tries": 2},
+        {"map_index": 0, "max_tries": 2},
+        {"dag_id": "dag2", "max_tries": 2},
+    ]
+
+    keys = [task.execute(context(**fields))["key"] for fields in (*tries, *others)]
+
+    assert len(set(keys[:3])) == 1
+    assert len(set(keys)) == 6
+    assert task.execute(context(max_tries=2, map_index=None))["key"] == keys[0]
+
+
+def test_an_unknown_outcome_ends_the_retries(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    org.order(Reset(after_run=True), flow="echo")
+
+    with pytest.raises(AirflowFailException) as caught:
+        invoke(retries=5).execute(context(max_tries=5))
+
+    assert type(caught.value) is OktaFlowOutcomeUnknownError
+
+
+def test_an_idempotent_one_is_sent_again(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    org.order(Reset(), flow="echo")
+    operator = invoke(idempotent=True)
+
+    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+    assert type(operator.hook) is OktaWorkflowsHook
+    assert operator.execute(context())["key"]
+    assert len({request.headers["idempotency-key"] for request in org.requests("echo")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"success_when": "a =="}, "success_when is not a JMESPath"),
+        ({"result": "a["}, "result is not a JMESPath"),
+        ({"method": "PUT"}, "method 'PUT'"),
+        ({"method": "GET", "payload": {}}, "GET carries no payload"),
+        ({"payload": {"X-Okta-Workflows-A": 1}}, "reserved"),
+        ({"query": {"x-okta-workflows-a": 1}}, "reserved"),
+        ({"headers": {"x-okta-workflows-a": "1"}}, "reserved"),
+        ({"headers": {"Authorization": "1"}}, "cannot be set"),
+    ],
+)
+def test_what_can_never_work_is_refused_when_the_dag_is_parsed(options: Any, sentence: str) -> None:
+    with pytest.raises(OktaConfigurationError, match=sentence):
+        invoke(**options)
+    if "result" not in options and "headers" not in options:
+        with pytest.raises(OktaConfigurationError, match=sentence):
+            sensor(**{"payload": None, **options})
+
+
+def test_the_sensors_conditions_are_checked_too() -> None:
+    with pytest.raises(OktaConfigurationError, match="failure_when"):
+        sensor(failure_when="a ==")
+    with pytest.raises(OktaConfigurationError, match="result"):
+        sensor(result="a[")
+
+
+def test_all_request_fields_are_templated_and_map() -> None:
+    with DAG("d", schedule=None, start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)) as dag:
+        one = invoke(
+            flow="{{ var }}", payload={"a": "{{ params.x }}"}, query={"q": "{{ 1 }}"}, headers={"H": "{{ 2 }}"}
+        )
+        two = InvokeOktaFlowOperator.partial(task_id="two", flow="echo").expand(payload=one.output)
+        OktaFlowSensor.partial(task_id="three", flow="status").expand(payload=two.output)
+    one.render_template_fields({"var": "echo", "params": {"x": "y"}})
+
+    assert (one.flow, one.payload, one.query, one.headers) == ("echo", {"a": "y"}, {"q": "1"}, {"H": "2"})
+    assert dag.task_ids == ["task", "two", "three"]
+
+
+# ---- the sensor
+
+
+def statuses(org: LocalOrg, *answers: Any) -> None:
+    coming = list(answers)
+    org.flow("status")(lambda request: coming.pop(0) if len(coming) > 1 else coming[0])
+
+
+RUNNING, DONE = {"status": "RUNNING"}, {"status": "SUCCEEDED", "result": {"n": 5}}
+
+
+@pytest.mark.parametrize(("result", "value"), [(None, DONE), ("result.n", 5)])
+def test_a_sensor_pokes_until_the_status_says_so(
+    org: LocalOrg, connect: Connect, result: str | None, value: Any
+) -> None:
+    statuses(org, RUNNING, RUNNING, DONE)
+    connect(org)
+
+    assert sensor(poke_interval=0, result=result).execute(context()) == value
+    assert org.flows["status"].runs[0].body == {"job": 1}
+    keys = [run.invocation_key for run in org.flows["status"].runs]
+    assert len(set(keys)) == 3, "a flow that deduplicates would else answer from memory"
+
+
+def test_a_failed_status_fails_the_task(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, {"status": "FAILED"})
+    connect(org)
+
+    with pytest.raises(OktaFlowFailedError, match="failure_when holds"):
+        sensor().execute(context())
+
+
+def test_a_condition_that_cannot_be_evaluated_fails_the_task(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, {"status": 5})
+    connect(org)
+
+    with pytest.raises(OktaFlowFailedError, match="cannot be evaluated"):
+        sensor(success_when="length(status)").execute(context())
+
+
+def test_a_status_flow_that_fails_is_an_error(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, ReturnError(500, "no table"))
+    connect(org)
+
+    with pytest.raises(OktaFlowFailedError, match="no table"):
+        sensor().execute(context())
+
+
+def test_a_question_without_an_answer_is_asked_again(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, DONE)
+    connect(org)
+    org.order(Reset(), flow="status")
+
+    assert sensor().execute(context()) == DONE
+
+
+def test_a_sensor_times_out(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, RUNNING)
+    connect(org)
+
+    with pytest.raises(AirflowSensorTimeout):
+        sensor(poke_interval=0, timeout=0).execute(context())
+    with pytest.raises(AirflowSkipException):
+        sensor(poke_interval=0, timeout=0, soft_fail=True).execute(context())
+    with pytest.raises(AirflowSensorTimeout, match="Raise timeout"):
+        sensor(deferrable=True, timeout=0).execute(context())
+
+
+def deferred(task: OktaFlowSensor, **options: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(context()) if not options else task.execute_complete(context(), **options)
+    return caught.value
+
+
+def test_what_the_first_look_settles_is_not_deferred(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, DONE)
+    connect(org)
+
+    assert sensor(deferrable=True).execute(context()) == DONE
+
+
+def test_a_deferred_wait_keeps_its_deadline_and_carries_no_secret(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, RUNNING)
+    connect(org)
+
+    wait = deferred(sensor(deferrable=True, timeout=3600, query={"q": 1}))
+
+    path, arguments = wait.trigger.serialize()
+    assert path == "airflow_okta_workflows.triggers.okta_workflows.OktaFlowStatusTrigger"
+    assert OktaFlowStatusTrigger(**arguments).serialize() == (path, arguments)
+    assert arguments["payload"] == '{"job":1}'
+    assert wait.kwargs == {"deadline": arguments["deadline"]}
+    assert wait.timeout.total_seconds() > 3600
+    assert set(arguments) == {
+        "flow", "payload", "query", "method", "success_when", "failure_when", "poke_interval", "deadline",
+        "okta_workflows_conn_id",
+    }  # fmt: skip
+    later = deferred(sensor(deferrable=True), event={"outcome": "settled"}, deadline=arguments["deadline"])
+    assert later.trigger.serialize()[1]["deadline"] == arguments["deadline"]
+
+
+def test_the_worker_looks_for_itself_when_the_trigger_has_fired(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, DONE)
+    connect(org)
+    task = sensor(deferrable=True, result="result")
+
+    for outcome in ("settled", "error", "timeout"):
+        assert task.execute_complete(context(), event={"outcome": outcome}) == {"n": 5}
+
+
+@pytest.mark.parametrize("event", [None, "done", {"status": "success"}, {"outcome": "party"}])
+def test_an_unknown_event_is_rejected(event: Any) -> None:
+    with pytest.raises(OktaWorkflowsError, match="not known here"):
+        sensor(deferrable=True).execute_complete(context(), event=event)
+
+
+def test_a_trigger_that_could_not_ask_does_not_send_the_task_round_in_circles(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, RUNNING)
+    connect(org)
+
+    with pytest.raises(OktaWorkflowsError, match="OktaTokenError"):
+        sensor(deferrable=True).execute_complete(context(), event={"outcome": "error", "reason": "OktaTokenError"})
+    with pytest.raises(AirflowSensorTimeout):
+        sensor(deferrable=True).execute_complete(context(), event={"outcome": "timeout"}, deadline=9e12)
+
+
+async def events(trigger: OktaFlowStatusTrigger) -> list[dict[str, Any]]:
+    return [event.payload async for event in trigger.run()]
+
+
+def trigger(world: Any, **options: Any) -> OktaFlowStatusTrigger:
+    return OktaFlowStatusTrigger(
+        **{"flow": "status", "failure_when": "status == 'FAILED'", "deadline": world.now + 600, **options},
+        surroundings=world.surroundings(),
+    )
+
+
+@pytest.mark.parametrize("last", [DONE, {"status": "FAILED"}])
+async def test_the_trigger_fires_when_there_is_something_to_see(
+    org: LocalOrg, connect: Connect, world: Any, last: Any
+) -> None:
+    statuses(org, RUNNING, RUNNING, last)
+    connect(org)
+
+    assert await events(trigger(world)) == [{"outcome": "settled"}]
+    assert world.slept == [60.0, 60.0, 60.0]
+
+
+async def test_the_trigger_gives_up_at_the_deadline(org: LocalOrg, connect: Connect, world: Any) -> None:
+    statuses(org, RUNNING)
+    connect(org)
+
+    assert await events(trigger(world, deadline=world.now + 150)) == [{"outcome": "timeout"}]
+    assert world.slept == [60.0, 60.0, 30.0]
+    assert await events(trigger(world, deadline=0)) == [{"outcome": "timeout"}]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda org: org.order(Answer(500), flow="status"), "OktaFlowFailedError"),
+        (lambda org: org.app.granted_scopes.clear(), "OktaTokenRefusedError"),
+        (lambda org: org.flow("status")(lambda request: {"status": 5}), "ExpressionError"),
+        (lambda org: org.flows.clear(), "OktaConfigurationError"),
+    ],
+)
+async def test_the_trigger_leaves_errors_to_the_worker(
+    org: LocalOrg, connect: Connect, world: Any, spoil: Any, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    statuses(org, RUNNING)
+    spoil(org)
+    connect(org)
+
+    with caplog.at_level(logging.WARNING):
+        fired = await events(trigger(world, success_when="length(status) > `100`" if "Expr" in reason else "x"))
+
+    assert fired == [{"outcome": "error", "reason": reason}]
+
+
+async def test_a_hundred_triggers_share_one_session_and_one_token(org: LocalOrg, connect: Connect, world: Any) -> None:
+    import asyncio
+
+    from airflow_okta_workflows.transport import aiohttp_transport
+
+    statuses(org, RUNNING, *[RUNNING] * 99, DONE)
+    connect(org)
+    sessions: set[int] = set()
+
+    async def one() -> list[dict[str, Any]]:
+        fired = await events(trigger(world, poke_interval=0.001))
+        sessions.update(id(shared.session) for shared in aiohttp_transport._shared.values())
+        return fired
+
+    assert await asyncio.gather(*(one() for _ in range(100))) == [[{"outcome": "settled"}]] * 100
+    assert org.tokens_granted == 1
+    assert len(sessions) <= 1
+    assert not aiohttp_transport._shared, "closed when the last one left"

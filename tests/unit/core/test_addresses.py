@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_okta_workflows.core.addresses import (
+    FlowAddress,
+    Origin,
+    default_workflows_origin,
+    find_flow,
+    okta_domain,
+    read_flow,
+    read_origin,
+    require_encryption,
+)
+from airflow_okta_workflows.core.faults import Fault
+
+WORKFLOWS = Origin("https", "acme.workflows.okta.com", 443)
+ALIAS = "0123456789abcdef0123456789abcdef"
+FLOWS = {"onboard": FlowAddress("onboard", ALIAS, WORKFLOWS)}
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("acme.okta.com", "https://acme.okta.com"),
+        ("ACME.Okta.com", "https://acme.okta.com"),
+        ("https://acme.okta.com/", "https://acme.okta.com"),
+        ("HTTPS://acme.okta.com/oauth2/default?x=1", "https://acme.okta.com"),
+        ("acme.okta.com.", "https://acme.okta.com"),
+        ("acme.okta.com:443", "https://acme.okta.com"),
+        ("acme.okta.com:8443", "https://acme.okta.com:8443"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("localhost:8080/", "http://localhost:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://okta:8080", "http://okta:8080"),
+        ("münchen.example", "https://xn--mnchen-3ya.example"),
+    ],
+)
+def test_a_host_is_read_in_each_form(text: str, url: str) -> None:
+    assert read_origin(text, "the domain").url == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "https://", "acme okta.com", "ftp://acme.okta.com", "https://user:pw@acme.okta.com", "acme.okta.com:99999",
+     "https://a\\@b", "https://[::1", "-acme.okta.com", "a" * 300, "https://acme..com", "https://[zz]:1", "http://[1::2::3]"],
+)  # fmt: skip
+def test_what_is_no_host_is_refused(text: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_origin(text, "the domain")
+
+    assert "pw" not in str(caught.value)
+
+
+def test_schema_and_port_of_the_connection_count_where_the_text_has_none() -> None:
+    assert read_origin("acme.okta.com", "the domain", scheme="http", port=8080).url == "http://acme.okta.com:8080"
+    assert read_origin("https://acme.okta.com:9", "the domain", scheme="http", port=8080).port == 9
+
+
+@pytest.mark.parametrize("host", ["acme-admin.okta.com", "acme-admin.oktapreview.com"])
+def test_the_admin_console_is_no_org(host: str) -> None:
+    with pytest.raises(Fault, match=host.replace("-admin", "")):
+        okta_domain(Origin("https", host, 443))
+
+
+@pytest.mark.parametrize(
+    ("domain", "workflows"),
+    [
+        ("https://acme.okta.com", "https://acme.workflows.okta.com"),
+        ("https://acme.oktapreview.com", "https://acme.workflows.oktapreview.com"),
+        ("https://acme.okta-emea.com", "https://acme.workflows.okta-emea.com"),
+        ("https://acme.okta-gov.com", "https://acme.workflows.okta-gov.com"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("https://login.acme.com", None),
+        ("http://okta:8080", None),
+    ],
+)
+def test_the_workflows_host_follows_from_the_domain(domain: str, workflows: str | None) -> None:
+    origin = default_workflows_origin(read_origin(domain, "the domain"))
+
+    assert (origin.url if origin else None) == workflows
+
+
+def test_plain_http_needs_loopback_or_consent() -> None:
+    require_encryption(Origin("http", "127.9.9.9", 80), "it", insecure_http=False)
+    require_encryption(Origin("http", "::1", 80), "it", insecure_http=False)
+    require_encryption(Origin("http", "okta", 8080), "it", insecure_http=True)
+    with pytest.raises(Fault, match="clear text"):
+        require_encryption(Origin("http", "okta", 8080), "it", insecure_http=False)
+
+
+@pytest.mark.parametrize(
+    ("reference", "url"),
+    [
+        ("onboard", f"https://acme.workflows.okta.com/api/flo/{ALIAS}/invoke"),
+        (" onboard ", f"https://acme.workflows.okta.com/api/flo/{ALIAS}/invoke"),
+        ("f" * 32, f"https://acme.workflows.okta.com/api/flo/{'f' * 32}/invoke"),
+        (
+            "12345678-1234-1234-1234-123456789012",
+            "https://acme.workflows.okta.com/api/flo/12345678-1234-1234-1234-123456789012/invoke",
+        ),
+        ("https://acme.workflows.okta.com/api/flo/x-1/invoke/", "https://acme.workflows.okta.com/api/flo/x-1/invoke"),
+    ],
+)
+def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
+    assert find_flow(reference, FLOWS, WORKFLOWS, frozenset({WORKFLOWS})).url == url
+
+
+@pytest.mark.parametrize(
+    ("reference", "sentence"),
+    [
+        ("onbord", "It knows: onboard."),
+        ("", "No flow is named"),
+        (None, "No flow is named"),
+        ("https://evil.example/api/flo/x/invoke", "may not receive the org's token"),
+        ("https://acme.workflows.okta.com:444/api/flo/x/invoke", "may not receive the org's token"),
+        ("http://acme.workflows.okta.com/api/flo/x/invoke", "may not receive the org's token"),
+        ("https://acme.workflows.okta.com@evil.example/api/flo/x/invoke", "user name or password"),
+        ("https://acme.workflows.okta.com/api/flo/x/resume/y", "is not the invoke URL"),
+        ("https://acme.workflows.okta.com/api/flo/x/invoke#y", "is not the invoke URL"),
+        ("https://acme.workflows.okta.com/api/flo/../x/invoke", "is not the invoke URL"),
+        ("https://acme.workflows.okta.com/api/flo/x/invoke?clientToken=s3cret", "carries a query"),
+    ],
+)
+def test_a_flow_that_cannot_be_invoked_says_why(reference: str, sentence: str) -> None:
+    with pytest.raises(Fault) as caught:
+        find_flow(reference, FLOWS, WORKFLOWS, frozenset({WORKFLOWS}))
+
+    assert sentence in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_flow_of_the_connection_is_an_alias_or_a_url() -> None:
+    assert read_flow("any_alias-1", "x", WORKFLOWS) == FlowAddress("x", "any_alias-1", WORKFLOWS)
+    assert read_flow("any_alias-1", "x", None) is None
+    flow = read_flow("https://other.example:8443/api/flo/a/invoke", "x", WORKFLOWS)
+    assert flow is not None
+    assert (flow.name, flow.url) == ("x", "https://other.example:8443/api/flo/a/invoke")
+    with pytest.raises(Fault, match="neither an alias nor an invoke URL"):
+        read_flow("two words", "x", WORKFLOWS)
+
+
+@given(st.one_of(st.text(), st.text().map(lambda text: f"https://{text}/api/flo/a/invoke")))
+def test_no_reference_reaches_a_host_that_is_not_allowed(reference: str) -> None:
+    try:
+        address = find_flow(reference, FLOWS, WORKFLOWS, frozenset({WORKFLOWS}))
+    except Fault:
+        return
+    assert address.url.startswith("https://acme.workflows.okta.com/api/flo/")
+
+
+@given(st.text())
+def test_any_text_is_a_host_or_a_fault(text: str) -> None:
+    try:
+        origin = read_origin(text, "the domain")
+    except Fault:
+        return
+    assert read_origin(origin.url, "the domain") == origin

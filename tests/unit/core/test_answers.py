@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_okta_workflows.core.answers import FlowResponse, error_message, read_flow_response
+from airflow_okta_workflows.core.exchange import Headers, HttpAnswer
+
+JSON = {"Content-Type": "application/json"}
+
+
+def read(body: bytes | str, headers: dict[str, str] | None = None, secrets: tuple[str, ...] = ()) -> FlowResponse:
+    data = body.encode() if isinstance(body, str) else body
+    return read_flow_response(HttpAnswer(200, Headers(headers or {}), data, 0.5), secrets)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "value"),
+    [
+        (b"", JSON, None),
+        (b"  \n", {}, None),
+        (b'{"a": 1}', JSON, {"a": 1}),
+        (b'{"a": 1}', {"Content-Type": "application/problem+json; charset=utf-8"}, {"a": 1}),
+        (b"[1, 2]", {}, [1, 2]),
+        (b'{"a": 1}', {}, {"a": 1}),
+        (b"{a: 1}", {}, "{a: 1}"),
+        (b"5", {}, "5"),
+        (b"5", JSON, 5),
+        (b'{"a": 1}', {"Content-Type": "text/plain"}, '{"a": 1}'),
+        (b"<a/>", {"Content-Type": "application/xml"}, "<a/>"),
+        (b"not json", JSON, "not json"),
+        (b'{"a": NaN}', JSON, '{"a": NaN}'),
+        (b"[" * 100_000, JSON, "[" * 100_000),
+        (b"1" * 5000, JSON, "1" * 5000),
+        ("ä".encode("latin-1"), {"Content-Type": "text/plain; charset=latin-1"}, "ä"),
+        ("ä".encode(), {"Content-Type": "text/plain; charset=nonsense"}, "ä"),
+        (b"\xff", {"Content-Type": "text/plain"}, "\ufffd"),
+        ("\ufeff{}".encode(), JSON, {}),
+    ],
+)
+def test_a_body_is_json_text_or_nothing(body: bytes, headers: dict[str, str], value: Any) -> None:
+    assert read(body, headers).body == value
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "execution_id"),
+    [
+        ({"X-Flow-Execution": "e1"}, {}, "e1"),
+        ({"okta-execution-id": " e1 "}, {"execution_id": "e2"}, "e1"),
+        ({}, {"execution_id": "e2"}, "e2"),
+        ({}, {"context": {"execution_id": "e3"}}, "e3"),
+        ({}, {"execution_id": 5}, None),
+        ({}, {"execution_id": "x" * 500}, None),
+        ({"X-Execution-Id": ""}, {"context": "none"}, None),
+        ({}, [1], None),
+    ],
+)
+def test_the_execution_id_is_found_where_it_may_be(
+    headers: dict[str, str], body: Any, execution_id: str | None
+) -> None:
+    assert read(json.dumps(body), {**JSON, **headers}).execution_id == execution_id
+
+
+def test_a_secret_that_is_echoed_does_not_come_back() -> None:
+    response = read('{"headers": {"authorization": "Bearer t0ken"}}', {**JSON, "X-Echo": "t0ken"}, ("t0ken", ""))
+
+    assert response.body == {"headers": {"authorization": "Bearer ***"}}
+    assert response.headers["x-echo"] == "***"
+
+
+def test_repr_shows_no_body() -> None:
+    assert "ada@example.com" not in repr(read("ada@example.com", {"X-Mail": "ada@example.com"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"message": " no\nsuch   group "}, "no such group"),
+        ({"error": {"message": "nested"}}, "nested"),
+        ({"errorSummary": "x" * 400}, "x" * 299 + "…"),
+        ({"message": 5}, ""),
+        ({"data": "private"}, ""),
+        ("a text", ""),
+        (None, ""),
+    ],
+)
+def test_a_failed_flow_says_why_on_one_line(body: Any, message: str) -> None:
+    assert error_message(body) == message
+
+
+@given(st.binary(), st.dictionaries(st.sampled_from(["Content-Type", "X-Execution"]), st.text()), st.text())
+def test_any_answer_is_read(body: bytes, headers: dict[str, str], secret: str) -> None:
+    read(body, headers, (secret,))
+
+
+def test_headers_are_looked_up_without_case_and_joined() -> None:
+    headers = Headers({"X-A": "1", "x-a": "2", "Y": "3"})
+
+    assert headers["X-a"] == "1, 2"
+    assert list(headers) == ["X-A", "Y"]
+    assert len(headers) == 2
+    assert "X-A" in repr(headers)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_okta_workflows.core.invocation_key import invocation_key
+from airflow_okta_workflows.core.secret import Secret, redact
+from airflow_okta_workflows.core.tokens import AccessToken, TokenState
+
+START = 1_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("age", "state"),
+    [
+        (0, TokenState.FRESH),
+        (3000, TokenState.FRESH),
+        (3300, TokenState.STALE),
+        (3539, TokenState.STALE),
+        (3540, TokenState.EXPIRED),
+        (4000, TokenState.EXPIRED),
+        (-30, TokenState.FRESH),
+        (-86_400, TokenState.EXPIRED),
+    ],
+)
+def test_a_token_of_an_hour_ages(age: float, state: TokenState) -> None:
+    assert AccessToken("t", START + 3600, 3600).state(START + age) is state
+
+
+def test_a_short_token_is_used_for_half_of_its_life() -> None:
+    token = AccessToken("t", START + 60, 60)
+
+    assert [token.state(START + age) for age in (0, 25, 30)] == [TokenState.FRESH, TokenState.STALE, TokenState.EXPIRED]
+    assert AccessToken("t", START, 0).state(START) is TokenState.EXPIRED
+
+
+def test_repr_hides_the_token() -> None:
+    assert "t0ken" not in repr(AccessToken("t0ken", START))
+
+
+def test_a_secret_shows_itself_to_nobody_who_does_not_ask() -> None:
+    secret = Secret("s3cret")
+
+    assert "s3cret" not in f"{secret} {secret!r}"
+    assert secret.reveal() == "s3cret"
+    assert secret == Secret("s3cret")
+    assert secret != Secret("other")
+    assert secret != "s3cret"
+    assert len({secret, Secret("s3cret")}) == 1
+    assert not Secret("")
+
+
+def test_redact_takes_out_what_is_there() -> None:
+    assert redact("a t0ken b", ("t0ken", "", "other")) == "a *** b"
+
+
+def test_an_invocation_key_is_one_per_task_instance_and_clearing() -> None:
+    base = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "clearing": 0}
+    others = [{**base, name: value} for name, value in [("dag_id", "d2"), ("run_id", "r2"), ("task_id", "t2"),
+                                                         ("map_index", 0), ("clearing", 1)]]  # fmt: skip
+    keys = [invocation_key(**one) for one in (base, *others)]  # type: ignore[arg-type]  # a dict of mixed values
+
+    assert invocation_key(**base) == keys[0]  # type: ignore[arg-type]  # as above
+    assert len(set(keys)) == 6

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import subprocess
+import sys
+from typing import Any
+
+from airflow_okta_workflows import __version__
+from airflow_okta_workflows.connection import FORM
+from airflow_okta_workflows.get_provider_info import get_provider_info
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+SENSITIVE = ("token", "secret", "password", "private_key", "authorization", "api_key")
+
+
+def test_it_imports_nothing() -> None:
+    script = (
+        "import sys; before = set(sys.modules);"
+        "from airflow_okta_workflows.get_provider_info import get_provider_info; get_provider_info();"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    # -I and -S: nothing of the environment, such as an editable install's finder, is counted.
+    path = str(importlib.import_module("pathlib").Path(__file__).parents[2])
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {path!r}); {script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert run.stdout.strip() == "['airflow_okta_workflows', 'airflow_okta_workflows.get_provider_info']"
+
+
+def test_the_distribution_names_itself_and_its_entry_points() -> None:
+    distribution = importlib.metadata.distribution("airflow-provider-okta-workflows")
+    points = {(point.group, point.name): point.value for point in distribution.entry_points}
+
+    assert get_provider_info()["package-name"] == distribution.metadata["Name"]
+    assert distribution.version == __version__
+    assert points[("apache_airflow_provider", "provider_info")].startswith("airflow_okta_workflows.get_provider_info:")
+    assert ("pytest11", "okta_workflows") in points
+
+
+def test_airflow_accepts_the_metadata() -> None:
+    from importlib.resources import files
+
+    import jsonschema
+
+    jsonschema.validate(
+        get_provider_info(), json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+    )
+
+
+def test_every_named_thing_is_there() -> None:
+    info = get_provider_info()
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for entry in info[kind]:
+            for module in entry["python-modules"]:
+                importlib.import_module(module)
+    module, _, name = FORM["hook-class-name"].rpartition(".")
+    assert getattr(importlib.import_module(module), name) is OktaWorkflowsHook
+    assert (OktaWorkflowsHook.conn_type, OktaWorkflowsHook.hook_name) == (FORM["connection-type"], FORM["hook-name"])
+
+
+def test_the_form_can_be_left_empty_and_masks_what_is_secret() -> None:
+    for name, field in FORM["conn-fields"].items():
+        assert "null" in field["schema"]["type"], name
+        assert field["label"]
+        assert field["description"]
+        masked = field["schema"].get("format") == "password"
+        assert masked is (name == "key_passphrase")
+        assert masked or not any(word in name for word in SENSITIVE), "Airflow would show its value as ***"
+
+
+def test_older_airflows_get_the_same_form() -> None:
+    behaviour = OktaWorkflowsHook.get_ui_field_behaviour()
+
+    assert behaviour == {
+        "hidden_fields": ["schema", "port"],
+        "relabeling": {"host": "Okta domain", "login": "Client ID", "password": "Private key"},
+        "placeholders": FORM["ui-field-behaviour"]["placeholders"],
+    }
+
+
+def test_older_airflows_get_the_same_fields(monkeypatch: Any) -> None:
+    # Airflow 3's own web server puts such stand-ins in place of Flask AppBuilder, which it does not install.
+    from types import ModuleType, SimpleNamespace
+
+    made: list[tuple[str, str]] = []
+
+    def field(kind: str) -> Any:
+        def make(label: str, **options: Any) -> SimpleNamespace:
+            made.append((kind, label))
+            return SimpleNamespace(kind=kind, label=label, **options)
+
+        return make
+
+    kinds = ["BooleanField", "IntegerField", "PasswordField", "StringField"]
+    stand_ins: dict[str, dict[str, Any]] = {
+        "flask_appbuilder": {},
+        "flask_appbuilder.fieldwidgets": {"BS3PasswordFieldWidget": object, "BS3TextFieldWidget": object},
+        "flask_babel": {"lazy_gettext": str},
+        "wtforms": {kind: field(kind) for kind in kinds},
+    }
+    for name, members in stand_ins.items():
+        module = ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    widgets = OktaWorkflowsHook.get_connection_form_widgets()
+
+    assert list(widgets) == list(FORM["conn-fields"])
+    assert widgets["key_passphrase"].kind == "PasswordField"
+    assert widgets["insecure_http"].kind == "BooleanField"
+    assert widgets["assertion_lifetime"].kind == "IntegerField"
+    assert widgets["workflows_host"].kind == "StringField"
+    assert [label for _, label in made] == [field["label"] for field in FORM["conn-fields"].values()]
