@@ -22,7 +22,7 @@ from airflow_okta_workflows.core.exchange import (
     Send,
     Wait,
 )
-from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.faults import Fault, FaultKind, misconfigured
 from airflow_okta_workflows.core.flow_request import check_headers, check_method, encode_payload, encode_query
 from airflow_okta_workflows.core.waiting import ATTEMPTS, WaitBudget, asked_wait, backoff
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _GATEWAY = (502, 503, 504)
 _BEFORE_RUNNING = (401, 403, 404)
+_LONGEST_ANSWER = 86_400
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class FlowCall:
             headers={**{n: v for n, v in defaults.items() if n.lower() not in named}, **own},
             body=body,
             rate_limit_wait=rate_limit_wait,
-            read_timeout=read_timeout,
+            read_timeout=_check_timeout(read_timeout),
         )
 
     def http_request(self, token: str) -> HttpRequest:
@@ -249,10 +250,15 @@ def _said(response: FlowResponse) -> str:
     return f"{execution}: {message!r}" if message else execution
 
 
+def _check_timeout(seconds: float | None) -> float | None:
+    if seconds is None or (isinstance(seconds, (int, float)) and 0 < seconds <= _LONGEST_ANSWER):
+        return seconds
+    raise misconfigured(f"timeout is {seconds!r}.", f"Set it to seconds, more than 0 and up to {_LONGEST_ANSWER}.")
+
+
 def _check_key(invocation_key: str) -> str:
     if not (0 < len(invocation_key) <= 255 and invocation_key.isascii() and invocation_key.isprintable()):
-        raise Fault(
-            FaultKind.CONFIGURATION,
+        raise misconfigured(
             "The invocation key is not a text of 1 to 255 printable ASCII characters.",
             "Use a UUID, or ids joined with dashes.",
         )

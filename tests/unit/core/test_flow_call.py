@@ -206,6 +206,12 @@ def test_an_invocation_key_must_fit_into_a_header(key: str) -> None:
         )
 
 
+@pytest.mark.parametrize("timeout", [0, -1, "5", float("nan"), 1e9])
+def test_a_timeout_is_seconds(timeout: Any) -> None:
+    with pytest.raises(Fault, match="timeout is"):
+        Talk(answer(), read_timeout=timeout)
+
+
 EVENTS = st.one_of(
     st.builds(Lost, st.sampled_from(Phase), st.just("lost")),
     st.builds(

@@ -1,0 +1,25 @@
+"""`make demo` tells what happened, and it did happen."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_runs_both_dags() -> None:
+    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=175, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for flow in (
+        "hello",
+        "create_account",
+        "add_to_group",
+        "start_provisioning",
+        "provisioning_status",
+        "send_welcome",
+    ):
+        assert f"\n  {flow} " in done.stdout
+    assert "1 token request(s)" in done.stdout
+    assert "To run them against your own org:" in done.stdout
