@@ -10,6 +10,7 @@ import logging
 import random
 import time
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,7 @@ from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 from airflow_okta_workflows.core.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.waiting import ATTEMPTS
 from airflow_okta_workflows.masking import amask, mask
+from airflow_okta_workflows.token_sharing import obtain_token
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,8 +72,19 @@ class _Conversations:
         self.surroundings = surroundings
         self._token_attempts = token_attempts
 
-    def request_token(self) -> Conversation[AccessToken]:
+    def obtain_token(self, known: AccessToken | None, refused: str | None) -> Conversation[AccessToken]:
+        return obtain_token(
+            self._request_token,
+            self.tokens.cache,
+            known=known,
+            refused=refused,
+            clock=self.surroundings.clock,
+            random=self.surroundings.random,
+        )
+
+    def _request_token(self) -> Conversation[AccessToken]:
         settings, surroundings = self.settings, self.surroundings
+        log.info("Asking %s for an access token", settings.domain.netloc)
         request = TokenRequest(
             token_url=settings.token_url,
             client_id=settings.client_id,
@@ -128,20 +141,20 @@ class FlowClient(_Conversations):
         """Close the connections that are kept open."""
         self._transport.close()
 
-    def _renew(self) -> AccessToken:
-        token = self._drive(self.request_token())
-        log.info("Got an access token from %s, good for %.0f s", self.settings.domain.netloc, token.lifetime)
-        return token
+    def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
+        return self._drive(self.obtain_token(known, refused))
 
     def _drive(self, conversation: Conversation[T]) -> T:
         event: Event = None
-        while True:
-            try:
-                step = conversation.send(event)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            event = self._perform(step)
+        # Closed whatever happens: a conversation may hold the lock of the token cache.
+        with closing(conversation):
+            while True:
+                try:
+                    step = conversation.send(event)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                event = self._perform(step)
 
     def _perform(self, step: Step) -> Event:
         match step:
@@ -150,7 +163,8 @@ class FlowClient(_Conversations):
             case GetToken(refused):
                 return self.access_token(refused).value
             case Wait(seconds, reason):
-                log.warning("%s", reason)
+                if reason:
+                    log.warning("%s", reason)
                 self.surroundings.sleep(seconds)
             case Mask(texts):
                 mask(texts)
@@ -194,20 +208,19 @@ class AsyncFlowClient(_Conversations):
         """
         return await self.tokens.aget(self._renew, refused=refused)
 
-    async def _renew(self) -> AccessToken:
-        token = await self._drive(self.request_token())
-        log.info("Got an access token from %s, good for %.0f s", self.settings.domain.netloc, token.lifetime)
-        return token
+    async def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
+        return await self._drive(self.obtain_token(known, refused))
 
     async def _drive(self, conversation: Conversation[T]) -> T:
         event: Event = None
-        while True:
-            try:
-                step = conversation.send(event)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            event = await self._perform(step)
+        with closing(conversation):
+            while True:
+                try:
+                    step = conversation.send(event)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                event = await self._perform(step)
 
     async def _perform(self, step: Step) -> Event:
         match step:
@@ -216,7 +229,8 @@ class AsyncFlowClient(_Conversations):
             case GetToken(refused):
                 return (await self.access_token(refused)).value
             case Wait(seconds, reason):
-                log.warning("%s", reason)
+                if reason:
+                    log.warning("%s", reason)
                 await self.surroundings.asleep(seconds)
             case Mask(texts):
                 await amask(texts)

@@ -107,6 +107,10 @@ class OktaWorkflowsSettings:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    def cache_key(self) -> bytes:
+        """Return the key that a shared token is encrypted with: only who could mint the token can derive it."""
+        return self.key_text.derive(self.passphrase, "okta-workflows token cache")
+
     def load_key(self) -> keys.SigningKey:
         """Parse the private key.
 

@@ -154,4 +154,29 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                 "python-modules": ["airflow_okta_workflows.triggers.okta_workflows"],
             }
         ],
+        "config": {
+            "okta_workflows": {
+                "description": "Settings of the Okta Workflows provider.",
+                "options": {
+                    "token_cache": {
+                        "description": "Who shares an access token: ``disk`` for all processes of this user on a host,"
+                        " through an encrypted file in a private directory; ``memory`` for one process; ``off`` for"
+                        " one hook object.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": None,
+                        "default": "disk",
+                    },
+                    "token_cache_dir": {
+                        "description": "The directory of those files. It must belong to the user that runs Airflow,"
+                        " and nobody else may write to it. Left empty: ``airflow-okta-workflows`` in the user's cache"
+                        " directory.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/cache/airflow/okta-workflows",
+                        "default": "",
+                    },
+                },
+            }
+        },
     }

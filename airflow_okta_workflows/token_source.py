@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.tokens import AccessToken, TokenState
+from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.token_cache import FAILURE_REST, TokenCache, default_directory, open_token_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-log = logging.getLogger(__name__)
+    from airflow_okta_workflows.connection import OktaWorkflowsSettings
 
 
 class _AbandonedError(Exception):
@@ -30,33 +33,46 @@ class _Renewal:
 
     :param outcome: where those who wait for it find what came of it
     :param loop: the event loop that makes it, or None if a thread does
-    :param fallback: the stale token that is good for now, or None
+    :param known: the stale token that is good for now, or None
+    :param refused: the text of the last token that a flow's host refused, or None
     """
 
     outcome: Future[AccessToken]
     loop: asyncio.AbstractEventLoop | None
-    fallback: AccessToken | None
+    known: AccessToken | None
+    refused: str | None
+
+
+Renew = Callable[[AccessToken | None, str | None], AccessToken]
+"""Return a good token, given a stale one that is known and the text of one that must not come back."""
+ARenew = Callable[[AccessToken | None, str | None], Awaitable[AccessToken]]
 
 
 class TokenSource:
     """Give an access token to threads and to tasks on any event loop of this process.
 
     FRESH is given as it is. STALE is given as it is, while one caller renews it. Without a token, or with an
-    EXPIRED one, one caller asks and all others wait for what comes of it.
+    EXPIRED one, one caller asks and all others wait for what comes of it. A failure stands for a while, so that no
+    number of callers hammers the org.
 
     :param clock: gives seconds since the epoch
+    :param cache: what this process shares with others, or None
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, cache: TokenCache | None = None) -> None:
+        self.cache = cache
         self._clock = clock
         self._lock = threading.Lock()
         self._token: AccessToken | None = None
+        self._refused: str | None = None
         self._renewal: _Renewal | None = None
+        self._failure: Exception | None = None
+        self._rest_until = float("-inf")
 
-    def get(self, renew: Callable[[], AccessToken], *, refused: str | None = None) -> AccessToken:
+    def get(self, renew: Renew, *, refused: str | None = None) -> AccessToken:
         """Return a token that is good now.
 
-        :param renew: asks the org for one
+        :param renew: brings one
         :param refused: the text of a token that a flow's host refused, which is dropped
         :raises Fault: if the org gives none
         """
@@ -67,22 +83,23 @@ class TokenSource:
                 return claim
             if mine:
                 try:
-                    token = renew()
-                except BaseException as error:  # whoever waits must learn of it, whatever it is
-                    return self._failed(claim, error)
+                    token = renew(claim.known, claim.refused)
+                except BaseException as error:
+                    self._failed(claim, error)
+                    raise
                 return self._renewed(claim, token)
             if loop is not None and claim.loop is loop:
                 # Waiting would stop the very loop that is to bring the token.
-                return renew()
+                return renew(claim.known, claim.refused)
             try:
                 return claim.outcome.result()
             except _AbandonedError:
                 continue
 
-    async def aget(self, renew: Callable[[], Awaitable[AccessToken]], *, refused: str | None = None) -> AccessToken:
+    async def aget(self, renew: ARenew, *, refused: str | None = None) -> AccessToken:
         """Return a token that is good now, without blocking the event loop; else as :meth:`get`.
 
-        :param renew: asks the org for one
+        :param renew: brings one
         :param refused: the text of a token that a flow's host refused, which is dropped
         :raises Fault: if the org gives none
         """
@@ -93,9 +110,10 @@ class TokenSource:
                 return claim
             if mine:
                 try:
-                    token = await renew()
-                except BaseException as error:  # whoever waits must learn of it, whatever it is
-                    return self._failed(claim, error)
+                    token = await renew(claim.known, claim.refused)
+                except BaseException as error:
+                    self._failed(claim, error)
+                    raise
                 return self._renewed(claim, token)
             try:
                 return await asyncio.wrap_future(claim.outcome)
@@ -103,13 +121,14 @@ class TokenSource:
                 continue
 
     def drop(self, refused: str) -> None:
-        """Forget a token that a flow's host refused, if it is still the current one.
+        """Forget a token that a flow's host refused.
 
         :param refused: its text
         """
         with self._lock:
-            if self._token is not None and self._token.value == refused:
+            if self._token is None or self._token.value == refused:
                 self._token = None
+                self._refused = refused
 
     def _claim(
         self, refused: str | None, loop: asyncio.AbstractEventLoop | None
@@ -118,49 +137,71 @@ class TokenSource:
         if refused is not None:
             self.drop(refused)
         with self._lock:
-            token = self._token
-            state = token.state(self._clock()) if token else TokenState.EXPIRED
-            usable = token if state is not TokenState.EXPIRED else None
-            if usable and (state is TokenState.FRESH or self._renewal):
+            now = self._clock()
+            state = self._token.state(now) if self._token else TokenState.EXPIRED
+            usable = self._token if state is not TokenState.EXPIRED else None
+            resting = now < self._rest_until <= now + FAILURE_REST
+            if usable and (state is TokenState.FRESH or self._renewal or resting):
                 return usable, False
             if self._renewal:
                 return self._renewal, False
+            if resting and self._failure:
+                raise self._failure
             outcome: Future[AccessToken] = Future()
             # From now on it cannot be cancelled: a task that waits for it and is cancelled leaves alone.
             outcome.set_running_or_notify_cancel()
-            self._renewal = _Renewal(outcome, loop, usable)
+            self._renewal = _Renewal(outcome, loop, usable, self._refused)
             return self._renewal, True
 
     def _renewed(self, renewal: _Renewal, token: AccessToken) -> AccessToken:
         with self._lock:
+            now = self._clock()
             self._token = token
-            self._renewal = None
+            self._renewal = self._failure = None
+            # A stale token in place of a new one: the org could not be asked.
+            self._rest_until = now if token.state(now) is TokenState.FRESH else now + FAILURE_REST
         renewal.outcome.set_result(token)
         return token
 
-    def _failed(self, renewal: _Renewal, error: BaseException) -> AccessToken:
+    def _failed(self, renewal: _Renewal, error: BaseException) -> None:
         with self._lock:
             self._renewal = None
-        if renewal.fallback is not None and isinstance(error, Fault):
-            log.warning("The access token could not be renewed ahead of its end: %s", error)
-            renewal.outcome.set_result(renewal.fallback)
-            return renewal.fallback
+            if isinstance(error, Fault):
+                self._failure = error
+                self._rest_until = self._clock() + FAILURE_REST
         # A cancelled task or a task time-out concerns the one who asked, not those who wait.
         renewal.outcome.set_exception(error if isinstance(error, Exception) else _AbandonedError())
-        raise error
 
 
 _sources: dict[str, TokenSource] = {}
 _sources_lock = threading.Lock()
 
 
-def shared_token_source(identity: str) -> TokenSource:
-    """Return this process's token source for a connection's identity.
+def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
+    """Return where a connection's tokens come from, as ``[okta_workflows] token_cache`` has it.
 
-    :param identity: tells who may share a token
+    :param settings: the connection
+    :raises OktaConfigurationError: for a value of ``token_cache`` that is not known
     """
+    mode = conf.get("okta_workflows", "token_cache", fallback="disk").strip().lower()
+    if mode not in ("disk", "memory", "off"):
+        raise OktaConfigurationError(
+            f"[okta_workflows] token_cache is {mode!r}. Set it to disk, memory or off.",
+            hint="Set it to disk, memory or off.",
+        )
+    if mode == "off":
+        return TokenSource()
+    identity = settings.identity
     with _sources_lock:
-        return _sources.setdefault(identity, TokenSource())
+        if identity not in _sources:
+            cache = open_token_cache(_cache_directory(), identity, settings.cache_key()) if mode == "disk" else None
+            _sources[identity] = TokenSource(cache=cache)
+        return _sources[identity]
+
+
+def _cache_directory() -> Path:
+    configured = conf.get("okta_workflows", "token_cache_dir", fallback="").strip()
+    return Path(configured).expanduser() if configured else default_directory()
 
 
 def _forget_sources() -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import json
 import re
 import textwrap
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from airflow_okta_workflows.core.faults import misconfigured
 from airflow_okta_workflows.core.secret import Secret
@@ -65,10 +66,17 @@ class KeyText:
 
         :param passphrase: the key's passphrase, if there is one
         """
+        return self.derive(passphrase, "okta-workflows fingerprint").hex()
+
+    def derive(self, passphrase: Secret | None, purpose: str) -> bytes:
+        """Return 32 bytes that only who has this key and passphrase can derive (HKDF, RFC 5869).
+
+        :param passphrase: the key's passphrase, if there is one
+        :param purpose: what they are for: each purpose has its own
+        """
         pepper = passphrase.reveal() if passphrase else ""
-        return hmac.new(
-            self.text.reveal().encode(), b"okta-workflows key\0" + pepper.encode(), hashlib.sha256
-        ).hexdigest()
+        material = self.text.reveal().encode() + b"\0" + pepper.encode("utf-8", "surrogatepass")
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(material)
 
     def secret_forms(self) -> tuple[str, ...]:
         """Return the texts to mask so that nothing of this key is seen, in whatever form it is printed.

@@ -22,7 +22,7 @@ from airflow_okta_workflows.core.answers import error_message
 from airflow_okta_workflows.core.flow_call import FlowCall
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
 from airflow_okta_workflows.masking import amask, mask
-from airflow_okta_workflows.token_source import shared_token_source
+from airflow_okta_workflows.token_source import TokenSource, token_source_for
 from airflow_okta_workflows.transport.aiohttp_transport import aiohttp_transport
 from airflow_okta_workflows.transport.authorized_session import AuthorizedSession
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
@@ -191,8 +191,7 @@ class OktaWorkflowsHook(HttpHook):
                 read_timeout=timeout,
             )
             async with aiohttp_transport(settings) as transport:
-                tokens = shared_token_source(settings.identity)
-                client = AsyncFlowClient(settings, tokens, transport, self._surroundings)
+                client = AsyncFlowClient(settings, self._tokens, transport, self._surroundings)
                 response = await client.invoke_flow(call)
         self._log_answer(call, response)
         return response
@@ -211,8 +210,8 @@ class OktaWorkflowsHook(HttpHook):
         settings = await self.asettings()
         with faults_as_errors():
             async with aiohttp_transport(settings) as transport:
-                tokens = shared_token_source(settings.identity)
-                return await AsyncFlowClient(settings, tokens, transport, self._surroundings).access_token()
+                client = AsyncFlowClient(settings, self._tokens, transport, self._surroundings)
+                return await client.access_token()
 
     def get_conn(
         self,
@@ -232,7 +231,7 @@ class OktaWorkflowsHook(HttpHook):
         session = AuthorizedSession(
             settings,
             get_token=lambda: self.get_access_token().value,
-            drop_token=shared_token_source(settings.identity).drop,
+            drop_token=self._tokens.drop,
         )
         session.headers.update(headers or {})
         return session
@@ -275,9 +274,11 @@ class OktaWorkflowsHook(HttpHook):
     @cached_property
     def _client(self) -> FlowClient:
         settings = self.settings
-        return FlowClient(
-            settings, shared_token_source(settings.identity), RequestsTransport(settings), self._surroundings
-        )
+        return FlowClient(settings, self._tokens, RequestsTransport(settings), self._surroundings)
+
+    @cached_property
+    def _tokens(self) -> TokenSource:
+        return token_source_for(self.settings)
 
     def _call(
         self,

@@ -10,7 +10,8 @@ import pytest
 
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.tokens import AccessToken
-from airflow_okta_workflows.token_source import TokenSource, shared_token_source
+from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.token_source import TokenSource, token_source_for
 
 
 class Org:
@@ -21,13 +22,13 @@ class Org:
         self.asked = 0
         self.down = False
 
-    def token(self) -> AccessToken:
+    def token(self, *known_and_refused: Any) -> AccessToken:
         self.asked += 1
         if self.down:
             raise Fault(FaultKind.TOKEN, "down")
         return AccessToken(f"t{self.asked}", self.now + 3600, 3600)
 
-    async def atoken(self) -> AccessToken:
+    async def atoken(self, *known_and_refused: Any) -> AccessToken:
         await asyncio.sleep(0)
         return self.token()
 
@@ -66,16 +67,32 @@ def test_a_stale_token_is_renewed_ahead_of_its_end(get: Get, org: Org) -> None:
     assert get() == "t2"
 
 
-def test_a_stale_token_serves_while_it_cannot_be_renewed(get: Get, org: Org, caplog: pytest.LogCaptureFixture) -> None:
-    get()
-    org.now += 3400
+def test_a_failure_stands_for_a_while(get: Get, org: Org) -> None:
     org.down = True
+    for _ in range(5):
+        with pytest.raises(Fault, match="down"):
+            get()
+    assert org.asked == 1
 
-    assert get() == "t1"
-    assert "could not be renewed" in caplog.text
-    org.now += 200
-    with pytest.raises(Fault, match="down"):
-        get()
+    org.now += 6
+    org.down = False
+    assert get() == "t2"
+
+
+def test_a_stale_token_that_could_not_be_renewed_is_used_and_the_org_left_alone(source: TokenSource, org: Org) -> None:
+    stale = source.get(org.token)
+    org.now += 3400
+    asked: list[Any] = []
+
+    def in_vain(known: AccessToken | None, refused: str | None) -> AccessToken:
+        asked.append((known, refused))
+        assert known
+        return known
+
+    assert [source.get(in_vain).value for _ in range(5)] == ["t1"] * 5
+    assert asked == [(stale, None)]
+    org.now += 6
+    assert source.get(org.token).value == "t2"
 
 
 def test_a_refused_token_is_dropped_once(get: Get, org: Org) -> None:
@@ -98,7 +115,7 @@ def test_threads_wait_for_the_one_who_asks(source: TokenSource, org: Org) -> Non
     go, asking = threading.Event(), threading.Event()
     got: list[str] = []
 
-    def slow() -> AccessToken:
+    def slow(*known_and_refused: Any) -> AccessToken:
         asking.set()
         go.wait(10)
         return org.token()
@@ -120,7 +137,7 @@ def test_while_one_renews_a_stale_token_the_others_use_it(source: TokenSource, o
     org.now += 3400
     go, asking = threading.Event(), threading.Event()
 
-    def slow() -> AccessToken:
+    def slow(*known_and_refused: Any) -> AccessToken:
         asking.set()
         go.wait(10)
         return org.token()
@@ -139,7 +156,7 @@ def test_those_who_wait_learn_of_a_failure(source: TokenSource, org: Org) -> Non
     go, asking = threading.Event(), threading.Event()
     found: list[str] = []
 
-    def failing() -> AccessToken:
+    def failing(*known_and_refused: Any) -> AccessToken:
         asking.set()
         go.wait(10)
         raise Fault(FaultKind.TOKEN, "down")
@@ -165,7 +182,7 @@ def test_those_who_wait_learn_of_a_failure(source: TokenSource, org: Org) -> Non
 async def test_a_cancelled_task_does_not_take_the_others_with_it(source: TokenSource, org: Org) -> None:
     started = asyncio.Event()
 
-    async def never() -> AccessToken:
+    async def never(*known_and_refused: Any) -> AccessToken:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -188,7 +205,7 @@ async def test_a_cancelled_task_does_not_take_the_others_with_it(source: TokenSo
 async def test_a_thread_takes_up_what_a_cancelled_task_left(source: TokenSource, org: Org) -> None:
     started = asyncio.Event()
 
-    async def never() -> AccessToken:
+    async def never(*known_and_refused: Any) -> AccessToken:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -205,7 +222,7 @@ async def test_a_thread_takes_up_what_a_cancelled_task_left(source: TokenSource,
 async def test_a_synchronous_call_on_the_loop_that_asks_does_not_wait_for_itself(source: TokenSource, org: Org) -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def slow() -> AccessToken:
+    async def slow(*known_and_refused: Any) -> AccessToken:
         started.set()
         await go.wait()
         return org.token()
@@ -218,16 +235,28 @@ async def test_a_synchronous_call_on_the_loop_that_asks_does_not_wait_for_itself
     assert (await renewing).value == "t2"
 
 
+class Settings:
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+
+    def cache_key(self) -> bytes:
+        return b"k" * 32
+
+
+def source_for(identity: str) -> TokenSource:
+    return token_source_for(Settings(identity))  # type: ignore[arg-type]  # the part of it that counts
+
+
 def test_sources_are_shared_by_identity_and_forgotten_by_a_forked_child() -> None:
-    source = shared_token_source("a")
-    assert shared_token_source("a") is source
-    assert shared_token_source("b") is not source
+    source = source_for("a")
+    assert source_for("a") is source
+    assert source_for("b") is not source
 
     # Forking a process with threads is what Airflow's workers do; Python 3.12 warns of it.
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # pragma: no cover  # in another process
-        os.write(write, b"same" if shared_token_source("a") is source else b"new")
+        os.write(write, b"same" if source_for("a") is source else b"new")
         os._exit(0)
     os.waitpid(child, 0)
     os.close(write)
@@ -239,8 +268,43 @@ def test_a_fault_of_any_other_kind_is_not_hidden_by_a_stale_token(source: TokenS
     source.get(org.token)
     org.now += 3400
 
-    def broken() -> Any:
+    def broken(*known_and_refused: Any) -> Any:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         source.get(broken)
+
+
+def test_a_refused_token_is_named_to_whoever_renews(source: TokenSource, org: Org) -> None:
+    source.drop("from-elsewhere")
+    named: list[Any] = []
+
+    def renew(known: AccessToken | None, refused: str | None) -> AccessToken:
+        named.append((known, refused))
+        return org.token()
+
+    source.get(renew)
+    assert named == [(None, "from-elsewhere")]
+    source.drop("from-elsewhere")
+    assert source.get(renew).value == "t1", "it was not this one that was refused"
+
+
+@pytest.mark.parametrize(
+    ("mode", "shared", "on_disk"), [("disk", True, True), (" Memory ", True, False), ("off", False, False)]
+)
+def test_the_configuration_says_who_shares(
+    monkeypatch: pytest.MonkeyPatch, mode: str, shared: bool, on_disk: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", mode)
+
+    source = source_for(f"mode {mode}")
+
+    assert (source_for(f"mode {mode}") is source) is shared
+    assert (source.cache is not None) is on_disk
+
+
+def test_a_mode_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", "redis")
+
+    with pytest.raises(OktaConfigurationError, match="disk, memory or off"):
+        source_for("x")

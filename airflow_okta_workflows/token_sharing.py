@@ -1,0 +1,109 @@
+"""One token request per host: how a process finds another's token, waits for it, or asks for it on behalf of all.
+
+It is a conversation like those of the core, driven in the same way, around the one with the org.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.core.exchange import Conversation, Mask, Wait
+from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.core.tokens import AccessToken, TokenState
+from airflow_okta_workflows.token_cache import FAILURE_REST, try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_okta_workflows.token_cache import TokenCache
+
+_LOOK_AGAIN = 0.05
+"""Seconds between two looks while another process asks."""
+_PATIENCE = 300.0
+"""Seconds after which another process that asks is not waited for any longer: it may hang."""
+
+
+def obtain_token(
+    ask: Callable[[], Conversation[AccessToken]],
+    cache: TokenCache | None,
+    *,
+    known: AccessToken | None,
+    refused: str | None,
+    clock: Callable[[], float],
+    random: Callable[[], float],
+) -> Conversation[AccessToken]:
+    """Return a token that is good now: another process's, or a new one.
+
+    :param ask: begins the conversation with the org
+    :param cache: what the processes share; None for nothing
+    :param known: a stale token of this process, good for now
+    :param refused: the text of a token that a flow's host refused, which must not come back
+    :param clock: gives seconds since the epoch
+    :param random: gives numbers from 0 to 1
+    :raises Fault: if the org gives none and there is no stale one
+    """
+    if cache is None:
+        return (yield from _ask(ask, None, known, clock))
+    lock = cache.lock()
+    waited = 0.0
+    stale = known
+    try:
+        while True:
+            found = _usable(cache, refused, clock())
+            stale = found or stale
+            if found and found.state(clock()) is TokenState.FRESH:
+                return (yield from _taken_over(found))
+            if lock.is_locked:
+                # Whoever had the lock before brought no token, as was just seen: this process asks.
+                return (yield from _ask(ask, cache, stale, clock))
+            taken = try_lock(lock)
+            if taken is False and stale:
+                return (yield from _taken_over(stale))
+            if taken is None or waited > _PATIENCE:
+                return (yield from _ask(ask, cache, stale, clock))
+            if not taken:
+                seconds = _LOOK_AGAIN * (0.5 + random())
+                waited += seconds
+                yield Wait(seconds, "")
+    finally:
+        lock.release()
+
+
+def _taken_over(token: AccessToken) -> Conversation[AccessToken]:
+    yield Mask((token.value,))
+    return token
+
+
+def _usable(cache: TokenCache, refused: str | None, now: float) -> AccessToken | None:
+    """Return the shared token if it may be used, or raise what asking for one has just come to."""
+    entry = cache.read()
+    if entry is None or entry.written_at > now + FAILURE_REST:
+        return None
+    if entry.failure:
+        if 0 <= now - entry.written_at < FAILURE_REST:
+            raise entry.failure
+        return None
+    token = entry.token
+    if token is None or token.value == refused or token.state(now) is TokenState.EXPIRED:
+        return None
+    return token
+
+
+def _ask(
+    ask: Callable[[], Conversation[AccessToken]],
+    cache: TokenCache | None,
+    stale: AccessToken | None,
+    clock: Callable[[], float],
+) -> Conversation[AccessToken]:
+    try:
+        token = yield from ask()
+    except Fault as fault:
+        if stale:
+            yield Wait(0.0, f"the access token could not be renewed ahead of its end: {fault}")
+            return stale
+        if cache:
+            cache.write(failure=fault, now=clock())
+        raise
+    if cache:
+        cache.write(token=token, now=clock())
+    return token

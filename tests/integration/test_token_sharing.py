@@ -1,0 +1,147 @@
+"""One token per host: real processes, a real file, the local org."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_okta_workflows.core import keys
+from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Connect = Callable[..., None]
+CONTEXT = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR", str(tmp_path / "tokens"))
+    return tmp_path / "tokens"
+
+
+def in_processes(count: int, work: Callable[[], None]) -> list[int]:
+    """Run something in so many forked processes at once, and return their exit codes."""
+
+    def run() -> None:  # pragma: no cover  # in another process
+        work()
+
+    processes = [CONTEXT.Process(target=run) for _ in range(count)]
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for process in processes:
+            process.start()
+    for process in processes:
+        process.join(30)
+        process.kill()
+    return [process.exitcode if process.exitcode is not None else -1 for process in processes]
+
+
+def invoke_echo() -> None:  # pragma: no cover  # in another process
+    hook = OktaWorkflowsHook()
+    hook.invoke("echo")
+    hook.close()
+
+
+@pytest.fixture
+def org() -> Iterator[LocalOrg]:
+    with LocalOrg(rate_limit=None) as org:
+        org.flow("echo")(lambda request: {})
+        yield org
+
+
+def test_many_cold_processes_ask_once(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+
+    assert in_processes(30, invoke_echo) == [0] * 30
+    assert len(org.token_requests) == 1
+    assert len(org.flows["echo"].runs) == 30
+
+
+def test_a_revoked_token_is_renewed_once_for_all(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    assert in_processes(1, invoke_echo) == [0]
+    org.revoke_tokens()
+
+    assert in_processes(30, invoke_echo) == [0] * 30
+    assert len(org.token_requests) == 2
+    assert len(org.flows["echo"].runs) == 31
+
+
+def test_a_rotated_key_asks_once_more(org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(org)
+    assert in_processes(5, invoke_echo) == [0] * 5
+    connection = {**org.connection(), "password": json.dumps(org.add_key())}
+    monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
+
+    assert in_processes(5, invoke_echo) == [0] * 5
+    assert len(org.token_requests) == 2
+
+
+def test_a_refusal_is_asked_for_once(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    org.app.granted_scopes.clear()
+
+    assert in_processes(20, invoke_echo) == [1] * 20
+    assert len(org.token_requests) == 1
+
+
+def test_a_warm_process_parses_no_key(org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(org)
+    assert in_processes(1, invoke_echo) == [0]
+
+    def parse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the key was parsed")
+
+    monkeypatch.setattr(keys, "load_signing_key", parse)
+    assert in_processes(1, invoke_echo) == [0]
+    assert len(org.token_requests) == 1
+
+
+def test_a_token_that_an_event_loop_asked_for_is_found_by_processes(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    asyncio.run(OktaWorkflowsHook().ainvoke("echo"))
+
+    assert in_processes(5, invoke_echo) == [0] * 5
+    assert len(org.token_requests) == 1
+
+
+def test_a_token_that_a_process_asked_for_is_found_by_an_event_loop(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    assert in_processes(1, invoke_echo) == [0]
+
+    asyncio.run(OktaWorkflowsHook().ainvoke("echo"))
+    assert len(org.token_requests) == 1
+
+
+@pytest.mark.parametrize(("mode", "requests"), [("memory", 4), ("off", 4)])
+def test_what_is_not_shared_is_asked_for_by_each(
+    org: LocalOrg, connect: Connect, directory: Path, monkeypatch: pytest.MonkeyPatch, mode: str, requests: int
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", mode)
+    connect(org)
+
+    assert in_processes(4, invoke_echo) == [0] * 4
+    assert len(org.token_requests) == requests
+    assert not directory.exists()
+
+
+def test_nothing_on_disk_tells_a_secret(org: LocalOrg, connect: Connect, directory: Path) -> None:
+    connect(org)
+    assert in_processes(1, invoke_echo) == [0]
+
+    names = sorted(path.name for path in directory.iterdir())
+    assert [name.partition(".")[2] for name in names] == ["lock", "token"]
+    kept = b"".join(path.read_bytes() for path in directory.iterdir()) + " ".join(names).encode()
+    for secret in (*org._tokens, org.private_jwk["d"], org.app.client_id, org.private_jwk["kid"]):
+        assert secret.encode() not in kept
+    assert directory.stat().st_mode & 0o077 == 0

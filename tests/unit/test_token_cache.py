@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_okta_workflows import token_cache
+from airflow_okta_workflows.core.exchange import Conversation, Mask, Wait
+from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.tokens import AccessToken
+from airflow_okta_workflows.token_cache import TokenCache, default_directory, open_token_cache, try_lock
+from airflow_okta_workflows.token_sharing import obtain_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = 1_000_000.0
+KEY = secrets.token_bytes(32)
+TOKEN = AccessToken("t0ken-on-disk", NOW + 3600, 3600)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "a" / "tokens"
+
+
+@pytest.fixture
+def cache(directory: Path) -> TokenCache:
+    opened = open_token_cache(directory, "identity", KEY)
+    assert opened
+    return opened
+
+
+def only_file(cache: TokenCache) -> Path:
+    (path,) = cache.directory.glob("*.token")
+    return path
+
+
+def test_a_token_is_kept_where_only_its_owner_reads_it(cache: TokenCache) -> None:
+    assert cache.read() is None
+    cache.write(token=TOKEN, now=NOW)
+
+    entry = cache.read()
+    assert entry
+    assert (entry.token, entry.failure, entry.written_at) == (TOKEN, None, NOW)
+    assert stat.S_IMODE(cache.directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(only_file(cache).stat().st_mode) == 0o600
+    assert b"t0ken" not in only_file(cache).read_bytes()
+    assert [path.suffix for path in cache.directory.iterdir()] == [".token"], "nothing half-written stays"
+    assert "t0ken" not in repr(entry)
+    assert str(KEY) not in repr(cache)
+
+
+def test_a_failure_is_kept_too(cache: TokenCache) -> None:
+    cache.write(failure=Fault(FaultKind.TOKEN_REFUSED, "What.", "Change this.", status_code=401, error="e"), now=NOW)
+
+    entry = cache.read()
+    assert entry
+    assert entry.token is None
+    assert entry.failure is not None
+    assert (entry.failure.kind, str(entry.failure)) == (FaultKind.TOKEN_REFUSED, "What. Change this.")
+    assert entry.failure.data == {"status_code": 401, "error": "e"}
+
+
+def spoil(change: Callable[[bytes], bytes]) -> Callable[[TokenCache], None]:
+    def do(cache: TokenCache) -> None:
+        only_file(cache).write_bytes(change(only_file(cache).read_bytes()))
+
+    return do
+
+
+def replace_by(cache: TokenCache, make: Callable[[Path], Any]) -> None:
+    path = only_file(cache)
+    path.rename(path.with_name("elsewhere"))
+    make(path)
+
+
+SPOILED: dict[str, Callable[[TokenCache], Any]] = {
+    "empty": spoil(lambda data: b""),
+    "cut": spoil(lambda data: data[:-1]),
+    "a bit flipped": spoil(lambda data: data[:-1] + bytes([data[-1] ^ 1])),
+    "another format": spoil(lambda data: b"x" + data[1:]),
+    "huge": spoil(lambda data: data + b"\0" * 100_000),
+    "readable by others": lambda cache: only_file(cache).chmod(0o644),
+    "a link": lambda cache: replace_by(cache, lambda path: path.symlink_to(path.with_name("elsewhere"))),
+    "a directory": lambda cache: replace_by(cache, Path.mkdir),
+    "a pipe": lambda cache: replace_by(cache, os.mkfifo),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_an_entry_that_cannot_be_trusted_is_a_miss(cache: TokenCache, name: str) -> None:
+    cache.write(token=TOKEN, now=NOW)
+    SPOILED[name](cache)
+
+    assert cache.read() is None
+
+
+def test_an_entry_of_another_key_or_another_name_is_a_miss(cache: TokenCache) -> None:
+    cache.write(token=TOKEN, now=NOW)
+
+    assert TokenCache(cache.directory, "identity", b"x" * 32).read() is None
+    only_file(cache).rename(cache.directory / "other.token")
+    assert TokenCache(cache.directory, "other", KEY).read() is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary())
+def test_any_file_is_an_entry_or_a_miss(data: bytes) -> None:
+    cache = TokenCache(Path("/nowhere"), "identity", KEY)
+
+    assert cache._decode(data) is None
+    assert cache._decode(token_cache._MAGIC + data) is None
+
+
+def test_what_was_sealed_with_another_content_is_a_miss(cache: TokenCache) -> None:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    for content in (
+        b"[]",
+        b"{}",
+        b'{"written_at": "x"}',
+        b'{"written_at": 1, "token": [1]}',
+        b'{"written_at": 1, "failure": ["x"]}',
+    ):
+        sealed = AESGCM(KEY).encrypt(b"n" * 12, content, cache._context())
+        assert cache._decode(token_cache._MAGIC + b"n" * 12 + sealed) is None
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (lambda path: path.chmod(0o777), "can be written by other users"),
+        (lambda path: path.chmod(0o770), "can be written by other users"),
+        (lambda path: (path.rmdir(), path.write_text("")), "cannot be used"),
+        (
+            lambda path: (path.rename(path.with_name("real")), path.symlink_to(path.with_name("real"))),
+            "not a directory of its own",
+        ),
+    ],
+)
+def test_a_directory_that_cannot_be_trusted_is_one_warning(
+    directory: Path, prepare: Any, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory.mkdir(parents=True)
+    prepare(directory)
+
+    with caplog.at_level(logging.WARNING):
+        assert open_token_cache(directory, "identity", KEY) is None
+        assert open_token_cache(directory, "identity", KEY) is None
+
+    assert [reason in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_another_user_s_directory_is_not_used(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.mkdir(parents=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+    assert open_token_cache(directory, "identity", KEY) is None
+
+
+def test_a_directory_that_cannot_be_written_is_not_used(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+
+    assert open_token_cache(directory, "identity", KEY) is None
+
+
+def test_a_cache_that_cannot_write_does_not_stop_a_task(cache: TokenCache, caplog: pytest.LogCaptureFixture) -> None:
+    gone = TokenCache(cache.directory / "gone", "identity", KEY)
+
+    with caplog.at_level(logging.WARNING):
+        gone.write(token=TOKEN, now=NOW)
+
+    assert "could not be kept" in caplog.text
+    assert gone.read() is None
+    assert try_lock(TokenCache(Path("/proc/none"), "i", KEY).lock()) is None
+
+
+def test_entries_that_nobody_renews_are_removed(cache: TokenCache) -> None:
+    now = time.time()
+    old, new = cache.directory / "old.token", cache.directory / "new.tmp"
+    for path, age in ((old, 90_000), (new, 60)):
+        path.write_bytes(b"")
+        os.utime(path, (now - age, now - age))
+
+    cache.write(token=TOKEN, now=now)
+
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_the_default_directory_is_the_user_s_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    for base, root in (("", "/home/ada/.cache"), ("relative", "/home/ada/.cache"), ("/var/c", "/var/c")):
+        monkeypatch.setenv("XDG_CACHE_HOME", base)
+        assert default_directory() == Path(root) / "airflow-okta-workflows"
+
+
+class Host:
+    """Play one process of a host that wants a token."""
+
+    def __init__(self, cache: TokenCache | None, now: float = NOW) -> None:
+        self.cache = cache
+        self.now = now
+        self.asked = 0
+        self.fault: Fault | None = None
+        self.masked: list[str] = []
+        self.waited: list[float] = []
+        self.while_waiting: Callable[[], Any] = lambda: None
+
+    def _ask(self) -> Conversation[AccessToken]:
+        self.asked += 1
+        if self.fault:
+            raise self.fault
+        yield Wait(0.0, "")
+        return AccessToken(f"new-{self.asked}", self.now + 3600, 3600)
+
+    def token(self, known: AccessToken | None = None, refused: str | None = None) -> str:
+        conversation = obtain_token(
+            self._ask, self.cache, known=known, refused=refused, clock=lambda: self.now, random=lambda: 0.5
+        )
+        try:
+            while True:
+                match conversation.send(None):
+                    case Mask(texts):
+                        self.masked += texts
+                    case Wait(seconds, reason):
+                        self.waited.append(seconds)
+                        if seconds and not reason:
+                            self.while_waiting()
+        except StopIteration as end:
+            return str(end.value.value)
+
+
+def locked(cache: TokenCache) -> Any:
+    lock = cache.lock()
+    assert try_lock(lock)
+    return lock
+
+
+def test_a_token_of_another_process_is_taken_over(cache: TokenCache) -> None:
+    cache.write(token=TOKEN, now=NOW)
+    host = Host(cache)
+
+    assert host.token() == "t0ken-on-disk"
+    assert host.asked == 0
+    assert host.masked == ["t0ken-on-disk"]
+
+
+def test_the_first_asks_for_all(cache: TokenCache) -> None:
+    assert Host(cache).token() == "new-1"
+    other = Host(cache)
+    assert other.token() == "new-1"
+    assert other.asked == 0
+    assert try_lock(cache.lock()), "it is free again"
+
+
+def test_who_comes_while_one_asks_waits_for_the_token(cache: TokenCache) -> None:
+    lock = locked(cache)
+    host = Host(cache)
+
+    def bring_the_token_at_last() -> None:
+        if len(host.waited) == 3:
+            cache.write(token=TOKEN, now=NOW)
+
+    host.while_waiting = bring_the_token_at_last
+
+    assert host.token() == "t0ken-on-disk"
+    assert len(host.waited) == 3
+    assert host.asked == 0
+    lock.release()
+
+
+def test_who_comes_while_one_asks_and_is_killed_asks_next(cache: TokenCache) -> None:
+    lock = locked(cache)
+    host = Host(cache)
+    host.while_waiting = lock.release
+
+    assert host.token() == "new-1"
+
+
+def test_a_process_that_hangs_is_not_waited_for_for_ever(cache: TokenCache) -> None:
+    lock = locked(cache)
+    host = Host(cache)
+
+    assert host.token() == "new-1"
+    assert 300 < sum(host.waited) < 302
+    lock.release()
+
+
+def test_a_stale_token_is_used_while_another_process_renews_it(cache: TokenCache) -> None:
+    cache.write(token=TOKEN, now=NOW)
+    lock = locked(cache)
+    host = Host(cache, NOW + 3400)
+
+    assert host.token() == "t0ken-on-disk"
+    assert host.waited == []
+    lock.release()
+    assert host.token() == "new-1"
+    assert Host(cache, NOW + 3400).token() == "new-1"
+
+
+def test_a_stale_token_serves_while_it_cannot_be_renewed(cache: TokenCache) -> None:
+    cache.write(token=TOKEN, now=NOW)
+    host = Host(cache, NOW + 3400)
+    host.fault = Fault(FaultKind.TOKEN, "down")
+
+    assert host.token() == "t0ken-on-disk"
+    assert Host(None, NOW + 3400).token(known=TOKEN) == "new-1"
+
+
+def test_a_failure_is_everybody_s_for_a_while(cache: TokenCache) -> None:
+    host, other = Host(cache), Host(cache, NOW + 3)
+    host.fault = Fault(FaultKind.TOKEN, "down")
+    for one in (host, other):
+        with pytest.raises(Fault, match="down"):
+            one.token()
+    assert (host.asked, other.asked) == (1, 0)
+    assert Host(cache, NOW + 6).token() == "new-1"
+
+
+def test_a_refused_token_is_replaced_once(cache: TokenCache) -> None:
+    cache.write(token=TOKEN, now=NOW)
+    first, second = Host(cache), Host(cache)
+
+    assert first.token(refused="t0ken-on-disk") == "new-1"
+    assert second.token(refused="t0ken-on-disk") == "new-1"
+    assert (first.asked, second.asked) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("token", "written_at"),
+    [
+        (AccessToken("t", NOW - 1, 3600), NOW),
+        (AccessToken("t", NOW + 90_000, 3600), NOW),
+        (TOKEN, NOW + 60),
+    ],
+)
+def test_an_entry_out_of_its_time_is_a_miss(cache: TokenCache, token: AccessToken, written_at: float) -> None:
+    cache.write(token=token, now=written_at)
+
+    assert Host(cache).token() == "new-1"
+
+
+def test_without_locks_and_without_a_cache_each_asks(cache: TokenCache) -> None:
+    assert Host(TokenCache(Path("/proc/none"), "i", KEY)).token() == "new-1"
+    assert Host(None).token() == "new-1"
