@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_okta_workflows.core.exchange import Conversation, Event, GetToken, Mask, Send, Step, Wait
+from airflow_okta_workflows.core.exchange import Conversation, Event, GetToken, Mask, Note, Send, Stage, Step, Wait
 from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 from airflow_okta_workflows.core.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.waiting import ATTEMPTS
@@ -121,13 +121,14 @@ class FlowClient(_Conversations):
         super().__init__(settings, tokens, surroundings, token_attempts)
         self._transport = transport
 
-    def invoke_flow(self, call: FlowCall) -> FlowResponse:
+    def invoke_flow(self, call: FlowCall, on_stage: Callable[[Stage], None] | None = None) -> FlowResponse:
         """Invoke a flow.
 
         :param call: what to send, and where
+        :param on_stage: is told each stage before the invocation goes on
         :raises Fault: if it did not succeed
         """
-        return self._drive(self.invoke(call))
+        return self._drive(self.invoke(call), on_stage)
 
     def access_token(self, refused: str | None = None) -> AccessToken:
         """Return an access token that is good now.
@@ -144,7 +145,7 @@ class FlowClient(_Conversations):
     def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
         return self._drive(self.obtain_token(known, refused))
 
-    def _drive(self, conversation: Conversation[T]) -> T:
+    def _drive(self, conversation: Conversation[T], on_stage: Callable[[Stage], None] | None = None) -> T:
         event: Event = None
         # Closed whatever happens: a conversation may hold the lock of the token cache.
         with closing(conversation):
@@ -154,7 +155,10 @@ class FlowClient(_Conversations):
                 except StopIteration as end:
                     result: T = end.value
                     return result
-                event = self._perform(step)
+                if not isinstance(step, Note):
+                    event = self._perform(step)
+                elif on_stage:
+                    on_stage(step.stage)
 
     def _perform(self, step: Step) -> Event:
         match step:

@@ -137,6 +137,18 @@ def error_from(fault: Fault) -> OktaWorkflowsError:
     return _CLASSES[fault.kind](str(fault), hint=fault.hint, **fault.data)
 
 
+def is_transient(error: OktaWorkflowsError) -> bool:
+    """Tell whether asking again a little later may go well: for polls, which change nothing.
+
+    :param error: what the poll ended with
+    """
+    if isinstance(error, AirflowFailException):
+        return False
+    if isinstance(error, OktaFlowFailedError):
+        return error.response is not None and error.response.status_code >= 500
+    return isinstance(error, (OktaTokenError, OktaFlowNotSentError, OktaFlowRateLimitedError, OktaFlowNoAnswerError))
+
+
 @contextmanager
 def faults_as_errors() -> Iterator[None]:
     """Raise what the core finds inside this block as the exception it stands for."""

@@ -134,6 +134,22 @@ class Mask:
     texts: tuple[str, ...] = field(repr=False)
 
 
-Step = Send | Wait | GetToken | Mask
+class Stage(Enum):
+    """Say what is known of the flow's run while an invocation is under way."""
+
+    SENDING = "sending"
+    """It is about to be sent: from now on the flow may have run."""
+    NOT_RUN = "not run"
+    """It was not sent, or was refused: the flow has not run."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Ask the driver to note a stage before it goes on; the event is None."""
+
+    stage: Stage
+
+
+Step = Send | Wait | GetToken | Mask | Note
 Event = HttpAnswer | Lost | str | None
 Conversation = Generator[Step, Event, T]

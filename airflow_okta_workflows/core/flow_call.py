@@ -18,8 +18,10 @@ from airflow_okta_workflows.core.exchange import (
     HttpAnswer,
     HttpRequest,
     Lost,
+    Note,
     Phase,
     Send,
+    Stage,
     Wait,
 )
 from airflow_okta_workflows.core.faults import Fault, FaultKind, misconfigured
@@ -138,6 +140,7 @@ class _Invocation:
         token = yield from _token(None)
         renewed = False
         while True:
+            yield Note(Stage.SENDING)
             event = yield Send(self._call.http_request(token))
             if isinstance(event, Lost):
                 yield from self._after_loss(event)
@@ -162,6 +165,7 @@ class _Invocation:
                 )
             elif event.status == 401 and not ran and not renewed:
                 renewed = True
+                yield from self._not_run()
                 token = yield from _token(token)
             elif event.status == 429 and not ran:
                 yield from self._after_rate_limit(event, response)
@@ -196,6 +200,7 @@ class _Invocation:
                 refusals.UNREACHABLE,
             )
         seconds = backoff(self._failures, self._random)
+        yield from self._not_run()
         yield Wait(
             seconds,
             f"flow {self._call.address.name!r}, {lost.phase.value}: {lost.detail}."
@@ -214,11 +219,17 @@ class _Invocation:
                 response=response,
                 retry_after=asked,
             )
+        yield from self._not_run()
         yield Wait(
             seconds,
             f"flow {self._call.address.name!r}, refused before running: 429, too many requests. Next in"
             f" {seconds:.1f} s",
         )
+
+    def _not_run(self) -> Conversation[None]:
+        """Take back the note of sending while this waits, unless an earlier attempt may have run."""
+        if not self._may_have_run:
+            yield Note(Stage.NOT_RUN)
 
     def _fail(self, kind: FaultKind, what: str, hint: str, **data: Any) -> NoReturn:
         if self._may_have_run and kind in (FaultKind.NOT_SENT, FaultKind.REFUSED, FaultKind.RATE_LIMITED):

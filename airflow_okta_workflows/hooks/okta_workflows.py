@@ -28,11 +28,12 @@ from airflow_okta_workflows.transport.authorized_session import AuthorizedSessio
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import requests
 
     from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.exchange import Stage
     from airflow_okta_workflows.core.tokens import AccessToken
 
 
@@ -130,6 +131,7 @@ class OktaWorkflowsHook(HttpHook):
         invocation_key: str | None = None,
         idempotent: bool = False,
         timeout: float | None = None,
+        on_stage: Callable[[Stage], None] | None = None,
     ) -> FlowResponse:
         """Invoke a flow and return its answer.
 
@@ -144,6 +146,8 @@ class OktaWorkflowsHook(HttpHook):
         :param invocation_key: the ``Idempotency-Key`` header; a new UUID if None
         :param idempotent: whether running the flow twice under one key does no harm
         :param timeout: seconds that the answer may take; the connection's ``read_timeout`` if None
+        :param on_stage: is told, before the invocation goes on, that it is about to be sent or has not run: for
+            callers that keep a journal
         :raises OktaConfigurationError: if the connection or an argument cannot work; nothing was sent
         :raises OktaTokenError: if the org gives no token; the flow was not invoked
         :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
@@ -160,7 +164,7 @@ class OktaWorkflowsHook(HttpHook):
                 idempotent=idempotent,
                 read_timeout=timeout,
             )
-            response = self._client.invoke_flow(call)
+            response = self._client.invoke_flow(call, on_stage)
         self._log_answer(call, response)
         return response
 

@@ -11,7 +11,8 @@ from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 from airflow_okta_workflows.core.conditions import ExpressionError, expression
 from airflow_okta_workflows.core.flow_request import check_headers, check_method, check_names
 from airflow_okta_workflows.core.invocation_key import invocation_key
-from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
+from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.journal import InvocationJournal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -25,6 +26,11 @@ class InvokeOktaFlowOperator(BaseOperator):
 
     The same ``Idempotency-Key`` goes with each try of one task instance; a clearing by hand, another run or another
     map index has its own.
+
+    On Airflow 3.3 it notes in the task state store that it is about to send, and then the answer. A retry after a crash
+    returns the noted answer, or ends with ``OktaFlowOutcomeUnknownError`` if the fate is unknown; with ``idempotent``
+    it sends again under the same key. Clearing the task by hand runs the flow anew. Before 3.3 the protection is what
+    one process can give.
 
     XCom: the answer's body (or ``result`` of it), and beside it ``execution_id`` and ``status_code``.
 
@@ -98,24 +104,36 @@ class InvokeOktaFlowOperator(BaseOperator):
 
         :param context: the task's context
         """
+        key = self._invocation_key(context)
+        journal = InvocationJournal(context, key, self.flow)
+        response = journal.earlier_answer(idempotent=self.idempotent)
+        try:
+            if response is None:
+                response = self._invoke(key, journal)
+                journal.answered(response)
+            context["ti"].xcom_push(key="execution_id", value=response.execution_id)
+            context["ti"].xcom_push(key="status_code", value=response.status_code)
+            return self._judge(response, context)
+        except OktaWorkflowsError as error:
+            journal.ended(error)
+            raise
+
+    def _invoke(self, key: str, journal: InvocationJournal) -> FlowResponse:
         hook = self.hook
         try:
-            response = hook.invoke(
+            return hook.invoke(
                 self.flow,
                 self.payload,
                 method=self.method,
                 query=self.query,
                 headers=self.headers,
-                invocation_key=self._invocation_key(context),
+                invocation_key=key,
                 idempotent=self.idempotent,
                 timeout=self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout,
+                on_stage=journal.stage,
             )
         finally:
             hook.close()
-        ti = context["ti"]
-        ti.xcom_push(key="execution_id", value=response.execution_id)
-        ti.xcom_push(key="status_code", value=response.status_code)
-        return self._judge(response, context)
 
     def _invocation_key(self, context: Context) -> str:
         ti = context["ti"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -17,6 +18,7 @@ from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.flow_request import check_method, encode_payload
 from airflow_okta_workflows.core.status import Status, StatusRule
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.failed_polls import FailedPolls
 from airflow_okta_workflows.operators.okta_workflows import check_request_as_parsed
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 
 
 _GRACE = 60.0
@@ -48,6 +51,8 @@ class OktaFlowSensor(BaseSensorOperator):
     :param success_when: a JMESPath expression over the body: when it holds, the wait is over
     :param failure_when: a JMESPath expression over the body: when it holds, the task fails; None for none
     :param result: a JMESPath expression over the body; what it selects is returned in the body's place
+    :param max_failed_polls: so many polls in a row may fail for reasons that pass (no connection, a rate limit, a 5xx)
+        before the sensor does. In ``mode="reschedule"`` this needs Airflow 3.3; before, none may
     :param deferrable: wait in the triggerer; the config's ``[operators] default_deferrable`` if not given
     :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
     :raises OktaConfigurationError: for an argument or a connection that cannot work; as far as possible when the
@@ -69,6 +74,7 @@ class OktaFlowSensor(BaseSensorOperator):
         success_when: str = "status == 'SUCCEEDED'",
         failure_when: str | None = "status == 'FAILED'",
         result: str | None = None,
+        max_failed_polls: int = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
@@ -81,26 +87,27 @@ class OktaFlowSensor(BaseSensorOperator):
         self.success_when = success_when
         self.failure_when = failure_when
         self.result = result
+        self.max_failed_polls = max_failed_polls
         self.deferrable = deferrable
         self.okta_workflows_conn_id = okta_workflows_conn_id
+        self.failed_polls = 0
         with faults_as_errors():
             check_request_as_parsed(method, payload, query, None)
             self._rule()
 
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002  # Airflow's signature
+    def poke(self, context: Context) -> PokeReturnValue:
         """Ask the status flow once.
 
         :param context: the task's context
         :raises OktaFlowFailedError: if the long-running flow has failed
         """
-        from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-
-        hook = OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
+        failed_polls = FailedPolls(self, context)
         try:
-            # Asking for a status changes nothing, so an unanswered question may be asked again.
-            response = hook.invoke(self.flow, self.payload, method=self.method, query=self.query, idempotent=True)
-        finally:
-            hook.close()
+            response = self._ask()
+        except OktaWorkflowsError as error:
+            failed_polls.tolerate(error)
+            return PokeReturnValue(is_done=False)
+        failed_polls.forget()
         rule = self._rule()
         try:
             status = rule.status(response.body)
@@ -120,9 +127,22 @@ class OktaFlowSensor(BaseSensorOperator):
         """
         if not self.deferrable:
             return super().execute(context)
-        return self._look_or_defer(context, deadline=time.time() + self.timeout)
+        now = time.time()
+        deadlines = {
+            "deadline": now + self.timeout,
+            # Airflow does not apply it to a task that is deferred.
+            "execution_deadline": now + self.execution_timeout.total_seconds() if self.execution_timeout else None,
+        }
+        # As if it came back from the triggerer, so that soft_fail and never_fail count from the first look on.
+        return self.resume_execution("look_or_defer", deadlines, context)
 
-    def execute_complete(self, context: Context, event: Any = None, deadline: float | None = None) -> Any:
+    def execute_complete(
+        self,
+        context: Context,
+        event: Any = None,
+        deadline: float | None = None,
+        execution_deadline: float | None = None,
+    ) -> Any:
         """Take up where the trigger has left off: look at the status once more, from the worker.
 
         The trigger tells only that there is something to see. What it is, result or error, is found here, so that
@@ -130,7 +150,8 @@ class OktaFlowSensor(BaseSensorOperator):
 
         :param context: the task's context
         :param event: what the trigger said
-        :param deadline: when the wait ends, in seconds since the epoch
+        :param deadline: when ``timeout`` is over, in seconds since the epoch
+        :param execution_deadline: when ``execution_timeout`` is over, likewise; None without one
         :raises AirflowSensorTimeout: if the time is over
         """
         outcome = event.get("outcome") if isinstance(event, dict) else None
@@ -139,53 +160,77 @@ class OktaFlowSensor(BaseSensorOperator):
                 f"The trigger of {self.task_id!r} fired an event that is not known here: {str(outcome)[:50]!r}. Let"
                 " the triggerer and the workers run the same version of this provider."
             )
-        if deadline is None:
-            deadline = time.time() + self.timeout
-        return self._look_or_defer(context, deadline=deadline, event=event)
+        deadline = time.time() + self.timeout if deadline is None else deadline
+        return self.look_or_defer(context, deadline, execution_deadline, event)
 
-    def _look_or_defer(self, context: Context, *, deadline: float, event: Mapping[str, Any] | None = None) -> Any:
+    def look_or_defer(
+        self,
+        context: Context,
+        deadline: float,
+        execution_deadline: float | None = None,
+        event: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the result if there is one, or wait for it in the triggerer.
+
+        :param context: the task's context
+        :param deadline: when ``timeout`` is over, in seconds since the epoch
+        :param execution_deadline: when ``execution_timeout`` is over, likewise; None without one
+        :param event: what the trigger said; None at the first look
+        """
         poked = self.poke(context)
         if poked.is_done:
             return poked.xcom_value
-        outcome = event["outcome"] if event else None
-        if event and outcome == "error":
+        if event and event["outcome"] == "error":
             # The worker can ask and the triggerer cannot: deferring again would only come back at once.
             raise OktaWorkflowsError(
                 f"The triggerer could not ask flow {self.flow!r} ({event.get('reason')}), though this worker can. Its"
                 " log says why; a key file or a CA bundle must be there on the triggerer, too."
             )
-        left = deadline - time.time()
-        if outcome == "timeout" or left <= 0:
+        ends_at = deadline if execution_deadline is None else min(deadline, execution_deadline)
+        left = ends_at - time.time()
+        if left <= 0 or (event and event["outcome"] == "timeout"):
+            if execution_deadline is not None and execution_deadline <= deadline:
+                raise AirflowTaskTimeout(f"execution_timeout is over, and flow {self.flow!r} did not report an end.")
             raise AirflowSensorTimeout(
                 f"Flow {self.flow!r} did not report an end within {self.timeout:.0f} s. Raise timeout, or look the"
                 " long-running flow up in its execution history."
             )
+        return self.defer(
+            trigger=self._trigger(ends_at),
+            method_name="execute_complete",
+            kwargs={"deadline": deadline, "execution_deadline": execution_deadline},
+            # The trigger keeps the deadline; this is for a triggerer that is down by then.
+            timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
+        )
+
+    def _ask(self) -> FlowResponse:
+        from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+        hook = OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
+        try:
+            # Asking for a status changes nothing, so an unanswered question may be asked again.
+            return hook.invoke(self.flow, self.payload, method=self.method, query=self.query, idempotent=True)
+        finally:
+            hook.close()
+
+    def _trigger(self, deadline: float) -> OktaFlowStatusTrigger:
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 
-        trigger = OktaFlowStatusTrigger(
-            flow=self.flow,
+        with faults_as_errors():
             # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.
-            payload=self._payload_text(),
+            payload = encode_payload(self.payload, check_method(self.method))
+        return OktaFlowStatusTrigger(
+            flow=self.flow,
+            payload=payload.decode() if payload is not None else None,
             query=dict(self.query) if self.query else None,
             method=self.method,
             success_when=self.success_when,
             failure_when=self.failure_when,
             poke_interval=self.poke_interval,
             deadline=deadline,
+            max_failed_polls=self.max_failed_polls,
             okta_workflows_conn_id=self.okta_workflows_conn_id,
         )
-        return self.defer(
-            trigger=trigger,
-            method_name="execute_complete",
-            kwargs={"deadline": deadline},
-            # The trigger keeps the deadline; this is for a triggerer that is down by then.
-            timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
-        )
-
-    def _payload_text(self) -> str | None:
-        with faults_as_errors():
-            body = encode_payload(self.payload, check_method(self.method))
-        return body.decode() if body is not None else None
 
     def _rule(self) -> StatusRule:
         return StatusRule(self.success_when, self.failure_when, self.result)

@@ -9,7 +9,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_okta_workflows.client import Surroundings
 from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.status import Status, StatusRule
-from airflow_okta_workflows.exceptions import OktaWorkflowsError
+from airflow_okta_workflows.exceptions import OktaWorkflowsError, is_transient
 from airflow_okta_workflows.transport.aiohttp_transport import aiohttp_transport
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class OktaFlowStatusTrigger(BaseTrigger):
     :param failure_when: one that ends it as well, or None
     :param poke_interval: seconds between two questions
     :param deadline: when to give up, in seconds since the epoch: it stays, should the trigger be made anew
+    :param max_failed_polls: so many polls in a row may fail for reasons that pass
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param surroundings: clock and sleep, for tests; not stored
     """
@@ -47,6 +48,7 @@ class OktaFlowStatusTrigger(BaseTrigger):
         failure_when: str | None = None,
         poke_interval: float = 60.0,
         deadline: float = 0.0,
+        max_failed_polls: int = 5,
         okta_workflows_conn_id: str = "okta_workflows_default",
         surroundings: Surroundings | None = None,
     ) -> None:
@@ -59,6 +61,7 @@ class OktaFlowStatusTrigger(BaseTrigger):
         self.failure_when = failure_when
         self.poke_interval = poke_interval
         self.deadline = deadline
+        self.max_failed_polls = max_failed_polls
         self.okta_workflows_conn_id = okta_workflows_conn_id
         self._surroundings = surroundings or Surroundings()
 
@@ -75,6 +78,7 @@ class OktaFlowStatusTrigger(BaseTrigger):
                 "failure_when": self.failure_when,
                 "poke_interval": self.poke_interval,
                 "deadline": self.deadline,
+                "max_failed_polls": self.max_failed_polls,
                 "okta_workflows_conn_id": self.okta_workflows_conn_id,
             },
         )
@@ -94,12 +98,21 @@ class OktaFlowStatusTrigger(BaseTrigger):
         hook = OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=self._surroundings)
         rule = StatusRule(self.success_when, self.failure_when)
         # Held for as long as this trigger waits, so that all triggers of a loop share one HTTP session.
+        failed_polls = 0
         async with aiohttp_transport(await hook.asettings()):
             while (left := self.deadline - self._surroundings.clock()) > 0:
                 await self._surroundings.asleep(min(self.poke_interval, left))
-                response = await hook.ainvoke(
-                    self.flow, self.payload, method=self.method, query=self.query, idempotent=True
-                )
+                try:
+                    response = await hook.ainvoke(
+                        self.flow, self.payload, method=self.method, query=self.query, idempotent=True
+                    )
+                except OktaWorkflowsError as error:
+                    failed_polls += 1
+                    if failed_polls > self.max_failed_polls or not is_transient(error):
+                        raise
+                    self.log.warning("Poll failed, %d of %d in a row: %s", failed_polls, self.max_failed_polls, error)
+                    continue
+                failed_polls = 0
                 if rule.status(response.body) is not Status.RUNNING:
                     return "settled"
         return "timeout"

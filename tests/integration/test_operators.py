@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
 
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
+    OktaFlowAnswerError,
     OktaFlowFailedError,
     OktaFlowOutcomeUnknownError,
     OktaWorkflowsError,
@@ -260,7 +263,48 @@ def test_a_status_flow_that_fails_is_an_error(org: LocalOrg, connect: Connect) -
     connect(org)
 
     with pytest.raises(OktaFlowFailedError, match="no table"):
-        sensor().execute(context())
+        sensor(max_failed_polls=3, poke_interval=0).execute(context())
+    assert len(org.flows["status"].runs) == 4
+
+
+def test_a_poll_that_fails_for_good_is_not_tolerated(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, ReturnError(404, "no such job"))
+    connect(org)
+
+    with pytest.raises(OktaFlowFailedError, match="no such job"):
+        sensor(poke_interval=0).execute(context())
+    assert len(org.flows["status"].runs) == 1
+
+
+def test_failed_polls_are_counted_in_a_row(org: LocalOrg, connect: Connect) -> None:
+    down = ReturnError(503, "down")
+    statuses(org, down, down, RUNNING, down, down, DONE)
+    connect(org)
+
+    assert sensor(max_failed_polls=2, poke_interval=0).execute(context()) == DONE
+
+
+class Store(dict[str, Any]):
+    """Stand for Airflow's task state store."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+
+def test_a_rescheduled_sensor_counts_in_the_state_store(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, ReturnError(503, "down"), RUNNING, ReturnError(503, "down"))
+    connect(org)
+    store = Store()
+
+    def poke() -> Any:
+        task = sensor(mode="reschedule", max_failed_polls=1)
+        return task.poke(with_store(store))
+
+    assert [bool(poke()), bool(poke()), bool(poke())] == [False, False, False]
+    with pytest.raises(OktaFlowFailedError):
+        poke()
+    with pytest.raises(OktaFlowFailedError):
+        sensor(mode="reschedule").poke(context())
 
 
 def test_a_question_without_an_answer_is_asked_again(org: LocalOrg, connect: Connect) -> None:
@@ -281,9 +325,27 @@ def test_a_sensor_times_out(org: LocalOrg, connect: Connect) -> None:
         sensor(poke_interval=0, timeout=0, soft_fail=True).execute(context())
     with pytest.raises(AirflowSensorTimeout, match="Raise timeout"):
         sensor(deferrable=True, timeout=0).execute(context())
+    with pytest.raises(AirflowSkipException):
+        sensor(deferrable=True, timeout=0, soft_fail=True).execute(context())
+    with pytest.raises(AirflowSkipException):
+        sensor(deferrable=True, timeout=0, never_fail=True).execute(context())
 
 
-def deferred(task: OktaFlowSensor, **options: Any) -> TaskDeferred:
+def test_the_execution_timeout_counts_while_the_task_is_deferred(org: LocalOrg, connect: Connect) -> None:
+    statuses(org, RUNNING)
+    connect(org)
+    task = sensor(deferrable=True, execution_timeout=datetime.timedelta(seconds=30))
+
+    wait = deferred(task)
+
+    assert wait.trigger.deadline == wait.kwargs["execution_deadline"] < wait.kwargs["deadline"]
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout"):
+        task.execute_complete(context(), event={"outcome": "timeout"}, **wait.kwargs)
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout"):
+        task.execute_complete(context(), event={"outcome": "settled"}, deadline=9e12, execution_deadline=1.0)
+
+
+def deferred(task: OktaFlowSensor, **options: Any) -> Any:
     with pytest.raises(TaskDeferred) as caught:
         task.execute(context()) if not options else task.execute_complete(context(), **options)
     return caught.value
@@ -306,11 +368,11 @@ def test_a_deferred_wait_keeps_its_deadline_and_carries_no_secret(org: LocalOrg,
     assert path == "airflow_okta_workflows.triggers.okta_workflows.OktaFlowStatusTrigger"
     assert OktaFlowStatusTrigger(**arguments).serialize() == (path, arguments)
     assert arguments["payload"] == '{"job":1}'
-    assert wait.kwargs == {"deadline": arguments["deadline"]}
+    assert wait.kwargs == {"deadline": arguments["deadline"], "execution_deadline": None}
     assert wait.timeout.total_seconds() > 3600
     assert set(arguments) == {
         "flow", "payload", "query", "method", "success_when", "failure_when", "poke_interval", "deadline",
-        "okta_workflows_conn_id",
+        "max_failed_polls", "okta_workflows_conn_id",
     }  # fmt: skip
     later = deferred(sensor(deferrable=True), event={"outcome": "settled"}, deadline=arguments["deadline"])
     assert later.trigger.serialize()[1]["deadline"] == arguments["deadline"]
@@ -375,7 +437,7 @@ async def test_the_trigger_gives_up_at_the_deadline(org: LocalOrg, connect: Conn
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda org: org.order(Answer(500), flow="status"), "OktaFlowFailedError"),
+        (lambda org: org.order(Answer(500), flow="status", times=6), "OktaFlowFailedError"),
         (lambda org: org.app.granted_scopes.clear(), "OktaTokenRefusedError"),
         (lambda org: org.flow("status")(lambda request: {"status": 5}), "ExpressionError"),
         (lambda org: org.flows.clear(), "OktaConfigurationError"),
@@ -412,3 +474,173 @@ async def test_a_hundred_triggers_share_one_session_and_one_token(org: LocalOrg,
     assert org.tokens_granted == 1
     assert len(sessions) <= 1
     assert not aiohttp_transport._shared, "closed when the last one left"
+
+
+async def test_the_trigger_tolerates_what_passes(org: LocalOrg, connect: Connect, world: Any) -> None:
+    statuses(org, DONE)
+    connect(org)
+    org.order(Answer(500), flow="status", times=2)
+
+    assert await events(trigger(world, max_failed_polls=2)) == [{"outcome": "settled"}]
+    assert len(world.slept) == 3
+
+
+# ---- what outlives a killed task
+
+
+class KilledError(BaseException):
+    """Stand for a SIGKILL at some moment."""
+
+
+def with_store(store: Store, **fields: Any) -> Any:
+    return {**context(**{"max_tries": 3, **fields}), "task_state_store": store}
+
+
+def test_an_answer_is_noted_and_returned_by_a_retry(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    store = Store()
+    first = invoke(retries=3, payload={"n": 1}).execute(with_store(store))
+    again = with_store(store, try_number=2)
+
+    assert invoke(retries=3, payload={"n": 1}).execute(again) == first
+    assert again["ti"].pushed == {"status_code": 200, "execution_id": org.flows["echo"].runs[0].execution_id}
+    assert len(org.log) == 1
+
+
+def test_a_clearing_by_hand_runs_the_flow_anew(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    store = Store()
+    task = invoke(retries=3)
+    keys = [task.execute(with_store(store, max_tries=tries))["key"] for tries in (3, 3, 4, 4)]
+
+    assert len(set(keys)) == 2
+    assert len(org.flows["echo"].runs) == 2
+
+
+@pytest.mark.parametrize(("idempotent", "runs"), [(False, 1), (True, 2)])
+def test_a_task_that_was_killed_while_the_flow_ran(
+    org: LocalOrg, connect: Connect, idempotent: bool, runs: int
+) -> None:
+    connect(org)
+    store = Store()
+
+    class Dying(Store):
+        def set(self, key: str, value: Any) -> None:
+            if value["state"] == "answered":
+                raise KilledError
+            store.set(key, value)
+
+    task = invoke(retries=3, idempotent=idempotent)
+    with pytest.raises(KilledError):
+        task.execute(with_store(Dying()))
+
+    if idempotent:
+        assert task.execute(with_store(store))["key"] == org.flows["echo"].runs[0].invocation_key
+    else:
+        with pytest.raises(OktaFlowOutcomeUnknownError, match="cut off"):
+            task.execute(with_store(store))
+        with pytest.raises(OktaFlowOutcomeUnknownError):
+            task.execute(with_store(store))
+    assert len(org.flows["echo"].runs) == runs
+
+
+def test_a_note_is_taken_back_while_it_waits(org: LocalOrg, connect: Connect) -> None:
+    from airflow_okta_workflows.emulator import TooManyRequests
+
+    connect(org)
+    states: list[str] = []
+
+    class Recording(Store):
+        def set(self, key: str, value: Any) -> None:
+            states.append(value["state"])
+            super().set(key, value)
+
+    org.order(Answer(401), flow="echo")
+    org.order(TooManyRequests(retry_after=900), flow="echo")
+    with pytest.raises(OktaWorkflowsError, match="429"):
+        invoke().execute(with_store(Recording()))
+
+    assert states == ["sending", "not_run", "sending", "not_run"]
+
+
+@pytest.mark.parametrize(
+    "fault", [Answer(403), Answer(500), ReturnError(500, "x"), None]
+)  # fmt: skip
+def test_what_is_known_to_have_failed_may_be_tried_again(org: LocalOrg, connect: Connect, fault: Any) -> None:
+    connect(org)
+    store = Store()
+    if isinstance(fault, Answer):
+        org.order(fault, flow="echo")
+    elif fault:
+        failing = [fault]
+        org.flow("echo")(lambda request: failing.pop() if failing else {"key": 1})
+        connect(org)
+    conditions = ["`false`", "`true`"] if fault is None else ["`true`", "`true`"]
+    with pytest.raises(OktaWorkflowsError):
+        invoke(success_when=conditions[0]).execute(with_store(store))
+
+    assert invoke(success_when=conditions[1]).execute(with_store(store))["key"]
+
+
+def test_a_large_answer_is_noted_without_its_body(
+    org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    org.flow("large")(lambda request: {"rows": "x" * 40_000})
+    connect(org)
+    store = Store()
+    with caplog.at_level(logging.WARNING):
+        assert len(invoke(flow="large").execute(with_store(store))["rows"]) == 40_000
+
+    assert "noted without its body" in caplog.text
+    assert len(json.dumps(store)) < 1000
+    with pytest.raises(OktaFlowAnswerError, match="too large to be noted"):
+        invoke(flow="large").execute(with_store(store))
+    assert len(org.flows["large"].runs) == 1
+
+
+def test_an_unreadable_answer_is_not_asked_for_again(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    store = Store()
+    org.order(Answer(302, b"", {"Location": "http://x"}, after_run=True), flow="echo")
+    for _ in range(2):
+        with pytest.raises(OktaFlowAnswerError):
+            invoke().execute(with_store(store))
+
+    assert len(org.flows["echo"].runs) == 1
+
+
+def test_what_cannot_be_noted_is_not_sent(org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    connect(org)
+
+    class Down(Store):
+        def set(self, key: str, value: Any) -> None:
+            raise RuntimeError("the API server is down")
+
+    with pytest.raises(RuntimeError):
+        invoke().execute(with_store(Down()))
+    assert org.log == []
+
+    class GoesDown(Store):
+        def set(self, key: str, value: Any) -> None:
+            if value["state"] == "answered":
+                raise RuntimeError("the API server is down")
+
+    assert invoke().execute(with_store(GoesDown()))["key"]
+    assert "could not be noted" in caplog.text
+
+
+@pytest.mark.parametrize("noted", [None, "x", {}, {"invocation_key": "another", "state": "sending"}])
+def test_a_note_about_something_else_does_not_count(org: LocalOrg, connect: Connect, noted: Any) -> None:
+    connect(org)
+
+    assert invoke().execute(with_store(Store(okta_workflows_invocation=noted)))["key"]
+
+
+def test_a_note_of_a_later_version_is_taken_for_a_try(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+    store = Store()
+    invoke().execute(with_store(store))
+    store["okta_workflows_invocation"] |= {"state": "something new", "elapsed": "x"}
+
+    with pytest.raises(OktaFlowOutcomeUnknownError):
+        invoke().execute(with_store(store))

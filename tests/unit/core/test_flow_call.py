@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.addresses import FlowAddress, Origin
-from airflow_okta_workflows.core.exchange import GetToken, Headers, HttpAnswer, Lost, Phase, Send, Wait
+from airflow_okta_workflows.core.exchange import GetToken, Headers, HttpAnswer, Lost, Note, Phase, Send, Stage, Wait
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 
@@ -48,6 +48,7 @@ class Talk:
         )
         self.sent: list[Any] = []
         self.refused: list[str | None] = []
+        self.stages: list[Stage] = []
         self.waited: list[float] = []
         self.response: Any = None
         self.fault: Fault | None = None
@@ -63,6 +64,9 @@ class Talk:
                     case Wait(seconds, reason):
                         assert "onboard" in reason
                         self.waited.append(seconds)
+                        event = None
+                    case Note(stage):
+                        self.stages.append(stage)
                         event = None
                     case GetToken(refused):
                         self.refused.append(refused)
@@ -131,6 +135,14 @@ def test_each_thing_that_may_happen(events: list[Any], idempotent: bool, kind: F
     assert (talk.response is None) is (kind is not None)
     if talk.fault and kind is not FaultKind.FAILED:
         assert talk.fault.hint
+
+
+def test_a_stage_is_told_before_each_step() -> None:
+    sending, not_run = Stage.SENDING, Stage.NOT_RUN
+
+    assert Talk(answer()).stages == [sending]
+    assert Talk(answer(401), answer(429), NOT_SENT, answer()).stages == [sending, not_run] * 3 + [sending]
+    assert Talk(UNKNOWN, NOT_SENT, answer(401), answer(), idempotent=True).stages == [sending] * 4
 
 
 def test_a_refused_token_is_named_and_the_new_one_is_sent() -> None:
