@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format e2e constraints clean
+.PHONY: help demo test lint format fuzz e2e reliability constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,8 +35,14 @@ test: lint  ## lint, then the unit and integration tests with branch coverage
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage report
 
-e2e: $(STAMP)  ## the tests that take a whole Airflow
-	@$(BIN)/python -m pytest tests/e2e
+fuzz: $(STAMP)  ## the property tests, with 1,500 examples each
+	@$(BIN)/python -m pytest tests/unit -k test_any_ --hypothesis-profile=thorough
+
+e2e: fuzz  ## the property tests at length, and the tests that take a whole Airflow
+	@$(BIN)/python -m pytest -rP tests/e2e
+
+reliability: $(STAMP)  ## play every fault, and write the table in docs/reliability.md
+	@$(BIN)/python -m tests.fault_matrix docs/reliability.md
 
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --upgrade \

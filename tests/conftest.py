@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The machine may be busy, so no example has a deadline.
+settings.register_profile("usual", max_examples=200, deadline=None)
+settings.register_profile("thorough", max_examples=1500, deadline=None)
+settings.load_profile("usual")
 
 # Before anything of Airflow is imported: its configuration is read then.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")

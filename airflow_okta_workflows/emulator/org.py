@@ -227,6 +227,9 @@ class LocalOrg:
         """Return how many tokens were given out."""
         return sum(request.status == 200 for request in self.token_requests)
 
+    def saw_assertion(self, assertion: str) -> None:
+        """Be told each client assertion that comes in; for subclasses, the org keeps none."""
+
     def requests(self, name: str) -> list[SeenRequest]:
         """Return each request that came for a flow, refused ones included.
 

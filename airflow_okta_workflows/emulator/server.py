@@ -91,6 +91,7 @@ class Server:
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}
+        self._org.saw_assertion(form.get("client_assertion", ""))
         seen = SeenTokenRequest()
         self._org.token_requests.append(seen)
         fault = self._org.next_fault(None)

@@ -27,10 +27,7 @@ from airflow_okta_workflows.emulator import (
 )
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
-    OktaFlowAnswerError,
-    OktaFlowError,
     OktaFlowFailedError,
-    OktaFlowNoAnswerError,
     OktaFlowOutcomeUnknownError,
     OktaFlowRateLimitedError,
     OktaFlowRefusedError,
@@ -110,61 +107,6 @@ def test_a_failed_flow_is_final(org: LocalOrg, connect: Connect, invoke: Invoke,
     assert caught.value.response.status_code == card.status
     assert (caught.value.flow, caught.value.invocation_key) == ("fail", "k")
     assert len(org.flows["fail"].runs) == 1
-
-
-# What is ordered, whether the flow is declared idempotent, what comes of it, and how often the flow ran.
-FAULTS: list[tuple[str, Any, int, bool, type[Exception] | None, int]] = [
-    ("latency", Latency(0.01), 1, False, None, 1),
-    ("reset before running", Reset(), 1, False, OktaFlowOutcomeUnknownError, 0),
-    ("reset after running", Reset(after_run=True), 1, False, OktaFlowOutcomeUnknownError, 1),
-    ("reset, idempotent", Reset(after_run=True), 1, True, None, 2),
-    ("reset thrice, idempotent", Reset(after_run=True), 3, True, OktaFlowNoAnswerError, 3),
-    ("truncated", Truncate(), 1, False, OktaFlowOutcomeUnknownError, 1),
-    ("truncated, idempotent", Truncate(), 2, True, None, 3),
-    ("gateway", HtmlError(502), 1, False, OktaFlowOutcomeUnknownError, 0),
-    ("gateway after running", HtmlError(504, after_run=True), 1, False, OktaFlowOutcomeUnknownError, 1),
-    ("gateway, idempotent", HtmlError(503), 2, True, None, 1),
-    ("500", Answer(500, b"oops", {"Content-Type": "text/plain"}), 1, True, OktaFlowFailedError, 0),
-    ("503 of the flow", Answer(503, b'{"message": "busy"}', {"Content-Type": "application/json"}), 1, True, OktaFlowFailedError, 0),
-    ("429 with Retry-After", TooManyRequests(retry_after=3), 2, False, None, 1),
-    ("429 with a reset", TooManyRequests(reset_in=2), 1, False, None, 1),
-    ("429 without headers", TooManyRequests(), 3, False, None, 1),
-    ("429 for too long", TooManyRequests(retry_after=500), 1, False, OktaFlowRateLimitedError, 0),
-    ("401 once", Answer(401), 1, False, None, 1),
-    ("401 twice", Answer(401), 2, False, OktaFlowRefusedError, 0),
-    ("403", Answer(403), 1, False, OktaFlowRefusedError, 0),
-    ("404", Answer(404), 1, False, OktaFlowRefusedError, 0),
-    ("redirect", Answer(302, b"", {"Location": "http://127.0.0.1:1/steal"}), 1, True, OktaFlowAnswerError, 0),
-    ("too large", Answer(200, b"x" * 20_001), 1, True, OktaFlowAnswerError, 0),
-    ("bad compression", Answer(200, b"nonsense", {"Content-Encoding": "gzip"}), 1, True, OktaFlowAnswerError, 0),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("fault", "times", "idempotent", "error", "runs"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS]
-)
-def test_each_fault_has_its_outcome(
-    org: LocalOrg,
-    connect: Connect,
-    invoke: Invoke,
-    fault: Any,
-    times: int,
-    idempotent: bool,
-    error: type[Exception] | None,
-    runs: int,
-) -> None:
-    connect(org, max_response_bytes=20_000)
-    org.order(fault, flow="echo", times=times)
-
-    if error is None:
-        assert invoke("echo", invocation_key="k", idempotent=idempotent).body["key"] == "k"
-    else:
-        with pytest.raises(OktaFlowError) as caught:
-            invoke("echo", invocation_key="k", idempotent=idempotent)
-        assert type(caught.value) is error
-
-    assert len(org.flows["echo"].runs) == runs
-    assert {request.headers["idempotency-key"] for request in org.requests("echo")} == {"k"}
 
 
 def test_an_answer_that_takes_too_long_has_an_unknown_outcome(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:

@@ -28,25 +28,21 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tokens"
 
 
-def in_processes(count: int, work: Callable[[], None]) -> list[int]:
-    """Run something in so many forked processes at once, and return their exit codes."""
-
-    def run() -> None:  # pragma: no cover  # in another process
-        work()
-
-    processes = [CONTEXT.Process(target=run) for _ in range(count)]
+def in_processes(count: int, work: Callable[[int], None]) -> list[int]:
+    """Run something in so many forked processes at once, and return their exit codes; each is given its number."""
+    processes = [CONTEXT.Process(target=work, args=(number,)) for number in range(count)]
     with warnings.catch_warnings():
         # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
         warnings.simplefilter("ignore", DeprecationWarning)
         for process in processes:
             process.start()
     for process in processes:
-        process.join(30)
+        process.join(60)
         process.kill()
     return [process.exitcode if process.exitcode is not None else -1 for process in processes]
 
 
-def invoke_echo() -> None:  # pragma: no cover  # in another process
+def invoke_echo(_number: int = 0) -> None:  # pragma: no cover  # in another process
     hook = OktaWorkflowsHook()
     hook.invoke("echo")
     hook.close()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.connection import OktaWorkflowsSettings, read_connection
@@ -273,7 +273,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.text() | st.none(), st.text() | st.none(), st.text())
 def test_any_connection_is_settings_or_one_error(
     extra: dict[str, Any], host: str | None, login: str | None, password: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows import token_cache
@@ -112,7 +112,6 @@ def test_an_entry_of_another_key_or_another_name_is_a_miss(cache: TokenCache) ->
     assert TokenCache(cache.directory, "other", KEY).read() is None
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary())
 def test_any_file_is_an_entry_or_a_miss(data: bytes) -> None:
     cache = TokenCache(Path("/nowhere"), "identity", KEY)

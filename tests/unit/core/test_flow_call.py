@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.addresses import FlowAddress, Origin
@@ -235,7 +235,6 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=500)
 @given(st.lists(EVENTS, max_size=8), st.booleans())
 def test_a_flow_that_may_have_run_is_never_sent_again_unasked(events: list[Any], idempotent: bool) -> None:
     talk = Talk(*events, answer(), idempotent=idempotent)

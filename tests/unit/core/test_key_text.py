@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.faults import Fault, FaultKind
@@ -321,7 +321,6 @@ def test_a_fingerprint_tells_keys_and_passphrases_apart() -> None:
     assert read_key_text(PEMS["rsa-pkcs8"].replace("\n", "\\n")).fingerprint(None) == prints[0]
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.one_of(st.text(), st.text().map(lambda text: "{" + text), st.binary().map(base64.b64encode).map(bytes.decode))
 )
@@ -329,7 +328,6 @@ def test_any_text_is_a_key_or_a_fault(text: str) -> None:
     _only_faults(text)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from([*PEMS.values(), *ENCRYPTED.values(), json.dumps(JWK), json.dumps(EC_JWK)]),
     st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 40), st.text(max_size=3)), min_size=1, max_size=4),
@@ -340,7 +338,6 @@ def test_any_damage_to_a_key_is_a_key_or_a_fault(text: str, cuts: list[tuple[int
     _only_faults(text)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["kty", "n", "e", "d", "p", "q", "dp", "dq", "qi", "crv", "x", "y", "kid", "oth"]),

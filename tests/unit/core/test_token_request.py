@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.client_assertion import sign_client_assertion
@@ -239,7 +239,6 @@ def test_an_assertion_that_is_echoed_does_not_come_back() -> None:
     assert "bad assertion ***" in str(caught.value)
 
 
-@settings(max_examples=300)
 @given(
     st.integers(200, 599),
     st.one_of(st.binary(), st.dictionaries(st.sampled_from([*list(GRANTED), "error", "error_description"]),

@@ -1,0 +1,48 @@
+"""The DAGs of the end-to-end tests: tasks that get killed, sensors that wait, many tasks at once."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
+
+KILLED = 20
+SENSORS = 50
+MANY = 200
+
+
+def tell_pid(context: Any) -> None:
+    """Leave the id of this process where the test finds it."""
+    ti = context["ti"]
+    path = Path(os.environ["E2E_PIDS"]) / f"{ti.task_id}-{ti.map_index}-{ti.try_number}"
+    path.with_suffix(".tmp").write_text(str(os.getpid()))
+    path.with_suffix(".tmp").rename(path)
+
+
+for dag_id, idempotent in (("killed", False), ("killed_idempotent", True)):
+    with DAG(dag_id, schedule=None):
+        InvokeOktaFlowOperator.partial(
+            task_id=dag_id,
+            flow="slow",
+            idempotent=idempotent,
+            retries=2,
+            retry_delay=timedelta(seconds=1),
+            pre_execute=tell_pid,
+        ).expand(payload=[{"n": n, "dag": dag_id} for n in range(KILLED)])
+
+with DAG("cleared", schedule=None):
+    InvokeOktaFlowOperator(
+        task_id="cleared", flow="second_try", payload={}, retries=3, retry_delay=timedelta(seconds=1)
+    )
+
+with DAG("sensors", schedule=None):
+    OktaFlowSensor.partial(
+        task_id="wait", flow="status", poke_interval=5, timeout=240, deferrable=True, result="n"
+    ).expand(payload=[{"n": n} for n in range(SENSORS)])
+
+with DAG("many", schedule=None):
+    InvokeOktaFlowOperator.partial(task_id="many", flow="quick").expand(payload=[{"n": n} for n in range(MANY)])

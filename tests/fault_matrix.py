@@ -1,0 +1,263 @@
+"""Every fault that the local org can play, in each way of invoking a flow; the tests and docs/reliability.md use it.
+
+``python -m tests.fault_matrix docs/reliability.md`` plays them all and writes the table into the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_okta_workflows.emulator import (
+    Answer,
+    HtmlError,
+    Latency,
+    LocalOrg,
+    Reset,
+    ReturnError,
+    TooManyRequests,
+    Truncate,
+)
+from airflow_okta_workflows.exceptions import (
+    OktaConfigurationError,
+    OktaFlowAnswerError,
+    OktaFlowFailedError,
+    OktaFlowNoAnswerError,
+    OktaFlowNotSentError,
+    OktaFlowOutcomeUnknownError,
+    OktaFlowRateLimitedError,
+    OktaFlowRefusedError,
+    OktaTokenError,
+    OktaTokenRefusedError,
+    OktaWorkflowsError,
+)
+
+Prepare = Callable[[LocalOrg], dict[str, Any] | None]
+
+
+def ordered(fault: Any, times: int = 1, flow: str | None = "echo") -> Prepare:
+    """Order a fault of the flow, or with None of the token endpoint."""
+
+    def prepare(org: LocalOrg) -> None:
+        org.order(fault, flow=flow, times=times)
+
+    return prepare
+
+
+def refused_port(org: LocalOrg) -> dict[str, Any]:
+    """Point the flow at a port where nobody listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    return {"flows": {"echo": f"http://127.0.0.1:{port}/api/flo/x/invoke"}}
+
+
+def elsewhere(url: str) -> Prepare:
+    """Point the flow at another place."""
+    return lambda org: {"flows": {"echo": f"{url}/api/flo/x/invoke"}}
+
+
+def app(**changes: Any) -> Prepare:
+    """Change what the console can change of the app."""
+
+    def prepare(org: LocalOrg) -> None:
+        vars(org.app).update(changes)
+
+    return prepare
+
+
+def flow(**changes: Any) -> Prepare:
+    """Change the flow."""
+
+    def prepare(org: LocalOrg) -> None:
+        vars(org.flows["echo"]).update(changes)
+
+    return prepare
+
+
+def skewed(seconds: float) -> Prepare:
+    """Set the org's clock off."""
+
+    def prepare(org: LocalOrg) -> None:
+        org.clock_skew = seconds
+
+    return prepare
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one fault and what comes of it.
+
+    :param name: the fault, in words
+    :param prepare: makes it, and returns further fields of the connection's extra
+    :param error: the class of the error; None for an answer
+    :param runs: how often the flow runs
+    :param idempotent: whether the flow is declared idempotent
+    :param options: further arguments of the invocation
+    """
+
+    name: str
+    prepare: Prepare
+    error: type[OktaWorkflowsError] | None
+    runs: int
+    idempotent: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+HTML = {"Content-Type": "text/html"}
+ROWS = [
+    Row("nothing", lambda org: None, None, 1),
+    Row("the connection is refused", refused_port, OktaFlowNotSentError, 0),
+    Row("the name does not resolve", elsewhere("https://no-such-host.invalid"), OktaFlowNotSentError, 0),
+    Row("the host is not allowed", lambda org: None, OktaConfigurationError, 0, options={"flow": "https://other.example/api/flo/x/invoke"}),
+    Row("plain HTTP to another machine", elsewhere("http://other.example"), OktaConfigurationError, 0),
+    Row("a reserved name", lambda org: None, OktaConfigurationError, 0, options={"payload": {"x-okta-workflows-a": 1}}),
+    Row("latency", ordered(Latency(0.01)), None, 1),
+    Row("longer than the time-out, before running", ordered(Latency(30)), OktaFlowOutcomeUnknownError, 0, options={"timeout": 0.2}),
+    Row("longer than the time-out, after running", ordered(Latency(30, after_run=True)), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.2}),
+    Row("reset before running", ordered(Reset()), OktaFlowOutcomeUnknownError, 0),
+    Row("reset after running", ordered(Reset(after_run=True)), OktaFlowOutcomeUnknownError, 1),
+    Row("reset after running", ordered(Reset(after_run=True)), None, 2, idempotent=True),
+    Row("reset after running, each time", ordered(Reset(after_run=True), 3), OktaFlowNoAnswerError, 3, idempotent=True),
+    Row("answer cut off", ordered(Truncate()), OktaFlowOutcomeUnknownError, 1),
+    Row("answer cut off, twice", ordered(Truncate(), 2), None, 3, idempotent=True),
+    Row("a gateway's 502", ordered(HtmlError(502)), OktaFlowOutcomeUnknownError, 0),
+    Row("a gateway's 504 after running", ordered(HtmlError(504, after_run=True)), OktaFlowOutcomeUnknownError, 1),
+    Row("a gateway's 503, twice", ordered(HtmlError(503), 2), None, 1, idempotent=True),
+    Row("500 with HTML", ordered(Answer(500, b"oops", HTML)), OktaFlowFailedError, 0, idempotent=True),
+    Row("503 of the flow itself", ordered(Answer(503, b"{}", {"Content-Type": "application/json"})), OktaFlowFailedError, 0, idempotent=True),
+    Row("Return Error 409", flow(function=lambda request: ReturnError(409, "x")), OktaFlowFailedError, 1),
+    Row("429 with Retry-After, twice", ordered(TooManyRequests(retry_after=3), 2), None, 1),
+    Row("429 with X-Rate-Limit-Reset", ordered(TooManyRequests(reset_in=2)), None, 1),
+    Row("429 without headers, thrice", ordered(TooManyRequests(), 3), None, 1),
+    Row("429 beyond rate_limit_wait", ordered(TooManyRequests(retry_after=500)), OktaFlowRateLimitedError, 0),
+    Row("401 once", ordered(Answer(401)), None, 1),
+    Row("401 twice", ordered(Answer(401), 2), OktaFlowRefusedError, 0),
+    Row("403", ordered(Answer(403)), OktaFlowRefusedError, 0),
+    Row("404", ordered(Answer(404)), OktaFlowRefusedError, 0),
+    Row("the flow is off", flow(active=False), OktaFlowRefusedError, 0),
+    Row("the flow has another security level", flow(security="client_token"), OktaFlowRefusedError, 0),
+    Row("a redirect", ordered(Answer(302, b"", {"Location": "http://127.0.0.1:1/"})), OktaFlowAnswerError, 0, idempotent=True),
+    Row("an answer over max_response_bytes", ordered(Answer(200, b"x" * 20_001)), OktaFlowAnswerError, 0, idempotent=True),
+    Row("broken compression", ordered(Answer(200, b"nonsense", {"Content-Encoding": "gzip"})), OktaFlowAnswerError, 0, idempotent=True),
+    Row("token: a gateway's 503, twice", ordered(HtmlError(503), 2, None), None, 1),
+    Row("token: a gateway's 503, each time", ordered(HtmlError(503), 3, None), OktaTokenError, 0),
+    Row("token: reset, twice", ordered(Reset(), 2, None), None, 1),
+    Row("token: answer cut off, twice", ordered(Truncate(), 2, None), None, 1),
+    Row("token: 429 with Retry-After", ordered(TooManyRequests(retry_after=5), 1, None), None, 1),
+    Row("token: 429 beyond rate_limit_wait", ordered(TooManyRequests(retry_after=500), 1, None), OktaTokenError, 0),
+    Row("token: 403 with an empty body", ordered(Answer(403), 1, None), OktaTokenRefusedError, 0),
+    Row("token: Proof of possession is on", app(proof_of_possession=True), OktaTokenRefusedError, 0),
+    Row("token: the scope is not granted", app(granted_scopes=set()), OktaTokenRefusedError, 0),
+    Row("token: outside the network zone", app(inside_network_zone=False), OktaTokenRefusedError, 0),
+    Row("token: the app is not active", app(active=False), OktaTokenRefusedError, 0),
+    Row("token: the org's clock is 15 min ahead", skewed(900), OktaTokenRefusedError, 0),
+    Row("token: the org's clock is 15 min behind", skewed(-900), OktaTokenRefusedError, 0),
+]  # fmt: skip
+
+
+def by_hook(hook: Any, options: dict[str, Any]) -> Any:
+    """Invoke synchronously."""
+    return hook.invoke(**options)
+
+
+def by_hook_async(hook: Any, options: dict[str, Any]) -> Any:
+    """Invoke on an event loop."""
+    return asyncio.run(hook.ainvoke(**options))
+
+
+def by_operator(hook: Any, options: dict[str, Any]) -> Any:
+    """Invoke as a task does."""
+    from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+
+    # The operator makes its own hook; here it has one with the test's clock.
+    operator_class = type("Operator", (InvokeOktaFlowOperator,), {"hook": hook})
+
+    class TaskInstance:
+        """Be what the operator needs of one."""
+
+        dag_id, run_id, task_id, map_index, max_tries = "d", "r", "t", -1, 0
+
+        def xcom_push(self, key: str, value: Any) -> None:
+            """Take an XCom."""
+
+    return operator_class(task_id="t", **options).execute({"ti": TaskInstance()})
+
+
+WAYS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "hook": by_hook,
+    "hook, async": by_hook_async,
+    "operator": by_operator,
+}
+
+
+def play(row: Row, way: str, surroundings: Any) -> tuple[type[OktaWorkflowsError] | None, int, int]:
+    """Play one fault in one way; return the error's class, how often the flow ran, and how many requests it saw."""
+    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+    with LocalOrg(rate_limit=None, clock=surroundings.clock) as org:
+        org.flow("echo")(lambda request: {"ok": True})
+        extra = row.prepare(org) or {}
+        os.environ.update(org.environment(max_response_bytes=20_000, **extra))
+        hook = OktaWorkflowsHook(surroundings=surroundings)
+        error = None
+        try:
+            WAYS[way](hook, {"flow": "echo", "idempotent": row.idempotent, **row.options})
+        except OktaWorkflowsError as caught:
+            error = type(caught)
+        finally:
+            hook.close()
+        return error, len(org.flows["echo"].runs), len(org.requests("echo"))
+
+
+def table(surroundings: Callable[[], Any]) -> str:
+    """Play everything, and return the table in Markdown."""
+    from airflow.sdk._shared.secrets_masker import reset_secrets_masker
+
+    lines = [
+        "| what happens | idempotent | comes to | flow ran | requests to the flow |",
+        "|---|---|---|---|---|",
+    ]
+    for _number, row in enumerate(ROWS, 1):
+        # Each mask makes the next one dearer, and each row has secrets of its own.
+        reset_secrets_masker()
+        found = {play(row, way, surroundings()) for way in WAYS}
+        if len(found) != 1:
+            raise AssertionError(f"{row.name}: the ways differ: {found}")
+        error, runs, requests = found.pop()
+        if (error, runs) != (row.error, row.runs):
+            raise AssertionError(f"{row.name}: {error} and {runs} runs, not {row.error} and {row.runs}")
+        outcome = f"`{error.__name__}`" if error else "the answer"
+        lines.append(f"| {row.name} | {'yes' if row.idempotent else ''} | {outcome} | {runs} x | {requests} |")
+    return "\n".join(lines)
+
+
+BEGIN, END = "<!-- fault matrix: begin -->", "<!-- fault matrix: end -->"
+
+
+def written_into(page: str, text: str) -> str:
+    """Return the page with the table in its place."""
+    head, _, rest = page.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}"
+
+
+def main(path: Path) -> None:
+    """Write the table into a page."""
+    import logging
+
+    logging.disable(logging.CRITICAL)
+    from tests.conftest import World
+
+    text = table(lambda: World().surroundings())
+    path.write_text(written_into(path.read_text(), text))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
