@@ -12,27 +12,28 @@ import time
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from airflow_okta_workflows.core.exchange import Conversation, Event, GetToken, Mask, Note, Send, Stage, Step, Wait
 from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 from airflow_okta_workflows.core.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.waiting import ATTEMPTS
 from airflow_okta_workflows.masking import amask, mask
-from airflow_okta_workflows.token_sharing import obtain_token
+from airflow_okta_workflows.tokens.sharing import obtain_token
+from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
+from airflow_okta_workflows.transport.requests_transport import RequestsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.access_token import AccessToken
     from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.core.tokens import AccessToken
-    from airflow_okta_workflows.token_source import TokenSource
-    from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
-    from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.tokens.source import TokenSource
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+TransportT = TypeVar("TransportT")
 
 
 def _new_id() -> str:
@@ -57,18 +58,27 @@ class Surroundings:
     asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-class _Conversations:
-    """Begin the core's conversations for one connection; which driver performs them does not matter here."""
+class _Client(Generic[TransportT]):
+    """Begin the core's conversations for one connection; how they are driven is up to the two below.
+
+    :param settings: the connection
+    :param tokens: where access tokens come from
+    :param transport: sends the requests
+    :param surroundings: clock, sleep and chance
+    :param token_attempts: attempts for a token in all, where another may help
+    """
 
     def __init__(
         self,
         settings: OktaWorkflowsSettings,
         tokens: TokenSource,
+        transport: TransportT,
         surroundings: Surroundings,
-        token_attempts: int,
+        token_attempts: int = ATTEMPTS,
     ) -> None:
         self.settings = settings
         self.tokens = tokens
+        self.transport = transport
         self.surroundings = surroundings
         self._token_attempts = token_attempts
 
@@ -100,26 +110,8 @@ class _Conversations:
         return invoke_flow(call, clock=self.surroundings.clock, random=self.surroundings.random)
 
 
-class FlowClient(_Conversations):
-    """Invoke flows from threads and task processes.
-
-    :param settings: the connection
-    :param tokens: where access tokens come from
-    :param transport: sends the requests
-    :param surroundings: clock, sleep and chance
-    :param token_attempts: attempts for a token in all, where another may help
-    """
-
-    def __init__(
-        self,
-        settings: OktaWorkflowsSettings,
-        tokens: TokenSource,
-        transport: RequestsTransport,
-        surroundings: Surroundings,
-        token_attempts: int = ATTEMPTS,
-    ) -> None:
-        super().__init__(settings, tokens, surroundings, token_attempts)
-        self._transport = transport
+class FlowClient(_Client[RequestsTransport]):
+    """Invoke flows from threads and task processes."""
 
     def invoke_flow(self, call: FlowCall, on_stage: Callable[[Stage], None] | None = None) -> FlowResponse:
         """Invoke a flow.
@@ -140,7 +132,7 @@ class FlowClient(_Conversations):
 
     def close(self) -> None:
         """Close the connections that are kept open."""
-        self._transport.close()
+        self.transport.close()
 
     def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
         return self._drive(self.obtain_token(known, refused))
@@ -163,7 +155,7 @@ class FlowClient(_Conversations):
     def _perform(self, step: Step) -> Event:
         match step:
             case Send(request):
-                return self._transport.send(request)
+                return self.transport.send(request)
             case GetToken(refused):
                 return self.access_token(refused).value
             case Wait(seconds, reason):
@@ -175,26 +167,8 @@ class FlowClient(_Conversations):
         return None
 
 
-class AsyncFlowClient(_Conversations):
-    """Invoke flows on an event loop.
-
-    :param settings: the connection
-    :param tokens: where access tokens come from
-    :param transport: sends the requests
-    :param surroundings: clock, sleep and chance
-    :param token_attempts: attempts for a token in all, where another may help
-    """
-
-    def __init__(
-        self,
-        settings: OktaWorkflowsSettings,
-        tokens: TokenSource,
-        transport: AiohttpTransport,
-        surroundings: Surroundings,
-        token_attempts: int = ATTEMPTS,
-    ) -> None:
-        super().__init__(settings, tokens, surroundings, token_attempts)
-        self._transport = transport
+class AsyncFlowClient(_Client[AiohttpTransport]):
+    """Invoke flows on an event loop."""
 
     async def invoke_flow(self, call: FlowCall) -> FlowResponse:
         """Invoke a flow.
@@ -229,7 +203,7 @@ class AsyncFlowClient(_Conversations):
     async def _perform(self, step: Step) -> Event:
         match step:
             case Send(request):
-                return await self._transport.send(request)
+                return await self.transport.send(request)
             case GetToken(refused):
                 return (await self.access_token(refused)).value
             case Wait(seconds, reason):

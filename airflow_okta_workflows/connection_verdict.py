@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.client import FlowClient
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, faults_as_errors
-from airflow_okta_workflows.token_source import TokenSource
+from airflow_okta_workflows.tokens.source import TokenSource
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_okta_workflows.client import Surroundings
-    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 _LONGEST_VERDICT = 2000
 """Characters that Airflow's form takes."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from airflow_okta_workflows.core import refusals
+from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.answers import error_message, parse_json
 from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE, sign_client_assertion
 from airflow_okta_workflows.core.exchange import (
@@ -22,7 +23,6 @@ from airflow_okta_workflows.core.exchange import (
 )
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.secret import redact
-from airflow_okta_workflows.core.tokens import AccessToken
 from airflow_okta_workflows.core.waiting import ATTEMPTS, WaitBudget, asked_wait, backoff
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from airflow_okta_workflows.emulator.faults import (
     TooManyRequests,
     Truncate,
 )
-from airflow_okta_workflows.emulator.org import Flow, LocalOrg, SeenRequest, SeenTokenRequest
+from airflow_okta_workflows.emulator.org import LocalOrg
+from airflow_okta_workflows.emulator.records import Flow, SeenRequest, SeenTokenRequest
 
 __all__ = [
     "Answer",

@@ -19,11 +19,12 @@ from airflow_okta_workflows.core.flow_request import METHODS
 from airflow_okta_workflows.core.token_request import TOKEN_PATH
 from airflow_okta_workflows.emulator import faults
 from airflow_okta_workflows.emulator.cards import FlowRequest, RawAnswer, answer_of
-from airflow_okta_workflows.emulator.org import SeenRequest, SeenTokenRequest
+from airflow_okta_workflows.emulator.records import SeenRequest, SeenTokenRequest
 from airflow_okta_workflows.emulator.token_endpoint import Refusal, check_token_request
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.emulator.org import Flow, LocalOrg
+    from airflow_okta_workflows.emulator.org import LocalOrg
+    from airflow_okta_workflows.emulator.records import Flow
 
 _UNAUTHORIZED = "Failed to authenticate request. Please check your headers"
 _TOO_MANY = {

@@ -14,7 +14,6 @@ from airflow_okta_workflows.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
     FORM,
-    OktaWorkflowsSettings,
     read_connection,
 )
 from airflow_okta_workflows.connection_verdict import verdict_on
@@ -22,7 +21,7 @@ from airflow_okta_workflows.core.answers import error_message
 from airflow_okta_workflows.core.flow_call import FlowCall
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
 from airflow_okta_workflows.masking import amask, mask
-from airflow_okta_workflows.token_source import TokenSource, token_source_for
+from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
 from airflow_okta_workflows.transport.aiohttp_transport import aiohttp_transport
 from airflow_okta_workflows.transport.authorized_session import AuthorizedSession
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
@@ -32,9 +31,10 @@ if TYPE_CHECKING:
 
     import requests
 
+    from airflow_okta_workflows.core.access_token import AccessToken
     from airflow_okta_workflows.core.answers import FlowResponse
     from airflow_okta_workflows.core.exchange import Stage
-    from airflow_okta_workflows.core.tokens import AccessToken
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 
 class OktaWorkflowsHook(HttpHook):

@@ -12,7 +12,7 @@ from airflow_okta_workflows.core.conditions import ExpressionError, expression
 from airflow_okta_workflows.core.flow_request import check_headers, check_method, check_names
 from airflow_okta_workflows.core.invocation_key import invocation_key
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
-from airflow_okta_workflows.journal import InvocationJournal
+from airflow_okta_workflows.operators.journal import InvocationJournal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

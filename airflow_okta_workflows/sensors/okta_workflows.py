@@ -18,8 +18,8 @@ from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.flow_request import check_method, encode_payload
 from airflow_okta_workflows.core.status import Status, StatusRule
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
-from airflow_okta_workflows.failed_polls import FailedPolls
 from airflow_okta_workflows.operators.okta_workflows import check_request_as_parsed
+from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class OktaFlowSensor(BaseSensorOperator):
         self.max_failed_polls = max_failed_polls
         self.deferrable = deferrable
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        self.failed_polls = 0
+        self._memory = ProcessMemory()
         with faults_as_errors():
             check_request_as_parsed(method, payload, query, None)
             self._rule()
@@ -101,7 +101,7 @@ class OktaFlowSensor(BaseSensorOperator):
         :param context: the task's context
         :raises OktaFlowFailedError: if the long-running flow has failed
         """
-        failed_polls = FailedPolls(self, context)
+        failed_polls = self._failed_polls(context)
         try:
             response = self._ask()
         except OktaWorkflowsError as error:
@@ -202,6 +202,13 @@ class OktaFlowSensor(BaseSensorOperator):
             # The trigger keeps the deadline; this is for a triggerer that is down by then.
             timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
         )
+
+    def _failed_polls(self, context: Context) -> FailedPolls:
+        if self.deferrable or not self.reschedule:
+            return FailedPolls(self.max_failed_polls, self._memory)
+        # Each poll has a process of its own then; without a store to count in, none may fail.
+        store: Any = context.get("task_state_store")
+        return FailedPolls(self.max_failed_polls, store) if store is not None else FailedPolls(0, self._memory)
 
     def _ask(self) -> FlowResponse:
         from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook

@@ -20,7 +20,7 @@ from airflow_okta_workflows.transport.network import BASE_HEADERS, CHUNK, proxy_
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 
 @dataclass

@@ -18,7 +18,7 @@ from airflow_okta_workflows.transport.requests_transport import OneShotAdapter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 
 class _BearerAuth(AuthBase):

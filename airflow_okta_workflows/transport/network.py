@@ -17,7 +17,7 @@ from airflow_okta_workflows.core.addresses import read_origin
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 CHUNK = 65_536
 """Bytes of an answer that are read at once."""

@@ -20,7 +20,7 @@ from airflow_okta_workflows.transport.network import BASE_HEADERS, CHUNK, ca_bun
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 _IDLE = 15.0
 """Seconds after which a kept connection is not used again: a host that closes it just then would leave an

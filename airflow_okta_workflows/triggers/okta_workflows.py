@@ -9,7 +9,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_okta_workflows.client import Surroundings
 from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.status import Status, StatusRule
-from airflow_okta_workflows.exceptions import OktaWorkflowsError, is_transient
+from airflow_okta_workflows.exceptions import OktaWorkflowsError
+from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
 from airflow_okta_workflows.transport.aiohttp_transport import aiohttp_transport
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class OktaFlowStatusTrigger(BaseTrigger):
         hook = OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=self._surroundings)
         rule = StatusRule(self.success_when, self.failure_when)
         # Held for as long as this trigger waits, so that all triggers of a loop share one HTTP session.
-        failed_polls = 0
+        failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
         async with aiohttp_transport(await hook.asettings()):
             while (left := self.deadline - self._surroundings.clock()) > 0:
                 await self._surroundings.asleep(min(self.poke_interval, left))
@@ -107,12 +108,9 @@ class OktaFlowStatusTrigger(BaseTrigger):
                         self.flow, self.payload, method=self.method, query=self.query, idempotent=True
                     )
                 except OktaWorkflowsError as error:
-                    failed_polls += 1
-                    if failed_polls > self.max_failed_polls or not is_transient(error):
-                        raise
-                    self.log.warning("Poll failed, %d of %d in a row: %s", failed_polls, self.max_failed_polls, error)
+                    failed_polls.tolerate(error)
                     continue
-                failed_polls = 0
+                failed_polls.forget()
                 if rule.status(response.body) is not Status.RUNNING:
                     return "settled"
         return "timeout"

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.connection import OktaWorkflowsSettings, read_connection
+from airflow_okta_workflows.connection import read_connection
 from airflow_okta_workflows.emulator.org import generate_jwk, pem_of
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 JWK = generate_jwk()
 ALIAS = "0123456789abcdef0123456789abcdef"

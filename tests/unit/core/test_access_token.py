@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_okta_workflows.core.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.invocation_key import invocation_key
 from airflow_okta_workflows.core.secret import Secret, redact
-from airflow_okta_workflows.core.tokens import AccessToken, TokenState
 
 START = 1_000_000.0
 

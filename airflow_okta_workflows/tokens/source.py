@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_okta_workflows.core.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.core.tokens import AccessToken, TokenState
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.token_cache import FAILURE_REST, TokenCache, default_directory, open_token_cache
+from airflow_okta_workflows.tokens.cache import FAILURE_REST, TokenCache, default_directory, open_token_cache
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.connection import OktaWorkflowsSettings
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 
 class _AbandonedError(Exception):

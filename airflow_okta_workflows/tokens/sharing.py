@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows.core.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.exchange import Conversation, Mask, Wait
 from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.core.tokens import AccessToken, TokenState
-from airflow_okta_workflows.token_cache import FAILURE_REST, try_lock
+from airflow_okta_workflows.tokens.cache import FAILURE_REST, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.token_cache import TokenCache
+    from airflow_okta_workflows.tokens.cache import TokenCache
 
 _LOOK_AGAIN = 0.05
 """Seconds between two looks while another process asks."""

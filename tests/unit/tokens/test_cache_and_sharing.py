@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows import token_cache
+from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.exchange import Conversation, Mask, Wait
 from airflow_okta_workflows.core.faults import Fault, FaultKind
-from airflow_okta_workflows.core.tokens import AccessToken
-from airflow_okta_workflows.token_cache import TokenCache, default_directory, open_token_cache, try_lock
-from airflow_okta_workflows.token_sharing import obtain_token
+from airflow_okta_workflows.tokens import cache as token_cache
+from airflow_okta_workflows.tokens.cache import TokenCache, default_directory, open_token_cache, try_lock
+from airflow_okta_workflows.tokens.sharing import obtain_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from filelock import FileLock, Timeout
 
+from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.faults import Fault, FaultKind
-from airflow_okta_workflows.core.tokens import AccessToken
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.faults import Fault, FaultKind
-from airflow_okta_workflows.core.tokens import AccessToken
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.token_source import TokenSource, token_source_for
+from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
 
 
 class Org:
