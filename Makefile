@@ -39,7 +39,7 @@ fuzz: $(STAMP)  ## the property tests, with 1,500 examples each
 	@$(BIN)/python -m pytest tests/unit -k test_any_ --hypothesis-profile=thorough
 
 e2e: fuzz  ## the property tests at length, and the tests that take a whole Airflow
-	@$(BIN)/python -m pytest -rP tests/e2e
+	@$(BIN)/python -m pytest tests/e2e
 
 reliability: $(STAMP)  ## play every fault, and write the table in docs/reliability.md
 	@$(BIN)/python -m tests.fault_matrix docs/reliability.md

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HERD = 200
 Connect = Callable[..., None]
+Say = Callable[[str], None]
 
 
 class RefusingOrg(LocalOrg):
@@ -50,20 +51,20 @@ def refusing_org() -> Iterator[LocalOrg]:
     yield from with_echo(RefusingOrg(rate_limit=None, key_type="rsa2048"))
 
 
-def tell(org: LocalOrg) -> None:
+def tell(org: LocalOrg, say: Say) -> None:
     len(org.flows["echo"].runs)
 
 
-def test_cold(org: LocalOrg, connect: Connect) -> None:
+def test_cold(org: LocalOrg, connect: Connect, say: Say) -> None:
     connect(org)
 
     assert in_processes(HERD, invoke_echo) == [0] * HERD
-    tell(org)
+    tell(org, say)
     assert len(org.token_requests) == 1
     assert len(org.flows["echo"].runs) == HERD
 
 
-def test_cold_with_the_key_rotated_half_way(org: LocalOrg, connect: Connect) -> None:
+def test_cold_with_the_key_rotated_half_way(org: LocalOrg, connect: Connect, say: Say) -> None:
     first = json.dumps(org.connection())
     second = json.dumps({**org.connection(), "password": json.dumps(org.add_key("rsa2048"))})
     turn = iter([first, second] * HERD)
@@ -74,15 +75,15 @@ def test_cold_with_the_key_rotated_half_way(org: LocalOrg, connect: Connect) -> 
         invoke_echo()
 
     assert in_processes(HERD, invoke_with_the_key_of_the_moment) == [0] * HERD
-    tell(org)
+    tell(org, say)
     assert len(org.token_requests) == 2, "one with each key"
     assert len(org.flows["echo"].runs) == HERD
 
 
-def test_cold_with_the_first_token_refused(refusing_org: LocalOrg, connect: Connect) -> None:
+def test_cold_with_the_first_token_refused(refusing_org: LocalOrg, connect: Connect, say: Say) -> None:
     connect(refusing_org)
 
     assert in_processes(HERD, invoke_echo) == [0] * HERD
-    tell(refusing_org)
+    tell(refusing_org, say)
     assert len(refusing_org.token_requests) == 2, "the one that is refused, and one for all"
     assert len(refusing_org.flows["echo"].runs) == HERD
