@@ -12,18 +12,16 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from airflow_okta_workflows.emulator import FlowRequest, LocalOrg, ReturnError
 from airflow_okta_workflows.emulator.org import pem_of
 from tests.e2e.airflow_standalone import Airflow, files_below, until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 Say = Callable[[str], None]
 KILLED, SENSORS, MANY = 20, 50, 200
