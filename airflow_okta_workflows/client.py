@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from airflow_okta_workflows.core.exchange import Conversation, Event, GetToken, Mask, Note, Send, Stage, Step, Wait
+from airflow_okta_workflows.core.exchange import Conversation, Event, GetToken, Log, Mask, Note, Send, Stage, Step, Wait
 from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 from airflow_okta_workflows.core.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.waiting import ATTEMPTS
@@ -164,6 +164,8 @@ class FlowClient(_Client[RequestsTransport]):
                 self.surroundings.sleep(seconds)
             case Mask(texts):
                 mask(texts)
+            case Log(text):
+                log.warning("%s", text)
         return None
 
 
@@ -212,4 +214,6 @@ class AsyncFlowClient(_Client[AiohttpTransport]):
                 await self.surroundings.asleep(seconds)
             case Mask(texts):
                 await amask(texts)
+            case Log(text):
+                log.warning("%s", text)
         return None

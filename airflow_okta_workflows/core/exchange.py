@@ -110,7 +110,7 @@ class Wait:
     """Ask the driver to wait; the event is None.
 
     :param seconds: how long
-    :param reason: why, for the log
+    :param reason: why, for the log; empty for what is not worth a line
     """
 
     seconds: float
@@ -150,6 +150,13 @@ class Note:
     stage: Stage
 
 
-Step = Send | Wait | GetToken | Mask | Note
+@dataclass(frozen=True)
+class Log:
+    """Ask the driver to log a warning; the event is None."""
+
+    text: str
+
+
+Step = Send | Wait | GetToken | Mask | Note | Log
 Event = HttpAnswer | Lost | str | None
 Conversation = Generator[Step, Event, T]

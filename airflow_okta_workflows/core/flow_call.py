@@ -17,6 +17,7 @@ from airflow_okta_workflows.core.exchange import (
     GetToken,
     HttpAnswer,
     HttpRequest,
+    Log,
     Lost,
     Note,
     Phase,
@@ -166,6 +167,7 @@ class _Invocation:
             elif event.status == 401 and not ran and not renewed:
                 renewed = True
                 yield from self._not_run()
+                yield Log(f"flow {self._call.address.name!r}, refused before running: 401; once more with a new token")
                 token = yield from _token(token)
             elif event.status == 429 and not ran:
                 yield from self._after_rate_limit(event, response)

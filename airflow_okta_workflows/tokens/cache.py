@@ -199,7 +199,7 @@ def try_lock(lock: FileLock) -> bool | None:
         lock.acquire(blocking=False)
     except Timeout:
         return False
-    except (OSError, NotImplementedError):
+    except (OSError, NotImplementedError):  # the latter is how filelock says that a file system has no locks
         return None
     return True
 

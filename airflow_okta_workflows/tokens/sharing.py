@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.access_token import AccessToken, TokenState
-from airflow_okta_workflows.core.exchange import Conversation, Mask, Wait
+from airflow_okta_workflows.core.exchange import Conversation, Log, Mask, Wait
 from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.tokens.cache import FAILURE_REST, try_lock
 
@@ -99,11 +99,15 @@ def _ask(
         token = yield from ask()
     except Fault as fault:
         if stale:
-            yield Wait(0.0, f"the access token could not be renewed ahead of its end: {fault}")
+            yield Log(f"the access token could not be renewed ahead of its end: {fault}")
             return stale
         if cache:
             cache.write(failure=fault, now=clock())
         raise
     if cache:
-        cache.write(token=token, now=clock())
+        entry = cache.read()
+        newer = entry is not None and entry.token is not None and entry.token.expires_at > token.expires_at
+        # Who was waited for in vain, and comes at last, does not put its token in place of a newer one.
+        if not newer:
+            cache.write(token=token, now=clock())
     return token

@@ -156,7 +156,8 @@ class TokenSource:
     def _renewed(self, renewal: _Renewal, token: AccessToken) -> AccessToken:
         with self._lock:
             now = self._clock()
-            self._token = token
+            # A stale token that came back for want of a better one may have been refused meanwhile.
+            self._token = None if token.value == self._refused else token
             self._renewal = self._failure = None
             # A stale token in place of a new one: the org could not be asked.
             self._rest_until = now if token.state(now) is TokenState.FRESH else now + FAILURE_REST

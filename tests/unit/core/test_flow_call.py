@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.addresses import FlowAddress, Origin
-from airflow_okta_workflows.core.exchange import GetToken, Headers, HttpAnswer, Lost, Note, Phase, Send, Stage, Wait
+from airflow_okta_workflows.core.exchange import (
+    GetToken,
+    Headers,
+    HttpAnswer,
+    Log,
+    Lost,
+    Note,
+    Phase,
+    Send,
+    Stage,
+    Wait,
+)
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 
@@ -49,6 +60,7 @@ class Talk:
         self.sent: list[Any] = []
         self.refused: list[str | None] = []
         self.stages: list[Stage] = []
+        self.logged: list[str] = []
         self.waited: list[float] = []
         self.response: Any = None
         self.fault: Fault | None = None
@@ -64,6 +76,9 @@ class Talk:
                     case Wait(seconds, reason):
                         assert "onboard" in reason
                         self.waited.append(seconds)
+                        event = None
+                    case Log(text):
+                        self.logged.append(text)
                         event = None
                     case Note(stage):
                         self.stages.append(stage)
@@ -149,6 +164,7 @@ def test_a_refused_token_is_named_and_the_new_one_is_sent() -> None:
     talk = Talk(answer(401), answer())
 
     assert talk.refused == [None, "t0ken-1"]
+    assert "refused before running: 401" in talk.logged[0]
     assert [request.headers["Authorization"] for request in talk.sent] == ["Bearer t0ken-1", "Bearer t0ken-2"]
 
 

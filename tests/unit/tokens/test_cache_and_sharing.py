@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.access_token import AccessToken
-from airflow_okta_workflows.core.exchange import Conversation, Mask, Wait
+from airflow_okta_workflows.core.exchange import Conversation, Log, Mask, Wait
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.tokens import cache as token_cache
 from airflow_okta_workflows.tokens.cache import TokenCache, default_directory, open_token_cache, try_lock
@@ -214,6 +214,7 @@ class Host:
         self.fault: Fault | None = None
         self.masked: list[str] = []
         self.waited: list[float] = []
+        self.logged: list[str] = []
         self.while_waiting: Callable[[], Any] = lambda: None
 
     def _ask(self) -> Conversation[AccessToken]:
@@ -232,6 +233,8 @@ class Host:
                 match conversation.send(None):
                     case Mask(texts):
                         self.masked += texts
+                    case Log(text):
+                        self.logged.append(text)
                     case Wait(seconds, reason):
                         self.waited.append(seconds)
                         if seconds and not reason:
@@ -314,7 +317,23 @@ def test_a_stale_token_serves_while_it_cannot_be_renewed(cache: TokenCache) -> N
     host.fault = Fault(FaultKind.TOKEN, "down")
 
     assert host.token() == "t0ken-on-disk"
+    assert "could not be renewed" in host.logged[0]
     assert Host(None, NOW + 3400).token(known=TOKEN) == "new-1"
+
+
+def test_a_slow_process_does_not_overwrite_a_newer_token(cache: TokenCache) -> None:
+    newer = AccessToken("newer", NOW + 3700, 3600)
+
+    class Slow(Host):
+        def _ask(self) -> Conversation[AccessToken]:
+            # Another process gave up waiting for this one, and was faster.
+            cache.write(token=newer, now=NOW)
+            return (yield from super()._ask())
+
+    assert Slow(cache).token() == "new-1"
+    entry = cache.read()
+    assert entry
+    assert entry.token == newer
 
 
 def test_a_failure_is_everybody_s_for_a_while(cache: TokenCache) -> None:

@@ -308,3 +308,16 @@ def test_a_mode_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(OktaConfigurationError, match="disk, memory or off"):
         source_for("x")
+
+
+def test_a_stale_token_that_was_refused_meanwhile_is_not_kept(source: TokenSource, org: Org) -> None:
+    source.get(org.token)
+    org.now += 3400
+
+    def in_vain(known: AccessToken | None, refused: str | None) -> AccessToken:
+        assert known
+        source.drop(known.value)
+        return known
+
+    assert source.get(in_vain).value == "t1"
+    assert source.get(org.token).value == "t2"
