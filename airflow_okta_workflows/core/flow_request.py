@@ -130,8 +130,7 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
     """
     if payload is None:
         return None
-    if method == "GET":
-        raise misconfigured("GET carries no payload.", "Use query, or the method POST.")
+    _require_post(method)
     if isinstance(payload, str):
         payload = _parse_payload(payload)
     if isinstance(payload, Mapping):
@@ -142,6 +141,33 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
     except (TypeError, ValueError, RecursionError, UnicodeEncodeError):
         where = _not_json(payload)
     raise misconfigured(f"The payload is not JSON: {where}.", "Use texts, numbers, true, false, null, lists and dicts.")
+
+
+def check_as_parsed(
+    method: str, payload: Any, query: Mapping[str, Any] | None, headers: Mapping[str, Any] | None
+) -> None:
+    """Check what can be known of a request while a DAG is parsed, before its templates and XComs have values.
+
+    :param method: the method
+    :param payload: the payload; only the names at its top are looked at
+    :param query: the query parameters; only their names are looked at
+    :param headers: the headers
+    :raises Fault: if they could never be sent
+    """
+    checked = check_method(method)
+    if payload is not None:
+        _require_post(checked)
+    if isinstance(payload, Mapping):
+        check_names(payload, "payload")
+    if isinstance(query, Mapping):
+        check_names(query, "query")
+    if isinstance(headers, Mapping) and all(isinstance(value, str) for value in headers.values()):
+        check_headers(headers)
+
+
+def _require_post(method: str) -> None:
+    if method == "GET":
+        raise misconfigured("GET carries no payload.", "Use query, or the method POST.")
 
 
 def _plain(value: object) -> object:

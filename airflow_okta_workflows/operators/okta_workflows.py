@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 
 from airflow_okta_workflows.core.conditions import ExpressionError, expression
-from airflow_okta_workflows.core.flow_request import check_headers, check_method, check_names
+from airflow_okta_workflows.core.flow_request import check_as_parsed
 from airflow_okta_workflows.core.invocation_key import invocation_key
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
 from airflow_okta_workflows.operators.journal import InvocationJournal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.answers import FlowResponse
@@ -88,7 +89,7 @@ class InvokeOktaFlowOperator(BaseOperator):
         self.timeout = timeout
         self.okta_workflows_conn_id = okta_workflows_conn_id
         with faults_as_errors():
-            check_request_as_parsed(method, payload, query, headers)
+            check_as_parsed(method, payload, query, headers)
             expression(success_when, "success_when")
             expression(result, "result")
 
@@ -173,27 +174,3 @@ class InvokeOktaFlowOperator(BaseOperator):
             invocation_key=self._invocation_key(context),
             response=response,
         )
-
-
-def check_request_as_parsed(
-    method: str, payload: Any, query: Mapping[str, Any] | None, headers: Mapping[str, Any] | None
-) -> None:
-    """Check what can be known of a request while a DAG is parsed, before its templates and XComs have values.
-
-    :param method: the method
-    :param payload: the payload; only the names at its top are looked at
-    :param query: the query parameters; only their names are looked at
-    :param headers: the headers
-    :raises Fault: if they could never be sent
-    """
-    upper = check_method(method)
-    if upper == "GET" and payload is not None:
-        from airflow_okta_workflows.core.faults import misconfigured
-
-        raise misconfigured("GET carries no payload.", "Use query, or the method POST.")
-    if isinstance(payload, Mapping):
-        check_names(payload, "payload")
-    if isinstance(query, Mapping):
-        check_names(query, "query")
-    if isinstance(headers, Mapping) and all(isinstance(value, str) for value in headers.values()):
-        check_headers(headers)

@@ -15,10 +15,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_okta_workflows.core.conditions import ExpressionError
-from airflow_okta_workflows.core.flow_request import check_method, encode_payload
+from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
 from airflow_okta_workflows.core.status import Status, StatusRule
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
-from airflow_okta_workflows.operators.okta_workflows import check_request_as_parsed
 from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class OktaFlowSensor(BaseSensorOperator):
         self.okta_workflows_conn_id = okta_workflows_conn_id
         self._memory = ProcessMemory()
         with faults_as_errors():
-            check_request_as_parsed(method, payload, query, None)
+            check_as_parsed(method, payload, query, None)
             self._rule()
 
     def poke(self, context: Context) -> PokeReturnValue:

@@ -40,10 +40,10 @@ FAILURE_REST = 5.0
 
 @dataclass(frozen=True)
 class Entry:
-    """Hold what a file of the cache says: a token, or how asking for one failed.
+    """Hold what a file of the cache says: a token, and how asking for one failed.
 
     :param token: the token, or None
-    :param failure: the failure, or None
+    :param failure: how asking for a newer one failed, or None
     :param written_at: when it was written, in seconds since the epoch
     """
 
@@ -85,8 +85,8 @@ class TokenCache:
     def write(self, *, token: AccessToken | None = None, failure: Fault | None = None, now: float) -> None:
         """Replace the entry, at once for all who read it; whatever goes wrong is only logged.
 
-        :param token: the new token, or
-        :param failure: how asking for one failed
+        :param token: the token, if there is one that may be used
+        :param failure: how asking for a newer one failed, if it did
         :param now: the time, in seconds since the epoch
         """
         temporary = self._path.with_suffix(f".{secrets.token_hex(8)}.tmp")

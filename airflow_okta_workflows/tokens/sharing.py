@@ -43,24 +43,28 @@ def obtain_token(
     :raises Fault: if the org gives none and there is no stale one
     """
     if cache is None:
-        return (yield from _ask(ask, None, known, clock))
+        return (yield from _ask(ask, None, known, refused, clock))
     lock = cache.lock()
     waited = 0.0
     stale = known
     try:
         while True:
-            found = _usable(cache, refused, clock())
+            found, failure = _look(cache, refused, clock())
             stale = found or stale
             if found and found.state(clock()) is TokenState.FRESH:
                 return (yield from _taken_over(found))
+            if failure:
+                if stale is None:
+                    raise failure
+                return (yield from _taken_over(stale))
             if lock.is_locked:
                 # Whoever had the lock before brought no token, as was just seen: this process asks.
-                return (yield from _ask(ask, cache, stale, clock))
+                return (yield from _ask(ask, cache, stale, refused, clock))
             taken = try_lock(lock)
             if taken is False and stale:
                 return (yield from _taken_over(stale))
             if taken is None or waited > _PATIENCE:
-                return (yield from _ask(ask, cache, stale, clock))
+                return (yield from _ask(ask, cache, stale, refused, clock))
             if not taken:
                 seconds = _LOOK_AGAIN * (0.5 + random())
                 waited += seconds
@@ -74,40 +78,37 @@ def _taken_over(token: AccessToken) -> Conversation[AccessToken]:
     return token
 
 
-def _usable(cache: TokenCache, refused: str | None, now: float) -> AccessToken | None:
-    """Return the shared token if it may be used, or raise what asking for one has just come to."""
+def _look(cache: TokenCache, refused: str | None, now: float) -> tuple[AccessToken | None, Fault | None]:
+    """Return the shared token if it may be used, and what asking for one has come to just now, if it failed."""
     entry = cache.read()
     if entry is None or entry.written_at > now + FAILURE_REST:
-        return None
-    if entry.failure:
-        if 0 <= now - entry.written_at < FAILURE_REST:
-            raise entry.failure
-        return None
+        return None, None
+    failure = entry.failure if now - entry.written_at < FAILURE_REST else None
     token = entry.token
     if token is None or token.value == refused or token.state(now) is TokenState.EXPIRED:
-        return None
-    return token
+        return None, failure
+    return token, failure
 
 
 def _ask(
     ask: Callable[[], Conversation[AccessToken]],
     cache: TokenCache | None,
     stale: AccessToken | None,
+    refused: str | None,
     clock: Callable[[], float],
 ) -> Conversation[AccessToken]:
     try:
         token = yield from ask()
     except Fault as fault:
-        if stale:
-            yield Log(f"the access token could not be renewed ahead of its end: {fault}")
-            return stale
         if cache:
-            cache.write(failure=fault, now=clock())
-        raise
+            cache.write(token=stale, failure=fault, now=clock())
+        if stale is None:
+            raise
+        yield Log(f"the access token could not be renewed ahead of its end: {fault}")
+        return stale
     if cache:
-        entry = cache.read()
-        newer = entry is not None and entry.token is not None and entry.token.expires_at > token.expires_at
+        found, _ = _look(cache, refused, clock())
         # Who was waited for in vain, and comes at last, does not put its token in place of a newer one.
-        if not newer:
+        if found is None or found.expires_at <= token.expires_at:
             cache.write(token=token, now=clock())
     return token

@@ -318,11 +318,15 @@ def test_a_stale_token_serves_while_it_cannot_be_renewed(cache: TokenCache) -> N
 
     assert host.token() == "t0ken-on-disk"
     assert "could not be renewed" in host.logged[0]
+    other = Host(cache, NOW + 3402)
+    assert other.token() == "t0ken-on-disk"
+    assert other.asked == 0, "the failure is everybody's for a while"
+    assert Host(cache, NOW + 3410).token() == "new-1"
     assert Host(None, NOW + 3400).token(known=TOKEN) == "new-1"
 
 
 def test_a_slow_process_does_not_overwrite_a_newer_token(cache: TokenCache) -> None:
-    newer = AccessToken("newer", NOW + 3700, 3600)
+    newer = AccessToken("newer", NOW + 3700, 3700)
 
     class Slow(Host):
         def _ask(self) -> Conversation[AccessToken]:
@@ -353,6 +357,16 @@ def test_a_refused_token_is_replaced_once(cache: TokenCache) -> None:
     assert first.token(refused="t0ken-on-disk") == "new-1"
     assert second.token(refused="t0ken-on-disk") == "new-1"
     assert (first.asked, second.asked) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "useless", [AccessToken("refused", NOW + 3700, 3700), AccessToken("of another time", NOW + 90_000, 3600)]
+)
+def test_a_token_that_cannot_be_used_does_not_count_as_newer(cache: TokenCache, useless: AccessToken) -> None:
+    cache.write(token=useless, now=NOW)
+
+    assert Host(cache).token(refused="refused") == "new-1"
+    assert Host(cache).token() == "new-1", "it is what the others find"
 
 
 @pytest.mark.parametrize(
