@@ -20,7 +20,7 @@ def blocks(name: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/local-org.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/local-org.md", "docs/reliability.md"])
 def test_each_block_runs(name: str, okta_local_org: LocalOrg) -> None:
     assert blocks(name)
     for block in blocks(name):

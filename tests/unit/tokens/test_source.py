@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -254,7 +255,9 @@ def test_sources_are_shared_by_identity_and_forgotten_by_a_forked_child() -> Non
 
     # Forking a process with threads is what Airflow's workers do; Python 3.12 warns of it.
     read, write = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:  # pragma: no cover  # in another process
         os.write(write, b"same" if source_for("a") is source else b"new")
         os._exit(0)
