@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(200)
 def test_the_demo_runs_both_dags() -> None:
     done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=175, check=False)
 

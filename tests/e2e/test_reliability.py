@@ -23,6 +23,9 @@ from airflow_okta_workflows.emulator import FlowRequest, LocalOrg, ReturnError
 from airflow_okta_workflows.emulator.org import pem_of
 from tests.e2e.airflow_standalone import Airflow, files_below, until
 
+# A whole Airflow, on two cores that may be busy.
+pytestmark = pytest.mark.timeout(600)
+
 Say = Callable[[str], None]
 KILLED, SENSORS, MANY = 20, 50, 200
 FLOW_SECONDS = 1.5
