@@ -128,10 +128,16 @@ def run_and_kill(stage: Stage, dag_id: str) -> tuple[dict[int, dict[str, Any]], 
     return tasks, ran, len(list(stage.pids.glob(f"{dag_id}-*.killed")))
 
 
-def test_a_killed_task_never_runs_its_flow_twice(stage: Stage) -> None:
+def kill_figures(killed: int, states: Counter[str], ran: Counter[str | None]) -> str:
+    """Say what came of the killed tasks."""
+    return f"{killed} of {KILLED} tasks killed: {dict(states)}; {sum(ran.values())} runs of {len(ran)} keys, at most {max(ran.values())} each"
+
+
+def test_a_killed_task_never_runs_its_flow_twice(stage: Stage, say: Say) -> None:
     tasks, ran, killed = run_and_kill(stage, "killed")
 
     states = Counter(task["state"] for task in tasks.values())
+    say(kill_figures(killed, states, ran))
     assert len(tasks) == KILLED
     assert killed >= KILLED // 2
     assert max(ran.values()) == 1
@@ -147,10 +153,11 @@ def test_a_killed_task_never_runs_its_flow_twice(stage: Stage) -> None:
             assert any("cut off while it invoked" in text for text in last), index
 
 
-def test_a_killed_idempotent_task_sends_again_under_its_key(stage: Stage) -> None:
+def test_a_killed_idempotent_task_sends_again_under_its_key(stage: Stage, say: Say) -> None:
     tasks, ran, killed = run_and_kill(stage, "killed_idempotent")
 
     states = Counter(task["state"] for task in tasks.values())
+    say("idempotent: " + kill_figures(killed, states, ran))
     assert killed >= KILLED // 2
     assert states == {"success": KILLED}
     assert len(ran) == KILLED
@@ -191,13 +198,14 @@ def test_deferred_sensors_survive_their_triggerer(stage: Stage, say: Say) -> Non
     assert states == {"success": SENSORS}
 
 
-def test_two_hundred_tasks_ask_for_one_token(stage: Stage) -> None:
+def test_two_hundred_tasks_ask_for_one_token(stage: Stage, say: Say) -> None:
     for path in (stage.airflow.home / "tokens").iterdir():
         path.unlink()
     before = len(stage.org.token_requests)
     run_id = stage.airflow.trigger("many")
 
     assert stage.airflow.finished("many", run_id, within=400) == "success"
+    say(f"{MANY} tasks of a real Airflow, cold: {len(stage.org.token_requests) - before} token request(s)")
     assert len(stage.org.flows["quick"].runs) == MANY
     assert len(stage.org.token_requests) - before == 1
 
@@ -223,10 +231,12 @@ def search(folder: Path, secrets: dict[str, str]) -> list[str]:
     ]
 
 
-def test_nothing_that_airflow_kept_holds_a_secret(stage: Stage) -> None:
+def test_nothing_that_airflow_kept_holds_a_secret(stage: Stage, say: Say) -> None:
     secrets = secrets_of(stage.org)
     home = stage.airflow.home
     kept = list(files_below(home))
+    size = sum(path.stat().st_size for path in kept)
+    say(f"{len(secrets)} secrets looked for in {len(kept)} files, {size:,} bytes")
 
     assert stage.org.assertions
     assert any(path.name == "airflow.db" for path in kept)

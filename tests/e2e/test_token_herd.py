@@ -52,7 +52,8 @@ def refusing_org() -> Iterator[LocalOrg]:
 
 
 def tell(org: LocalOrg, say: Say) -> None:
-    len(org.flows["echo"].runs)
+    runs, requests = len(org.flows["echo"].runs), len(org.log)
+    say(f"{HERD} processes: {len(org.token_requests)} token request(s), {runs} runs, {requests} requests to the flow")
 
 
 def test_cold(org: LocalOrg, connect: Connect, say: Say) -> None:
