@@ -224,7 +224,8 @@ def table(surroundings: Callable[[], Any]) -> str:
         "| what happens | idempotent | comes to | flow ran | requests to the flow |",
         "|---|---|---|---|---|",
     ]
-    for _number, row in enumerate(ROWS, 1):
+    for number, row in enumerate(ROWS, 1):
+        print(f"{number} of {len(ROWS)}: {row.name}", file=sys.stderr)
         # Each mask makes the next one dearer, and each row has secrets of its own.
         reset_secrets_masker()
         found = {play(row, way, surroundings()) for way in WAYS}
@@ -257,6 +258,7 @@ def main(path: Path) -> None:
 
     text = table(lambda: World().surroundings())
     path.write_text(written_into(path.read_text(), text))
+    print(f"wrote {len(ROWS)} faults, each played in {len(WAYS)} ways, into {path}")
 
 
 if __name__ == "__main__":
