@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
-import time
-import uuid
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from airflow_okta_workflows.core.exchange import Conversation, Event, GetToken, Log, Mask, Note, Send, Stage, Step, Wait
+from airflow_okta_workflows.core.exchange import (
+    Conversation,
+    Event,
+    GetToken,
+    Log,
+    Mask,
+    Note,
+    Pace,
+    Send,
+    Stage,
+    Step,
+    Wait,
+)
 from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 from airflow_okta_workflows.core.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.waiting import ATTEMPTS
@@ -28,34 +35,14 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.access_token import AccessToken
     from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.pace_gate import Gate
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.surroundings import Surroundings
     from airflow_okta_workflows.tokens.source import TokenSource
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 TransportT = TypeVar("TransportT")
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """Hold what a conversation takes from the world, so that a test can bring its own.
-
-    :param clock: gives seconds since the epoch
-    :param random: gives numbers from 0 to 1
-    :param new_id: gives an id that was never given before
-    :param sleep: waits so many seconds in a thread
-    :param asleep: waits so many seconds on an event loop
-    """
-
-    clock: Callable[[], float] = time.time
-    random: Callable[[], float] = random.random
-    new_id: Callable[[], str] = _new_id
-    sleep: Callable[[float], None] = time.sleep
-    asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class _Client(Generic[TransportT]):
@@ -99,7 +86,7 @@ class _Client(Generic[TransportT]):
             token_url=settings.token_url,
             client_id=settings.client_id,
             scope=settings.scope,
-            load_key=settings.load_key,
+            load_key=lambda: settings.signing_key,
             assertion_lifetime=settings.assertion_lifetime,
             rate_limit_wait=settings.rate_limit_wait,
             attempts=self._token_attempts,
@@ -162,8 +149,11 @@ class FlowClient(_Client[RequestsTransport]):
                 if reason:
                     log.warning("%s", reason)
                 self.surroundings.sleep(seconds)
-            case Mask(texts):
-                mask(texts)
+            case Pace():
+                # A task of its own knows of no others to keep a distance from; the flow's host does, with its 429.
+                pass
+            case Mask(texts, until):
+                mask(texts, until)
             case Log(text):
                 log.warning("%s", text)
         return None
@@ -172,13 +162,21 @@ class FlowClient(_Client[RequestsTransport]):
 class AsyncFlowClient(_Client[AiohttpTransport]):
     """Invoke flows on an event loop."""
 
-    async def invoke_flow(self, call: FlowCall) -> FlowResponse:
+    async def invoke_flow(
+        self,
+        call: FlowCall,
+        *,
+        gate: Gate | None = None,
+        on_stage: Callable[[Stage], Awaitable[None]] | None = None,
+    ) -> FlowResponse:
         """Invoke a flow.
 
         :param call: what to send, and where
+        :param gate: the pace of the flow, if there are others to keep it with
+        :param on_stage: is told each stage before the invocation goes on
         :raises Fault: if it did not succeed
         """
-        return await self._drive(self.invoke(call))
+        return await self._drive(self.invoke(call), gate, on_stage)
 
     async def access_token(self, refused: str | None = None) -> AccessToken:
         """Return an access token that is good now.
@@ -191,7 +189,12 @@ class AsyncFlowClient(_Client[AiohttpTransport]):
     async def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
         return await self._drive(self.obtain_token(known, refused))
 
-    async def _drive(self, conversation: Conversation[T]) -> T:
+    async def _drive(
+        self,
+        conversation: Conversation[T],
+        gate: Gate | None = None,
+        on_stage: Callable[[Stage], Awaitable[None]] | None = None,
+    ) -> T:
         event: Event = None
         with closing(conversation):
             while True:
@@ -200,20 +203,28 @@ class AsyncFlowClient(_Client[AiohttpTransport]):
                 except StopIteration as end:
                     result: T = end.value
                     return result
-                event = await self._perform(step)
+                if not isinstance(step, Note):
+                    event = await self._perform(step, gate)
+                elif on_stage:
+                    await on_stage(step.stage)
 
-    async def _perform(self, step: Step) -> Event:
+    async def _perform(self, step: Step, gate: Gate | None) -> Event:
         match step:
             case Send(request):
                 return await self.transport.send(request)
             case GetToken(refused):
                 return (await self.access_token(refused)).value
-            case Wait(seconds, reason):
+            case Wait(seconds, reason, rate_limited):
                 if reason:
                     log.warning("%s", reason)
+                if gate and rate_limited:
+                    gate.hold(seconds)
                 await self.surroundings.asleep(seconds)
-            case Mask(texts):
-                await amask(texts)
+            case Pace():
+                if gate:
+                    await gate.passed()
+            case Mask(texts, until):
+                await amask(texts, until)
             case Log(text):
                 log.warning("%s", text)
         return None

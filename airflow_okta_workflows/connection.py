@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_okta_workflows.core import addresses, keys
-from airflow_okta_workflows.core.client_assertion import MAX_LIFETIME
+from airflow_okta_workflows.core import addresses
+from airflow_okta_workflows.core.client_assertion import ALGORITHMS, MAX_LIFETIME
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 from airflow_okta_workflows.core.key_text import MAX_KEY_CHARS, KeyText, read_key_text
 from airflow_okta_workflows.core.secret import Secret
@@ -116,7 +116,9 @@ class _Reading:
         http_proxy = self._try(self._proxy)
         if self.faults and key_text:
             # It fails anyway, so the time to parse the key is well spent: its fault belongs in the same list.
-            self._try(partial(keys.load_signing_key, key_text, passphrase=passphrase, algorithm=algorithm))
+            from airflow_okta_workflows.core.keys import load_signing_key
+
+            self._try(partial(load_signing_key, key_text, passphrase=passphrase, algorithm=algorithm))
         key_id = self._text("key_id")
         scope = self._text("scope") or DEFAULT_SCOPE
         # Whichever of these is missing is among the faults.
@@ -219,11 +221,11 @@ class _Reading:
 
     def _algorithm(self) -> str | None:
         algorithm = self._text("algorithm")
-        if algorithm is None or algorithm.upper() in keys.ALGORITHMS:
+        if algorithm is None or algorithm.upper() in ALGORITHMS:
             return algorithm.upper() if algorithm else None
         raise misconfigured(
             f"algorithm is {_shown(algorithm)}.",
-            f"Leave it empty, or use one of {', '.join(keys.ALGORITHMS)}.",
+            f"Leave it empty, or use one of {', '.join(ALGORITHMS)}.",
         )
 
     def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:

@@ -13,8 +13,8 @@ from airflow_okta_workflows.transport.requests_transport import RequestsTranspor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.client import Surroundings
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.surroundings import Surroundings
 
 _LONGEST_VERDICT = 2000
 """Characters that Airflow's form takes."""

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_okta_workflows.core.answers import FlowResponse
 from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_okta_workflows.core.answers import FlowResponse
+    from collections.abc import Iterator, Mapping
 
 
 class OktaWorkflowsError(AirflowException):
@@ -50,6 +50,13 @@ class OktaWorkflowsError(AirflowException):
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
             setattr(self, name, value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as a JSON object: its class, its message and its data."""
+        data = {
+            name: value.to_json() if isinstance(value, FlowResponse) else value for name, value in vars(self).items()
+        }
+        return {"class": type(self).__name__, "message": str(self), "data": data}
 
 
 class OktaConfigurationError(OktaWorkflowsError, AirflowFailException):
@@ -135,6 +142,38 @@ def error_from(fault: Fault) -> OktaWorkflowsError:
     :param fault: what the core found
     """
     return _CLASSES[fault.kind](str(fault), hint=fault.hint, **fault.data)
+
+
+def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
+    """Return the error that :meth:`OktaWorkflowsError.to_json` described.
+
+    :param value: the JSON object; what a later version may have added to it is left out
+    """
+    known: dict[str, type[OktaWorkflowsError]] = {error.__name__: error for error in _CLASSES.values()}
+    error = known.get(str(value.get("class")), OktaWorkflowsError)
+    data = {name: item for name, item in dict(value.get("data") or {}).items() if hasattr(error, name)}
+    if isinstance(data.get("response"), dict):
+        data["response"] = FlowResponse.from_json(data["response"])
+    return error(str(value.get("message")), **data)
+
+
+_NOT_RUN = (
+    OktaConfigurationError,
+    OktaTokenError,
+    OktaFlowNotSentError,
+    OktaFlowRefusedError,
+    OktaFlowRateLimitedError,
+)
+
+
+def outcome_of(error: OktaWorkflowsError) -> Outcome:
+    """Return what an error says of the flow: whether it has run.
+
+    :param error: what the invocation ended with
+    """
+    if isinstance(error, OktaFlowFailedError):
+        return Outcome.FAILED
+    return Outcome.NOT_SENT if isinstance(error, _NOT_RUN) else Outcome.UNKNOWN
 
 
 def is_transient(error: OktaWorkflowsError) -> bool:

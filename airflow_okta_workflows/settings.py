@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core import addresses, keys
+from airflow_okta_workflows.core import addresses
 from airflow_okta_workflows.core.token_request import TOKEN_PATH
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.addresses import FlowAddress, Origin
     from airflow_okta_workflows.core.key_text import KeyText
+    from airflow_okta_workflows.core.keys import SigningKey
     from airflow_okta_workflows.core.secret import Secret
 
 
@@ -82,14 +84,19 @@ class OktaWorkflowsSettings:
         """Return the key that a shared token is encrypted with: only who could mint the token can derive it."""
         return self.key_text.derive(self.passphrase, "okta-workflows token cache")
 
-    def load_key(self) -> keys.SigningKey:
-        """Parse the private key.
+    def event_key(self) -> bytes:
+        """Return the key under which the triggerer hands an answer to the worker."""
+        return self.key_text.derive(self.passphrase, "okta-workflows trigger event")
+
+    @cached_property
+    def signing_key(self) -> SigningKey:
+        """The private key; parsed only now, since who has a token needs none, nor the libraries to parse it.
 
         :raises Fault: if it cannot be read
         """
-        return keys.load_signing_key(
-            self.key_text, passphrase=self.passphrase, algorithm=self.algorithm, kid=self.key_id
-        )
+        from airflow_okta_workflows.core.keys import load_signing_key
+
+        return load_signing_key(self.key_text, passphrase=self.passphrase, algorithm=self.algorithm, kid=self.key_id)
 
     def find_flow(self, reference: str) -> FlowAddress:
         """Find the flow that a caller means; see :func:`~airflow_okta_workflows.core.addresses.find_flow`."""

@@ -34,10 +34,10 @@ for _name in [name for name in os.environ if name.lower() in ("http_proxy", "htt
 
 from airflow.sdk._shared.secrets_masker import reset_secrets_masker  # noqa: E402  # after the environment
 
-from airflow_okta_workflows.client import Surroundings  # noqa: E402  # after the environment
 from airflow_okta_workflows.core.answers import FlowResponse  # noqa: E402
 from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
+from airflow_okta_workflows.surroundings import Surroundings  # noqa: E402  # after the environment
 
 
 @dataclass
@@ -56,7 +56,8 @@ class World:
         await asyncio.sleep(0)
 
     def surroundings(self) -> Surroundings:
-        return Surroundings(clock=lambda: self.now, random=lambda: 0.5, sleep=self.sleep, asleep=self.asleep)
+        now = lambda: self.now  # noqa: E731
+        return Surroundings(clock=now, monotonic=now, random=lambda: 0.5, sleep=self.sleep, asleep=self.asleep)
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.exchange import Headers
 from airflow_okta_workflows.core.secret import redact
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.exchange import Headers, HttpAnswer
+    from collections.abc import Mapping
+
+    from airflow_okta_workflows.core.exchange import HttpAnswer
 
 _CHARSET = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _LONGEST_EXECUTION_ID = 200
@@ -35,6 +38,32 @@ class FlowResponse:
     execution_id: str | None
     elapsed: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as a JSON object, without its headers."""
+        return {
+            "status_code": self.status_code,
+            "execution_id": self.execution_id,
+            "elapsed": self.elapsed,
+            "body": self.body,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FlowResponse | None:
+        """Return the answer that a JSON object holds; None if it holds none.
+
+        :param value: the object, other members in it are ignored
+        """
+        if not isinstance(status := value.get("status_code"), int):
+            return None
+        elapsed = value.get("elapsed")
+        return cls(
+            status_code=status,
+            headers=Headers(),
+            body=value.get("body"),
+            execution_id=value.get("execution_id"),
+            elapsed=float(elapsed) if isinstance(elapsed, (int, float)) else 0.0,
+        )
+
 
 def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResponse:
     """Read a flow's answer.
@@ -45,7 +74,7 @@ def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResp
     :param secrets: the secrets that were sent: a flow that echoes its request must not carry them back
     """
     body = _read_body(answer, secrets)
-    headers = type(answer.headers)({name: redact(value, secrets) for name, value in answer.headers.items()})
+    headers = Headers({name: redact(value, secrets) for name, value in answer.headers.items()})
     return FlowResponse(
         status_code=answer.status,
         headers=headers,

@@ -111,10 +111,17 @@ class Wait:
 
     :param seconds: how long
     :param reason: why, for the log; empty for what is not worth a line
+    :param rate_limited: whether the flow's host asked for it, so that others should hold back as well
     """
 
     seconds: float
     reason: str
+    rate_limited: bool = False
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Ask the driver for a moment at which the flow takes one more invocation; the event is None."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +136,14 @@ class GetToken:
 
 @dataclass(frozen=True)
 class Mask:
-    """Ask the driver to keep texts out of the logs from now on; the event is None."""
+    """Ask the driver to keep texts out of the logs from now on; the event is None.
+
+    :param texts: the secrets
+    :param until: when they stop being secrets, in seconds since the epoch: a token is of no use after its end
+    """
 
     texts: tuple[str, ...] = field(repr=False)
+    until: float
 
 
 class Stage(Enum):
@@ -157,6 +169,6 @@ class Log:
     text: str
 
 
-Step = Send | Wait | GetToken | Mask | Note | Log
+Step = Send | Wait | Pace | GetToken | Mask | Note | Log
 Event = HttpAnswer | Lost | str | None
 Conversation = Generator[Step, Event, T]

@@ -7,7 +7,7 @@ idempotent, under the same idempotency key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_okta_workflows.core import refusals
@@ -20,6 +20,7 @@ from airflow_okta_workflows.core.exchange import (
     Log,
     Lost,
     Note,
+    Pace,
     Phase,
     Send,
     Stage,
@@ -104,6 +105,15 @@ class FlowCall:
             read_timeout=_check_timeout(read_timeout),
         )
 
+    def with_payload(self, body: bytes, invocation_key: str) -> FlowCall:
+        """Return the same invocation with another payload, under another key.
+
+        :param body: the encoded payload
+        :param invocation_key: its idempotency key
+        """
+        headers = {**self.headers, "Idempotency-Key": invocation_key}
+        return replace(self, body=body, invocation_key=invocation_key, headers=headers)
+
     def http_request(self, token: str) -> HttpRequest:
         """Return the request, with the token in it."""
         return HttpRequest(
@@ -142,6 +152,7 @@ class _Invocation:
         renewed = False
         while True:
             yield Note(Stage.SENDING)
+            yield Pace()
             event = yield Send(self._call.http_request(token))
             if isinstance(event, Lost):
                 yield from self._after_loss(event)
@@ -226,6 +237,7 @@ class _Invocation:
             seconds,
             f"flow {self._call.address.name!r}, refused before running: 429, too many requests. Next in"
             f" {seconds:.1f} s",
+            rate_limited=True,
         )
 
     def _not_run(self) -> Conversation[None]:

@@ -62,10 +62,7 @@ class InvocationNote:
         """Return the note as a JSON object."""
         note: dict[str, Any] = {"invocation_key": self.invocation_key, "state": self.state.value}
         if self.response:
-            note["status_code"] = self.response.status_code
-            note["execution_id"] = self.response.execution_id
-            note["elapsed"] = self.response.elapsed
-            note["body"] = self.response.body
+            note.update(self.response.to_json())
         if self.omitted:
             note["body_omitted_bytes"] = self.omitted
         return note
@@ -84,15 +81,5 @@ class InvocationNote:
         except ValueError:
             # Written by a later version: it says at least that there was a try.
             state = NoteState.SENDING
-        response = None
-        if isinstance(status := value.get("status_code"), int):
-            elapsed = value.get("elapsed")
-            response = FlowResponse(
-                status_code=status,
-                headers=Headers(),
-                body=value.get("body"),
-                execution_id=value.get("execution_id"),
-                elapsed=float(elapsed) if isinstance(elapsed, (int, float)) else 0.0,
-            )
         omitted = value.get("body_omitted_bytes")
-        return cls(invocation_key, state, response, omitted if isinstance(omitted, int) else 0)
+        return cls(invocation_key, state, FlowResponse.from_json(value), omitted if isinstance(omitted, int) else 0)

@@ -12,16 +12,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from airflow_okta_workflows.core.client_assertion import EC_ALGORITHMS, RSA_ALGORITHMS
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.key_text import KeyText
     from airflow_okta_workflows.core.secret import Secret
-
-RSA_ALGORITHMS = ("RS256", "RS384", "RS512")
-EC_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-ALGORITHMS = (*RSA_ALGORITHMS, *EC_ALGORITHMS.values())
-"""What Okta takes in the header of a client assertion; nothing else."""
 
 _MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 _PROBE = {"probe": True}
@@ -64,7 +60,7 @@ def load_signing_key(
 
     :param key_text: the key, as :func:`~airflow_okta_workflows.core.key_text.read_key_text` found it
     :param passphrase: for an encrypted PEM; ignored if the key is not encrypted
-    :param algorithm: one of :data:`ALGORITHMS`; chosen by the key if None
+    :param algorithm: one of :data:`~airflow_okta_workflows.core.client_assertion.ALGORITHMS`; chosen by the key if None
     :param kid: the key id; taken from a JWK if None
     :raises Fault: if the key cannot be read, is of an unsupported type, or does not fit the algorithm
     """

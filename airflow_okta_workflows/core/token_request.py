@@ -84,14 +84,14 @@ def request_token(
             lifetime=request.assertion_lifetime,
             jti=new_id(),
         )
-        yield Mask((assertion,))
         asked_at = clock()
+        yield Mask((assertion,), until=asked_at + request.assertion_lifetime)
         event = yield Send(_http_request(request, assertion))
         if isinstance(event, HttpAnswer):
             reply = _Reply(event, assertion, clock())
             if event.status == 200:
                 token = _read_token(reply, asked_at)
-                yield Mask((token.value,))
+                yield Mask((token.value,), until=token.expires_at)
                 return token
             if event.status == 429:
                 asked = asked_wait(event.headers, clock())

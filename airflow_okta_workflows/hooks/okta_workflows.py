@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.http.hooks.http import HttpHook
 
-from airflow_okta_workflows.client import AsyncFlowClient, FlowClient, Surroundings
+from airflow_okta_workflows.client import AsyncFlowClient, FlowClient
 from airflow_okta_workflows.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
@@ -20,9 +20,10 @@ from airflow_okta_workflows.connection_verdict import verdict_on
 from airflow_okta_workflows.core.answers import error_message
 from airflow_okta_workflows.core.flow_call import FlowCall
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
+from airflow_okta_workflows.loop_share import LoopShare, loop_share
 from airflow_okta_workflows.masking import amask, mask
+from airflow_okta_workflows.surroundings import Surroundings
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
-from airflow_okta_workflows.transport.aiohttp_transport import aiohttp_transport
 from airflow_okta_workflows.transport.authorized_session import AuthorizedSession
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
 
@@ -64,7 +65,7 @@ class OktaWorkflowsHook(HttpHook):
     ) -> None:
         super().__init__(method=method, http_conn_id=okta_workflows_conn_id, **http_options)
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        self._surroundings = surroundings or Surroundings()
+        self.surroundings = surroundings or Surroundings()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -153,17 +154,17 @@ class OktaWorkflowsHook(HttpHook):
         :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
         """
         with faults_as_errors():
-            call = self._call(
-                self.settings,
+            call = self.flow_call(
                 flow,
                 payload,
-                invocation_key=invocation_key,
                 method=method,
                 query=query,
                 headers=headers,
+                invocation_key=invocation_key,
                 idempotent=idempotent,
-                read_timeout=timeout,
+                timeout=timeout,
             )
+            self._log_call(call)
             response = self._client.invoke_flow(call, on_stage)
         self._log_answer(call, response)
         return response
@@ -181,22 +182,21 @@ class OktaWorkflowsHook(HttpHook):
         timeout: float | None = None,  # noqa: ASYNC109  # the answer's time, as in invoke
     ) -> FlowResponse:
         """Invoke a flow on an event loop and return its answer; as :meth:`invoke` in everything else."""
-        settings = await self.asettings()
+        await self.asettings()
         with faults_as_errors():
-            call = self._call(
-                settings,
+            call = self.flow_call(
                 flow,
                 payload,
-                invocation_key=invocation_key,
                 method=method,
                 query=query,
                 headers=headers,
+                invocation_key=invocation_key,
                 idempotent=idempotent,
-                read_timeout=timeout,
+                timeout=timeout,
             )
-            async with aiohttp_transport(settings) as transport:
-                client = AsyncFlowClient(settings, self._tokens, transport, self._surroundings)
-                response = await client.invoke_flow(call)
+            self._log_call(call)
+            async with loop_share() as share:
+                response = await self.aclient(share).invoke_flow(call)
         self._log_answer(call, response)
         return response
 
@@ -211,11 +211,10 @@ class OktaWorkflowsHook(HttpHook):
 
     async def aget_access_token(self) -> AccessToken:
         """Return an access token on an event loop; as :meth:`get_access_token` in everything else."""
-        settings = await self.asettings()
+        await self.asettings()
         with faults_as_errors():
-            async with aiohttp_transport(settings) as transport:
-                client = AsyncFlowClient(settings, self._tokens, transport, self._surroundings)
-                return await client.access_token()
+            async with loop_share() as share:
+                return await self.aclient(share).access_token()
 
     def get_conn(
         self,
@@ -268,7 +267,7 @@ class OktaWorkflowsHook(HttpHook):
 
         :return: whether it worked, and a text of at most 2,000 characters
         """
-        return verdict_on(lambda: self.settings, self._surroundings)
+        return verdict_on(lambda: self.settings, self.surroundings)
 
     def close(self) -> None:
         """Close the connections that :meth:`invoke` keeps open."""
@@ -278,35 +277,54 @@ class OktaWorkflowsHook(HttpHook):
     @cached_property
     def _client(self) -> FlowClient:
         settings = self.settings
-        return FlowClient(settings, self._tokens, RequestsTransport(settings), self._surroundings)
+        return FlowClient(settings, self._tokens, RequestsTransport(settings), self.surroundings)
 
     @cached_property
     def _tokens(self) -> TokenSource:
         return token_source_for(self.settings)
 
-    def _call(
+    def flow_call(
         self,
-        settings: OktaWorkflowsSettings,
         flow: str,
-        payload: Any,
+        payload: Any = None,
         *,
-        invocation_key: str | None,
-        **request: Any,
+        method: str = "POST",
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        invocation_key: str | None = None,
+        idempotent: bool = False,
+        timeout: float | None = None,
     ) -> FlowCall:
-        call = FlowCall.of(
-            settings.find_flow(flow),
+        """Check and encode an invocation, and send nothing; the parameters are those of :meth:`invoke`.
+
+        :raises Fault: if the connection or an argument cannot work
+        """
+        return FlowCall.of(
+            self.settings.find_flow(flow),
             payload,
+            method=method,
+            query=query,
+            headers=headers,
             invocation_key=invocation_key or str(uuid.uuid4()),
-            rate_limit_wait=settings.rate_limit_wait,
-            **request,
+            idempotent=idempotent,
+            rate_limit_wait=self.settings.rate_limit_wait,
+            read_timeout=timeout,
         )
+
+    def aclient(self, share: LoopShare) -> AsyncFlowClient:
+        """Return a client for many invocations on an event loop; :meth:`asettings` has been awaited before.
+
+        :param share: what is shared on the loop
+        """
+        return AsyncFlowClient(self.settings, self._tokens, share.transport(self.settings), self.surroundings)
+
+    def _log_call(self, call: FlowCall) -> None:
         self.log.info(
             "Invoking flow %r at %s, invocation key %s",
             call.address.name,
             call.address.origin.netloc,
             call.invocation_key,
         )
-        return call
 
     def _log_answer(self, call: FlowCall, response: FlowResponse) -> None:
         self.log.info(

@@ -6,16 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.invocation_note import STATE_OF_STAGE, InvocationNote, NoteState
+from airflow_okta_workflows.core.outcomes import Outcome
 from airflow_okta_workflows.exceptions import (
-    OktaConfigurationError,
     OktaFlowAnswerError,
-    OktaFlowFailedError,
-    OktaFlowNotSentError,
+    OktaFlowError,
     OktaFlowOutcomeUnknownError,
-    OktaFlowRateLimitedError,
-    OktaFlowRefusedError,
-    OktaTokenError,
     OktaWorkflowsError,
+    outcome_of,
 )
 
 if TYPE_CHECKING:
@@ -27,13 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NAME = "okta_workflows_invocation"
-_NOT_RUN = (
-    OktaConfigurationError,
-    OktaTokenError,
-    OktaFlowNotSentError,
-    OktaFlowRefusedError,
-    OktaFlowRateLimitedError,
-)
 
 
 class InvocationJournal:
@@ -112,11 +102,13 @@ class InvocationJournal:
 
         :param error: what the invocation ended with
         """
-        if isinstance(error, OktaFlowFailedError):
-            self._write_after(InvocationNote(self._key, NoteState.FAILED, error.response))
+        outcome = outcome_of(error)
+        if outcome is Outcome.FAILED:
+            response = error.response if isinstance(error, OktaFlowError) else None
+            self._write_after(InvocationNote(self._key, NoteState.FAILED, response))
         elif isinstance(error, OktaFlowAnswerError):
             self._write_after(InvocationNote(self._key, NoteState.ANSWERED))
-        elif isinstance(error, _NOT_RUN):
+        elif outcome is Outcome.NOT_SENT:
             self._write_after(InvocationNote(self._key, NoteState.NOT_RUN))
 
     def _judge_a_crash(self, *, idempotent: bool) -> None:

@@ -1,87 +1,65 @@
-"""The operator that invokes a flow."""
+"""The operators: one invokes a flow once, one invokes it for each of many payloads."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
+from airflow.providers.common.compat.sdk import BaseOperator, conf, determine_kwargs
 
 from airflow_okta_workflows.core.conditions import ExpressionError, expression
-from airflow_okta_workflows.core.flow_request import check_as_parsed
+from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
 from airflow_okta_workflows.core.invocation_key import invocation_key
-from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
-from airflow_okta_workflows.operators.journal import InvocationJournal
+from airflow_okta_workflows.core.pacing import FLOW_RATE
+from airflow_okta_workflows.exceptions import (
+    OktaConfigurationError,
+    OktaFlowFailedError,
+    OktaFlowOutcomeUnknownError,
+    OktaWorkflowsError,
+    faults_as_errors,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.batch_records import BatchRecord
     from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+    from airflow_okta_workflows.operators.batch_run import BatchRun
+    from airflow_okta_workflows.operators.journal import InvocationJournal
+    from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
+
+_ERRORS_IN_MESSAGE = 5
 
 
-class InvokeOktaFlowOperator(BaseOperator):
-    """Invoke an OAuth 2.0 secured flow once, and return what it answered.
+class _OktaFlowOperator(BaseOperator):
+    """Be what both operators are: one flow, what goes with each invocation, and when its answer satisfies."""
 
-    The same ``Idempotency-Key`` goes with each try of one task instance; a clearing by hand, another run or another
-    map index has its own.
-
-    On Airflow 3.3 it notes in the task state store that it is about to send, and then the answer. A retry after a crash
-    returns the noted answer, or ends with ``OktaFlowOutcomeUnknownError`` if the fate is unknown; with ``idempotent``
-    it sends again under the same key. Clearing the task by hand runs the flow anew. Before 3.3 the protection is what
-    one process can give.
-
-    XCom: the answer's body (or ``result`` of it), and beside it ``execution_id`` and ``status_code``.
-
-    :param flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
-    :param payload: a JSON value, or JSON text; None for no body (templated)
-    :param query: query parameters (templated)
-    :param headers: further headers (templated)
-    :param method: ``POST`` or ``GET``; GET carries no payload
-    :param success_when: a JMESPath expression over the body; if it does not hold, the task fails
-    :param result: a JMESPath expression over the body; what it selects is returned in the body's place
-    :param response_check: a callable that is given the
-        :class:`~airflow_okta_workflows.core.answers.FlowResponse`, and by name whatever it takes of the context; if
-        what it returns is false, the task fails
-    :param idempotent: whether running the flow twice under one key does no harm. Only then is an invocation without
-        an answer sent again
-    :param timeout: how long the answer may take, in seconds or as a ``timedelta``; the connection's
-        ``read_timeout`` if None
-    :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
-    :raises OktaConfigurationError: for an argument or a connection that cannot work; as far as possible when the
-        DAG is parsed
-    :raises OktaTokenError: if the org gives no token; the flow was not invoked
-    :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
-    """
-
-    template_fields: Sequence[str] = ("flow", "payload", "query", "headers", "okta_workflows_conn_id")
-    template_fields_renderers = {"payload": "json", "query": "json", "headers": "json"}  # noqa: RUF012  # as in BaseOperator
+    template_fields_renderers = {"payload": "json", "payloads": "json", "query": "json", "headers": "json"}  # noqa: RUF012  # as in BaseOperator
     ui_color = "#dfe8ff"
 
     def __init__(
         self,
         *,
         flow: str,
-        payload: Any = None,
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, Any] | None = None,
-        method: str = "POST",
-        success_when: str | None = None,
-        result: str | None = None,
-        response_check: Callable[..., bool] | None = None,
-        idempotent: bool = False,
-        timeout: float | timedelta | None = None,
-        okta_workflows_conn_id: str = "okta_workflows_default",
+        query: Mapping[str, Any] | None,
+        headers: Mapping[str, Any] | None,
+        success_when: str | None,
+        result: str | None,
+        response_check: Callable[..., bool] | None,
+        idempotent: bool,
+        timeout: float | timedelta | None,
+        okta_workflows_conn_id: str,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.flow = flow
-        self.payload = payload
         self.query = query
         self.headers = headers
-        self.method = method
         self.success_when = success_when
         self.result = result
         self.response_check = response_check
@@ -89,7 +67,6 @@ class InvokeOktaFlowOperator(BaseOperator):
         self.timeout = timeout
         self.okta_workflows_conn_id = okta_workflows_conn_id
         with faults_as_errors():
-            check_as_parsed(method, payload, query, headers)
             expression(success_when, "success_when")
             expression(result, "result")
 
@@ -100,41 +77,9 @@ class InvokeOktaFlowOperator(BaseOperator):
 
         return OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
 
-    def execute(self, context: Context) -> Any:
-        """Invoke the flow and judge its answer.
-
-        :param context: the task's context
-        """
-        key = self._invocation_key(context)
-        journal = InvocationJournal(context, key, self.flow)
-        response = journal.earlier_answer(idempotent=self.idempotent)
-        try:
-            if response is None:
-                response = self._invoke(key, journal)
-                journal.answered(response)
-            context["ti"].xcom_push(key="execution_id", value=response.execution_id)
-            context["ti"].xcom_push(key="status_code", value=response.status_code)
-            return self._judge(response, context)
-        except OktaWorkflowsError as error:
-            journal.ended(error)
-            raise
-
-    def _invoke(self, key: str, journal: InvocationJournal) -> FlowResponse:
-        hook = self.hook
-        try:
-            return hook.invoke(
-                self.flow,
-                self.payload,
-                method=self.method,
-                query=self.query,
-                headers=self.headers,
-                invocation_key=key,
-                idempotent=self.idempotent,
-                timeout=self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout,
-                on_stage=journal.stage,
-            )
-        finally:
-            hook.close()
+    @property
+    def _answer_seconds(self) -> float | None:
+        return self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
 
     def _invocation_key(self, context: Context) -> str:
         ti = context["ti"]
@@ -174,3 +119,362 @@ class InvokeOktaFlowOperator(BaseOperator):
             invocation_key=self._invocation_key(context),
             response=response,
         )
+
+
+class InvokeOktaFlowOperator(_OktaFlowOperator):
+    """Invoke an OAuth 2.0 secured flow once, and return what it answered.
+
+    The same ``Idempotency-Key`` goes with each try of one task instance; a clearing by hand, another run or another
+    map index has its own.
+
+    On Airflow 3.3 it notes in the task state store that it is about to send, and then the answer. A retry after a crash
+    returns the noted answer, or ends with ``OktaFlowOutcomeUnknownError`` if the fate is unknown; with ``idempotent``
+    it sends again under the same key. Clearing the task by hand runs the flow anew. Before 3.3 the protection is what
+    one process can give.
+
+    XCom: the answer's body (or ``result`` of it), and beside it ``execution_id`` and ``status_code``.
+
+    :param flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
+    :param payload: a JSON value, or JSON text; None for no body (templated)
+    :param query: query parameters (templated)
+    :param headers: further headers (templated)
+    :param method: ``POST`` or ``GET``; GET carries no payload
+    :param success_when: a JMESPath expression over the body; if it does not hold, the task fails
+    :param result: a JMESPath expression over the body; what it selects is returned in the body's place
+    :param response_check: a callable that is given the
+        :class:`~airflow_okta_workflows.core.answers.FlowResponse`, and by name whatever it takes of the context; if
+        what it returns is false, the task fails
+    :param idempotent: whether running the flow twice under one key does no harm. Only then is an invocation without
+        an answer sent again
+    :param deferrable: invoke from the triggerer, so that no worker slot is held meanwhile. Only with ``idempotent``,
+        since a trigger may run twice; the config's ``[operators] default_deferrable`` if not given
+    :param timeout: how long the answer may take, in seconds or as a ``timedelta``; the connection's
+        ``read_timeout`` if None
+    :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
+    :raises OktaConfigurationError: for an argument or a connection that cannot work; as far as possible when the
+        DAG is parsed
+    :raises OktaTokenError: if the org gives no token; the flow was not invoked
+    :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
+    """
+
+    template_fields: Sequence[str] = ("flow", "payload", "query", "headers", "okta_workflows_conn_id")
+
+    def __init__(
+        self,
+        *,
+        flow: str,
+        payload: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        method: str = "POST",
+        success_when: str | None = None,
+        result: str | None = None,
+        response_check: Callable[..., bool] | None = None,
+        idempotent: bool = False,
+        deferrable: bool | None = None,
+        timeout: float | timedelta | None = None,
+        okta_workflows_conn_id: str = "okta_workflows_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            flow=flow,
+            query=query,
+            headers=headers,
+            success_when=success_when,
+            result=result,
+            response_check=response_check,
+            idempotent=idempotent,
+            timeout=timeout,
+            okta_workflows_conn_id=okta_workflows_conn_id,
+            **kwargs,
+        )
+        self.payload = payload
+        self.method = method
+        if deferrable and not idempotent:
+            raise OktaConfigurationError(
+                "deferrable=True needs idempotent=True: a trigger may run twice, as after a restart of the triggerer,"
+                " and the flow with it. If running it twice under one Idempotency-Key does no harm, declare"
+                " idempotent=True; else leave deferrable out, and wait for a long-running flow with OktaFlowSensor.",
+                hint="Declare idempotent=True, or leave deferrable out.",
+            )
+        if deferrable is None:
+            deferrable = idempotent and conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = deferrable
+        with faults_as_errors():
+            check_as_parsed(method, payload, query, headers)
+
+    def execute(self, context: Context) -> Any:
+        """Invoke the flow, from here or from the triggerer, and judge its answer.
+
+        :param context: the task's context
+        """
+        key = self._invocation_key(context)
+        journal = self._journal(context, key)
+        response = journal.earlier_answer(idempotent=self.idempotent)
+        if response is None and self.deferrable:
+            self.defer(trigger=self._trigger(key), method_name="execute_complete", timeout=self.execution_timeout)
+        return self._complete(context, key, journal, response)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Take up where the trigger has left off: open the outcome, and judge the answer.
+
+        :param context: the task's context
+        :param event: what the trigger fired
+        """
+        outcome = event.get("outcome") if isinstance(event, dict) else None
+        if outcome not in ("sealed", "not_handed_over"):
+            raise OktaWorkflowsError(
+                f"The trigger of {self.task_id!r} fired an event that is not known here: {str(outcome)[:50]!r}. Let"
+                " the triggerer and the workers run the same version of this provider."
+            )
+        key = self._invocation_key(context)
+        opened = self._open(event, key)
+        if isinstance(opened, OktaWorkflowsError):
+            self._journal(context, key).ended(opened)
+            raise opened
+        return self._complete(context, key, self._journal(context, key), opened)
+
+    def _open(self, event: Mapping[str, Any], key: str) -> FlowResponse | OktaWorkflowsError | None:
+        """Return what the triggerer's invocation came to; None if this worker has to ask itself."""
+        if event["outcome"] == "not_handed_over":
+            reason = str(event.get("reason"))
+        else:
+            from airflow_okta_workflows.triggers.sealed_outcome import open_outcome
+
+            opened = open_outcome(event.get("sealed"), self.hook.settings, key)
+            if opened is not None:
+                return opened
+            reason = "what it handed over cannot be opened with this connection's key, which was perhaps changed"
+        self.log.warning(
+            "The triggerer did not hand over what flow %r answered (%s). It is invoked from here, under the same key.",
+            self.flow,
+            reason,
+        )
+        return None
+
+    def _complete(self, context: Context, key: str, journal: InvocationJournal, response: FlowResponse | None) -> Any:
+        """Invoke the flow unless there is an answer, note the answer, and judge it."""
+        try:
+            if response is None:
+                response = self._invoke(key, journal)
+            journal.answered(response)
+            context["ti"].xcom_push(key="execution_id", value=response.execution_id)
+            context["ti"].xcom_push(key="status_code", value=response.status_code)
+            return self._judge(response, context)
+        except OktaWorkflowsError as error:
+            journal.ended(error)
+            raise
+
+    def _journal(self, context: Context, key: str) -> InvocationJournal:
+        from airflow_okta_workflows.operators.journal import InvocationJournal
+
+        return InvocationJournal(context, key, self.flow)
+
+    def _trigger(self, key: str) -> OktaFlowInvocationTrigger:
+        from airflow_okta_workflows.triggers.earliest_event import earliest_event
+        from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
+
+        with faults_as_errors():
+            # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.
+            payload = encode_payload(self.payload, check_method(self.method))
+        return OktaFlowInvocationTrigger(
+            flow=self.flow,
+            payload=payload.decode() if payload is not None else None,
+            query=dict(self.query) if self.query else None,
+            headers=dict(self.headers) if self.headers else None,
+            method=self.method,
+            invocation_key=key,
+            timeout=self._answer_seconds,
+            okta_workflows_conn_id=self.okta_workflows_conn_id,
+            not_before=earliest_event(time.time()),
+        )
+
+    def _invoke(self, key: str, journal: InvocationJournal) -> FlowResponse:
+        hook = self.hook
+        try:
+            return hook.invoke(
+                self.flow,
+                self.payload,
+                method=self.method,
+                query=self.query,
+                headers=self.headers,
+                invocation_key=key,
+                idempotent=self.idempotent,
+                timeout=self._answer_seconds,
+                on_stage=journal.stage,
+            )
+        finally:
+            hook.close()
+
+
+class InvokeOktaFlowBatchOperator(_OktaFlowOperator):
+    """Invoke an OAuth 2.0 secured flow once for each of many payloads, from one task, at the flow's pace.
+
+    Okta takes ten invocations per second of one flow. They are sent that far apart, with as many calls open as the flow
+    is slow, over one pool of connections and with one token; a 429 holds all back, and loses and doubles none.
+
+    Each item has an ``Idempotency-Key`` of its own, the same over all tries of the task. On Airflow 3.3 the task notes
+    what it is about to send, and what came of it. A retry sends what was not sent, and what failed; it keeps what
+    succeeded, and reports items whose fate is unknown instead of sending them again, unless ``idempotent``. Clearing
+    the task by hand begins anew. Before 3.3 a retry sends everything again.
+
+    XCom: one record per payload, in order: ``{"index", "key", "outcome", "status_code", "execution_id", "result",
+    "error"}``, with the outcome ``succeeded``, ``failed``, ``unknown`` or ``not_sent``. A task that fails leaves them
+    under the key ``records``.
+
+    :param flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
+    :param payloads: the payloads: a list of JSON values, JSON text of one, the XCom of a task that returns one, or a
+        callable that returns an iterable and is given by name whatever it takes of the context (templated)
+    :param item_key: a JMESPath expression over a payload: what tells it from all others, such as ``email``. With it the
+        tries of a task know a payload by this, though the list has changed; without, by its place and content, and a
+        changed list is an error
+    :param query: query parameters, for all (templated)
+    :param headers: further headers, for all (templated)
+    :param max_rate: invocations per second
+    :param max_in_flight: calls that may be open at the same time
+    :param on_error: ``fail``: the task fails at the end unless all succeeded; ``collect``: it returns the records
+    :param success_when: a JMESPath expression over a body; if it does not hold, the item has failed
+    :param result: a JMESPath expression over a body; what it selects is the record's ``result`` in the body's place
+    :param response_check: a callable, as for :class:`InvokeOktaFlowOperator`; it is called between the invocations, so
+        it has to be quick
+    :param idempotent: whether running the flow twice under one key does no harm
+    :param timeout: how long each answer may take, in seconds or as a ``timedelta``; the connection's ``read_timeout``
+        if None
+    :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
+    :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
+    :raises OktaTokenError: if the org gives no token; nothing was sent
+    :raises OktaFlowFailedError: with ``on_error="fail"``, if a retry may do better
+    :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"``, if nothing but items of unknown fate is left
+    """
+
+    template_fields: Sequence[str] = ("flow", "payloads", "query", "headers", "okta_workflows_conn_id")
+
+    def __init__(
+        self,
+        *,
+        flow: str,
+        payloads: Iterable[Any] | str | Callable[..., Iterable[Any]],
+        item_key: str | None = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        max_rate: float = FLOW_RATE,
+        max_in_flight: int = 600,
+        on_error: Literal["fail", "collect"] = "fail",
+        success_when: str | None = None,
+        result: str | None = None,
+        response_check: Callable[..., bool] | None = None,
+        idempotent: bool = False,
+        timeout: float | timedelta | None = None,
+        okta_workflows_conn_id: str = "okta_workflows_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            flow=flow,
+            query=query,
+            headers=headers,
+            success_when=success_when,
+            result=result,
+            response_check=response_check,
+            idempotent=idempotent,
+            timeout=timeout,
+            okta_workflows_conn_id=okta_workflows_conn_id,
+            **kwargs,
+        )
+        self.payloads = payloads
+        self.item_key = item_key
+        self.max_rate = max_rate
+        self.max_in_flight = max_in_flight
+        self.on_error = on_error
+        self._run: BatchRun | None = None
+        if on_error not in ("fail", "collect"):
+            raise OktaConfigurationError(f"on_error is {on_error!r}. Set it to 'fail' or 'collect'.")
+        if not max_rate > 0 or not max_in_flight >= 1:
+            raise OktaConfigurationError(
+                f"max_rate is {max_rate!r} and max_in_flight is {max_in_flight!r}. Set both to more than 0."
+            )
+        if isinstance(payloads, Iterator):
+            raise OktaConfigurationError(
+                "payloads is an iterator, which is used up by the first try. Give a list, or a callable that returns"
+                " an iterable."
+            )
+        with faults_as_errors():
+            check_as_parsed("POST", None, query, headers)
+            expression(item_key, "item_key")
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Invoke the flow for each payload, and return the records.
+
+        :param context: the task's context
+        """
+        from airflow_okta_workflows.core.batch_items import check_unchanged, read_items
+        from airflow_okta_workflows.operators.batch_journal import BatchJournal
+        from airflow_okta_workflows.operators.batch_run import BatchRun
+
+        batch_key = self._invocation_key(context)
+        hook = self.hook
+        journal = BatchJournal(context.get("task_state_store"), batch_key)
+        with faults_as_errors():
+            template = hook.flow_call(
+                self.flow,
+                {},
+                query=self.query,
+                headers=self.headers,
+                invocation_key=batch_key,
+                idempotent=self.idempotent,
+                timeout=self._answer_seconds,
+            )
+            items = read_items(self._read_payloads(context), batch_key, expression(self.item_key, "item_key"))
+            earlier = journal.read()
+            if self.item_key is None:
+                check_unchanged(items, earlier)
+        self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
+        self._run = BatchRun(
+            hook,
+            template,
+            items,
+            earlier=earlier,
+            journal=journal,
+            judge=lambda response: self._judge(response, context),
+            max_rate=self.max_rate,
+            max_in_flight=self.max_in_flight,
+        )
+        records = self._run.run()
+        told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
+        if error := self._error(records, told):
+            context["ti"].xcom_push(key="records", value=told)
+            raise error
+        return told
+
+    def on_kill(self) -> None:
+        """Send nothing more, and give open calls a moment; what was sent is told in the log and in the notes."""
+        if self._run:
+            self._run.stop()
+
+    def _read_payloads(self, context: Context) -> Any:
+        if callable(self.payloads):
+            return self.payloads(**determine_kwargs(self.payloads, [], context))
+        return self.payloads
+
+    def _error(self, records: Sequence[BatchRecord], told: Sequence[Mapping[str, Any]]) -> OktaWorkflowsError | None:
+        """Return what the task has to end with, if it may not return the records."""
+        from airflow_okta_workflows.core.batch_records import count, in_words
+        from airflow_okta_workflows.core.outcomes import Outcome
+
+        counts = count(records)
+        failed = len(records) - counts[Outcome.SUCCEEDED]
+        stopped = self._run is not None and self._run.stopped
+        if not stopped and (not failed or self.on_error == "collect"):
+            return None
+        first = [record for record in told if record["outcome"] != Outcome.SUCCEEDED.value][:_ERRORS_IN_MESSAGE]
+        message = " ".join(
+            [
+                "The task was stopped." if stopped else "",
+                f"{failed} of {len(records)} invocations failed ({in_words(counts)}).",
+                *(f"Item {record['index']}: {record['error']}" for record in first),
+                "All are in the XCom 'records'.",
+            ]
+        ).strip()
+        hint = "All are in the XCom 'records'."
+        if counts[Outcome.UNKNOWN] == failed and not self.idempotent:
+            return OktaFlowOutcomeUnknownError(message, hint=hint, flow=self.flow)
+        return OktaFlowFailedError(message, hint=hint, flow=self.flow)

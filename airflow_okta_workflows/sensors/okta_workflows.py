@@ -220,6 +220,7 @@ class OktaFlowSensor(BaseSensorOperator):
             hook.close()
 
     def _trigger(self, deadline: float) -> OktaFlowStatusTrigger:
+        from airflow_okta_workflows.triggers.earliest_event import earliest_event
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 
         with faults_as_errors():
@@ -236,6 +237,7 @@ class OktaFlowSensor(BaseSensorOperator):
             deadline=deadline,
             max_failed_polls=self.max_failed_polls,
             okta_workflows_conn_id=self.okta_workflows_conn_id,
+            not_before=earliest_event(time.time()),
         )
 
     def _rule(self) -> StatusRule:

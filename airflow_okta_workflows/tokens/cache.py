@@ -15,19 +15,18 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.sealing import seal, unseal
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 log = logging.getLogger(__name__)
 
 _MAGIC = b"okta-workflows-token-1\n"
-_NONCE_BYTES = 12
 _LARGEST_ENTRY = 65_536
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
@@ -103,6 +102,8 @@ class TokenCache:
 
     def lock(self) -> FileLock:
         """Return the lock that whoever asks for a token holds meanwhile; it is not acquired yet."""
+        from filelock import FileLock
+
         return FileLock(self.directory / f"{self.identity}.lock", thread_local=False, mode=0o600)
 
     @property
@@ -115,24 +116,23 @@ class TokenCache:
             members["token"] = [token.value, token.expires_at, token.lifetime]
         if failure:
             members["failure"] = [failure.kind.value, failure.message, failure.hint, failure.data]
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = AESGCM(self.key).encrypt(nonce, json.dumps(members).encode(), self._context())
-        return _MAGIC + nonce + sealed
+        return _MAGIC + seal(json.dumps(members).encode(), self.key, self._context())
 
     def _decode(self, data: bytes) -> Entry | None:
-        head = len(_MAGIC)
-        if len(data) > _LARGEST_ENTRY or not data.startswith(_MAGIC) or len(data) < head + _NONCE_BYTES + 16:
+        if len(data) > _LARGEST_ENTRY or not data.startswith(_MAGIC):
             return None
-        nonce, sealed = data[head : head + _NONCE_BYTES], data[head + _NONCE_BYTES :]
+        opened = unseal(data[len(_MAGIC) :], self.key, self._context())
+        if opened is None:
+            return None
         try:
-            members = json.loads(AESGCM(self.key).decrypt(nonce, sealed, self._context()))
+            members = json.loads(opened)
             token, failure = members.get("token"), members.get("failure")
             return Entry(
                 token=AccessToken(str(token[0]), float(token[1]), float(token[2])) if token else None,
                 failure=Fault(FaultKind(failure[0]), failure[1], failure[2], **failure[3]) if failure else None,
                 written_at=float(members["written_at"]),
             )
-        except (InvalidTag, ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             return None
 
     def _context(self) -> bytes:
@@ -195,6 +195,8 @@ def try_lock(lock: FileLock) -> bool | None:
 
     :param lock: the lock
     """
+    from filelock import Timeout
+
     try:
         lock.acquire(blocking=False)
     except Timeout:

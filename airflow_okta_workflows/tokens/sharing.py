@@ -15,6 +15,8 @@ from airflow_okta_workflows.tokens.cache import FAILURE_REST, try_lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from filelock import FileLock
+
     from airflow_okta_workflows.tokens.cache import TokenCache
 
 _LOOK_AGAIN = 0.05
@@ -44,7 +46,7 @@ def obtain_token(
     """
     if cache is None:
         return (yield from _ask(ask, None, known, refused, clock))
-    lock = cache.lock()
+    lock: FileLock | None = None
     waited = 0.0
     stale = known
     try:
@@ -57,6 +59,8 @@ def obtain_token(
                 if stale is None:
                     raise failure
                 return (yield from _taken_over(stale))
+            # Only now: who finds a token, as most do, needs no lock.
+            lock = lock or cache.lock()
             if lock.is_locked:
                 # Whoever had the lock before brought no token, as was just seen: this process asks.
                 return (yield from _ask(ask, cache, stale, refused, clock))
@@ -70,11 +74,12 @@ def obtain_token(
                 waited += seconds
                 yield Wait(seconds, "")
     finally:
-        lock.release()
+        if lock:
+            lock.release()
 
 
 def _taken_over(token: AccessToken) -> Conversation[AccessToken]:
-    yield Mask((token.value,))
+    yield Mask((token.value,), until=token.expires_at)
     return token
 
 

@@ -1,14 +1,11 @@
-"""Send requests with aiohttp, for event loops: one HTTP session per loop, shared by all who use it."""
+"""Send requests with aiohttp, for event loops."""
 
 from __future__ import annotations
 
-import asyncio
+import resource
 import time
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import aiohttp
 from yarl import URL
@@ -18,50 +15,24 @@ from airflow_okta_workflows.transport.losses import lost_by, too_large, undecoda
 from airflow_okta_workflows.transport.network import BASE_HEADERS, CHUNK, proxy_for, ssl_context
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    import asyncio
+    from collections.abc import Callable
 
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 
-@dataclass
-class _Shared:
-    session: aiohttp.ClientSession
-    users: int = 0
+_MOST_CONNECTIONS = 2000
+_LEAST_CONNECTIONS = 100
+_OTHER_FILES = 200
 
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
-
-
-@asynccontextmanager
-async def aiohttp_transport(
-    settings: OktaWorkflowsSettings, clock: Callable[[], float] = time.monotonic
-) -> AsyncIterator[AiohttpTransport]:
-    """Give a transport over the running loop's session; the session ends when its last user leaves.
-
-    :param settings: the connection
-    :param clock: gives seconds that never go back
-    """
-    loop = asyncio.get_running_loop()
-    shared = _shared.get(loop)
-    if shared is None:
-        shared = _shared[loop] = _Shared(_new_session())
-    shared.users += 1
-    try:
-        yield AiohttpTransport(shared.session, settings, clock)
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            # Out of the dictionary first: who comes while it closes gets a session of their own.
-            del _shared[loop]
-            await shared.session.close()
-
-
-def _new_session() -> aiohttp.ClientSession:
+def open_session() -> aiohttp.ClientSession:
+    """Return a new session, whose requests know how far they got."""
     progress = aiohttp.TraceConfig()
     progress.on_connection_create_end.append(_connected)
     progress.on_connection_reuseconn.append(_connected)
     session = aiohttp.ClientSession(
-        # No limit here: a call that queues for a connection would use up its time unseen.
+        # The limit stands in front of the session: a call that queued in here would use up its time unseen.
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[progress],
@@ -77,19 +48,31 @@ async def _connected(_session: object, context: SimpleNamespace, _params: object
     context.trace_request_ctx.sent = True
 
 
+def connection_limit() -> int:
+    """Return how many connections a loop may have open: what the process may open, less what others need."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_LEAST_CONNECTIONS, min(files - _OTHER_FILES, _MOST_CONNECTIONS))
+
+
 class AiohttpTransport:
     """Send the core's requests over a loop's session.
 
     :param session: the loop's session
     :param settings: the connection
+    :param slots: lets so many requests through at the same time as there may be connections
     :param clock: gives seconds that never go back
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, settings: OktaWorkflowsSettings, clock: Callable[[], float]
+        self,
+        session: aiohttp.ClientSession,
+        settings: OktaWorkflowsSettings,
+        slots: asyncio.Semaphore,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._settings = settings
+        self._slots = slots
         self._clock = clock
         self._ssl = ssl_context(settings)
 
@@ -98,6 +81,10 @@ class AiohttpTransport:
 
         :param request: the request
         """
+        async with self._slots:
+            return await self._send(request)
+
+    async def _send(self, request: HttpRequest) -> HttpAnswer | Lost:
         started = self._clock()
         read_timeout = request.read_timeout or self._settings.read_timeout
         progress = SimpleNamespace(sent=False)

@@ -1,23 +1,89 @@
-"""The trigger that waits for a long-running flow in the triggerer."""
+"""The triggers: one waits for a long-running flow, one invokes a flow, both in the triggerer."""
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_okta_workflows.client import Surroundings
 from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.status import Status, StatusRule
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
-from airflow_okta_workflows.transport.aiohttp_transport import aiohttp_transport
+from airflow_okta_workflows.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_okta_workflows.triggers.shared_flow import SharedFlow
 
-class OktaFlowStatusTrigger(BaseTrigger):
+
+class _OktaFlowTrigger(BaseTrigger):
+    """Be what both triggers are: one flow, its request, and when an event may be fired.
+
+    The arguments are stored in clear: ids and the user's own templated values, and no secret.
+
+    :param flow: the flow: a name in the connection's ``flows``, an alias, or an invoke URL
+    :param payload: a JSON value, or JSON text; None for no body
+    :param query: query parameters
+    :param method: ``POST`` or ``GET``
+    :param okta_workflows_conn_id: the connection, of type Okta Workflows
+    :param not_before: when the event may be fired at the earliest, in seconds since the epoch
+    :param surroundings: clock and sleep, for tests; not stored
+    """
+
+    def __init__(
+        self,
+        flow: str,
+        payload: Any,
+        query: dict[str, Any] | None,
+        method: str,
+        okta_workflows_conn_id: str,
+        not_before: float,
+        surroundings: Surroundings | None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.flow = flow
+        self.payload = payload
+        self.query = query
+        self.method = method
+        self.okta_workflows_conn_id = okta_workflows_conn_id
+        self.not_before = not_before
+        self._surroundings = surroundings or Surroundings()
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments to make this trigger anew."""
+        arguments = {
+            "flow": self.flow,
+            "payload": self.payload,
+            "query": self.query,
+            "method": self.method,
+            "okta_workflows_conn_id": self.okta_workflows_conn_id,
+            "not_before": self.not_before,
+        }
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    @asynccontextmanager
+    async def _shared_flow(self, **request: Any) -> AsyncIterator[SharedFlow]:
+        """Give the flow over what this loop shares; it is shared for as long as a trigger holds it."""
+        # In a thread: importing the HTTP clients would stop the loop, and with it all other triggers.
+        shared_flow, loop_share = await asyncio.to_thread(_import_what_invokes)
+        request = {"payload": self.payload, "query": self.query, "method": self.method, **request}
+        async with loop_share.loop_share() as share:
+            yield shared_flow.SharedFlow(share, self.okta_workflows_conn_id, self._surroundings, self.flow, request)
+
+    async def _event(self, **payload: Any) -> TriggerEvent:
+        early = self.not_before - self._surroundings.clock()
+        if early > 0:
+            await self._surroundings.asleep(early)
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's
+
+
+class OktaFlowStatusTrigger(_OktaFlowTrigger):
     """Ask a status flow every so often, and fire when there is something for the worker to look at.
 
     The event is ``{"outcome": "settled"}`` when a condition holds, ``{"outcome": "timeout"}`` past the deadline, and
@@ -36,6 +102,7 @@ class OktaFlowStatusTrigger(BaseTrigger):
     :param deadline: when to give up, in seconds since the epoch: it stays, should the trigger be made anew
     :param max_failed_polls: so many polls in a row may fail for reasons that pass
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
+    :param not_before: when the event may be fired at the earliest, in seconds since the epoch
     :param surroundings: clock and sleep, for tests; not stored
     """
 
@@ -51,62 +118,45 @@ class OktaFlowStatusTrigger(BaseTrigger):
         deadline: float = 0.0,
         max_failed_polls: int = 5,
         okta_workflows_conn_id: str = "okta_workflows_default",
+        not_before: float = 0.0,
         surroundings: Surroundings | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
-        self.flow = flow
-        self.payload = payload
-        self.query = query
-        self.method = method
+        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, surroundings)
         self.success_when = success_when
         self.failure_when = failure_when
         self.poke_interval = poke_interval
         self.deadline = deadline
         self.max_failed_polls = max_failed_polls
-        self.okta_workflows_conn_id = okta_workflows_conn_id
-        self._surroundings = surroundings or Surroundings()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger anew."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "flow": self.flow,
-                "payload": self.payload,
-                "query": self.query,
-                "method": self.method,
-                "success_when": self.success_when,
-                "failure_when": self.failure_when,
-                "poke_interval": self.poke_interval,
-                "deadline": self.deadline,
-                "max_failed_polls": self.max_failed_polls,
-                "okta_workflows_conn_id": self.okta_workflows_conn_id,
-            },
-        )
+        path, arguments = super().serialize()
+        return path, {
+            **arguments,
+            "success_when": self.success_when,
+            "failure_when": self.failure_when,
+            "poke_interval": self.poke_interval,
+            "deadline": self.deadline,
+            "max_failed_polls": self.max_failed_polls,
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield one event."""
         try:
             event = {"outcome": await self._outcome()}
-        except (OktaWorkflowsError, ExpressionError) as error:
+        except (AirflowException, ExpressionError) as error:
             self.log.warning("Flow %r could not be asked: %s", self.flow, error)
             event = {"outcome": "error", "reason": type(error).__name__}
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
+        yield await self._event(**event)
 
     async def _outcome(self) -> str:
-        from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-
-        hook = OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=self._surroundings)
         rule = StatusRule(self.success_when, self.failure_when)
-        # Held for as long as this trigger waits, so that all triggers of a loop share one HTTP session.
         failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
-        async with aiohttp_transport(await hook.asettings()):
+        async with self._shared_flow() as flow:
             while (left := self.deadline - self._surroundings.clock()) > 0:
                 await self._surroundings.asleep(min(self.poke_interval, left))
                 try:
-                    response = await hook.ainvoke(
-                        self.flow, self.payload, method=self.method, query=self.query, idempotent=True
-                    )
+                    response = await flow.invoke()
                 except OktaWorkflowsError as error:
                     failed_polls.tolerate(error)
                     continue
@@ -114,3 +164,73 @@ class OktaFlowStatusTrigger(BaseTrigger):
                 if rule.status(response.body) is not Status.RUNNING:
                     return "settled"
         return "timeout"
+
+
+class OktaFlowInvocationTrigger(_OktaFlowTrigger):
+    """Invoke an idempotent flow, and fire with its outcome, sealed.
+
+    A trigger may run twice, as after a restart of the triggerer: the flow is then invoked twice, under one idempotency
+    key. So only a flow that is declared idempotent may be invoked from here.
+
+    The event is ``{"outcome": "sealed", "sealed": <text>}``: the answer or the error, which only a worker with the
+    connection's private key can open; or ``{"outcome": "not_handed_over", "reason": <text>}``: the worker then invokes
+    the flow itself, under the same key.
+
+    :param flow: the flow: a name in the connection's ``flows``, an alias, or an invoke URL
+    :param payload: a JSON value, or JSON text; None for no body
+    :param query: query parameters
+    :param headers: further headers
+    :param method: ``POST`` or ``GET``
+    :param invocation_key: the idempotency key
+    :param timeout: seconds that the answer may take; the connection's ``read_timeout`` if None
+    :param okta_workflows_conn_id: the connection, of type Okta Workflows
+    :param not_before: when the event may be fired at the earliest, in seconds since the epoch
+    :param surroundings: clock and sleep, for tests; not stored
+    """
+
+    def __init__(
+        self,
+        flow: str = "",
+        payload: Any = None,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, Any] | None = None,
+        method: str = "POST",
+        invocation_key: str = "",
+        timeout: float | None = None,
+        okta_workflows_conn_id: str = "okta_workflows_default",
+        not_before: float = 0.0,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, surroundings)
+        self.headers = headers
+        self.invocation_key = invocation_key
+        self.timeout = timeout
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments to make this trigger anew."""
+        path, arguments = super().serialize()
+        own = {"headers": self.headers, "invocation_key": self.invocation_key, "timeout": self.timeout}
+        return path, {**arguments, **own}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Invoke the flow, and yield one event."""
+        try:
+            async with self._shared_flow(headers=self.headers, timeout=self.timeout) as flow:
+                sealed = await flow.invoke_sealed(self.invocation_key)
+            event = {"outcome": "sealed", "sealed": sealed} if sealed else _not_handed_over("the answer is too large")
+        except AirflowException as error:
+            # Without its connection the triggerer can send nothing, and has no key to seal an error with.
+            self.log.warning("Flow %r could not be invoked from the triggerer: %s", self.flow, error)
+            event = _not_handed_over(type(error).__name__)
+        yield await self._event(**event)
+
+
+def _not_handed_over(reason: str) -> dict[str, str]:
+    return {"outcome": "not_handed_over", "reason": reason}
+
+
+def _import_what_invokes() -> tuple[Any, Any]:
+    return (
+        importlib.import_module("airflow_okta_workflows.triggers.shared_flow"),
+        importlib.import_module("airflow_okta_workflows.loop_share"),
+    )

@@ -372,7 +372,7 @@ def test_a_deferred_wait_keeps_its_deadline_and_carries_no_secret(org: LocalOrg,
     assert wait.timeout.total_seconds() > 3600
     assert set(arguments) == {
         "flow", "payload", "query", "method", "success_when", "failure_when", "poke_interval", "deadline",
-        "max_failed_polls", "okta_workflows_conn_id",
+        "max_failed_polls", "okta_workflows_conn_id", "not_before",
     }  # fmt: skip
     later = deferred(sensor(deferrable=True), event={"outcome": "settled"}, deadline=arguments["deadline"])
     assert later.trigger.serialize()[1]["deadline"] == arguments["deadline"]
@@ -459,7 +459,7 @@ async def test_the_trigger_leaves_errors_to_the_worker(
 async def test_a_hundred_triggers_share_one_session_and_one_token(org: LocalOrg, connect: Connect, world: Any) -> None:
     import asyncio
 
-    from airflow_okta_workflows.transport import aiohttp_transport
+    from airflow_okta_workflows import loop_share
 
     statuses(org, RUNNING, *[RUNNING] * 99, DONE)
     connect(org)
@@ -467,13 +467,13 @@ async def test_a_hundred_triggers_share_one_session_and_one_token(org: LocalOrg,
 
     async def one() -> list[dict[str, Any]]:
         fired = await events(trigger(world, poke_interval=0.001))
-        sessions.update(id(shared.session) for shared in aiohttp_transport._shared.values())
+        sessions.update(id(share.session) for share in loop_share._shares.values())
         return fired
 
     assert await asyncio.gather(*(one() for _ in range(100))) == [[{"outcome": "settled"}]] * 100
     assert org.tokens_granted == 1
     assert len(sessions) <= 1
-    assert not aiohttp_transport._shared, "closed when the last one left"
+    assert not loop_share._shares, "closed when the last one left"
 
 
 async def test_the_trigger_tolerates_what_passes(org: LocalOrg, connect: Connect, world: Any) -> None:

@@ -23,6 +23,7 @@ from airflow_okta_workflows.exceptions import (
     OktaTokenError,
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.loop_share import loop_share
 from tests.integration.listener import Listener, http
 
 if TYPE_CHECKING:
@@ -144,9 +145,8 @@ def test_a_kept_connection_that_turns_out_closed_is_no_reason_to_send_again(aim:
         hook = OktaWorkflowsHook()
 
         async def twice() -> None:
-            from airflow_okta_workflows.transport.aiohttp_transport import aiohttp_transport
-
-            async with aiohttp_transport(await hook.asettings()):
+            # Somebody else uses the loop's session as well, so that it stays open in between.
+            async with loop_share():
                 await hook.ainvoke("raw", method=method)
                 await hook.ainvoke("raw", method=method)
 

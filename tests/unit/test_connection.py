@@ -108,7 +108,7 @@ def test_every_field_is_read_as_a_form_stores_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [json.dumps(JWK), pem_of(JWK), JWK], ids=["jwk text", "pem", "jwk object"])
 def test_the_key_may_stand_in_extra(value: Any) -> None:
-    assert read(password=None, extra={"private_key": value}).load_key().algorithm == "ES256"
+    assert read(password=None, extra={"private_key": value}).signing_key.algorithm == "ES256"
 
 
 def test_the_key_may_be_a_file(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_key_may_be_a_file(tmp_path: Path) -> None:
     der.write_bytes(base64.b64decode("".join(pem_of(JWK).splitlines()[1:-1])))
 
     for path in (pem, der):
-        assert read(password="", extra={"key_file": str(path)}).load_key().algorithm == "ES256"
+        assert read(password="", extra={"key_file": str(path)}).signing_key.algorithm == "ES256"
 
 
 def test_every_fault_is_found_at_once() -> None:

@@ -1,0 +1,79 @@
+"""A flow as triggers invoke it: over what the loop shares, at the flow's pace, with credentials of today."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.exceptions import (
+    OktaFlowRefusedError,
+    OktaTokenRefusedError,
+    OktaWorkflowsError,
+    faults_as_errors,
+)
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.triggers.sealed_outcome import seal_outcome
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.loop_share import LoopShare
+    from airflow_okta_workflows.surroundings import Surroundings
+
+
+@dataclass
+class SharedFlow:
+    """Invoke one flow from a trigger, as often as needed.
+
+    :param share: what the loop shares; the caller holds it for as long as this is used
+    :param okta_workflows_conn_id: the connection
+    :param surroundings: clock and sleep
+    :param flow: the flow, as the user names it
+    :param request: the other arguments of :meth:`OktaWorkflowsHook.flow_call`, but for the invocation key
+    """
+
+    share: LoopShare
+    okta_workflows_conn_id: str
+    surroundings: Surroundings
+    flow: str
+    request: dict[str, Any] = field(repr=False)
+
+    async def invoke(self, invocation_key: str | None = None) -> FlowResponse:
+        """Invoke it once, and once more where the credentials were refused and have been changed since.
+
+        :param invocation_key: the idempotency key; a new one if None
+        :raises OktaWorkflowsError: if it did not succeed
+        """
+        hook = await self.share.hook(self._open_hook)
+        key = invocation_key or str(uuid.uuid4())
+        try:
+            return await self._invoke(hook, key)
+        except (OktaTokenRefusedError, OktaFlowRefusedError):
+            # Refused before running, so another attempt is safe.
+            changed = await self.share.hook(self._open_hook, refused=hook)
+            if changed is hook:
+                raise
+            return await self._invoke(changed, key)
+
+    async def invoke_sealed(self, invocation_key: str) -> str | None:
+        """Invoke it and return the outcome, answer or error, as only a worker can open it; None if it is too large.
+
+        :param invocation_key: the idempotency key
+        :raises OktaConfigurationError: if the connection cannot be used: then nothing was sent
+        """
+        outcome: FlowResponse | OktaWorkflowsError
+        try:
+            outcome = await self.invoke(invocation_key)
+        except OktaWorkflowsError as error:
+            outcome = error
+        hook = await self.share.hook(self._open_hook)
+        return seal_outcome(outcome, hook.settings, invocation_key)
+
+    async def _invoke(self, hook: OktaWorkflowsHook, invocation_key: str) -> FlowResponse:
+        with faults_as_errors():
+            call = hook.flow_call(self.flow, invocation_key=invocation_key, idempotent=True, **self.request)
+            gate = self.share.gate(call.address.url, self.surroundings)
+            return await hook.aclient(self.share).invoke_flow(call, gate=gate)
+
+    def _open_hook(self) -> OktaWorkflowsHook:
+        return OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=self.surroundings)
