@@ -82,21 +82,21 @@ class LoopShare:
         return self._gates[url]
 
     async def hook(
-        self, open_hook: Callable[[], OktaWorkflowsHook], *, refused: OktaWorkflowsHook | None = None
+        self, conn_id: str, open_hook: Callable[[], OktaWorkflowsHook], *, refused: OktaWorkflowsHook | None = None
     ) -> OktaWorkflowsHook:
         """Return the hook of a connection that was looked up not long ago, the same for all who ask.
 
-        :param open_hook: makes a new one
+        :param conn_id: the connection's id
+        :param open_hook: makes a new hook of it
         :param refused: one whose credentials were refused: the connection may have been changed since
         :raises OktaConfigurationError: if the connection cannot be used
         """
-        new = open_hook()
-        look_up = self._look_ups.setdefault(new.okta_workflows_conn_id, _LookUp())
+        look_up = self._look_ups.setdefault(conn_id, _LookUp())
         async with look_up.lock:
             age = self._clock() - look_up.at
             limit = _LOOK_AGAIN_REFUSED if look_up.hook is refused else _LOOK_AGAIN
             if look_up.hook is None or age > limit:
-                look_up.hook = await _looked_up(new, look_up.hook)
+                look_up.hook = await _looked_up(open_hook(), look_up.hook)
                 look_up.at = self._clock()
             return look_up.hook
 

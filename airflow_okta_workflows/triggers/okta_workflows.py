@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.triggers.shared_flow import SharedFlow
 
 
+_WHAT_INVOKES = (
+    "airflow_okta_workflows.triggers.shared_flow",
+    "airflow_okta_workflows.loop_share",
+    # Imported in other places when a token is asked for.
+    "airflow_okta_workflows.core.keys",
+    "filelock",
+)
+
+
 class _OktaFlowTrigger(BaseTrigger):
     """Be what both triggers are: one flow, its request, and when an event may be fired.
 
@@ -71,7 +80,7 @@ class _OktaFlowTrigger(BaseTrigger):
     async def _shared_flow(self, **request: Any) -> AsyncIterator[SharedFlow]:
         """Give the flow over what this loop shares; it is shared for as long as a trigger holds it."""
         # In a thread: importing the HTTP clients would stop the loop, and with it all other triggers.
-        shared_flow, loop_share = await asyncio.to_thread(_import_what_invokes)
+        shared_flow, loop_share, *_ = await asyncio.to_thread(_import_all, _WHAT_INVOKES)
         request = {"payload": self.payload, "query": self.query, "method": self.method, **request}
         async with loop_share.loop_share() as share:
             yield shared_flow.SharedFlow(share, self.okta_workflows_conn_id, self._surroundings, self.flow, request)
@@ -152,9 +161,12 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     async def _outcome(self) -> str:
         rule = StatusRule(self.success_when, self.failure_when)
         failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
+        # A triggerer that starts again starts all its triggers at once, and they would ask in step for ever.
+        interval = self.poke_interval * (0.5 + self._surroundings.random() / 2)
         async with self._shared_flow() as flow:
             while (left := self.deadline - self._surroundings.clock()) > 0:
-                await self._surroundings.asleep(min(self.poke_interval, left))
+                await self._surroundings.asleep(min(interval, left))
+                interval = self.poke_interval
                 try:
                     response = await flow.invoke()
                 except OktaWorkflowsError as error:
@@ -229,8 +241,5 @@ def _not_handed_over(reason: str) -> dict[str, str]:
     return {"outcome": "not_handed_over", "reason": reason}
 
 
-def _import_what_invokes() -> tuple[Any, Any]:
-    return (
-        importlib.import_module("airflow_okta_workflows.triggers.shared_flow"),
-        importlib.import_module("airflow_okta_workflows.loop_share"),
-    )
+def _import_all(names: tuple[str, ...]) -> list[Any]:
+    return [importlib.import_module(name) for name in names]

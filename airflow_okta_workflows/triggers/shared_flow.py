@@ -44,13 +44,13 @@ class SharedFlow:
         :param invocation_key: the idempotency key; a new one if None
         :raises OktaWorkflowsError: if it did not succeed
         """
-        hook = await self.share.hook(self._open_hook)
+        hook = await self.share.hook(self.okta_workflows_conn_id, self._open_hook)
         key = invocation_key or str(uuid.uuid4())
         try:
             return await self._invoke(hook, key)
         except (OktaTokenRefusedError, OktaFlowRefusedError):
             # Refused before running, so another attempt is safe.
-            changed = await self.share.hook(self._open_hook, refused=hook)
+            changed = await self.share.hook(self.okta_workflows_conn_id, self._open_hook, refused=hook)
             if changed is hook:
                 raise
             return await self._invoke(changed, key)
@@ -66,7 +66,7 @@ class SharedFlow:
             outcome = await self.invoke(invocation_key)
         except OktaWorkflowsError as error:
             outcome = error
-        hook = await self.share.hook(self._open_hook)
+        hook = await self.share.hook(self.okta_workflows_conn_id, self._open_hook)
         return seal_outcome(outcome, hook.settings, invocation_key)
 
     async def _invoke(self, hook: OktaWorkflowsHook, invocation_key: str) -> FlowResponse:
