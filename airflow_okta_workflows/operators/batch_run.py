@@ -11,6 +11,7 @@ import contextvars
 import logging
 import threading
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.batch_records import BatchRecord, in_words
@@ -115,6 +116,8 @@ class BatchRun:
         """
         if self._records:
             log.info("%s of earlier tries stand; %d to send", in_words(self._counts), len(self._to_send))
+        if not self._to_send:
+            return [self._records[item.key] for item in self._items]
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(self._run_loop,), name="okta-batch", daemon=True)
         thread.start()
@@ -132,7 +135,8 @@ class BatchRun:
         """End soon: send nothing more, and give open calls a moment. May be called from a signal handler."""
         self.stopped = True
         if self._loop and self._stop:
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(RuntimeError):  # it is over just now
+                self._loop.call_soon_threadsafe(self._stop.set)
 
     def _is_settled(self, item: BatchItem, earlier: Mapping[str, BatchRecord | None]) -> bool:
         """Tell whether an item is not to be sent, and keep the record that says why."""

@@ -1,0 +1,37 @@
+"""What a task sees of Airflow while it is executed, for tests that execute one without Airflow around it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class TaskInstance:
+    """Keep what a task pushes; stands for the part of Airflow's own that a task sees."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.dag_id, self.run_id, self.task_id = "dag", "run", "task"
+        self.map_index: int | None = -1
+        self.max_tries = 0
+        self.try_number = 1
+        self.pushed: dict[str, Any] = {}
+        vars(self).update(fields)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def context(**fields: Any) -> Any:
+    ti = TaskInstance(**fields)
+    return {"ti": ti, "task_instance": ti, "run_id": "run"}
+
+
+class Store(dict[str, Any]):
+    """Stand for Airflow's task state store."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+
+def with_store(store: Store, **fields: Any) -> Any:
+    return {**context(**{"max_tries": 3, **fields}), "task_state_store": store}
