@@ -218,9 +218,7 @@ def test_no_more_calls_are_open_than_allowed(org: LocalOrg, connect: Connect) ->
     assert most == [3]
 
 
-def test_progress_is_told(
-    limited: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_progress_is_told(limited: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture) -> None:
     connect(limited)
     with caplog.at_level(logging.INFO):
         batch(people(150), world, max_rate=10, max_in_flight=1).execute(context())
@@ -320,7 +318,7 @@ def test_an_unknown_fate_is_final_and_told(org: LocalOrg, connect: Connect) -> N
     org.order(Reset(), flow="echo")
     for _ in range(2):
         given = with_store(store)
-        with pytest.raises(OktaFlowOutcomeUnknownError, match="1 of 5 invocations failed .*1 unknown") as caught:
+        with pytest.raises(OktaFlowOutcomeUnknownError, match=r"1 of 5 invocations failed .*1 unknown") as caught:
             batch(people(5)).execute(given)
         assert isinstance(caught.value, AirflowFailException), "no retry can help"
         assert sorted(outcomes(given["ti"].pushed["records"])) == ["succeeded"] * 4 + ["unknown"]
@@ -378,9 +376,7 @@ def test_clearing_by_hand_begins_anew(org: LocalOrg, connect: Connect) -> None:
 
 @pytest.mark.parametrize("idempotent", [False, True])
 @pytest.mark.parametrize("at", [0, 1, 37, 40, 75, 99])
-def test_after_a_kill_a_retry_goes_on_where_it_was(
-    org: LocalOrg, connect: Connect, at: int, idempotent: bool
-) -> None:
+def test_after_a_kill_a_retry_goes_on_where_it_was(org: LocalOrg, connect: Connect, at: int, idempotent: bool) -> None:
     store, left = Store(), Store()
 
     @org.flow("echo")
@@ -428,7 +424,7 @@ def test_payloads_that_have_changed_are_refused(org: LocalOrg, connect: Connect)
     connect(org)
     store = Store()
     batch(people(5)).execute(with_store(store))
-    with pytest.raises(OktaConfigurationError, match="3 that were sent are not among them.*item_key"):
+    with pytest.raises(OktaConfigurationError, match=r"3 that were sent are not among them.*item_key"):
         batch(people(2)).execute(with_store(store))
 
     assert len(org.log) == 5
@@ -549,9 +545,7 @@ def test_a_call_that_is_open_when_the_task_ends_is_of_unknown_fate(
     assert outcomes(records) == ["unknown"] + ["succeeded"] * 4, records
 
 
-def test_a_result_too_large_to_note_is_returned_and_only_missing_after_a_crash(
-    org: LocalOrg, connect: Connect
-) -> None:
+def test_a_result_too_large_to_note_is_returned_and_only_missing_after_a_crash(org: LocalOrg, connect: Connect) -> None:
     org.flow("echo")(lambda request: {"text": "x" * 2000})
     connect(org)
     store = Store()
@@ -563,9 +557,7 @@ def test_a_result_too_large_to_note_is_returned_and_only_missing_after_a_crash(
     assert "2002 bytes was too large to be noted" in record["error"]
 
 
-def test_no_secret_is_noted_or_logged(
-    org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_is_noted_or_logged(org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     org.flow("echo")(lambda request: dict(request.headers))
     connect(org)
     org.order(Answer(401), flow="echo")
