@@ -60,6 +60,20 @@ def sample_flows(
     def send_welcome(request: FlowRequest) -> Any:
         return {"sent": True, "groups": len((request.body or {}).get("groups", []))}
 
+    def list_members(request: FlowRequest) -> Any:
+        if not (request.body or {}).get("group"):
+            return ReturnError(400, "group is missing")
+        names = ("ada", "alan", "barbara", "edsger", "grace", "katherine", "ken", "linus", "margaret", "tim")
+        return {
+            "members": [{"id": f"00u{number:07d}", "email": f"{name}@example.com"} for number, name in enumerate(names)]
+        }
+
+    def review_access(request: FlowRequest) -> Any:
+        member = request.body or {}
+        if member.get("email", "").startswith("linus"):
+            return ReturnError(409, "this account is locked")
+        return {"id": member.get("id"), "keep": not str(member.get("id")).endswith("3")}
+
     return {
         "hello": hello,
         "create_account": create_account,
@@ -67,4 +81,6 @@ def sample_flows(
         "start_provisioning": start_provisioning,
         "provisioning_status": provisioning_status,
         "send_welcome": send_welcome,
+        "list_members": list_members,
+        "review_access": review_access,
     }

@@ -127,6 +127,13 @@ class Airflow:
             counts[str(task["state"])] = counts.get(str(task["state"]), 0) + 1
         return counts
 
+    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what a task has returned."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value?deserialize=true"
+        answer = self._api("GET", path)
+        answer.raise_for_status()
+        return answer.json()["value"]
+
     def clear(self, dag_id: str, run_id: str) -> None:
         """Clear all tasks of a run, as by hand."""
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}

@@ -27,7 +27,7 @@ from tests.e2e.airflow_standalone import Airflow, files_below, until
 pytestmark = pytest.mark.timeout(600)
 
 Say = Callable[[str], None]
-KILLED, SENSORS, MANY = 20, 50, 200
+KILLED, SENSORS, MANY, BATCH, DEFERRED = 20, 50, 200, 150, 20
 FLOW_SECONDS = 1.5
 PASSPHRASE = "e2e-passphrase-0815"
 
@@ -217,6 +217,43 @@ def test_two_hundred_tasks_ask_for_one_token(stage: Stage, say: Say) -> None:
     say(f"{MANY} tasks of a real Airflow, cold: {len(stage.org.token_requests) - before} token request(s)")
     assert len(stage.org.flows["quick"].runs) == MANY
     assert len(stage.org.token_requests) - before == 1
+
+
+def test_a_batch_goes_on_where_a_kill_left_it(stage: Stage, say: Say) -> None:
+    run_id = stage.airflow.trigger("batch")
+    until(lambda: stage.began.get(("batch", BATCH // 2)), 90, "the batch did not get half-way")
+    (path,) = stage.pids.glob("batch--1-1")
+    os.kill(int(path.read_text()), signal.SIGKILL)
+
+    assert stage.airflow.finished("batch", run_id, within=120) == "success"
+    ran = Counter(run.invocation_key for run in stage.org.flows["slow"].runs if run.body["dag"] == "batch")
+    records = stage.airflow.xcom("batch", run_id, "batch")
+    outcomes = Counter(record["outcome"] for record in records)
+    say(f"batch of {BATCH}, killed half-way: {dict(outcomes)}; {sum(ran.values())} runs of {len(ran)} keys")
+    assert max(ran.values()) == 1
+    assert [record["index"] for record in records] == list(range(BATCH))
+    assert set(outcomes) == {"succeeded", "unknown"}
+    # Open at the time of the kill, about to be sent, or answered and not noted yet.
+    assert 1 <= outcomes["unknown"] <= 10 * (FLOW_SECONDS + 3)
+    assert {record["key"] for record in records if record["outcome"] == "succeeded"} <= set(ran)
+    assert all(record["result"] == record["index"] for record in records if record["outcome"] == "succeeded")
+
+
+def test_deferred_invocations_survive_their_triggerer(stage: Stage, say: Say) -> None:
+    run_id = stage.airflow.trigger("deferred")
+    until(
+        lambda: len([place for place in stage.began if place[0] == "deferred"]) >= DEFERRED // 2 or None,
+        120,
+        "the triggerer did not invoke",
+    )
+    assert stage.airflow.kill_triggerers() >= 1
+    stage.airflow.start_triggerer()
+
+    assert stage.airflow.finished("deferred", run_id, within=240) == "success"
+    ran = Counter(run.invocation_key for run in stage.org.flows["slow"].runs if run.body["dag"] == "deferred")
+    say(f"{DEFERRED} deferred invocations, triggerer killed: {sum(ran.values())} runs of {len(ran)} keys")
+    assert len(ran) == DEFERRED
+    assert max(ran.values()) <= 2, "once before the triggerer was killed, and once after"
 
 
 def secrets_of(org: WatchedOrg) -> dict[str, str]:

@@ -81,6 +81,17 @@ def test_both_example_dags_run_and_leave_no_secret_behind(airflow: dict[str, str
         assert any(b"create_account" in text for text in kept), "the search looks where Airflow keeps things"
 
 
+def test_the_access_review_sends_one_batch(airflow: dict[str, str]) -> None:
+    with LocalOrg() as org:
+        org.add_flows(sample_flows())
+        output = run({**airflow, **org.environment()}, "-m", "demo.run_dags", "okta_access_review")
+
+        reviewed = [run.body["email"] for run in org.flows["review_access"].runs]
+        assert len(reviewed) == len(set(reviewed)) == 10
+        assert {request.status for request in org.requests("review_access")} == {200, 409}
+        assert "10 of 10 sent, 9 succeeded, 1 failed, 0 open" in output
+
+
 def test_airflow_knows_the_provider_and_its_form(airflow: dict[str, str]) -> None:
     assert "airflow-provider-okta-workflows" in run(airflow, "-m", "airflow", "providers", "list", "--output", "plain")
     behaviours = run(airflow, "-m", "airflow", "providers", "behaviours", "--output", "plain")

@@ -7,12 +7,14 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 
 KILLED = 20
 SENSORS = 50
 MANY = 200
+BATCH = 150
+DEFERRED = 20
 
 
 def tell_pid(context: Any) -> None:
@@ -43,6 +45,23 @@ with DAG("sensors", schedule=None):
     OktaFlowSensor.partial(
         task_id="wait", flow="status", poke_interval=5, timeout=240, deferrable=True, result="n"
     ).expand(payload=[{"n": n} for n in range(SENSORS)])
+
+with DAG("batch", schedule=None):
+    InvokeOktaFlowBatchOperator(
+        task_id="batch",
+        flow="slow",
+        payloads=[{"n": n, "dag": "batch"} for n in range(BATCH)],
+        result="n",
+        on_error="collect",
+        retries=2,
+        retry_delay=timedelta(seconds=1),
+        pre_execute=tell_pid,
+    )
+
+with DAG("deferred", schedule=None):
+    InvokeOktaFlowOperator.partial(task_id="deferred", flow="slow", idempotent=True, deferrable=True).expand(
+        payload=[{"n": n, "dag": "deferred"} for n in range(DEFERRED)]
+    )
 
 with DAG("many", schedule=None):
     InvokeOktaFlowOperator.partial(task_id="many", flow="quick").expand(payload=[{"n": n} for n in range(MANY)])
