@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_okta_workflows.core.answers import FlowResponse
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from airflow_okta_workflows.core.answers import FlowResponse
 
 
 class OktaWorkflowsError(AirflowException):
@@ -53,9 +54,9 @@ class OktaWorkflowsError(AirflowException):
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as a JSON object: its class, its message and its data."""
-        data = {
-            name: value.to_json() if isinstance(value, FlowResponse) else value for name, value in vars(self).items()
-        }
+        data = dict(vars(self))
+        if isinstance(self, OktaFlowError) and self.response is not None:
+            data["response"] = self.response.to_json()
         return {"class": type(self).__name__, "message": str(self), "data": data}
 
 
@@ -153,6 +154,8 @@ def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
     error = known.get(str(value.get("class")), OktaWorkflowsError)
     data = {name: item for name, item in dict(value.get("data") or {}).items() if hasattr(error, name)}
     if isinstance(data.get("response"), dict):
+        from airflow_okta_workflows.core.answers import FlowResponse
+
         data["response"] = FlowResponse.from_json(data["response"])
     return error(str(value.get("message")), **data)
 
