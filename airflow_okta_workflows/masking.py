@@ -69,12 +69,13 @@ def _mask_at_once(texts: tuple[str, ...], until: float) -> None:
         now = time.time()
         if until < float("inf"):
             _passing.update(dict.fromkeys(texts, until + _GRACE))
-        for text in [text for text, end in _passing.items() if end < now]:
+        over = [text for text, end in _passing.items() if end < now]
+        for text in over:
             del _passing[text]
-            masker.patterns.discard(re.escape(text))
-        new = {re.escape(text) for text in texts if len(text) >= _LONG} - masker.patterns
-        if new:
-            masker.patterns = masker.patterns | new
+        new = {re.escape(text) for text in texts if len(text) >= _LONG}
+        if over or new - masker.patterns:
+            # In place of the old set, not in it: another thread may be reading that.
+            masker.patterns = (masker.patterns - {re.escape(text) for text in over}) | new
             masker.replacer = _Replacer(masker.patterns)
 
 

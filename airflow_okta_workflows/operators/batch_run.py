@@ -169,12 +169,15 @@ class BatchRun:
             stop = asyncio.ensure_future(self._stop.wait())
             try:
                 await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+                work.cancel()
+                while self._calls and not stop.done():
+                    # Sent before an error, or before it gave up: they have their time.
+                    await asyncio.wait({*self._calls, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if self._calls:
+                    await asyncio.wait(self._calls, timeout=_GRACE)
             finally:
                 stop.cancel()
                 work.cancel()
-                if self._calls:
-                    # Those that were sent before an error have their time; those of a task that is to end have little.
-                    await asyncio.wait(self._calls, timeout=_GRACE if self.stopped else None)
                 for call in self._calls:
                     call.cancel()
                 waiting = [work, *self._calls, *([self._announcing] if self._announcing else [])]
