@@ -1,0 +1,24 @@
+"""What importing the modules of a DAG file brings along: Airflow parses them again and again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["operators", "sensors", "triggers"])
+def test_a_dag_file_imports_no_http_client_and_no_cryptography(module: str) -> None:
+    code = (
+        "import sys; from airflow.sdk import dag, task; import airflow.sdk.bases.sensor, airflow.triggers.base;"
+        "before = set(sys.modules);"
+        f"import airflow_okta_workflows.{module}.okta_workflows;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+
+    brought = done.stdout.split()
+    assert f"airflow_okta_workflows.{module}.okta_workflows" in brought
+    assert [name for name in brought if not name.startswith("airflow_okta_workflows")] == []
+    assert not {"hooks", "client", "transport"} & {name.split(".")[1] for name in brought if "." in name}
