@@ -176,6 +176,20 @@ async def test_credentials_that_are_refused_and_stay_the_same_are_an_error(
     assert len(org.flows["echo"].runs) == 1
 
 
+async def test_a_flow_that_refuses_is_asked_once_with_what_has_not_changed(
+    org: LocalOrg, connect: Connect, shared: Shared, look_ups: list[str], world: Any
+) -> None:
+    connect(org)
+    flow = shared()
+    await flow.invoke()
+    org.order(Answer(403), flow="echo", times=2)
+    world.now += 10
+
+    with pytest.raises(OktaFlowRefusedError):
+        await flow.invoke()
+    assert len(look_ups) == len(org.requests("echo")) == 2
+
+
 @pytest.mark.parametrize("before", [{}, {"flows": {"echo": "elsewhere"}}], ids=["added", "moved"])
 async def test_a_flow_that_the_connection_has_come_to_know_is_found(
     org: LocalOrg, connect: Connect, shared: Shared, look_ups: list[str], world: Any, before: dict[str, Any]
