@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _LOOK_AGAIN = 60.0
 """Seconds after which a connection is looked up again: so changed credentials take effect without a restart."""
 _LOOK_AGAIN_REFUSED = 5.0
-"""The same, once the org or a flow's host has refused what was found."""
+"""The same, once what was found is of no use: the org or a flow's host refuses it, or it knows no such flow."""
 
 
 @dataclass
@@ -88,7 +88,8 @@ class LoopShare:
 
         :param conn_id: the connection's id
         :param open_hook: makes a new hook of it
-        :param refused: one whose credentials were refused: the connection may have been changed since
+        :param refused: one that was of no use: its credentials were refused, or it knows no such flow. The connection
+            may have been changed since
         :raises OktaConfigurationError: if the connection cannot be used
         """
         look_up = self._look_ups.setdefault(conn_id, _LookUp())
