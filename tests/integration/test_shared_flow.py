@@ -303,10 +303,11 @@ async def test_an_answer_that_is_too_large_is_not_handed_over(org: LocalOrg, con
 
 
 async def test_without_a_connection_nothing_is_sent_and_nothing_can_be_sealed(
-    org: LocalOrg, connect: Connect, shared: Shared
+    org: LocalOrg, connect: Connect, shared: Shared, world: Any
 ) -> None:
     with pytest.raises(AirflowException):
         await shared().invoke_sealed("key-1")
+    world.now += 10
     connect(org, read_timeout="soon")
     with pytest.raises(OktaConfigurationError, match="read_timeout"):
         await shared().invoke_sealed("key-1")

@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.exceptions import OktaConfigurationError
@@ -195,15 +194,20 @@ async def test_a_connection_that_is_spoiled_later_leaves_all_as_it_is(
     assert "read_timeout is 'soon'" in caplog.text
 
 
-async def test_a_first_look_up_that_fails_is_an_error_and_the_next_one_looks_again(
-    share: LoopShare, look_ups: LookUps, connect: Connect
+async def test_a_first_look_up_that_fails_is_an_error_for_all_and_is_made_again_a_little_later(
+    share: LoopShare, look_ups: LookUps, connect: Connect, world: Any
 ) -> None:
-    with pytest.raises(AirflowException, match=CONN_ID):
-        await hook_of(share)
+    errors = await asyncio.gather(*(hook_of(share) for _ in range(100)), return_exceptions=True)
+    assert {type(error).__name__ for error in errors} == {"AirflowNotFoundException"}
+    assert look_ups.made == 1
+
+    world.now += 6
     connect(LocalOrg(port=1), read_timeout="soon")
     for error in await asyncio.gather(*(hook_of(share) for _ in range(3)), return_exceptions=True):
         assert isinstance(error, OktaConfigurationError)
+    assert look_ups.made == 2
 
+    world.now += 6
     connect(LocalOrg(port=1))
     assert (await hook_of(share)).settings
 
