@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -50,6 +51,9 @@ def _measure(name: str, quick: bool, sender: Connection[Any, Any]) -> None:
     with LOG.open("ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
+    # Byte code is kept, as in any installation: else each new process would compile all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         use_own_home(Path(folder))
         try:

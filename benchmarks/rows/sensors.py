@@ -162,20 +162,12 @@ def _figures(plan: Plan, rounds: int, found: dict[str, list[Wait]]) -> list[Figu
             how="of its thread between two such sleeps: without what else the machine did",
         ),
         compare(
-            f"{many}: longest stall, CPU of the loop",
-            "ms",
-            of(OURS, "own_stall", 1000),
-            BARE,
-            of(BARE, "own_stall", 1000),
-            how="the floor",
-        ),
-        compare(
             f"{many}: longest stall of the loop",
             "ms",
             of(OURS, "stall", 1000),
             BARE,
             of(BARE, "stall", 1000),
-            how="the floor",
+            how="the floor, its polls spread evenly",
         ),
         compare(
             f"{many}: longest stall while they begin",
@@ -283,9 +275,10 @@ def _bare_polls(org: OrgProcess, token: str, plan: Plan) -> list[Coroutine[Any, 
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
     waiting = plan.sensors
 
-    async def poll(url: str) -> None:
+    async def poll(url: str, delay: float) -> None:
         nonlocal waiting
         try:
+            await asyncio.sleep(delay)
             while True:
                 async with session.post(url, data=json.dumps(PAYLOAD)) as response:
                     if (await response.json())["status"] != "RUNNING":
@@ -297,4 +290,4 @@ def _bare_polls(org: OrgProcess, token: str, plan: Plan) -> list[Coroutine[Any, 
                 await session.close()
 
     urls = [org.url + org.endpoint(f"running-{number % plan.flows}") for number in range(plan.sensors)]
-    return [poll(url) for url in urls]
+    return [poll(url, plan.interval * number / plan.sensors) for number, url in enumerate(urls)]
