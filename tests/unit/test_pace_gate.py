@@ -96,6 +96,19 @@ def test_nobody_passes_while_it_is_held_not_even_who_had_a_moment() -> None:
     run(main())
 
 
+def test_who_waits_already_keeps_its_place_and_goes_at_the_pace_of_later() -> None:
+    async def main() -> None:
+        crowd = Crowd()
+        await asyncio.gather(*(crowd.come(who) for who in range(100)), crowd.hold(0.5, 5.0))
+
+        assert [who for who, _ in crowd.passed] == list(range(100))
+        after = [time for time in crowd.times if time > 0.5]
+        assert after[0] >= 5.5 - ROUNDING
+        assert all(later - earlier > 1.2 / FLOW_RATE for earlier, later in pairwise(after[:20]))
+
+    run(main())
+
+
 def test_who_leaves_keeps_nobody_from_passing() -> None:
     async def main() -> None:
         crowd = Crowd()
