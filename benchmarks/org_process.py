@@ -138,8 +138,8 @@ def main() -> None:
     """Be the org's process."""
     from aiohttp import web
 
+    from airflow_okta_workflows.core.key_generation import pem_of
     from airflow_okta_workflows.emulator import LocalOrg, ReturnRaw
-    from airflow_okta_workflows.emulator.org import pem_of
 
     opened = 0
     connection_made = web.Server.connection_made

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from airflow_okta_workflows.core.client_assertion import sign_client_assertion
+from airflow_okta_workflows.core.key_generation import generate_jwk
 from airflow_okta_workflows.core.key_text import read_key_text
 from airflow_okta_workflows.core.keys import load_signing_key
-from airflow_okta_workflows.emulator.org import generate_jwk
 from benchmarks.figures import Figure, compare
 from benchmarks.measuring import alternate, cost_of
 

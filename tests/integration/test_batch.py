@@ -225,7 +225,9 @@ def test_progress_is_told(limited: LocalOrg, connect: Connect, world: Any, caplo
         batch(people(150), world, max_rate=10, max_in_flight=1).execute(context())
 
     lines = [record.getMessage() for record in caplog.records if "Batch of flow" in record.getMessage()]
-    under_way = r"Batch of flow 'echo' under way: (\d+) of 150 sent, (\d+) succeeded, 1 open; 9\.[789]/s, about 5 s left"
+    under_way = (
+        r"Batch of flow 'echo' under way: (\d+) of 150 sent, (\d+) succeeded, 1 open; 9\.[789]/s, about 5 s left"
+    )
     match = re.fullmatch(under_way, lines[0])
     assert match, lines
     assert 95 <= int(match[1]) == int(match[2]) + 1 <= 101

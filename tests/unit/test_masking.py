@@ -16,8 +16,8 @@ from airflow.sdk._shared.secrets_masker import _secrets_masker
 from airflow.sdk.log import mask_logs
 
 from airflow_okta_workflows import masking
+from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.core.key_text import read_key_text
-from airflow_okta_workflows.emulator.org import generate_jwk, pem_of
 
 RSA_JWK = generate_jwk("rsa2048")
 PEM = pem_of(RSA_JWK)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from airflow_okta_workflows.connection import read_connection
 from airflow_okta_workflows.core.answers import FlowResponse
 from airflow_okta_workflows.core.exchange import Headers
+from airflow_okta_workflows.core.key_generation import generate_jwk
 from airflow_okta_workflows.core.sealing import seal
-from airflow_okta_workflows.emulator.org import generate_jwk
 from airflow_okta_workflows.exceptions import (
     OktaFlowFailedError,
     OktaFlowNoAnswerError,
