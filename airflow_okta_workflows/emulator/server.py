@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from airflow_okta_workflows.core.client_assertion import ALGORITHMS
+from airflow_okta_workflows.core.algorithms import ALGORITHMS
 from airflow_okta_workflows.core.flow_request import METHODS
 from airflow_okta_workflows.core.org_metadata import METADATA_PATH
 from airflow_okta_workflows.core.token_request import TOKEN_PATH
