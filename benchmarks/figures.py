@@ -130,8 +130,8 @@ def compare(
     :param how: how it was measured
     :param target: what has to be reached, or None
     """
-    # Round by round: what else the machine did in a round touched both.
-    ratios = [one / other for one, other in zip(ours, peer, strict=True) if other]
+    # Round by round: what else the machine did in a round touched both. Nought is no multiple of anything.
+    ratios = [one / other for one, other in zip(ours, peer, strict=True) if one and other]
     ratio = median(ratios) if ratios else None
     return Figure(what, unit, median(ours), peer_name, median(peer), ratio, how, target)
 
