@@ -154,6 +154,11 @@ def _beside(
     return compare(what, unit, ours, peer, others, how=how, target=target)
 
 
+def _own_stall(waits: Waits, peer: str, many: str) -> Figure:
+    how = "of the loop's thread between two such sleeps: without what else the machine did"
+    return _beside(waits, peer, "own_stall", f"{many}: longest stall, CPU", "ms", how, scale=1000)
+
+
 def _lines_when_spread(plan: Plan, waits: Waits) -> list[Figure]:
     many = f"{plan.sensors:,} sensors"
     how = (
@@ -178,21 +183,19 @@ def _lines_when_spread(plan: Plan, waits: Waits) -> list[Figure]:
         _beside(waits, HTTP, "connections", f"{many}: connections opened", "", "at the org, first polls included"),
         stall(HTTP, how=late, target=at_most(20, "ms")),
         stall(BARE, how="the floor"),
+        _own_stall(waits, HTTP, many),
+        _own_stall(waits, BARE, many),
     ]
 
 
 def _lines_at_once(waits: Waits) -> list[Figure]:
     many = "the same, begun at once"
-    cpu_how = "of its thread between two such sleeps: without what else the machine did"
     stall = partial(_beside, waits, attribute="stall", what=f"{many}: longest stall", unit="ms", scale=1000)
-    own = partial(
-        _beside, waits, attribute="own_stall", what=f"{many}: longest stall, CPU", unit="ms", scale=1000, how=cpu_how
-    )
     return [
         stall(HTTP, how="as above, after the first polls", target=at_most(20, "ms")),
         stall(BARE, how="polls in step, as the peer does"),
-        own(HTTP),
-        own(BARE),
+        _own_stall(waits, HTTP, many),
+        _own_stall(waits, BARE, many),
         _beside(
             waits,
             HTTP,
