@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UI_STAMP := $(VENV)/.ui-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e reliability bench bench-quick constraints clean
+.PHONY: help demo test lint format fuzz e2e test-ui screenshots reliability bench bench-quick constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -16,6 +17,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(UI_STAMP): $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,ui]'
 	@touch $@
 
 demo: $(STAMP)  ## run both example DAGs on a real Airflow against the local org
@@ -41,6 +46,13 @@ fuzz: $(STAMP)  ## the property tests, with 1,500 examples each
 e2e: fuzz  ## the property tests at length, and the tests that take a whole Airflow
 	@$(BIN)/python -m pytest tests/e2e
 
+test-ui: $(UI_STAMP)  ## the connection form, its Test button and the extra link, in a real Chromium
+	@if $(BIN)/python -m tests.ui.chromium; then $(BIN)/python -m pytest tests/ui; fi
+
+screenshots: $(UI_STAMP)  ## the same, and keep the screenshots for the docs
+	@$(BIN)/python -m tests.ui.chromium
+	@$(BIN)/python -m pytest tests/ui --screenshots docs/images
+
 reliability: $(STAMP)  ## play every fault, and write the table in docs/reliability.md
 	@$(BIN)/python -m tests.fault_matrix docs/reliability.md
 
@@ -51,8 +63,8 @@ bench-quick: $(STAMP)  ## the same in a small form, which shows only that every 
 	@$(BIN)/python -m benchmarks --quick
 
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --upgrade \
-		--output-file constraints.txt pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui \
+		--upgrade --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 
 clean:  ## remove what the targets have made

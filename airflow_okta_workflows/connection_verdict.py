@@ -38,15 +38,18 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
         settings = with_short_waits(read())
         with faults_as_errors(), closing(RequestsTransport(settings)) as transport:
             token = ask_for_token(settings, transport, surroundings)
-            told = f"{settings.domain.netloc} gave a token for {settings.client_id}, good for {token.lifetime:.0f} s."
             good, name = _look_at_name(settings, transport)
     except OktaWorkflowsError as error:
         # The message names the connection, which has a random id while Airflow tests it; the faults do not.
         faults = error.faults if isinstance(error, OktaConfigurationError) else ()
         return False, _shortened(" ".join(faults) or str(error))
+    told = f"{settings.domain.netloc} gave a token for {settings.client_id}, good for {token.lifetime:.0f} s. {name}"
+    if not good:
+        return False, _shortened(told)
     flows = ", ".join(sorted(settings.flows)) or "none"
-    where = f"Flows are looked for at {settings.workflows.netloc}; named: {flows}. No flow was invoked."
-    return good, _shortened(" ".join(filter(None, (told, name, where))))
+    return True, _shortened(
+        f"{told} Flows are looked for at {settings.workflows.netloc}; named: {flows}. No flow was invoked."
+    )
 
 
 def _look_at_name(settings: OktaWorkflowsSettings, transport: RequestsTransport) -> tuple[bool, str]:
@@ -61,8 +64,8 @@ def _look_at_name(settings: OktaWorkflowsSettings, transport: RequestsTransport)
     try:
         require_issuer(issuer, settings.domain)
     except Fault as fault:
-        return False, f"But flows answer a token that was asked for under the wrong name of the org with 401. {fault}"
-    return True, ""
+        return False, f"But flows will refuse it with 401. {fault}"
+    return True, "Its name is the org's own."
 
 
 def _shortened(text: str) -> str:

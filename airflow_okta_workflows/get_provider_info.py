@@ -24,7 +24,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                 "hook-class-name": "airflow_okta_workflows.hooks.okta_workflows.OktaWorkflowsHook",
                 "hook-name": "Okta Workflows",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
+                    "hidden-fields": ["schema"],
                     "relabeling": {
                         "host": "Okta domain",
                         "login": "Client ID",
@@ -34,31 +34,15 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                         "host": "acme.okta.com, or the org's one custom domain",
                         "login": "0oa… of the API Services app",
                         "password": "the app's private key: a JWK or a PEM",
+                        "port": "443; Airflow 3.3.1 and 3.3.2 test no connection without it",
                     },
                 },
                 "conn-fields": {
-                    "key_id": {
-                        "label": "Key ID",
-                        "description": "The key's kid in Okta. A JWK carries it; a PEM needs it once the app has"
-                        " more than one key.",
-                        "schema": {"type": ["string", "null"]},
-                    },
-                    "key_file": {
-                        "label": "Key file",
-                        "description": "Path of the private key on the workers and the triggerer, instead of"
-                        " the key itself.",
-                        "schema": {"type": ["string", "null"]},
-                    },
-                    "key_passphrase": {
-                        "label": "Key passphrase",
-                        "description": "For an encrypted PEM.",
-                        "schema": {"type": ["string", "null"], "format": "password"},
-                    },
-                    "algorithm": {
-                        "label": "Algorithm",
-                        "description": "Of the client assertion's signature. Left empty: RS256 for an RSA key,"
-                        " ES256, ES384 or ES512 for an EC key.",
-                        "schema": {"type": ["string", "null"]},
+                    "flows": {
+                        "label": "Flows",
+                        "description": 'The names DAGs use, and each flow\'s alias or invoke URL: {"onboard":'
+                        ' "1a2b…"}.',
+                        "schema": {"type": ["object", "null"]},
                     },
                     "workflows_host": {
                         "label": "Workflows host",
@@ -66,11 +50,28 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                         " needed with a custom domain.",
                         "schema": {"type": ["string", "null"]},
                     },
-                    "flows": {
-                        "label": "Flows",
-                        "description": 'The names DAGs use, and each flow\'s alias or invoke URL: {"onboard":'
-                        ' "1a2b…"}.',
-                        "schema": {"type": ["object", "null"]},
+                    "key_id": {
+                        "label": "Key ID",
+                        "description": "The key's kid in Okta. A JWK carries it; a PEM needs it once the app has"
+                        " more than one key.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "key_passphrase": {
+                        "label": "Key passphrase",
+                        "description": "For an encrypted PEM.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "key_file": {
+                        "label": "Key file",
+                        "description": "Path of the private key on the workers and the triggerer, instead of"
+                        " the key itself.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "algorithm": {
+                        "label": "Algorithm",
+                        "description": "Of the client assertion's signature. Left empty: RS256 for an RSA key,"
+                        " ES256, ES384 or ES512 for an EC key.",
+                        "schema": {"type": ["string", "null"]},
                     },
                     "allowed_hosts": {
                         "label": "Allowed hosts",
@@ -85,7 +86,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                     },
                     "assertion_lifetime": {
                         "label": "Assertion lifetime",
-                        "description": "Seconds that a client assertion is good for, at most 3600. Left empty: 300.",
+                        "description": "Seconds that a client assertion is good for, 60 to 3600. Left empty: 300.",
                         "schema": {"type": ["integer", "null"]},
                     },
                     "connect_timeout": {
@@ -99,17 +100,6 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                         " Left empty: 65.",
                         "schema": {"type": ["number", "null"]},
                     },
-                    "verify": {
-                        "label": "TLS verification",
-                        "description": "Path of a CA bundle, or false to trust anyone. Left empty: the usual"
-                        " authorities.",
-                        "schema": {"type": ["string", "null"]},
-                    },
-                    "http_proxy": {
-                        "label": "HTTP proxy",
-                        "description": "URL of the proxy for all requests. Left empty: the environment's.",
-                        "schema": {"type": ["string", "null"]},
-                    },
                     "rate_limit_wait": {
                         "label": "Rate limit wait",
                         "description": "Seconds that one call may spend waiting on 429. Left empty: 120.",
@@ -120,6 +110,17 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                         "description": "Bytes of a flow's answer that are taken, at most. Left empty: 10485760"
                         " (10 MiB).",
                         "schema": {"type": ["integer", "null"]},
+                    },
+                    "verify": {
+                        "label": "TLS verification",
+                        "description": "Path of a CA bundle, or false to trust anyone. Left empty: the usual"
+                        " authorities.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "http_proxy": {
+                        "label": "HTTP proxy",
+                        "description": "URL of the proxy for all requests. Left empty: the environment's.",
+                        "schema": {"type": ["string", "null"]},
                     },
                     "insecure_http": {
                         "label": "Allow plain HTTP",
@@ -156,6 +157,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
         ],
         "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],
+        "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "config": {
             "okta_workflows": {
                 "description": "Settings of the Okta Workflows provider.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -38,7 +39,8 @@ class Airflow:
 
     def __init__(self, home: Path, dags: Path, environment: dict[str, str]) -> None:
         self.home = home
-        self.port = free_port()
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         self.log = home / "standalone.log"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
@@ -50,9 +52,9 @@ class Airflow:
             "AIRFLOW__CORE__PARALLELISM": "6",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "300",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
-            "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             # A deferral shorter than the supervisor's heartbeat is else taken for a failure by Airflow 3.3.2.
@@ -94,6 +96,11 @@ class Airflow:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         return len(pids)
+
+    def add_connection(self, conn_id: str, connection: dict[str, Any]) -> None:
+        """Add a connection, as :meth:`airflow_okta_workflows.emulator.LocalOrg.connection` gives it."""
+        body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection["extra"])}
+        self._api("POST", "/connections", body).raise_for_status()
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a DAG run as soon as the DAG is known, and return its id."""
@@ -156,18 +163,18 @@ class Airflow:
 
     def _ready(self) -> bool:
         try:
-            health = self._session.get(f"http://127.0.0.1:{self.port}/api/v2/monitor/health", timeout=5).json()
+            health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
             parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
             if not all((health.get(part) or {}).get("status") == "healthy" for part in parts):
                 return False
-            token = self._session.get(f"http://127.0.0.1:{self.port}/auth/token", timeout=5).json()["access_token"]
+            token = self._session.get(f"{self.url}/auth/token", timeout=5).json()["access_token"]
         except (requests.RequestException, ValueError, KeyError):
             return False
         self._session.headers["Authorization"] = f"Bearer {token}"
         return True
 
     def _api(self, method: str, path: str, body: Any = None) -> requests.Response:
-        return self._session.request(method, f"http://127.0.0.1:{self.port}/api/v2{path}", json=body, timeout=30)
+        return self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
 
 
 def processes_of(home: Path) -> list[tuple[int, str]]:

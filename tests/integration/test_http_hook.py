@@ -136,6 +136,7 @@ def test_the_verdict_on_a_good_connection(org: LocalOrg, connect: Connect) -> No
     good, text = OktaWorkflowsHook().test_connection()
 
     assert good
+    assert "Its name is the org's own." in text
     assert "No flow was invoked" in text
     assert "echo" in text
     assert len(org.token_requests) == 2, "a token that is there already would prove nothing"
@@ -172,6 +173,7 @@ def test_the_verdict_on_a_domain_that_is_not_the_orgs_own_name(connect: Connect)
 
         assert not good
         assert "gave a token" in text
+        assert "flows will refuse it with 401" in text
         assert f"The org calls itself http://localhost:{org.port}, and the connection calls it {org.url}." in text
         assert "set Host to that custom domain" in text
         assert org.tokens_granted == 1
@@ -190,7 +192,7 @@ def test_the_verdict_on_a_domain_that_is_not_the_orgs_own_name(connect: Connect)
 def test_a_token_is_good_news_even_where_the_domain_rule_cannot_be_looked_at(
     org: LocalOrg, monkeypatch: pytest.MonkeyPatch, metadata: Any, why: str
 ) -> None:
-    with Listener(http(body=b'{"access_token": "at", "expires_in": 60}'), metadata) as listener:
+    with Listener(http(body=b'{"access_token": "at", "expires_in": 60}'), metadata, keep_alive=True) as listener:
         connection = {**org.connection(), "host": listener.url}
         monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
         good, text = OktaWorkflowsHook().test_connection()

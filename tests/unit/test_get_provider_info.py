@@ -86,7 +86,7 @@ def test_older_airflows_get_the_same_form() -> None:
     behaviour = OktaWorkflowsHook.get_ui_field_behaviour()
 
     assert behaviour == {
-        "hidden_fields": ["schema", "port"],
+        "hidden_fields": ["schema"],
         "relabeling": {"host": "Okta domain", "login": "Client ID", "password": "Private key"},
         "placeholders": FORM["ui-field-behaviour"]["placeholders"],
     }

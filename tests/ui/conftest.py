@@ -1,0 +1,94 @@
+"""What the tests of Airflow's UI share: one Airflow with a local org, a browser, and a place for screenshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+
+from airflow_okta_workflows.emulator import LocalOrg, ReturnError
+from tests.e2e.airflow_standalone import Airflow
+from tests.ui.chromium import find_chromium
+
+_LARGEST = 200_000
+"""Bytes of a screenshot; more would burden whoever clones the project."""
+_PATIENCE = 15_000
+"""Milliseconds that Playwright waits for what it looks for; two busy cores are slow."""
+_QUIET = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+Snap = Callable[[str, "Page | Locator"], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, help="where to keep the screenshots; a temporary folder if left out")
+
+
+@dataclass
+class Stage:
+    """Hold what the tests share.
+
+    No task may run while a test saves a form: on SQLite, one of the two would wait until the other gives up.
+
+    :param org: the org
+    :param airflow: the Airflow
+    """
+
+    org: LocalOrg
+    airflow: Airflow
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    home = tmp_path_factory.mktemp("airflow-ui")
+    with LocalOrg(key_type="rsa2048") as org:
+        org.flow("hello")(lambda request: {"greeting": f"Hello, {request.body['name']}"})
+        org.flow("status")(lambda request: {"status": "SUCCEEDED"})
+        org.flow("broken")(lambda request: ReturnError(500, "no such account"))
+        environment = {
+            **org.environment("okta_linked"),
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR": str(home / "tokens"),
+        }
+        with Airflow(home, Path(__file__).parent / "dags", environment) as airflow:
+            yield Stage(org, airflow)
+
+
+@pytest.fixture(scope="session")
+def browser(stage: Stage) -> Iterator[BrowserContext]:
+    """One browser with one cache: Airflow's page is 6 MB of JavaScript."""
+    expect.set_options(timeout=_PATIENCE)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=_QUIET)
+        context = chromium.new_context(base_url=stage.airflow.url, viewport={"width": 1100, "height": 900}, locale="en")
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(_PATIENCE)
+        yield context
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: BrowserContext) -> Iterator[Page]:
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def snap(request: pytest.FixtureRequest, tmp_path: Path) -> Snap:
+    folder: Path = request.config.getoption("--screenshots") or tmp_path
+
+    def take(name: str, what: Page | Locator) -> None:
+        path = folder / f"{name}.png"
+        what.screenshot(path=path, animations="disabled")
+        assert path.stat().st_size < _LARGEST
+
+    return take

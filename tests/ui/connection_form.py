@@ -1,0 +1,100 @@
+"""Airflow's connection form and list, as a person uses them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+
+class ConnectionForm:
+    """Fill in the form for a connection.
+
+    :param page: the browser's page
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.dialog = page.get_by_role("dialog")
+
+    def open_list(self) -> None:
+        """Open the list of connections anew."""
+        self.page.goto("/connections", wait_until="domcontentloaded")
+
+    def add(self, conn_id: str) -> None:
+        """Open the form for a new connection of our type."""
+        self.open_list()
+        self.page.get_by_role("button", name="Add Connection").click()
+        self.dialog.get_by_label("Connection ID").fill(conn_id)
+        self.dialog.get_by_label("Connection Type").fill("Okta")
+        self.page.get_by_role("option", name="Okta Workflows", exact=True).click()
+
+    def edit(self, conn_id: str) -> None:
+        """Open the form for a connection that is there."""
+        self.open_list()
+        self.row(conn_id).get_by_role("button", name="Edit Connection").click()
+
+    def unfold(self, section: str) -> None:
+        """Show one of the form's sections, which hides the others."""
+        self.dialog.get_by_role("button", name=section, exact=True).click()
+
+    def standard(self, label: str) -> Locator:
+        """Return the input of one of Airflow's own fields."""
+        return self.dialog.get_by_label(label, exact=True)
+
+    def extra(self, name: str) -> Locator:
+        """Return the input of one of our fields. Airflow ties no label to these, so they are found by name."""
+        return self.dialog.locator(f"[name=element_{name}]")
+
+    def group(self, label: str) -> Locator:
+        """Return label, input and help of one of our fields."""
+        label_itself = self.page.locator("label").get_by_text(label, exact=True)
+        return self.dialog.get_by_role("group").filter(has=label_itself)
+
+    def paste(self, into: Locator, text: str) -> None:
+        """Paste as a person does, with whatever the browser makes of it."""
+        self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
+        into.click()
+        self.page.keyboard.press("ControlOrMeta+A")
+        self.page.keyboard.press("ControlOrMeta+V")
+
+    def fill(
+        self,
+        conn_id: str,
+        *,
+        domain: str,
+        client_id: str,
+        key: str,
+        flows: dict[str, str] | None = None,
+        extra: dict[str, str] | None = None,
+    ) -> None:
+        """Fill in what a connection needs, and further fields of ours."""
+        self.add(conn_id)
+        self.standard("Okta domain").fill(domain)
+        self.standard("Client ID").fill(client_id)
+        self.paste(self.standard("Private key"), key)
+        self.standard("Port").fill(domain.rpartition(":")[2])
+        if flows or extra:
+            self.unfold("Extra Fields")
+        if flows:
+            self.paste(self.group("Flows").locator(".view-lines"), json.dumps(flows))
+        for name, value in (extra or {}).items():
+            self.extra(name).fill(value)
+
+    def save(self) -> None:
+        """Save, and wait until the form has gone."""
+        self.dialog.get_by_role("button", name="Save").click()
+        expect(self.dialog).to_be_hidden()
+
+    def row(self, conn_id: str) -> Locator:
+        """Return a connection's row in the list."""
+        return self.page.get_by_role("row").filter(has=self.page.get_by_text(conn_id, exact=True))
+
+    def test(self, conn_id: str) -> Locator:
+        """Press a connection's Test button, and return the verdict."""
+        self.row(conn_id).get_by_role("button", name="Test Connection").click()
+        return self.page.get_by_role("status").filter(has_text="Test Connection")
