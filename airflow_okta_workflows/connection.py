@@ -11,6 +11,7 @@ import difflib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -208,16 +209,16 @@ class _Reading:
             )
         if len(given) > 1:
             raise misconfigured(f"There is more than one private key: {', '.join(given)}.", "Leave only one of them.")
-        value = next(iter(given.values()))
-        if "key_file in extra" in given:
-            value = _read_key_file(value)
+        source, value = next(iter(given.items()))
+        if source == "key_file in extra":
+            source, value = f"the key file {value}", _read_key_file(value)
         elif isinstance(value, Mapping):
             value = json.dumps(value)
         if not isinstance(value, str):
             raise misconfigured(
                 f"private_key in extra is {type(value).__name__}.", "Give a text, or the JWK as an object."
             )
-        return read_key_text(value)
+        return replace(read_key_text(value), source=source)
 
     def _algorithm(self) -> str | None:
         algorithm = self._text("algorithm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from airflow_okta_workflows.transport.requests_transport import RequestsTranspor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_okta_workflows.core.access_token import AccessToken
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.surroundings import Surroundings
 
@@ -30,22 +32,9 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
     :return: whether it worked, and a text for people of at most 2,000 characters, without secrets
     """
     try:
-        settings = read()
-        settings = replace(
-            settings,
-            connect_timeout=min(settings.connect_timeout, _PATIENCE),
-            read_timeout=min(settings.read_timeout, 2 * _PATIENCE),
-            rate_limit_wait=min(settings.rate_limit_wait, _PATIENCE),
-        )
-        transport = RequestsTransport(settings)
-        try:
-            # Not the shared source: a token that is there already would prove nothing.
-            tokens = TokenSource(surroundings.clock)
-            client = FlowClient(settings, tokens, transport, surroundings, token_attempts=1)
-            with faults_as_errors():
-                token = client.access_token()
-        finally:
-            transport.close()
+        settings = with_short_waits(read())
+        with faults_as_errors(), closing(RequestsTransport(settings)) as transport:
+            token = ask_for_token(settings, transport, surroundings)
     except OktaWorkflowsError as error:
         return False, str(error)[:_LONGEST_VERDICT]
     flows = ", ".join(sorted(settings.flows)) or "none"
@@ -54,3 +43,31 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
         f" Flows are looked for at {settings.workflows.netloc}; named: {flows}. No flow was invoked."
     )
     return True, verdict[:_LONGEST_VERDICT]
+
+
+def with_short_waits(settings: OktaWorkflowsSettings) -> OktaWorkflowsSettings:
+    """Return a connection's settings for somebody who is looking on.
+
+    :param settings: the connection
+    """
+    return replace(
+        settings,
+        connect_timeout=min(settings.connect_timeout, _PATIENCE),
+        read_timeout=min(settings.read_timeout, 2 * _PATIENCE),
+        rate_limit_wait=min(settings.rate_limit_wait, _PATIENCE),
+    )
+
+
+def ask_for_token(
+    settings: OktaWorkflowsSettings, transport: RequestsTransport, surroundings: Surroundings
+) -> AccessToken:
+    """Ask a connection's org for a token of its own, once.
+
+    :param settings: the connection
+    :param transport: sends the request
+    :param surroundings: clock, sleep and chance
+    :raises Fault: if the org gives none
+    """
+    # Not the shared source: a token that is there already would prove nothing.
+    tokens = TokenSource(surroundings.clock)
+    return FlowClient(settings, tokens, transport, surroundings, token_attempts=1).access_token()

@@ -32,11 +32,13 @@ class AccessToken:
     :param value: the token itself, hidden in ``repr``
     :param expires_at: when it ends, in seconds since the epoch, by the local clock
     :param lifetime: how long it lives in all, in seconds
+    :param scope: what the org says that it granted; None if it did not, or if the token comes from the shared cache
     """
 
     value: str = field(repr=False)
     expires_at: float
     lifetime: float = 3600.0
+    scope: str | None = field(default=None, compare=False)
 
     def state(self, now: float) -> TokenState:
         """Return what may be done with the token at a moment.

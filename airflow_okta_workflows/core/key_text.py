@@ -53,6 +53,7 @@ class KeyText:
     :param pasted: the text as it was pasted
     :param kid: the key id that a JWK carries, else None
     :param encrypted: whether a passphrase is needed; known for a PEM, False for a JWK and for DER
+    :param source: where it was found, for people; empty if nobody said
     """
 
     form: Literal["pem", "jwk", "der"]
@@ -60,6 +61,7 @@ class KeyText:
     pasted: Secret = _NONE
     kid: str | None = None
     encrypted: bool = False
+    source: str = ""
 
     def fingerprint(self, passphrase: Secret | None) -> str:
         """Return a hash that tells this key and passphrase from any other, and tells nothing else.

@@ -6,6 +6,7 @@ The texts are those of Okta's OAuth error catalogue (release 2026.08.1).
 from __future__ import annotations
 
 from airflow_okta_workflows.core.client_assertion import MAX_LIFETIME
+from airflow_okta_workflows.core.exchange import Phase
 
 _CLOCK = "Set this machine's clock (NTP)"
 _KEY = (
@@ -33,7 +34,10 @@ _BY_DESCRIPTION = {
         "Each assertion works once and this one was new, so something between here and the org sends requests"
         " twice: look for a retrying proxy"
     ),
-    "The client_assertion signature is invalid.": _KEY,
+    "The client_assertion signature is invalid.": (
+        "The app's Public Keys tab has this kid, but for another key pair: give the private key that belongs to it, or"
+        " set key_id to the kid of this one"
+    ),
     "The client_assertion JWT kid is invalid.": _KEY + ", and key_id must be its kid; leave key_id empty for a JWK",
     "The audience claim for client_assertion must be the endpoint invoked for the request.": (
         "Set the Okta domain (Host) to the name under which the org knows itself; a proxy that rewrites the host"
@@ -66,8 +70,14 @@ _BY_ERROR = {
     "consent_required": _SCOPE,
     "invalid_scope": "Set scope to okta.workflows.invoke.manage, or leave it empty, and grant it to the app",
     "invalid_client": _CLIENT_ID + ", and its key",
-    "unauthorized_client": _AUTH_METHOD + ", and the grant type Client Credentials must be on",
-    "unsupported_grant_type": _AUTH_METHOD,
+    "unauthorized_client": (
+        "The app may not use the grant type Client Credentials: it must be an API Services app, with that grant type"
+        " on in its General tab"
+    ),
+    "unsupported_grant_type": (
+        "The server at the Okta domain (Host) does not know the grant type Client Credentials: it must be the org"
+        " itself, such as acme.okta.com"
+    ),
     "access_denied": "An access policy or a network zone of the org refuses this caller: ask the org's admin",
     "invalid_request": "Check the Okta domain (Host): it must be the org itself, not a custom authorization server",
 }
@@ -79,6 +89,14 @@ NOT_THE_ORG = (
 """For an answer that no Okta token endpoint gives."""
 
 DPOP_TOKEN = _POP + "."
+
+SCOPE_NOT_GRANTED = "Grant it to the app, on its Okta API Scopes tab, or take it out of scope."
+
+DOMAIN_RULE = (
+    "With exactly one custom domain active in the org, set Host to that custom domain and workflows_host to the org's"
+    " workflows host; with none, or with two or more, set Host to the default domain (acme.okta.com)."
+)
+"""By which name of the org a token must be asked for, so that its flows take it."""
 
 ORG_RATE_LIMITED = (
     "Wait, or raise rate_limit_wait. One app may use half of the org's token bucket: see who else asks for tokens."
@@ -118,9 +136,24 @@ def token_hint(error: str | None, description: str | None, clock_offset: float |
     if hint is None:
         return NOT_THE_ORG
     if hint.startswith(_CLOCK) and clock_offset is not None:
-        direction = "ahead of" if clock_offset > 0 else "behind"
-        hint += f" (it is {abs(clock_offset):.0f} s {direction} the org's)"
+        hint += f" ({_off_by(clock_offset)})"
     return hint + "."
+
+
+def clock_hint(clock_offset: float) -> str:
+    """Say what to change when the local clock is too far from the org's.
+
+    :param clock_offset: seconds by which the local clock is ahead of the org's
+    """
+    return f"{_CLOCK}: {_off_by(clock_offset)}."
+
+
+def lost_hint(phase: Phase) -> str:
+    """Say what to change after a request that never got to a host.
+
+    :param phase: how far it got
+    """
+    return CERTIFICATE if phase is Phase.UNTRUSTED else UNREACHABLE
 
 
 def flow_hint(status: int) -> str:
@@ -131,9 +164,7 @@ def flow_hint(status: int) -> str:
     if status == 401:
         return (
             "The org does not accept its own token here. Most often the Okta domain (Host) is the wrong one of its"
-            " two: with exactly one custom domain active in the org, set Host to that custom domain and"
-            " workflows_host to the org's workflows host; with none, or with two or more, set Host to the default"
-            " domain (acme.okta.com)."
+            f" two. {DOMAIN_RULE}"
         )
     if status == 403:
         return (
@@ -141,3 +172,7 @@ def flow_hint(status: int) -> str:
             " okta.workflows.invoke.manage."
         )
     return "Check the flow's alias (API access, Invoke URL), that the flow is on, and workflows_host."
+
+
+def _off_by(clock_offset: float) -> str:
+    return f"it is {abs(clock_offset):.0f} s {'ahead of' if clock_offset > 0 else 'behind'} the org's"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -11,6 +10,7 @@ from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.answers import error_message, parse_json
 from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE, sign_client_assertion
+from airflow_okta_workflows.core.clock import clock_offset
 from airflow_okta_workflows.core.exchange import (
     Conversation,
     HttpAnswer,
@@ -129,12 +129,9 @@ class _Reply:
         text = redact(answer.body.decode("utf-8", "replace"), (assertion,))
         _, value = parse_json(text)
         self.members: dict[str, Any] = value if isinstance(value, dict) else {}
-        self.error = self._text("error") or self._text("errorCode")
-        self.description = self._text("error_description") or error_message(self.members) or None
-        try:
-            self.clock_offset: float | None = now - parsedate_to_datetime(answer.headers["Date"]).timestamp()
-        except (KeyError, ValueError, TypeError, OverflowError, IndexError):
-            self.clock_offset = None
+        self.error = self.text("error") or self.text("errorCode")
+        self.description = self.text("error_description") or error_message(self.members) or None
+        self.clock_offset = clock_offset(answer.headers, now)
 
     def fault(self, kind: FaultKind, message: str, hint: str) -> Fault:
         return Fault(
@@ -146,7 +143,7 @@ class _Reply:
             error_description=self.description,
         )
 
-    def _text(self, name: str) -> str | None:
+    def text(self, name: str) -> str | None:
         value = self.members.get(name)
         return value[:_LONGEST_DESCRIPTION] if isinstance(value, str) and value else None
 
@@ -182,7 +179,7 @@ def _read_token(reply: _Reply, asked_at: float) -> AccessToken:
             refusals.NOT_THE_ORG,
         )
     lifetime = _lifetime(reply.members.get("expires_in"))
-    return AccessToken(value, expires_at=asked_at + lifetime, lifetime=lifetime)
+    return AccessToken(value, expires_at=asked_at + lifetime, lifetime=lifetime, scope=reply.text("scope"))
 
 
 def _lifetime(expires_in: Any) -> float:
@@ -206,5 +203,4 @@ def _refusal(request: TokenRequest, reply: _Reply) -> Fault:
 
 
 def _unreachable(request: TokenRequest, lost: Lost) -> Fault:
-    hint = refusals.CERTIFICATE if lost.phase is Phase.UNTRUSTED else refusals.UNREACHABLE
-    return Fault(FaultKind.TOKEN, f"No token from {request.token_url}: {lost.detail}.", hint)
+    return Fault(FaultKind.TOKEN, f"No token from {request.token_url}: {lost.detail}.", refusals.lost_hint(lost.phase))

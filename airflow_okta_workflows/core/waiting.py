@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.core.clock import http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,12 +34,12 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
     :param headers: the headers of the answer, looked up without regard to case
     :param now: the local time, in seconds since the epoch, for an answer without a ``Date``
     """
-    date = _http_date(headers.get("Date", ""))
+    date = http_date(headers.get("Date", ""))
     reference = now if date is None else date
     retry_after = headers.get("Retry-After", "").strip()
     if retry_after:
         seconds = _number(retry_after)
-        if seconds is None and (moment := _http_date(retry_after)) is not None:
+        if seconds is None and (moment := http_date(retry_after)) is not None:
             seconds = moment - reference
         if seconds is not None:
             return max(0.0, seconds)
@@ -77,10 +78,3 @@ class WaitBudget:
 def _number(text: str) -> float | None:
     text = text.strip()
     return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None

@@ -9,12 +9,11 @@ import threading
 import time
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from airflow_okta_workflows.core.key_generation import KeyType, generate_jwk
 from airflow_okta_workflows.emulator.records import (
     Flow,
     FlowFunction,
@@ -40,7 +39,7 @@ class LocalOrg:
 
     :param port: the port; 0 for a free one
     :param host: the address to listen on
-    :param key_type: the type of the app's key: ``p256`` or ``rsa2048``
+    :param key_type: the type of the app's key: ``p256``, ``rsa2048`` or ``rsa4096``
     :param rate_limit: invocations per second that one flow takes; None for no limit
     :param time_limit: seconds after which a flow's call is cut off
     :param token_lifetime: seconds that a token is good for
@@ -56,7 +55,7 @@ class LocalOrg:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
-        key_type: Literal["p256", "rsa2048"] = "p256",
+        key_type: KeyType = "p256",
         rate_limit: int | None = 10,
         time_limit: float = 60.0,
         token_lifetime: int = 3600,
@@ -136,10 +135,10 @@ class LocalOrg:
         with self._lock:
             self._tokens.clear()
 
-    def add_key(self, key_type: Literal["p256", "rsa2048"] = "p256") -> dict[str, Any]:
+    def add_key(self, key_type: KeyType = "p256") -> dict[str, Any]:
         """Register one more public key with the app, and return its private JWK.
 
-        :param key_type: ``p256`` or ``rsa2048``
+        :param key_type: ``p256``, ``rsa2048`` or ``rsa4096``
         """
         jwk = generate_jwk(key_type)
         algorithm = jwt.algorithms.ECAlgorithm if key_type == "p256" else jwt.algorithms.RSAAlgorithm
@@ -154,6 +153,12 @@ class LocalOrg:
         return f"{scheme}://{self.host}:{self.port}"
 
     @property
+    def name(self) -> str:
+        """Return the host and port under which tokens have to be asked for: the one custom domain, if there is one."""
+        host = self.custom_domains[0] if len(self.custom_domains) == 1 else self.host
+        return f"{host}:{self.port}"
+
+    @property
     def private_jwk(self) -> dict[str, Any]:
         """Return the private key of the app, as a JWK."""
         return dict(self._private_jwk)
@@ -165,6 +170,12 @@ class LocalOrg:
 
     def saw_assertion(self, assertion: str) -> None:
         """Be told each client assertion that comes in; for subclasses, the org keeps none."""
+
+    def answered(self, request: SeenRequest | SeenTokenRequest) -> None:
+        """Be told each request that is about to be answered; for subclasses.
+
+        :param request: the request, with its status
+        """
 
     def requests(self, name: str) -> list[SeenRequest]:
         """Return each request that came for a flow, refused ones included.
@@ -266,8 +277,7 @@ class LocalOrg:
             granted = self._tokens.get(token)
         if granted is None or granted.expires_at <= self.now():
             return False
-        host = self.custom_domains[0] if len(self.custom_domains) == 1 else self.host
-        return granted.issuer.partition("://")[2] == f"{host}:{self.port}"
+        return granted.issuer.partition("://")[2] == self.name
 
     def takes_invocation(self, flow: Flow) -> bool:
         """Tell whether a flow's rate limit has room for one more invocation, and if so count it.
@@ -284,29 +294,3 @@ class LocalOrg:
                 return False
             flow.recent.append(now)
             return True
-
-
-def generate_jwk(key_type: Literal["p256", "rsa2048"] = "p256") -> dict[str, Any]:
-    """Generate a private key, as a JWK with a kid, as the console does.
-
-    :param key_type: ``p256`` or ``rsa2048``
-    """
-    kid = secrets.token_urlsafe(16)
-    if key_type == "p256":
-        private_ec = ec.generate_private_key(ec.SECP256R1())
-        return {"kid": kid, **jwt.algorithms.ECAlgorithm.to_jwk(private_ec, as_dict=True)}
-    private_rsa = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return {"kid": kid, **jwt.algorithms.RSAAlgorithm.to_jwk(private_rsa, as_dict=True)}
-
-
-def pem_of(jwk: Mapping[str, Any]) -> str:
-    """Return a private JWK as a PKCS#8 PEM.
-
-    :param jwk: the JWK
-    """
-    algorithm = jwt.algorithms.ECAlgorithm if jwk["kty"] == "EC" else jwt.algorithms.RSAAlgorithm
-    private_key: Any = algorithm.from_jwk(dict(jwk))
-    pem: bytes = private_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return pem.decode()

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from airflow_okta_workflows.core.client_assertion import ALGORITHMS
 from airflow_okta_workflows.core.flow_request import METHODS
+from airflow_okta_workflows.core.org_metadata import METADATA_PATH
 from airflow_okta_workflows.core.token_request import TOKEN_PATH
 from airflow_okta_workflows.emulator import faults
 from airflow_okta_workflows.emulator.cards import FlowRequest, RawAnswer, answer_of
@@ -68,6 +70,7 @@ class Server:
 
     async def _start(self) -> int:
         app = web.Application(client_max_size=_MAX_BODY)
+        app.router.add_get(METADATA_PATH, self._metadata)
         app.router.add_route("*", TOKEN_PATH, self._token)
         app.router.add_route("*", "/api/flo/{alias}/invoke", self._invoke)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -90,6 +93,17 @@ class Server:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._loop.close()
 
+    async def _metadata(self, request: web.Request) -> web.StreamResponse:
+        issuer = f"{request.scheme}://{self._org.name}"
+        metadata = {
+            "issuer": issuer,
+            "token_endpoint": issuer + TOKEN_PATH,
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        }
+        return await self._send(request, _json(200, metadata))
+
     async def _token(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self._org.saw_assertion(form.get("client_assertion", ""))
@@ -105,6 +119,7 @@ class Server:
         else:
             answer, seen.error = self._token_answer(request, form)
         seen.status = answer.status
+        self._org.answered(seen)
         return await (self._truncate if isinstance(fault, faults.Truncate) else self._send)(request, answer)
 
     def _token_answer(self, request: web.Request, form: dict[str, str]) -> tuple[RawAnswer, str | None]:
@@ -153,6 +168,7 @@ class Server:
                 answer = self._ordered(fault)
         seen.answer = answer.body.decode("utf-8", "replace")
         seen.status = answer.status
+        self._org.answered(seen)
         return await (self._truncate if isinstance(fault, faults.Truncate) else self._send)(request, answer)
 
     async def _run(self, flow: Flow, flow_request: FlowRequest) -> RawAnswer | None:

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
+from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import FlowRequest, LocalOrg, ReturnError
-from airflow_okta_workflows.emulator.org import pem_of
 from tests.e2e.airflow_standalone import Airflow, files_below, until
 
 # A whole Airflow, on two cores that may be busy.

@@ -14,9 +14,9 @@ from flask import Flask, jsonify
 from joserfc import jwk
 from werkzeug.serving import make_server
 
+from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.core.key_text import read_key_text
 from airflow_okta_workflows.core.keys import load_signing_key
-from airflow_okta_workflows.emulator.org import generate_jwk, pem_of
 from airflow_okta_workflows.exceptions import OktaTokenRefusedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
-from airflow_okta_workflows.emulator.org import pem_of
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 
 ROOT = Path(__file__).parents[2]

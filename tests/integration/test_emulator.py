@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE
+from airflow_okta_workflows.core.key_generation import generate_jwk
 from airflow_okta_workflows.emulator import FlowRequest, Latency, LocalOrg, Reset, Return, ReturnRaw, Truncate
-from airflow_okta_workflows.emulator.org import generate_jwk
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from airflow_okta_workflows.exceptions import OktaFlowFailedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -298,3 +298,31 @@ def test_the_sample_flows_do_what_the_examples_need(okta_local_org: LocalOrg) ->
     with pytest.raises(OktaFlowFailedError, match="no such account"):
         hook.invoke("add_to_group", {"account_id": "x"})
     hook.close()
+
+
+def test_the_metadata_name_the_org_as_its_flows_expect_it() -> None:
+    with LocalOrg(custom_domains=("localhost",)) as org, LocalOrg() as plain:
+        for one, issuer in ((org, f"http://localhost:{org.port}"), (plain, plain.url)):
+            response = requests.get(f"{one.url}/.well-known/oauth-authorization-server", timeout=5)
+
+            assert response.status_code == 200
+            assert response.json()["issuer"] == issuer
+            assert response.json()["token_endpoint"] == f"{issuer}/oauth2/v1/token"
+            assert response.json()["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+            assert response.headers["Date"]
+
+
+def test_a_subclass_is_told_each_request_that_is_answered() -> None:
+    told: list[Any] = []
+
+    class TellingOrg(LocalOrg):
+        def answered(self, request: Any) -> None:
+            told.append(request)
+
+    with TellingOrg() as org:
+        org.flow("open", security="public")(lambda request: {"open": True})
+        requests.post(org.invoke_url("open"), timeout=5)
+        ask(org, None)
+
+    assert told == [*org.log, *org.token_requests]
+    assert [request.status for request in told] == [200, 401]

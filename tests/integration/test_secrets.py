@@ -14,8 +14,8 @@ import pytest
 from airflow.providers.common.compat.sdk import redact
 
 from airflow_okta_workflows import masking
+from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, Reset, TooManyRequests
-from airflow_okta_workflows.emulator.org import pem_of
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 

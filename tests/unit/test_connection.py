@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.connection import read_connection
-from airflow_okta_workflows.emulator.org import generate_jwk, pem_of
+from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.core.key_text import KeyText, read_key_text
 from airflow_okta_workflows.core.keys import SigningKey, load_signing_key
 from airflow_okta_workflows.core.secret import Secret
-from airflow_okta_workflows.emulator.org import generate_jwk, pem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

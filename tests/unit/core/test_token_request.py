@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from airflow_okta_workflows.core.client_assertion import sign_client_assertion
 from airflow_okta_workflows.core.exchange import Headers, HttpAnswer, Lost, Mask, Phase, Send, Wait
 from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.key_generation import generate_jwk
 from airflow_okta_workflows.core.key_text import read_key_text
 from airflow_okta_workflows.core.keys import load_signing_key
+from airflow_okta_workflows.core.refusals import token_hint
 from airflow_okta_workflows.core.token_request import TokenRequest, request_token
-from airflow_okta_workflows.emulator.org import generate_jwk
 
 KEY = load_signing_key(read_key_text(json.dumps(generate_jwk())))
 URL = "https://acme.okta.com/oauth2/v1/token"
@@ -102,6 +103,13 @@ def test_an_assertion_never_lasts_more_than_an_hour() -> None:
     assert claims["exp"] - claims["iat"] == 3600
 
 
+def test_a_token_knows_what_was_granted() -> None:
+    assert Talk(answer(200, {**GRANTED, "scope": "okta.workflows.invoke.manage"})).token.scope == (
+        "okta.workflows.invoke.manage"
+    )
+    assert Talk(answer(200, GRANTED)).token.scope is None
+
+
 def test_a_token_is_read_and_masked_before_anyone_sees_it() -> None:
     talk = Talk(answer(200, GRANTED))
 
@@ -179,7 +187,7 @@ REFUSALS = [
     (400, "use_dpop_nonce", "Authorization server requires nonce in DPoP proof.", "Proof of possession"),
     (400, "invalid_request", "The client_assertion_type is invalid.", "proxy"),
     (400, "unauthorized_client", "anything", "Client Credentials"),
-    (400, "unsupported_grant_type", "anything", "Public key / Private key"),
+    (400, "unsupported_grant_type", "anything", "the org itself"),
     (403, "access_denied", "The request is made from outside the client's permitted network zones.", "network zone"),
     (403, "access_denied", "anything", "policy"),
     (400, "invalid_request", "anything", "domain"),
@@ -197,6 +205,16 @@ def test_each_refusal_says_what_to_change(status: int, error: str, description: 
     assert description in str(fault)
     assert advice in fault.hint
     assert fault.data == {"status_code": status, "error": error, "error_description": description}
+
+
+def test_each_refusal_has_a_fix_of_its_own() -> None:
+    fixes: dict[str, set[str]] = {}
+    for _, error, description, _ in REFUSALS:
+        fixes.setdefault(token_hint(error, description, None), set()).add(error)
+
+    shared = [errors for errors in fixes.values() if len(errors) > 1]
+    assert shared == [{"invalid_dpop_proof", "use_dpop_nonce"}]
+    assert len(fixes) == len(REFUSALS) - 1
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Forbidden</html>", b"[1]", b'"text"', b"\xff\xfe"])

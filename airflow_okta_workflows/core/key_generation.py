@@ -1,0 +1,64 @@
+"""New key pairs, in the forms that Okta's console takes and gives."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KeyType = Literal["rsa2048", "rsa4096", "p256"]
+
+_RSA_BITS = {"rsa2048": 2048, "rsa4096": 4096}
+_PUBLIC_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}
+"""In the order in which a thumbprint takes them."""
+
+
+def generate_jwk(key_type: KeyType = "p256") -> dict[str, Any]:
+    """Generate a private key, as a JWK (RFC 7517) whose kid is its thumbprint (RFC 7638).
+
+    :param key_type: ``rsa2048``, ``rsa4096`` or ``p256``
+    """
+    if key_type == "p256":
+        jwk = jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
+    else:
+        private_key = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS[key_type])
+        jwk = jwt.algorithms.RSAAlgorithm.to_jwk(private_key, as_dict=True)
+    return {"kid": _thumbprint(jwk), **jwk}
+
+
+def public_jwk(jwk: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the public half of a JWK as Okta's console takes it: a signing key with its kid.
+
+    :param jwk: the private JWK
+    """
+    return {"kid": jwk["kid"], "use": "sig", **_public_members(jwk)}
+
+
+def pem_of(jwk: Mapping[str, Any]) -> str:
+    """Return a private JWK as a PKCS#8 PEM.
+
+    :param jwk: the JWK
+    """
+    algorithm = jwt.algorithms.ECAlgorithm if jwk["kty"] == "EC" else jwt.algorithms.RSAAlgorithm
+    private_key: Any = algorithm.from_jwk(dict(jwk))
+    pem: bytes = private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem.decode()
+
+
+def _public_members(jwk: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: jwk[name] for name in _PUBLIC_MEMBERS[jwk["kty"]]}
+
+
+def _thumbprint(jwk: Mapping[str, Any]) -> str:
+    text = json.dumps(_public_members(jwk), separators=(",", ":"), sort_keys=True)
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
