@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import tempfile
 import time
@@ -34,6 +35,7 @@ for _name in [name for name in os.environ if name.lower() in ("http_proxy", "htt
 
 from airflow.sdk._shared.secrets_masker import reset_secrets_masker  # noqa: E402  # after the environment
 
+from airflow_okta_workflows.cli.main import main  # noqa: E402  # after the environment
 from airflow_okta_workflows.core.answers import FlowResponse  # noqa: E402
 from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
@@ -108,3 +110,35 @@ def invoke(request: pytest.FixtureRequest, world: World) -> Iterator[Invoke]:
 
     yield hook.invoke if request.param == "sync" else invoke_async
     hook.close()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Hold how a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, which is JSON and nothing else."""
+        return json.loads(self.out)
+
+
+CommandLine = Callable[..., Ended]
+
+
+@pytest.fixture
+def okta_workflows(capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    """Run the command line in this process, through the function that the console script calls."""
+
+    def run(*arguments: str) -> Ended:
+        capfd.readouterr()
+        try:
+            code: Any = main(arguments)
+        except SystemExit as end:
+            code = end.code
+        return Ended(code, *capfd.readouterr())
+
+    return run

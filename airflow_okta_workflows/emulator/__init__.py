@@ -22,6 +22,7 @@ from airflow_okta_workflows.emulator.faults import (
     TooManyRequests,
     Truncate,
 )
+from airflow_okta_workflows.emulator.flow_file import flow
 from airflow_okta_workflows.emulator.org import LocalOrg
 from airflow_okta_workflows.emulator.records import Flow, SeenRequest, SeenTokenRequest
 
@@ -42,4 +43,5 @@ __all__ = [
     "SeenTokenRequest",
     "TooManyRequests",
     "Truncate",
+    "flow",
 ]

@@ -1,0 +1,121 @@
+"""``connection``: from a domain, a client id and a key file to a connection that works."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError, UsageError
+from airflow_okta_workflows.cli.export_line import export_line, variable_of
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_okta_workflows.cli.output import Output
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+
+_DECISIVE = ("fields", "key", "domain", "token")
+"""The steps of the check without which a connection is of no use."""
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    """Build a connection, check it, and print or add it.
+
+    :param args: the arguments
+    :param output: where to write
+    """
+    from airflow_okta_workflows.connection import CONN_TYPE, DEFAULT_CONN_ID
+
+    conn_id = args.conn_id or DEFAULT_CONN_ID
+    variable = variable_of(conn_id)
+    if variable is None and args.format == "env" and not args.add:
+        raise UsageError(f"no shell can set a variable for the id {conn_id!r}: use --format json or --add")
+    draft = {
+        "conn_type": CONN_TYPE,
+        "host": args.domain,
+        "login": args.client_id,
+        "extra": {"key_file": args.key_file, **_optional_fields(args)},
+    }
+    settings = _checked(conn_id, draft, output, offline=args.offline)
+    connection = _finished(draft, settings)
+    if args.add:
+        _add(conn_id, connection)
+        output.say(f"{conn_id} is in Airflow's database.")
+    elif args.format == "json":
+        output.say(_warning("What follows"))
+        output.json(connection)
+    else:
+        output.say(_warning("The following line"))
+        output.text(export_line(str(variable), json.dumps(connection)))
+    return GOOD
+
+
+def _optional_fields(args: argparse.Namespace) -> dict[str, Any]:
+    fields = {
+        "key_id": args.key_id,
+        "workflows_host": args.workflows_host,
+        "flows": dict(args.flow) if args.flow else None,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _checked(conn_id: str, draft: dict[str, Any], output: Output, *, offline: bool) -> OktaWorkflowsSettings:
+    """Return the draft's settings once what is decisive has passed; a passphrase that is needed goes into the draft."""
+    from airflow_okta_workflows.cli.check import show_step
+    from airflow_okta_workflows.cli.hook import hook_with
+    from airflow_okta_workflows.connection_check import Result, check_connection
+    from airflow_okta_workflows.exceptions import OktaConfigurationError
+    from airflow_okta_workflows.surroundings import Surroundings
+
+    hook = hook_with(conn_id, draft)
+    try:
+        if hook.settings.key_text.encrypted:
+            draft["extra"]["key_passphrase"] = _passphrase()
+            hook = hook_with(conn_id, draft)
+    except OktaConfigurationError:
+        pass  # the check's first step tells of it
+    failed = []
+    for step in check_connection(lambda: hook.settings, Surroundings()):
+        show_step(step, output, to_stderr=True)
+        if step.result is Result.FAILED and step.name in _DECISIVE:
+            failed.append(step.name)
+        if offline and step.name == "key":
+            break
+    if failed:
+        raise CommandFailedError("the connection does not work yet, so it is neither printed nor added.")
+    return hook.settings
+
+
+def _passphrase() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("Passphrase of the key: ", stream=sys.stderr)
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _finished(draft: dict[str, Any], settings: OktaWorkflowsSettings) -> dict[str, Any]:
+    """Return the connection with the key itself in it, tidied, and the domain as the settings have it."""
+    domain = settings.domain
+    return {
+        **draft,
+        "host": domain.netloc if domain.scheme == "https" else domain.url,
+        "password": settings.key_text.text.reveal(),
+        "extra": {name: value for name, value in draft["extra"].items() if name != "key_file"},
+    }
+
+
+def _warning(what: str) -> str:
+    return f"{what} holds the private key: keep it out of logs and of shared histories."
+
+
+def _add(conn_id: str, connection: dict[str, Any]) -> None:
+    """Add a connection as ``airflow connections add`` does, in this process: no key on a command line."""
+    from airflow.cli.cli_parser import get_parser
+
+    args = get_parser().parse_args(["connections", "add", conn_id, "--conn-json", json.dumps(connection)])
+    try:
+        args.func(args)
+    except SystemExit as end:
+        if end.code:
+            raise CommandFailedError(str(end.code)) from None

@@ -1,0 +1,228 @@
+"""The commands and their arguments, written once for both command lines.
+
+Every call of ``airflow`` reads this module, so it imports next to nothing: no Airflow, no HTTP, no cryptography. What a
+command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUP = "okta-workflows"
+_WIDTH = 79
+GROUP_HELP = "Set up, check and try connections to Okta Workflows"
+
+
+class Argument(NamedTuple):
+    """Hold one argument of a command.
+
+    :param flags: its names, or the one name of a positional argument
+    :param options: what :meth:`argparse.ArgumentParser.add_argument` takes beside the names
+    """
+
+    flags: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    """Hold one command; the module of the same name in this package runs it.
+
+    :param name: its name
+    :param help: one line, for the list of commands
+    :param paragraphs: what it does
+    :param examples: calls without the program's name, each with what it is for
+    :param arguments: its arguments
+    """
+
+    name: str
+    help: str
+    paragraphs: tuple[str, ...]
+    examples: tuple[tuple[str, str], ...]
+    arguments: tuple[Argument, ...]
+
+    @property
+    def description(self) -> str:
+        """Return what it does, in lines that fit a terminal: Airflow's parser leaves them as they are."""
+        return "\n\n".join(textwrap.fill(paragraph, _WIDTH) for paragraph in self.paragraphs)
+
+    @property
+    def epilog(self) -> str:
+        """Return the examples; ``%(prog)s`` in it becomes the name of the command as it was called."""
+        shown = [f"  # {purpose}\n  %(prog)s {arguments}".rstrip() for arguments, purpose in self.examples]
+        return "examples:\n" + "\n\n".join(shown)
+
+
+def _argument(*flags: str, **options: Any) -> Argument:
+    return Argument(flags, options)
+
+
+def flow_target(text: str) -> tuple[str, str]:
+    """Read ``NAME=ALIAS``; the alias may also be an invoke URL.
+
+    :param text: the argument
+    :raises argparse.ArgumentTypeError: if it is not of that form
+    """
+    name, equals, target = text.partition("=")
+    if not (name.strip() and equals and target.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=ALIAS, such as onboard=0123456789abcdef…")
+    return name.strip(), target.strip()
+
+
+def port(text: str) -> int:
+    """Read a port; 0 is a free one.
+
+    :param text: the argument
+    :raises argparse.ArgumentTypeError: if it is none
+    """
+    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
+_CONN_ID = _argument("--conn-id", metavar="ID", help="the connection in Airflow; left out: okta_workflows_default")
+_OUTPUT = _argument(
+    "--output",
+    choices=("text", "json"),
+    default="text",
+    help="text for people; json gives JSON alone on stdout, for scripts",
+)
+
+COMMANDS = (
+    Command(
+        name="check",
+        help="Check a connection step by step, and say what to change",
+        paragraphs=(
+            "Look at a connection step by step: its fields, the key, the domain and its certificate, the org's"
+            " metadata, the clock, a token, the hosts of the flows. Each step passes, fails with what to change, or is"
+            " skipped with the reason.",
+            "No flow is invoked unless one is named with --flow, and then only after a question, since it really runs.",
+            "Exit code 0 if nothing failed, 1 if something did, 2 for wrong usage.",
+        ),
+        examples=(
+            ("", "check okta_workflows_default"),
+            ("--conn-id okta_test --flow hello", "check another connection, then invoke a flow through it"),
+            ("--file connection.json --output json", "check a connection that is not in Airflow yet; for a script"),
+        ),
+        arguments=(
+            _CONN_ID,
+            _argument(
+                "--file", metavar="FILE", help="a connection as JSON, as for airflow connections add --conn-json"
+            ),
+            _argument("--flow", metavar="FLOW", help="invoke this flow at the end: a name, an alias or an invoke URL"),
+            _argument("--yes", action="store_true", help="invoke the flow without a question"),
+            _OUTPUT,
+        ),
+    ),
+    Command(
+        name="connection",
+        help="Build a connection from domain, client id and key file, and check it",
+        paragraphs=(
+            "Build a connection from a domain, a client id and a key file, check it as the command check does, and"
+            " print it once the org has granted a token: as a line for the shell, or as JSON for airflow connections"
+            " add --conn-json. The key may be a JWK or a PEM, its newlines spoilt in any of the usual ways; what is"
+            " printed is in order, and on one line.",
+            "What is printed holds the private key. With --add it goes into Airflow's database instead.",
+            "The passphrase of an encrypted key is asked for, or read from stdin.",
+        ),
+        examples=(
+            (
+                "--domain acme.okta.com --client-id 0oa1b2c3 --key-file key.jwk --flow hello=0123456789abcdef…",
+                "print a line for the shell; the steps of the check go to stderr",
+            ),
+            (
+                "--domain login.acme.com --workflows-host acme.workflows.okta.com --client-id 0oa1b2c3 \\\n"
+                "      --key-file key.pem --key-id my-kid --conn-id okta_test --add",
+                "an org with one custom domain, straight into Airflow's database",
+            ),
+        ),
+        arguments=(
+            _argument("--domain", required=True, help="acme.okta.com, or the org's one custom domain"),
+            _argument("--client-id", required=True, metavar="ID", help="0oa…, of the API Services app"),
+            _argument("--key-file", required=True, metavar="FILE", help="the app's private key: a JWK or a PEM"),
+            _argument("--key-id", metavar="KID", help="the key's kid; a JWK carries it"),
+            _argument("--workflows-host", metavar="HOST", help="where the flows are; needed with a custom domain"),
+            _argument(
+                "--flow",
+                action="append",
+                type=flow_target,
+                default=None,
+                metavar="NAME=ALIAS",
+                help="a flow, by its alias or invoke URL, under the name that DAGs use; may be given again",
+            ),
+            _CONN_ID,
+            _argument(
+                "--format",
+                choices=("env", "json"),
+                default="env",
+                help="env prints a line for the shell, json prints JSON for airflow connections add --conn-json",
+            ),
+            _argument("--add", action="store_true", help="add it to Airflow's database, and print no key"),
+            _argument("--offline", action="store_true", help="check only fields and key; ask the org nothing"),
+        ),
+    ),
+    Command(
+        name="keygen",
+        help="Generate a key pair: the public JWK for Okta, the private key into a file",
+        paragraphs=(
+            "Generate a key pair for the API Services app. The private key goes into a new file that only you can read;"
+            " an existing file is never overwritten. The public JWK is printed, to paste into Okta, and then the steps"
+            " of a key rotation without downtime.",
+            "The file holds a JWK, which carries its kid; one whose name ends in .pem holds a PKCS#8 PEM.",
+        ),
+        examples=(
+            ("--out okta-key.jwk", "RSA with 2048 bits, as Okta's console generates them"),
+            ("--type p256 --out okta-key.jwk --output json", "a smaller key that signs faster; for a script"),
+        ),
+        arguments=(
+            _argument("--type", choices=("rsa2048", "rsa4096", "p256"), default="rsa2048", help="left out: rsa2048"),
+            _argument("--out", required=True, metavar="FILE", help="where the private key goes; a new file"),
+            _OUTPUT,
+        ),
+    ),
+    Command(
+        name="invoke",
+        help="Invoke a flow once, and print its answer",
+        paragraphs=(
+            "Invoke a flow through a connection, as InvokeOktaFlowOperator does, and print what it answers. The flow"
+            " really runs. It is sent again only where it cannot have run.",
+            "Exit code 0 if the flow succeeded, 1 if not, 2 for wrong usage.",
+        ),
+        examples=(
+            ("hello", "without a payload"),
+            ("""onboard --payload '{"email": "ada@example.com"}'""", "with one"),
+            ("onboard --payload @payload.json --output json", "from a file; the answer as JSON, for a script"),
+        ),
+        arguments=(
+            _argument("flow", metavar="FLOW", help="a name in the connection's flows, an alias or an invoke URL"),
+            _argument("--payload", metavar="JSON", help="JSON text, @FILE for a file that holds it, - for stdin"),
+            _CONN_ID,
+            _OUTPUT,
+        ),
+    ),
+    Command(
+        name="emulator",
+        help="Run a local org with flows that are plain functions",
+        paragraphs=(
+            "Run a local org on this machine: a token endpoint and flows that hold callers to Okta's rules. The"
+            " connection to it is printed first, then each request on stderr, until Ctrl-C. Each start has a new key.",
+            "The flows are the ones that the example DAGs need, or those in a Python file of your own.",
+        ),
+        examples=(
+            ("--port 8099", "the sample flows; paste the line that it prints into another shell"),
+            ("--flows my_flows.py", "flows of your own"),
+        ),
+        arguments=(
+            _argument("--port", type=port, default=0, metavar="PORT", help="left out: a free one"),
+            _argument(
+                "--flows", metavar="FILE", help="a Python file: its flows are the functions marked with flow(), or all"
+            ),
+            _OUTPUT,
+        ),
+    ),
+)
+"""All commands, in the order in which one needs them."""

@@ -1,0 +1,117 @@
+"""``emulator``: the local org on a port of this machine, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError
+from airflow_okta_workflows.cli.export_line import export_line
+from airflow_okta_workflows.emulator.flow_file import flows_in
+from airflow_okta_workflows.emulator.org import LocalOrg
+from airflow_okta_workflows.emulator.records import SeenRequest
+from airflow_okta_workflows.emulator.sample_flows import sample_flows
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from airflow_okta_workflows.cli.output import Output
+    from airflow_okta_workflows.emulator.records import SeenTokenRequest
+
+_LONGEST = 200
+"""Characters of a payload or an answer that are shown."""
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    """Run a local org until SIGINT or SIGTERM and return the exit code.
+
+    :param args: the arguments
+    :param output: where to write
+    """
+    org = _TellingOrg(output, port=args.port)
+    _add_flows(org, args.flows)
+    try:
+        org.start()
+    except OSError as error:
+        raise CommandFailedError(f"port {args.port} cannot be listened on: {error.strerror or error}") from None
+    with _until_told_to_stop() as told:
+        try:
+            _announce(org, output)
+            told.wait()
+        finally:
+            org.stop()
+    output.say(f"The local org has ended: {len(org.log)} flow requests, {len(org.token_requests)} token requests.")
+    return GOOD
+
+
+class _TellingOrg(LocalOrg):
+    """Tell of each request on stderr."""
+
+    def __init__(self, output: Output, **options: Any) -> None:
+        super().__init__(**options)
+        self._output = output
+
+    def answered(self, request: SeenRequest | SeenTokenRequest) -> None:
+        if isinstance(request, SeenRequest):
+            ran = "" if request.ran else " (did not run)"
+            self._output.say(f"{request.flow}: {request.method} {_short(request.text)}")
+            self._output.say(f"  -> {request.status}{ran} {_short(request.answer)}")
+        else:
+            self._output.say(f"token request\n  -> {request.status} {request.error or 'granted'}")
+
+
+def _add_flows(org: LocalOrg, file: str | None) -> None:
+    if file is None:
+        org.add_flows(sample_flows())
+        return
+    path = Path(file).expanduser()
+    try:
+        found = flows_in(path)
+    except Exception as error:  # whatever a user's file raises, they need to see where
+        raise CommandFailedError(f"{file} cannot be used.\n{_told_from(path, error)}") from None
+    if not found:
+        raise CommandFailedError(f"{file} defines no function that could be a flow.")
+    for declared in found:
+        org.flow(declared.name, alias=declared.alias, security=declared.security)(declared.function)
+
+
+def _told_from(path: Path, error: Exception) -> str:
+    """Return an error with its traceback from the user's file on."""
+    frames = error.__traceback__
+    while frames and frames.tb_frame.f_code.co_filename != str(path.resolve()):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+
+
+def _announce(org: LocalOrg, output: Output) -> None:
+    environment = org.environment()
+    if output.as_json:
+        flows = {name: org.invoke_url(name) for name in org.flows}
+        output.json({"url": org.url, "flows": flows, "environment": environment, "connection": org.connection()})
+    else:
+        for variable, connection in environment.items():
+            output.text(export_line(variable, connection))
+    output.say(f"A local org listens at {org.url}, with the flows {', '.join(org.flows)}.")
+    output.say("Its connection is the line above, good for as long as it runs. Ctrl-C ends it.")
+
+
+@contextmanager
+def _until_told_to_stop() -> Iterator[threading.Event]:
+    """Give an event that SIGINT and SIGTERM set."""
+    told = threading.Event()
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

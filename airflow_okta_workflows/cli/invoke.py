@@ -1,0 +1,75 @@
+"""``invoke``: one invocation of a flow, and its answer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.cli.check import answer_members, describe, show_body
+from airflow_okta_workflows.cli.dispatch import FAILED, GOOD, UsageError
+from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.core.flow_request import encode_payload
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_okta_workflows.cli.output import Output
+    from airflow_okta_workflows.core.answers import FlowResponse
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    """Invoke a flow and return the exit code.
+
+    :param args: the arguments
+    :param output: where to write
+    """
+    payload = _payload(args.payload)
+
+    from airflow_okta_workflows.cli.hook import CommandLineHook
+    from airflow_okta_workflows.exceptions import OktaFlowError, OktaWorkflowsError
+
+    hook = CommandLineHook(args.conn_id)
+    try:
+        answer = hook.invoke(args.flow, payload)
+    except OktaWorkflowsError as error:
+        refused = error.response if isinstance(error, OktaFlowError) else None
+        failure = {"type": type(error).__name__, "message": str(error), "fix": error.hint}
+        if not output.as_json:
+            output.say(str(error))
+        _show(args.flow, refused, output, failure)
+        return FAILED
+    finally:
+        hook.close()
+    output.say(f"{args.flow} {describe(answer)}")
+    _show(args.flow, answer, output, None)
+    return GOOD
+
+
+def _show(flow: str, answer: FlowResponse | None, output: Output, failure: dict[str, Any] | None) -> None:
+    if output.as_json:
+        members = {"flow": flow, "answer": answer_members(answer) if answer else None}
+        output.json({**members, "error": failure})
+    elif answer:
+        show_body(answer, output)
+
+
+def _payload(argument: str | None) -> str | None:
+    """Return the payload as JSON text, checked here so that a slip in it is told apart from a failed call."""
+    if argument is None:
+        return None
+    try:
+        if argument == "-":
+            text = sys.stdin.read()
+        elif argument.startswith("@"):
+            text = Path(argument[1:]).expanduser().read_text(encoding="utf-8-sig")
+        else:
+            text = argument
+        encode_payload(text, "POST")
+    except OSError as error:
+        raise UsageError(f"the payload {argument} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the payload {argument} is not text in UTF-8") from None
+    except Fault as fault:
+        raise UsageError(fault.message) from None
+    return text

@@ -1,0 +1,58 @@
+"""``okta-workflows``: the commands with a parser of their own.
+
+It does not go through Airflow's parser: importing that takes seconds, and two of the commands need no Airflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows import __version__
+from airflow_okta_workflows.cli.definition import COMMANDS, GROUP, GROUP_HELP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPILOG = """\
+a first flow in four steps:
+  okta-workflows keygen --out okta-key.jwk         # paste the public key into an API Services app
+  okta-workflows connection --domain acme.okta.com --client-id 0oa… --key-file okta-key.jwk --flow hello=…
+  okta-workflows check                             # with the line that connection printed
+  okta-workflows invoke hello
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 good, 1 a check or call failed, 2 wrong usage.
+
+    :param argv: the arguments; those of the process if None
+    """
+    args = standalone_parser().parse_args(argv)
+
+    from airflow_okta_workflows.cli.dispatch import run
+
+    return run(args.command, args)
+
+
+def standalone_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``okta-workflows``."""
+    parser = argparse.ArgumentParser(
+        prog=GROUP,
+        description=f"{GROUP_HELP}.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(
+            command.name,
+            help=command.help,
+            description=command.description,
+            epilog=command.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for argument in command.arguments:
+            subparser.add_argument(*argument.flags, **argument.options)
+    return parser

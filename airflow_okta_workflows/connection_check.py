@@ -1,0 +1,187 @@
+"""A connection looked at step by step, from its fields to a token, as far as that goes without invoking a flow."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
+from airflow_okta_workflows.core import refusals
+from airflow_okta_workflows.core.clock import clock_offset, require_clock
+from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost, Phase
+from airflow_okta_workflows.core.faults import Fault, misconfigured
+from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer
+from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.transport.network import ca_bundle, proxy_for
+from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow_okta_workflows.core.addresses import Origin
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.surroundings import Surroundings
+
+
+class Result(Enum):
+    """Say how a step of a check went."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """It could not be done, or there was nothing to do; the step says why."""
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """Hold one step of a check.
+
+    :param name: what was looked at: one word
+    :param result: how it went
+    :param detail: what was found: a phrase or sentences, without secrets
+    :param fix: what to change; empty unless it failed
+    """
+
+    name: str
+    result: Result
+    detail: str
+    fix: str = ""
+
+
+_NO_ANSWER = "the domain gave no answer"
+
+AFTER_FIELDS = ("key", "domain", "metadata", "clock", "token", "flows")
+"""The steps that need a connection whose fields are right."""
+
+
+def check_connection(
+    read: Callable[[], OktaWorkflowsSettings], surroundings: Surroundings, flows: Sequence[str] = ()
+) -> Iterator[CheckStep]:
+    """Look at a connection step by step, and yield each step when it is done.
+
+    :param read: gives the checked connection
+    :param surroundings: clock, sleep and chance
+    :param flows: flows to look for besides those that the connection names: names, aliases or invoke URLs
+    """
+    try:
+        settings = with_short_waits(read())
+    except OktaConfigurationError as error:
+        faults = error.faults or (str(error),)
+        what = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+        yield CheckStep("fields", Result.FAILED, f"The connection has {what}.", " ".join(_numbered(faults)))
+        yield from skipped(AFTER_FIELDS, "the fields have to be right first")
+        return
+    yield CheckStep(
+        "fields",
+        Result.PASSED,
+        f"{settings.client_id} at {settings.domain.netloc}, flows at {settings.workflows.netloc}",
+    )
+    with closing(RequestsTransport(settings)) as transport:
+        yield from _check(settings, transport, surroundings, flows)
+
+
+def skipped(names: Sequence[str], why: str) -> Iterator[CheckStep]:
+    """Yield steps that cannot be done.
+
+    :param names: their names
+    :param why: why not
+    """
+    for name in names:
+        yield CheckStep(name, Result.SKIPPED, why)
+
+
+def _numbered(faults: Sequence[str]) -> Sequence[str]:
+    return faults if len(faults) == 1 else [f"({number}) {fault}" for number, fault in enumerate(faults, 1)]
+
+
+def _check(
+    settings: OktaWorkflowsSettings, transport: RequestsTransport, surroundings: Surroundings, flows: Sequence[str]
+) -> Iterator[CheckStep]:
+    key = _step("key", lambda: _key(settings))
+    yield key
+    answer = transport.send(metadata_request(settings.domain))
+    offset = clock_offset(answer.headers, surroundings.clock()) if isinstance(answer, HttpAnswer) else None
+    domain = _step("domain", lambda: _reachable(answer, settings, settings.domain))
+    yield domain
+    unreachable = domain.result is Result.FAILED
+    if unreachable:
+        yield from skipped(["metadata"], _NO_ANSWER)
+    else:
+        yield _step("metadata", lambda: _metadata(answer, settings))
+    if offset is None:
+        yield from skipped(["clock"], _NO_ANSWER if unreachable else "the org's answer tells no time")
+    else:
+        yield _step("clock", lambda: _clock(offset, settings))
+    if unreachable:
+        yield from skipped(["token"], _NO_ANSWER)
+    elif key.result is Result.FAILED:
+        yield from skipped(["token"], "the key cannot sign a request for one")
+    else:
+        yield _step("token", lambda: _token(settings, transport, surroundings))
+    named = [*settings.flows, *(flow for flow in flows if flow not in settings.flows)]
+    if named:
+        yield _step("flows", lambda: _flows(named, settings, transport))
+    else:
+        yield from skipped(["flows"], "the connection names none; DAGs can still use aliases and invoke URLs")
+
+
+def _step(name: str, look: Callable[[], str]) -> CheckStep:
+    try:
+        return CheckStep(name, Result.PASSED, look())
+    except Fault as fault:
+        return CheckStep(name, Result.FAILED, fault.message, fault.hint)
+
+
+def _key(settings: OktaWorkflowsSettings) -> str:
+    key = settings.signing_key
+    kid = f"kid {key.kid}" if key.kid else "no kid: set key_id once the app has more than one key"
+    return f"{key.description}, {key.algorithm}, {kid}; from {settings.key_text.source}"
+
+
+def _reachable(answer: HttpAnswer | Lost, settings: OktaWorkflowsSettings, origin: Origin) -> str:
+    # An answer that is too large to be taken is still one.
+    if isinstance(answer, Lost) and answer.phase is not Phase.UNREADABLE:
+        raise misconfigured(f"{origin.url} gave no answer: {answer.detail}.", refusals.lost_hint(answer.phase))
+    way = ", through a proxy" if proxy_for(origin.url, settings) else ""
+    return f"{origin.url} answers{way}; {_protection(settings, origin)}"
+
+
+def _protection(settings: OktaWorkflowsSettings, origin: Origin) -> str:
+    if origin.scheme == "http":
+        return "no TLS, on this machine" if origin.is_loopback else "NO TLS (insecure_http is set)"
+    bundle = ca_bundle(settings)
+    return f"its certificate is good by {bundle}" if bundle else "its certificate is NOT looked at (verify is false)"
+
+
+def _metadata(answer: HttpAnswer | Lost, settings: OktaWorkflowsSettings) -> str:
+    if isinstance(answer, Lost):
+        raise misconfigured(f"No metadata: {answer.detail}.", refusals.NOT_THE_ORG)
+    issuer = read_issuer(answer)
+    require_issuer(issuer, settings.domain)
+    return f"the org calls itself {issuer.url}, as the connection does"
+
+
+def _clock(offset: float, settings: OktaWorkflowsSettings) -> str:
+    require_clock(offset, settings.assertion_lifetime)
+    return f"within {max(1, round(abs(offset)))} s of the org's"
+
+
+def _token(settings: OktaWorkflowsSettings, transport: RequestsTransport, surroundings: Surroundings) -> str:
+    token = ask_for_token(settings, transport, surroundings)
+    granted = token.scope or settings.scope
+    if missing := set(settings.scope.split()) - set(granted.split()):
+        raise misconfigured(
+            f"The org granted {granted} and not {' '.join(sorted(missing))}.", refusals.SCOPE_NOT_GRANTED
+        )
+    return f"granted for {token.lifetime:.0f} s, scope {granted}"
+
+
+def _flows(names: Sequence[str], settings: OktaWorkflowsSettings, transport: RequestsTransport) -> str:
+    origins = {settings.find_flow(name).origin for name in names} - {settings.domain}
+    for origin in sorted(origins, key=lambda one: one.url):
+        # The root of the host: no flow is there, and no token goes along.
+        _reachable(transport.send(HttpRequest("GET", origin.url + "/", {})), settings, origin)
+    hosts = ", ".join(sorted({settings.find_flow(name).origin.netloc for name in names}))
+    return f"{', '.join(names)} at {hosts}, which may have the token"

@@ -1,0 +1,72 @@
+"""Flows for the local org from a Python file of the user's own."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_okta_workflows.emulator.records import FlowFunction, Security
+
+_MODULE = "okta_flow_file"
+_MARK = "okta_flow"
+
+
+@dataclass(frozen=True)
+class DeclaredFlow:
+    """Hold one flow of a file.
+
+    :param function: what it does
+    :param name: its name in the connection
+    :param alias: its alias; a new one if None
+    :param security: its security level
+    """
+
+    function: FlowFunction
+    name: str
+    alias: str | None = None
+    security: Security = "oauth"
+
+
+def flow(
+    name: str | None = None, *, alias: str | None = None, security: Security = "oauth"
+) -> Callable[[FlowFunction], FlowFunction]:
+    """Mark a function as a flow, for a file that ``okta-workflows emulator --flows`` reads.
+
+    :param name: its name in the connection; the function's own if None
+    :param alias: its alias; a new one if None
+    :param security: its security level
+    """
+
+    def mark(function: FlowFunction) -> FlowFunction:
+        declared = DeclaredFlow(function, name or str(getattr(function, "__name__", "flow")), alias, security)
+        setattr(function, _MARK, declared)
+        return function
+
+    return mark
+
+
+def flows_in(path: Path) -> list[DeclaredFlow]:
+    """Return the flows of a file: the functions marked with :func:`flow`, or else all its public functions.
+
+    The file is run, and may import what lies beside it.
+
+    :param path: the file
+    """
+    loader = SourceFileLoader(_MODULE, str(path.resolve()))
+    module = importlib.util.module_from_spec(ModuleSpec(_MODULE, loader, origin=loader.path))
+    sys.modules[_MODULE] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    loader.exec_module(module)
+    functions = {
+        name: value for name, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == _MODULE
+    }
+    declared = [getattr(value, _MARK) for value in functions.values() if hasattr(value, _MARK)]
+    return declared or [DeclaredFlow(value, name) for name, value in functions.items() if not name.startswith("_")]

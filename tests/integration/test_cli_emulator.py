@@ -1,0 +1,191 @@
+"""``okta-workflows emulator``: the line it prints is a connection that works for as long as it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_okta_workflows.cli.main import main
+from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.emulator.sample_flows import sample_flows
+from airflow_okta_workflows.exceptions import OktaFlowFailedError
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+VARIABLE = "AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT"
+RunEmulator = Callable[..., int]
+
+
+@pytest.fixture
+def run_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunEmulator]:
+    """Run the emulator in this process, on its main thread, and a function beside it once it has printed a line."""
+    stdout = os.dup(1)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def run(*arguments: str, talk: Callable[[str], None], end: signal.Signals = signal.SIGINT) -> int:
+        reading, writing = os.pipe()
+        failures: list[BaseException] = []
+
+        def beside() -> None:
+            with os.fdopen(reading) as printed:
+                try:
+                    talk(printed.readline())
+                except BaseException as error:
+                    failures.append(error)
+                finally:
+                    os.kill(os.getpid(), end)
+                    printed.read()
+
+        thread = threading.Thread(target=beside)
+        os.dup2(writing, 1)
+        os.close(writing)
+        try:
+            thread.start()
+            return main(["emulator", *arguments])
+        finally:
+            os.dup2(stdout, 1)
+            thread.join()
+            for failure in failures:
+                raise failure
+
+    yield run
+    os.close(stdout)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def export(line: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    command, assignment = shlex.split(line)
+    variable, _, value = assignment.partition("=")
+    assert (command, variable) == ("export", VARIABLE)
+    monkeypatch.setenv(variable, value)
+    connection: dict[str, Any] = json.loads(value)
+    return connection
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_the_sample_flows_until_it_is_told_to_stop(
+    end: signal.Signals, run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def talk(line: str) -> None:
+        seen.update(export(line, monkeypatch))
+        hook = OktaWorkflowsHook()
+        seen["answer"] = hook.invoke("hello", {"name": "Ada"}).body
+        with pytest.raises(OktaFlowFailedError):
+            hook.invoke("create_account", {})
+        hook.close()
+
+    assert run_emulator(talk=talk, end=end) == 0
+    assert seen["answer"] == {"greeting": "Hello, Ada!"}
+    assert set(seen["extra"]["flows"]) == set(sample_flows())
+    told = capsys.readouterr().err
+    assert "token request\n  -> 200 granted" in told
+    assert 'hello: POST {"name":"Ada"}\n  -> 200 {"greeting": "Hello, Ada!"}' in told
+    assert '-> 400 {"message": "email is missing"}' in told
+    assert "has ended: 2 flow requests, 1 token requests" in told
+    assert seen["password"] not in told
+    assert "refused" in OktaWorkflowsHook().test_connection()[1], "the port is free again"
+
+
+def test_json_holds_all_a_script_needs(run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def talk(first: str) -> None:
+        assert first == "{\n"
+
+    assert run_emulator("--output", "json", talk=talk) == 0
+
+
+FLOWS = """
+from airflow_okta_workflows.emulator import ReturnError, flow
+
+@flow("onboard", alias="0123456789abcdef0123456789abcdef")
+def onboard(request):
+    if "email" not in request.body:
+        return ReturnError(400, "email is missing")
+    return {"account": request.body["email"]}
+
+@flow(security="client_token")
+def closed(request):
+    return {}
+"""
+
+
+def test_it_runs_flows_of_the_user_s_own(
+    tmp_path: Path, run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my_flows.py"
+    path.write_text(FLOWS)
+    seen: dict[str, Any] = {}
+
+    def talk(line: str) -> None:
+        seen.update(export(line, monkeypatch))
+        seen["answer"] = OktaWorkflowsHook().invoke("onboard", {"email": "ada@example.com"}).body
+
+    with monkeypatch.context() as context:
+        context.setattr(sys, "path", list(sys.path))
+        assert run_emulator("--flows", str(path), talk=talk) == 0
+    assert seen["answer"] == {"account": "ada@example.com"}
+    assert seen["extra"]["flows"]["onboard"] == "0123456789abcdef0123456789abcdef"
+    assert set(seen["extra"]["flows"]) == {"onboard", "closed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "FileNotFoundError"),
+        ("x = 1\n", "defines no function that could be a flow"),
+        ("def broken(:\n", "SyntaxError"),
+        ("\nraise RuntimeError('mine')\n", 'my_flows.py", line 2'),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(
+    text: str | None, told: str, tmp_path: Path, okta_workflows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = tmp_path / "my_flows.py"
+    if text is not None:
+        path.write_text(text)
+    ended = okta_workflows("emulator", "--flows", str(path))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert told in ended.err
+    assert "importlib" not in ended.err
+
+
+def test_a_port_that_is_taken_is_told(okta_workflows: Any) -> None:
+    with LocalOrg() as org:
+        ended = okta_workflows("emulator", "--port", str(org.port))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert f"port {org.port}" in ended.err
+    assert "in use" in ended.err
+
+
+def test_the_process_ends_cleanly_on_ctrl_c() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    script = Path(sys.executable).parent / "okta-workflows"
+    with subprocess.Popen(
+        [script, "emulator", "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert f"http://127.0.0.1:{port}" in line
+    assert rest == ""
+    assert "Traceback" not in told
+    assert "The local org has ended" in told

@@ -1,0 +1,149 @@
+"""``okta-workflows invoke``: one invocation, its answer on stdout and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw
+from tests.conftest import CommandLine
+
+PAYLOAD = {"email": "ada@example.com", "greeting": "Grüße"}
+
+
+@pytest.fixture
+def org(okta_local_org: LocalOrg) -> LocalOrg:
+    @okta_local_org.flow("echo")
+    def echo(request: Any) -> Any:
+        return {"body": request.body}
+
+    return okta_local_org
+
+
+def test_the_answer_alone_is_on_stdout(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    ended = okta_workflows("invoke", "echo", "--payload", json.dumps(PAYLOAD))
+
+    assert ended.code == 0
+    assert json.loads(ended.out) == {"body": PAYLOAD}
+    assert "Grüße" in ended.out
+    assert "echo answered 200" in ended.err
+    assert [run.body for run in org.flows["echo"].runs] == [PAYLOAD]
+
+
+def test_json_tells_all_there_is(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    ended = okta_workflows("invoke", org.invoke_url("echo"), "--output", "json")
+
+    assert ended.code == 0
+    assert ended.json["flow"] == org.invoke_url("echo")
+    assert ended.json["error"] is None
+    answer = ended.json["answer"]
+    assert (answer["status_code"], answer["body"]) == (200, {"body": None})
+    assert answer["execution_id"] == org.flows["echo"].runs[0].execution_id
+    assert answer["elapsed"] >= 0
+
+
+def test_the_payload_may_come_from_a_file_or_from_stdin(
+    org: LocalOrg, tmp_path: Path, okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "payload.json").write_text("\ufeff" + json.dumps(PAYLOAD), encoding="utf-8")
+    okta_workflows("invoke", "echo", "--payload", f"@{tmp_path / 'payload.json'}")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("[1, 2]"))
+    okta_workflows("invoke", "echo", "--payload", "-")
+    okta_workflows("invoke", "echo")
+
+    assert [(run.body, run.text) for run in org.flows["echo"].runs] == [
+        (PAYLOAD, json.dumps(PAYLOAD, ensure_ascii=False, separators=(",", ":"))),
+        ([1, 2], "[1,2]"),
+        (None, ""),
+    ]
+
+
+@pytest.mark.parametrize("payload", ["{", "", "nonsense", "@/nowhere/at/all", '{"x-okta-workflows-a": 1}', "[NaN]"])
+def test_a_payload_that_cannot_be_sent_is_wrong_usage(payload: str, org: LocalOrg, okta_workflows: CommandLine) -> None:
+    ended = okta_workflows("invoke", "echo", "--payload", payload)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "payload" in ended.err
+    assert (org.log, org.token_requests) == ([], [])
+
+
+def test_a_payload_file_in_another_encoding_is_wrong_usage(tmp_path: Path, okta_workflows: CommandLine) -> None:
+    (tmp_path / "latin").write_bytes('"Grüße"'.encode("latin-1"))
+    ended = okta_workflows("invoke", "echo", "--payload", f"@{tmp_path / 'latin'}")
+
+    assert ended.code == 2
+    assert "UTF-8" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("returned", "out"),
+    [
+        (ReturnRaw(200, "<a>1</a>"), "<a>1</a>\n"),
+        (ReturnRaw(200, [1]), "[\n  1\n]\n"),
+        (ReturnRaw(200, 0), "0\n"),
+        (None, ""),
+    ],
+)
+def test_the_body_is_shown_as_it_is(returned: Any, out: str, org: LocalOrg, okta_workflows: CommandLine) -> None:
+    org.flow("raw")(lambda request: returned)
+    ended = okta_workflows("invoke", "raw")
+
+    assert (ended.code, ended.out) == (0, out)
+
+
+def test_a_failed_flow_ends_with_1_and_shows_what_it_said(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    org.flow("fails")(lambda request: ReturnError(422, "no such account"))
+    as_text = okta_workflows("invoke", "fails")
+    as_json = okta_workflows("invoke", "fails", "--output", "json")
+
+    assert (as_text.code, as_json.code) == (1, 1)
+    assert json.loads(as_text.out) == {"message": "no such account"}
+    assert "answered 422" in as_text.err
+    assert as_json.json["answer"]["status_code"] == 422
+    assert as_json.json["error"]["type"] == "OktaFlowFailedError"
+    assert as_json.err == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "flow", "kind", "fix"),
+    [
+        (Answer(401), "echo", "OktaFlowRefusedError", "exactly one custom domain"),
+        (Reset(after_run=True), "echo", "OktaFlowOutcomeUnknownError", "It may have run"),
+        (Answer(400, b'{"error": "invalid_dpop_proof"}'), None, "OktaTokenRefusedError", "Proof of Possession"),
+    ],
+)
+def test_what_goes_wrong_is_told_with_its_fix(
+    fault: Any, flow: str | None, kind: str, fix: str, org: LocalOrg, okta_workflows: CommandLine
+) -> None:
+    org.order(fault, flow=flow, times=2)
+    ended = okta_workflows("invoke", "echo", "--output", "json")
+
+    assert ended.code == 1
+    assert ended.json["error"]["type"] == kind
+    assert fix in ended.json["error"]["fix"]
+    assert fix in ended.json["error"]["message"]
+    assert len(org.flows["echo"].runs) <= 1
+
+
+def test_an_unknown_flow_or_connection_is_a_failed_call(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    flow, connection = okta_workflows("invoke", "ecko"), okta_workflows("invoke", "echo", "--conn-id", "nowhere")
+
+    assert (flow.code, flow.out, connection.code, connection.out) == (1, "", 1, "")
+    assert "It knows: echo" in flow.err
+    assert "no connection 'nowhere'" in connection.err
+
+
+def test_nothing_secret_is_shown(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    for fault in (None, Answer(401), Answer(500)):
+        if fault:
+            org.order(fault, flow="echo", times=2)
+        for output in ("text", "json"):
+            ended = okta_workflows("invoke", "echo", "--output", output)
+            for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org._tokens, "eyJ"):
+                assert secret not in ended.out + ended.err
