@@ -97,9 +97,11 @@ def _passphrase() -> str:
 def _finished(draft: dict[str, Any], settings: OktaWorkflowsSettings) -> dict[str, Any]:
     """Return the connection with the key itself in it, tidied, and the domain as the settings have it."""
     domain = settings.domain
+    # Without a scheme, a domain on loopback is taken for plain HTTP.
+    short = domain.scheme == "https" and not domain.is_loopback
     return {
         **draft,
-        "host": domain.netloc if domain.scheme == "https" else domain.url,
+        "host": domain.netloc if short else domain.url,
         "password": settings.key_text.text.reveal(),
         "extra": {name: value for name, value in draft["extra"].items() if name != "key_file"},
     }

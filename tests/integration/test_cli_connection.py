@@ -130,6 +130,7 @@ def test_the_steps_and_the_warning_go_to_stderr(org: LocalOrg, build: Build) -> 
         ("https://ACME.okta.com/oauth2/v1/token", "acme.okta.com"),
         ("acme.okta.com:8443", "acme.okta.com:8443"),
         ("127.0.0.1:8099", "http://127.0.0.1:8099"),
+        ("https://127.0.0.1:8099", "https://127.0.0.1:8099"),
     ],
 )
 def test_the_domain_is_put_in_order(given: str, host: str, org: LocalOrg, build: Build) -> None:

@@ -41,6 +41,7 @@ def test_the_distribution_names_itself_and_its_entry_points() -> None:
     assert distribution.version == __version__
     assert points[("apache_airflow_provider", "provider_info")].startswith("airflow_okta_workflows.get_provider_info:")
     assert ("pytest11", "okta_workflows") in points
+    assert points[("console_scripts", "okta-workflows")] == "airflow_okta_workflows.cli.main:main"
 
 
 def test_airflow_accepts_the_metadata() -> None:
@@ -59,6 +60,9 @@ def test_every_named_thing_is_there() -> None:
         for entry in info[kind]:
             for module in entry["python-modules"]:
                 importlib.import_module(module)
+    for path in info["cli"]:
+        module, _, name = path.rpartition(".")
+        assert [group.name for group in getattr(importlib.import_module(module), name)()] == ["okta-workflows"]
     module, _, name = FORM["hook-class-name"].rpartition(".")
     assert getattr(importlib.import_module(module), name) is OktaWorkflowsHook
     assert (OktaWorkflowsHook.conn_type, OktaWorkflowsHook.hook_name) == (FORM["connection-type"], FORM["hook-name"])
