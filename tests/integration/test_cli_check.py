@@ -210,6 +210,18 @@ def test_a_host_that_is_no_org_is_told(connect: Any, okta_workflows: CommandLine
     assert "must be the org itself" in step(ended, "metadata")["fix"]
 
 
+def test_an_answer_that_is_too_large_is_still_an_answer(
+    org: LocalOrg, connect: Any, okta_workflows: CommandLine
+) -> None:
+    connect(org, max_response_bytes=10)
+    ended = okta_workflows("check", "--output", "json")
+
+    assert ended.code == 1
+    assert results(ended)["domain"] == results(ended)["flows"] == "passed"
+    assert "larger than max_response_bytes" in step(ended, "metadata")["detail"]
+    assert step(ended, "clock")["result"] == "skipped"
+
+
 def test_the_wrong_one_of_two_domains_leads_to_the_rule(
     connect: Any, tmp_path: Path, okta_workflows: CommandLine
 ) -> None:
