@@ -144,7 +144,11 @@ COMMANDS = (
             _argument("--domain", required=True, help="acme.okta.com, or the org's one custom domain"),
             _argument("--client-id", required=True, metavar="ID", help="0oa…, of the API Services app"),
             _argument("--key-file", required=True, metavar="FILE", help="the app's private key: a JWK or a PEM"),
-            _argument("--key-id", metavar="KID", help="the key's kid; a JWK carries it"),
+            _argument(
+                "--key-id",
+                metavar="KID",
+                help="the key's kid; a JWK carries it. One that begins with - as --key-id=KID",
+            ),
             _argument("--workflows-host", metavar="HOST", help="where the flows are; needed with a custom domain"),
             _argument(
                 "--flow",

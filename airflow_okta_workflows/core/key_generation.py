@@ -26,12 +26,12 @@ def generate_jwk(key_type: KeyType = "p256") -> dict[str, Any]:
 
     :param key_type: ``rsa2048``, ``rsa4096`` or ``p256``
     """
-    if key_type == "p256":
-        jwk = jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
-    else:
-        private_key = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS[key_type])
-        jwk = jwt.algorithms.RSAAlgorithm.to_jwk(private_key, as_dict=True)
-    return {"kid": _thumbprint(jwk), **jwk}
+    while True:
+        jwk = _new_jwk(key_type)
+        kid = _thumbprint(jwk)
+        # A command line would take it for an option, as the value of --key-id.
+        if not kid.startswith("-"):
+            return {"kid": kid, **jwk}
 
 
 def public_jwk(jwk: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,6 +53,13 @@ def pem_of(jwk: Mapping[str, Any]) -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return pem.decode()
+
+
+def _new_jwk(key_type: KeyType) -> dict[str, Any]:
+    if key_type == "p256":
+        return jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS[key_type])
+    return jwt.algorithms.RSAAlgorithm.to_jwk(private_key, as_dict=True)
 
 
 def _public_members(jwk: Mapping[str, Any]) -> dict[str, Any]:

@@ -221,6 +221,10 @@ def test_the_passphrase_is_asked_for_on_a_terminal_and_not_shown(org: LocalOrg, 
     assert b"\x1b[32mpassed" in shown, "the steps are in colours, though stdout is a pipe"
 
 
+def test_a_kid_may_begin_as_an_option_does(org: LocalOrg, build: Build) -> None:
+    assert build("--offline", "--format", "json", "--key-id=-kid").json["extra"]["key_id"] == "-kid"
+
+
 def test_the_variable_has_the_name_of_the_connection(org: LocalOrg, build: Build) -> None:
     line = build("--conn-id", "okta_test").out
 
