@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e reliability constraints clean
+.PHONY: help demo test lint format fuzz e2e reliability bench bench-quick constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,10 +44,16 @@ e2e: fuzz  ## the property tests at length, and the tests that take a whole Airf
 reliability: $(STAMP)  ## play every fault, and write the table in docs/reliability.md
 	@$(BIN)/python -m tests.fault_matrix docs/reliability.md
 
+bench: $(STAMP)  ## measure this provider beside its peers, and write docs/performance.md (10 to 12 minutes)
+	@$(BIN)/python -m benchmarks
+
+bench-quick: $(STAMP)  ## the same in a small form, which shows only that every row works
+	@$(BIN)/python -m benchmarks --quick
+
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --upgrade \
 		--output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 
 clean:  ## remove what the targets have made
-	rm -rf $(VENV) .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

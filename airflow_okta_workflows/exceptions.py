@@ -145,18 +145,25 @@ def error_from(fault: Fault) -> OktaWorkflowsError:
     return _CLASSES[fault.kind](str(fault), hint=fault.hint, **fault.data)
 
 
+_BY_NAME: dict[str, type[OktaWorkflowsError]] = {
+    OktaFlowError.__name__: OktaFlowError,
+    **{error.__name__: error for error in _CLASSES.values()},
+}
+
+
 def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
     """Return the error that :meth:`OktaWorkflowsError.to_json` described.
 
     :param value: the JSON object; what a later version may have added to it is left out
     """
-    known: dict[str, type[OktaWorkflowsError]] = {error.__name__: error for error in _CLASSES.values()}
-    error = known.get(str(value.get("class")), OktaWorkflowsError)
+    error = _BY_NAME.get(str(value.get("class")), OktaWorkflowsError)
     data = {name: item for name, item in dict(value.get("data") or {}).items() if hasattr(error, name)}
     if isinstance(data.get("response"), dict):
         from airflow_okta_workflows.core.answers import FlowResponse
 
         data["response"] = FlowResponse.from_json(data["response"])
+    if isinstance(data.get("faults"), list):
+        data["faults"] = tuple(data["faults"])
     return error(str(value.get("message")), **data)
 
 

@@ -32,20 +32,22 @@ log = logging.getLogger(__name__)
 _LOOK_AGAIN = 60.0
 """Seconds after which a connection is looked up again: so changed credentials take effect without a restart."""
 _LOOK_AGAIN_REFUSED = 5.0
-"""The same, once the org or a flow's host has refused what was found."""
+"""The same, once what was found is of no use: the org or a flow's host refuses it, or it knows no such flow."""
 
 
 @dataclass
 class _LookUp:
     """Hold a connection as it was last looked up.
 
-    :param hook: the hook with its settings; None before the first time
+    :param hook: the hook with its settings; None if there was none to be had
+    :param error: why, if so
     :param at: when it was looked up
     :param lock: held by the one who looks it up, on behalf of all
     """
 
     hook: OktaWorkflowsHook | None = None
-    at: float = 0.0
+    error: Exception | None = None
+    at: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -88,16 +90,23 @@ class LoopShare:
 
         :param conn_id: the connection's id
         :param open_hook: makes a new hook of it
-        :param refused: one whose credentials were refused: the connection may have been changed since
+        :param refused: one that was of no use: its credentials were refused, or it knows no such flow. The connection
+            may have been changed since
         :raises OktaConfigurationError: if the connection cannot be used
         """
         look_up = self._look_ups.setdefault(conn_id, _LookUp())
         async with look_up.lock:
             age = self._clock() - look_up.at
             limit = _LOOK_AGAIN_REFUSED if look_up.hook is refused else _LOOK_AGAIN
-            if look_up.hook is None or age > limit:
-                look_up.hook = await _looked_up(open_hook(), look_up.hook)
+            if age > (limit if look_up.hook else _LOOK_AGAIN_REFUSED):
+                try:
+                    look_up.hook, look_up.error = await _looked_up(open_hook(), look_up.hook), None
+                except Exception as error:
+                    look_up.error = error.with_traceback(None)
                 look_up.at = self._clock()
+            if look_up.hook is None:
+                # Of a connection that is not there, a thousand triggers need to be told only once.
+                raise look_up.error or LookupError(conn_id)
             return look_up.hook
 
 

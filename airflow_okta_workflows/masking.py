@@ -20,7 +20,8 @@ _GRACE = 600.0
 _LONG = 16
 """Characters; whether a shorter text, such as a passphrase, is masked is up to Airflow."""
 
-_passing: dict[str, float] = {}
+_ends: dict[str, float] = {}
+"""When each text that was masked may be forgotten, in seconds since the epoch."""
 _lock = threading.Lock()
 
 
@@ -67,15 +68,14 @@ def _mask_at_once(texts: tuple[str, ...], until: float) -> None:
         return
     with _lock:
         now = time.time()
-        if until < float("inf"):
-            _passing.update(dict.fromkeys(texts, until + _GRACE))
-        over = [text for text, end in _passing.items() if end < now]
-        for text in over:
-            del _passing[text]
-        new = {re.escape(text) for text in texts if len(text) >= _LONG}
-        if over or new - masker.patterns:
-            # In place of the old set, not in it: another thread may be reading that.
-            masker.patterns = (masker.patterns - {re.escape(text) for text in over}) | new
+        for text in [text for text, end in _ends.items() if end < now]:
+            del _ends[text]
+            masker.patterns.discard(re.escape(text))
+        for text in texts:
+            _ends[text] = max(_ends.get(text, 0.0), until + _GRACE)
+        new = {re.escape(text) for text in texts if len(text) >= _LONG} - masker.patterns
+        if new:
+            masker.patterns |= new
             masker.replacer = _Replacer(masker.patterns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -29,14 +30,17 @@ class PaceGate:
     def __init__(self, pacer: Pacer, surroundings: Surroundings) -> None:
         self._pacer = pacer
         self._surroundings = surroundings
+        self._first = asyncio.Lock()
 
     async def passed(self) -> None:
         """Return when it is the caller's turn."""
-        while True:
-            if (seconds := self._pacer.reserve(self._surroundings.monotonic())) > 0:
-                await self._surroundings.asleep(seconds)
-            if not self._pacer.holds(self._surroundings.monotonic()):
-                return
+        # Only the first takes a moment: those behind go at the pace of when they are first, in the order they came.
+        async with self._first:
+            while True:
+                if (seconds := self._pacer.reserve(self._surroundings.monotonic())) > 0:
+                    await self._surroundings.asleep(seconds)
+                if not self._pacer.holds(self._surroundings.monotonic()):
+                    return
 
     def hold(self, seconds: float) -> None:
         """Let nobody through for a while: the flow's host has answered 429.

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.conditions import Expression
 
 _FAULTS_SHOWN = 5
+_NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
+"""What can be iterated over and is no list of payloads. The order of a set differs from one try of a task to the next,
+and each item's key with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def read_items(payloads: Any, batch_key: str, item_key: Expression | None) -> li
     """
     if isinstance(payloads, (str, bytes)):
         payloads = _parse(payloads)
-    if isinstance(payloads, Mapping) or not isinstance(payloads, Iterable):
+    if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable):
         raise misconfigured(
             f"payloads is {type(payloads).__name__}, not a list.",
             "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
@@ -60,9 +63,9 @@ def read_items(payloads: Any, batch_key: str, item_key: Expression | None) -> li
     for index, payload in enumerate(payloads):
         try:
             body = encode_payload(payload, "POST")
-            if body is None:
+            if body is None or body == b"null":
                 raise misconfigured("It is null.", "Give {} for an empty payload.")
-            name = _name(index, payload, body, item_key)
+            name = _name(index, body, item_key)
         except Fault as fault:
             faults.append(f"Payload {index}: {fault}")
             continue
@@ -92,17 +95,17 @@ def check_unchanged(items: Sequence[BatchItem], noted: Iterable[str]) -> None:
         )
 
 
-def _name(index: int, payload: Any, body: bytes, item_key: Expression | None) -> str:
+def _name(index: int, body: bytes, item_key: Expression | None) -> str:
     if item_key is None:
         return f"{index}:{hashlib.sha256(body).hexdigest()}"
-    if isinstance(payload, str):
-        payload = json.loads(payload)
     try:
-        value = item_key.value(payload)
-    except ExpressionError as error:
-        raise misconfigured(str(error)) from None
+        # Over what is sent: of a tuple, or of JSON text, JMESPath would select nothing.
+        value = item_key.value(json.loads(body))
+    except ExpressionError:
+        raise misconfigured(f"item_key {item_key.text!r} cannot be evaluated over it.") from None
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        raise misconfigured(f"item_key {item_key.text!r} gives {type(value).__name__}, not a text or a whole number.")
+        given = "an empty text" if value == "" else type(value).__name__
+        raise misconfigured(f"item_key {item_key.text!r} gives {given}, not a text or a whole number.")
     return json.dumps(value)
 
 

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, sqrt
 
 FLOW_RATE = 10.0
 """Invocations per second that Okta lets one flow take."""
 
-_MARGIN = 1.02
+_MARGIN = 1.03
 """Distance between two invocations, as a multiple of what the rate allows. However the host counts its seconds, more
-than the allowed number never fall into one, though some arrive a few milliseconds early."""
-_SLOWED_BY = 1.25
+than the allowed number never fall into one, though each arrives up to 15 ms early or late: the first of a second late
+and the one too many early takes 30 ms of it."""
+_OWN_WAIT = 2.0
+"""Seconds up to which a 429 asks for the flow's own limit, which counts by the second. Who asks for more means more
+than this flow's pace, and is given it."""
+_TOO_MANY = 3
+"""Refused before the first of them may come back: it is no chance."""
+_SLOWED_A_LITTLE = 1.02
+_SLOWED = 1.25
 _SLOWEST = 20.0
-_RECOVERY = 0.99
+_DOUBLED_AFTER = 40.0
+"""Seconds without a 429 after which a rate near the full one has doubled."""
 
 
 class Pacer:
     """Give out moments at even distances, and hold back when the host says 429.
 
-    After a 429 nothing goes until the host takes requests again; then it goes on a little slower, and finds its way
-    back to the full rate: somebody else may be using the same flow.
+    One 429 among many invocations that pass came early on its way, or was one too many: the pace gives way a little,
+    and only the refused one waits. Several together, or a long wait, say that somebody else is using the same flow:
+    nothing goes until the host takes requests again, and then it goes on slower.
+
+    From the last 429 on the rate rises, hardly at first and ever faster. So those who share a flow seldom meet its
+    limit, and who is left alone has it back soon. Who is slower rises more slowly: many together meet the limit little
+    more often than few.
 
     :param max_rate: invocations per second, more than 0
     """
 
     def __init__(self, max_rate: float = FLOW_RATE) -> None:
         self._shortest = _MARGIN / max_rate
-        self._distance = self._shortest
+        self._slowed = self._shortest
+        self._refused = 0
+        self._back_at = -inf
         self._next = -inf
         self._held_until = -inf
 
@@ -36,25 +51,38 @@ class Pacer:
         :param now: the time, in seconds of a clock that never goes back
         """
         moment = max(now, self._next)
-        self._next = moment + self._distance
-        self._distance = max(self._shortest, self._distance * _RECOVERY)
+        self._next = moment + self._distance(moment)
         return moment - now
 
     def hold(self, now: float, seconds: float) -> None:
-        """Give out no moment before the host takes requests again.
+        """Be told of a 429: go slower, and give out no moment before the host takes requests again if they are many.
 
         :param now: the time
         :param seconds: what the host asked to wait
         """
-        if not self.holds(now):
+        distance = self._distance(now)
+        if now >= self._back_at:
+            self._refused = 0
+            distance *= _SLOWED_A_LITTLE
+        self._refused += 1
+        holds = self._refused >= _TOO_MANY or seconds > _OWN_WAIT
+        if holds and not self.holds(now):
             # Once for all that were refused together.
-            self._distance = min(self._distance * _SLOWED_BY, self._shortest * _SLOWEST)
-        self._held_until = max(self._held_until, now + seconds)
-        self._next = max(self._next, self._held_until)
+            distance *= _SLOWED
+        self._slowed = min(distance, self._shortest * _SLOWEST)
+        self._back_at = max(self._back_at, now + seconds)
+        if holds:
+            self._held_until = self._back_at
+            self._next = max(self._next, self._held_until)
 
     def holds(self, now: float) -> bool:
-        """Tell whether moments that were given out before a 429 are void.
+        """Tell whether moments that were given out before the hold are void.
 
         :param now: the time
         """
         return now < self._held_until
+
+    def _distance(self, now: float) -> float:
+        quiet = max(0.0, now - self._back_at)
+        doubled_after = _DOUBLED_AFTER * sqrt(self._slowed / self._shortest)
+        return max(self._shortest, self._slowed / (1 + (quiet / doubled_after) ** 4))

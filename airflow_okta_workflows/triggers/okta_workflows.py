@@ -7,7 +7,6 @@ import importlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_okta_workflows.core.conditions import ExpressionError
@@ -85,6 +84,11 @@ class _OktaFlowTrigger(BaseTrigger):
         async with loop_share.loop_share() as share:
             yield shared_flow.SharedFlow(share, self.okta_workflows_conn_id, self._surroundings, self.flow, request)
 
+    def _log_failure(self, what: str, error: Exception) -> None:
+        # What leaves run() as an exception ends the task without a word of why; an event lets the worker say it.
+        own = isinstance(error, (OktaWorkflowsError, ExpressionError))
+        self.log.warning("Flow %r %s: %s", self.flow, what, error, exc_info=not own)
+
     async def _event(self, **payload: Any) -> TriggerEvent:
         early = self.not_before - self._surroundings.clock()
         if early > 0:
@@ -153,8 +157,8 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         """Wait, and yield one event."""
         try:
             event = {"outcome": await self._outcome()}
-        except (AirflowException, ExpressionError) as error:
-            self.log.warning("Flow %r could not be asked: %s", self.flow, error)
+        except Exception as error:
+            self._log_failure("could not be asked", error)
             event = {"outcome": "error", "reason": type(error).__name__}
         yield await self._event(**event)
 
@@ -230,9 +234,9 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
             async with self._shared_flow(headers=self.headers, timeout=self.timeout) as flow:
                 sealed = await flow.invoke_sealed(self.invocation_key)
             event = {"outcome": "sealed", "sealed": sealed} if sealed else _not_handed_over("the answer is too large")
-        except AirflowException as error:
+        except Exception as error:
             # Without its connection the triggerer can send nothing, and has no key to seal an error with.
-            self.log.warning("Flow %r could not be invoked from the triggerer: %s", self.flow, error)
+            self._log_failure("could not be invoked from the triggerer", error)
             event = _not_handed_over(type(error).__name__)
         yield await self._event(**event)
 

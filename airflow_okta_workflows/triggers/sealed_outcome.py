@@ -41,7 +41,7 @@ def seal_outcome(
 def open_outcome(
     sealed: Any, settings: OktaWorkflowsSettings, invocation_key: str
 ) -> FlowResponse | OktaWorkflowsError | None:
-    """Return the outcome that was sealed; None if it does not open, as after a change of the key.
+    """Return the outcome that was sealed; None if it does not open, as after a change of the key, or is not known here.
 
     :param sealed: the text
     :param settings: the connection
@@ -56,4 +56,4 @@ def open_outcome(
     outcome = json.loads(data)
     if "error" in outcome:
         return error_from_json(outcome["error"])
-    return FlowResponse.from_json(outcome["response"])
+    return FlowResponse.from_json(outcome.get("response") or {})

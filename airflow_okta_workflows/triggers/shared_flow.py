@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.exceptions import (
+    OktaConfigurationError,
     OktaFlowRefusedError,
-    OktaTokenRefusedError,
     OktaWorkflowsError,
     faults_as_errors,
 )
@@ -39,7 +39,7 @@ class SharedFlow:
     request: dict[str, Any] = field(repr=False)
 
     async def invoke(self, invocation_key: str | None = None) -> FlowResponse:
-        """Invoke it once, and once more where the credentials were refused and have been changed since.
+        """Invoke it once, and once more where the connection was of no use and has been changed since.
 
         :param invocation_key: the idempotency key; a new one if None
         :raises OktaWorkflowsError: if it did not succeed
@@ -48,8 +48,8 @@ class SharedFlow:
         key = invocation_key or str(uuid.uuid4())
         try:
             return await self._invoke(hook, key)
-        except (OktaTokenRefusedError, OktaFlowRefusedError):
-            # Refused before running, so another attempt is safe.
+        except (OktaConfigurationError, OktaFlowRefusedError):
+            # Not sent, or refused before running, so another attempt is safe.
             changed = await self.share.hook(self.okta_workflows_conn_id, self._open_hook, refused=hook)
             if changed is hook:
                 raise

@@ -1,15 +1,31 @@
 from __future__ import annotations
 
+import inspect
+import json
 import pickle
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_okta_workflows import exceptions
+from airflow_okta_workflows.core.answers import FlowResponse
+from airflow_okta_workflows.core.exchange import Headers
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 
 NO_RETRY = {"OktaConfigurationError", "OktaTokenRefusedError", "OktaFlowAnswerError", "OktaFlowOutcomeUnknownError"}
 CLASSES = [one for one in vars(exceptions).values() if isinstance(one, type) and one.__module__ == exceptions.__name__]
+DATA: dict[str, Any] = {
+    "hint": "Mend it.",
+    "faults": ("One thing.", "Another."),
+    "error": "invalid_client",
+    "error_description": "The client_assertion token is expired.",
+    "status_code": 401,
+    "flow": "onboard",
+    "invocation_key": "k1",
+    "response": FlowResponse(409, Headers(), {"message": "there is one"}, "e1", 0.5),
+    "retry_after": 7.5,
+}
 
 
 @pytest.mark.parametrize("error", CLASSES)
@@ -44,3 +60,55 @@ def test_an_error_does_not_lead_to_the_frames_that_hold_secrets() -> None:
     assert caught.value.__suppress_context__
     assert caught.value.__context__ is not None
     assert caught.value.__context__.__traceback__ is None
+
+
+# ---- from the triggerer to the worker
+
+
+def declared(error: type[exceptions.OktaWorkflowsError]) -> set[str]:
+    """Return the attributes that a class and its bases declare, but for those of Airflow."""
+    return {name for base in error.__mro__ if base in CLASSES for name in inspect.get_annotations(base)}
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_each_error_survives_as_json_with_all_that_it_carries(error: type[exceptions.OktaWorkflowsError]) -> None:
+    data = {name: DATA[name] for name in declared(error)}
+    bare, full = error("What happened."), error("What happened.", **data)
+
+    for one in (bare, full):
+        copy = exceptions.error_from_json(json.loads(json.dumps(one.to_json())))
+        assert type(copy) is error
+        assert str(copy) == "What happened."
+        assert vars(copy) == vars(one)
+
+
+def test_each_attribute_is_among_those_that_were_tried() -> None:
+    assert set().union(*map(declared, CLASSES)) == set(DATA)
+
+
+def test_an_answer_goes_without_its_headers() -> None:
+    response = FlowResponse(500, Headers({"Set-Cookie": "canary"}), None, None, 0.1)
+    described = json.dumps(exceptions.OktaFlowFailedError("x", response=response).to_json())
+
+    assert "canary" not in described
+    copy = exceptions.error_from_json(json.loads(described))
+    assert isinstance(copy, exceptions.OktaFlowFailedError)
+    assert copy.response == FlowResponse(500, Headers(), None, None, 0.1)
+
+
+def test_an_error_of_a_later_version_is_one_of_the_provider() -> None:
+    copy = exceptions.error_from_json(
+        {"class": "OktaFlowPostponedError", "message": "Later.", "data": {"hint": "Wait.", "flow": "f", "new": 1}}
+    )
+
+    assert type(copy) is exceptions.OktaWorkflowsError
+    assert (str(copy), copy.hint, vars(copy)) == ("Later.", "Wait.", {"hint": "Wait."})
+
+
+@pytest.mark.parametrize("data", [{"new": 1}, {"new": {"a": 1}, "response": {"weather": "fine"}}, None, {}])
+def test_data_of_a_later_version_is_left_out(data: Any) -> None:
+    copy = exceptions.error_from_json({"class": "OktaFlowFailedError", "message": "x", "data": data, "more": 1})
+
+    assert isinstance(copy, exceptions.OktaFlowFailedError)
+    assert copy.response is None
+    assert not hasattr(copy, "new")

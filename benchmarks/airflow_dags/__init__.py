@@ -1,0 +1,1 @@
+"""DAGs that a real Airflow runs for the row ``batch``."""

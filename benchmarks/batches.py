@@ -1,0 +1,227 @@
+"""Many invocations at once, for the rows ``batch`` and ``flows``: how they are made, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import aiohttp
+from airflow.providers.http.hooks.http import HttpAsyncHook
+
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
+from benchmarks.airflow_environment import HTTP_CONN_ID
+from benchmarks.figures import Figure, at_least, at_most, compare
+from benchmarks.measuring import cost_of, in_forks
+from benchmarks.peers import thread_pool
+from tests.integration.task_context import Store, with_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmarks.org_process import OrgProcess
+
+RATE = 10
+"""Invocations that a flow takes per second; Okta's limit."""
+FLOW_SECONDS = 0.5
+"""How long a flow takes to answer."""
+OURS, POOL = "ours", f"a pool of {thread_pool.THREADS} threads"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Hold what came of many invocations.
+
+    :param asked: how many were to be made
+    :param flows: of how many flows
+    :param wall: seconds from the first to the last
+    :param cpu: seconds of CPU of all processes that made them; None where that was not measured
+    :param lost: how many have no good answer in the end
+    :param doubled: how many ran more than once, by the org's count
+    :param requests: requests to flows
+    :param refused: those of them that were answered 429
+    :param token_requests: requests for a token
+    """
+
+    asked: int
+    flows: int
+    wall: float
+    cpu: float | None
+    lost: int
+    doubled: int
+    requests: int
+    refused: int
+    token_requests: int
+
+    @property
+    def share(self) -> float:
+        """Return how much of the org's limit was reached, in per cent, by the good answers."""
+        return 100 * (self.asked - self.lost) / self.wall / (RATE * self.flows)
+
+    @property
+    def refused_share(self) -> float:
+        """Return how many of the requests were answered 429, in per cent."""
+        return 100 * self.refused / self.requests if self.requests else 0.0
+
+
+def run_batch(org: OrgProcess, flows: Sequence[str], count: int, invoke_all: Callable[[str, int], int]) -> Batch:
+    """Let one forked process per flow make its invocations, all at the same time.
+
+    :param org: the org
+    :param flows: the flows
+    :param count: how many invocations of each
+    :param invoke_all: makes the invocations of a flow, and returns how many have a good answer
+    """
+    # The org's limit looks back over a second, and nobody is to find it used up by who came before.
+    time.sleep(1.1)
+    org.forget()
+    began = time.perf_counter()
+    found = in_forks([partial(_with_cpu, invoke_all, flow, count) for flow in flows])
+    wall = time.perf_counter() - began
+    seen = org.counts()
+    return Batch(
+        asked=count * len(flows),
+        flows=len(flows),
+        wall=wall,
+        cpu=sum(cpu for _, cpu in found),
+        lost=count * len(flows) - sum(good for good, _ in found),
+        doubled=seen.doubled,
+        requests=seen.requests,
+        refused=seen.refused,
+        token_requests=seen.token_requests,
+    )
+
+
+def _with_cpu(invoke_all: Callable[[str, int], int], flow: str, count: int) -> tuple[int, float]:
+    good = 0
+
+    def work() -> None:
+        nonlocal good
+        good = invoke_all(flow, count)
+
+    cost = cost_of(work)
+    return good, cost.cpu
+
+
+def payloads(count: int) -> list[dict[str, int]]:
+    """Return payloads of which no two are the same, so that the org can tell what ran twice.
+
+    :param count: how many
+    """
+    return [{"n": number} for number in range(count)]
+
+
+def by_our_operator(flow: str, count: int) -> int:
+    """Make the invocations as one task does.
+
+    :param flow: the flow's name
+    :param count: how many
+    """
+    operator = InvokeOktaFlowBatchOperator(
+        task_id="batch",
+        flow=flow,
+        payloads=payloads(count),
+        max_rate=RATE,
+        max_in_flight=600,
+        on_error="collect",
+    )
+    records = operator.execute(with_store(Store()))
+    return sum(record["outcome"] == "succeeded" for record in records)
+
+
+def by_thread_pool(org: OrgProcess, token: str) -> Callable[[str, int], int]:
+    """Return how a thread pool makes the invocations.
+
+    :param org: the org
+    :param token: a ready access token
+    """
+    return lambda flow, count: thread_pool.invoke_all(org.url + org.endpoint(flow), token, payloads(count))
+
+
+def by_async_hook(org: OrgProcess) -> Callable[[str, int], int]:
+    """Return how the http provider's triggers make the invocations: a hook and a session each, all at once.
+
+    :param org: the org
+    """
+
+    async def invoke(endpoint: str, payload: dict[str, int]) -> bool:
+        async with aiohttp.ClientSession() as session:
+            hook = HttpAsyncHook("POST", http_conn_id=HTTP_CONN_ID)
+            response = await hook.run(session=session, endpoint=endpoint, data=json.dumps(payload))
+            return response.status == 200
+
+    async def invoke_all(flow: str, count: int) -> int:
+        answers = await asyncio.gather(
+            *(invoke(org.endpoint(flow), payload) for payload in payloads(count)), return_exceptions=True
+        )
+        return sum(answer is True for answer in answers)
+
+    return lambda flow, count: asyncio.run(invoke_all(flow, count))
+
+
+def figures(found: dict[str, Batch], where: str) -> list[Figure]:
+    """Return the table's lines.
+
+    :param found: what came of each contestant's invocations
+    :param where: of what they were made, in words
+    """
+    ours, pool = found[OURS], found[POOL]
+    what = f"{ours.asked:,} invocations, {where}"
+    how = f"good answers by the time from the fork to its end; the flow takes {FLOW_SECONDS} s"
+    lines = [
+        compare(
+            f"{what}: share of the limit", "%", [ours.share], POOL, [pool.share], how=how, target=at_least(95, "%")
+        ),
+        compare(
+            f"{what}: requests answered 429",
+            "%",
+            [ours.refused_share],
+            POOL,
+            [pool.refused_share],
+            how=f"at the org; {ours.refused:,} and {pool.refused:,}",
+            target=at_most(1, "%"),
+        ),
+        compare(
+            f"{what}: lost",
+            "",
+            [ours.lost],
+            POOL,
+            [pool.lost],
+            how="without a good answer in the end",
+            target=at_most(0),
+        ),
+        compare(
+            f"{what}: doubled",
+            "",
+            [ours.doubled],
+            POOL,
+            [pool.doubled],
+            how="runs of one payload beyond its first, at the org",
+            target=at_most(0),
+        ),
+    ]
+    if ours.cpu is not None and pool.cpu is not None:
+        lines.append(compare(f"{what}: CPU", "s", [ours.cpu], POOL, [pool.cpu], how="of the processes that invoke"))
+    for name, batch in found.items():
+        if name == OURS:
+            continue
+        scale = ours.asked / batch.asked
+        made = f"extrapolated from {batch.asked}" if scale != 1 else "from the fork to its end"
+        counted = f"extrapolated from {batch.asked}" if scale != 1 else "at the caller"
+        lines.append(compare(f"{what}: wall time", "s", [ours.wall], name, [scale * batch.wall], how=made))
+        if name != POOL:
+            lines += [
+                compare(f"{what}: lost", "", [ours.lost], name, [scale * batch.lost], how=counted),
+                compare(
+                    f"{what}: requests answered 429",
+                    "%",
+                    [ours.refused_share],
+                    name,
+                    [batch.refused_share],
+                    how=f"at the org; {ours.refused:,} and {batch.refused:,}",
+                ),
+            ]
+    return lines

@@ -1,0 +1,190 @@
+"""How time, memory and stalls are measured, for all rows.
+
+CPU is always that of the measured process alone: the org runs in a process of its own, and what is measured in a new
+process reads its own clock there. Wall time is given beside it where it is what a user feels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import resource
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+T = TypeVar("T")
+Work = Callable[[], T]
+
+_FORK = multiprocessing.get_context("fork")
+_TICK = 0.005
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Hold what one call, or one process, took.
+
+    :param wall: seconds of wall time
+    :param cpu: seconds of CPU, user and system
+    """
+
+    wall: float
+    cpu: float
+
+
+def cost_of(work: Callable[[], object], times: int = 1) -> Cost:
+    """Call something and return what one call took.
+
+    :param work: what to call
+    :param times: how often
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(times):
+        work()
+    return Cost((time.perf_counter() - wall) / times, (time.process_time() - cpu) / times)
+
+
+def alternate(rounds: int, contestants: Mapping[str, Work[T]]) -> dict[str, list[T]]:
+    """Let all contestants have their turn in each round, and return what each found in each round.
+
+    :param rounds: how many rounds
+    :param contestants: what to call, by name; every other round goes the other way round
+    """
+    found: dict[str, list[T]] = {name: [] for name in contestants}
+    for number in range(rounds):
+        for name in contestants if number % 2 == 0 else reversed(list(contestants)):
+            found[name].append(contestants[name]())
+    return found
+
+
+def become_warm_parent() -> None:
+    """Prepare this process to be forked, as Airflow's executors do: what it holds is left out of later collections."""
+    gc.collect()
+    gc.freeze()
+
+
+def in_fork(work: Work[T]) -> T:
+    """Do something in a process that is forked from this one, and return what came of it.
+
+    :param work: what to do; what it returns is pickled
+    :raises RuntimeError: if the child fails
+    """
+    return in_forks([work])[0]
+
+
+def in_forks(works: Sequence[Work[T]]) -> list[T]:
+    """Do several things at once, each in a process that is forked from this one, and return what came of them.
+
+    :param works: what to do; what they return is pickled
+    :raises RuntimeError: if a child fails
+    """
+    pipes = [_FORK.Pipe(duplex=False) for _ in works]
+    processes = [
+        _FORK.Process(target=_report, args=(work, sender)) for work, (_, sender) in zip(works, pipes, strict=True)
+    ]
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for process in processes:
+            process.start()
+    found: list[T] = []
+    failures: list[str] = []
+    for process, (receiver, sender) in zip(processes, pipes, strict=True):
+        sender.close()
+        try:
+            result, failure = receiver.recv()
+        except EOFError:
+            result, failure = None, "it ended without an answer"
+        process.join()
+        found.append(result)
+        if failure:
+            failures.append(failure)
+    if failures:
+        raise RuntimeError(f"{len(failures)} of {len(works)} forked processes failed; the first: {failures[0]}")
+    return found
+
+
+def _report(work: Callable[[], object], sender: Connection[Any, Any]) -> None:
+    try:
+        outcome: tuple[object, str] = work(), ""
+    except Exception as error:  # whatever it was, the parent tells of it
+        outcome = None, f"{type(error).__name__}: {error}"
+    sender.send(outcome)
+
+
+def cost_of_process(command: Sequence[str], *, stdin: Path | None = None) -> Cost:
+    """Run a command to its end and return what the whole process took, its start included.
+
+    :param command: the command
+    :param stdin: the file that it reads, if it reads any
+    :raises RuntimeError: if it fails
+    """
+    with (stdin or Path(os.devnull)).open("rb") as source:
+        wall = time.perf_counter()
+        process = subprocess.Popen(command, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert process.stderr is not None  # it is a pipe
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - wall
+    process.stderr.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said.decode()[-2000:]}")
+    return Cost(took, usage.ru_utime + usage.ru_stime)
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Hold the longest time for which a loop did not come round.
+
+    :param wall: seconds by which a sleep was late at most; what else the machine does counts as well
+    :param cpu: seconds of CPU that the loop's thread took at most between two sleeps; only what it did itself counts
+    """
+
+    wall: float
+    cpu: float
+
+
+class LoopWatch:
+    """Find the longest stall of a loop, while the block lasts."""
+
+    def __init__(self) -> None:
+        self._wall = self._cpu = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> LoopWatch:
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def take(self) -> Stall:
+        """Return the longest stall since the last call, and begin anew."""
+        stall = Stall(self._wall, self._cpu)
+        self._wall = self._cpu = 0.0
+        return stall
+
+    async def _watch(self) -> None:
+        while True:
+            wall, cpu = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(_TICK)
+            self._wall = max(self._wall, time.perf_counter() - wall - _TICK)
+            self._cpu = max(self._cpu, time.thread_time() - cpu)

@@ -1,0 +1,88 @@
+"""The table, on the terminal and in the page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import HEADINGS
+from benchmarks.machine import describe_machine, describe_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.figures import Figure
+
+TEMPLATE = Path(__file__).with_name("performance.md.template")
+_LEAST_WIDTH = 200
+
+
+def print_table(rows: Mapping[str, Sequence[Figure]]) -> None:
+    """Print the table to stdout, wide enough to be read in a log, too.
+
+    :param rows: its lines by row
+    """
+    console = Console()
+    if console.width < _LEAST_WIDTH and not console.is_terminal:
+        console = Console(width=_LEAST_WIDTH)
+    table = Table(*HEADINGS, box=SIMPLE)
+    for figures in rows.values():
+        for figure in figures:
+            table.add_row(*figure.cells(), style="bold red" if figure.is_met is False else None)
+        table.add_section()
+    console.print(table)
+
+
+def page(rows: Mapping[str, Sequence[Figure]], *, now: datetime | None = None) -> str:
+    """Return the page in Markdown.
+
+    :param rows: the lines of its table by row
+    :param now: its date; today if None
+    """
+    figures = [figure for found in rows.values() for figure in found]
+    return Template(TEMPLATE.read_text()).substitute(
+        date=f"{now or datetime.now(UTC):%Y-%m-%d}",
+        machine=describe_machine(),
+        versions=describe_versions(),
+        table=_markdown(figures),
+        targets=_targets(figures),
+    )
+
+
+def _markdown(figures: Sequence[Figure]) -> str:
+    lines = [_line(HEADINGS), "|---|--:|--:|--:|---|---|"]
+    for figure in figures:
+        cells = list(figure.cells())
+        cells[4] = cells[4].replace("MISSED", "**missed**")
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+def _targets(figures: Sequence[Figure]) -> str:
+    held = [figure for figure in figures if figure.target]
+    missed = [figure for figure in held if not figure.is_met]
+    if not missed:
+        return f"All {len(held)} targets are met."
+    return "\n".join(
+        [
+            f"{len(held) - len(missed)} of {len(held)} targets are met. Missed:",
+            "",
+            *(
+                f"- {figure.what}: {figure.cells()[1]}, ratio {figure.cells()[3] or 'none'}; the target is"
+                f" {figure.target.text}"
+                for figure in missed
+                if figure.target
+            ),
+        ]
+    )

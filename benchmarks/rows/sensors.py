@@ -1,0 +1,293 @@
+"""A thousand deferred sensors in one process and loop: our trigger, the http provider's, and a bare aiohttp session."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from airflow.providers.http.triggers.http import HttpSensorTrigger
+
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+from benchmarks.airflow_environment import HTTP_CONN_ID, connect, connect_http, log_as_in_a_task
+from benchmarks.figures import Figure, alone, at_most, at_most_times, compare
+from benchmarks.measuring import LoopWatch, alternate, become_warm_parent, cost_of, in_fork, resident_bytes
+from benchmarks.org_process import CONN_ID, FlowPlan, OrgProcess
+from benchmarks.peers import hand_script
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from airflow.triggers.base import BaseTrigger
+
+OURS, HTTP, BARE = "ours", "HttpSensorTrigger", "a bare aiohttp session"
+PAYLOAD = {"job_id": "1b671a64-40d5-491e-99b0-da01ff1f3341"}
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold how much is measured.
+
+    :param sensors: how many wait
+    :param flows: over how many status flows they are spread
+    :param interval: seconds between two polls of one sensor
+    :param polls: how many polls of each are measured, after the first one
+    """
+
+    sensors: int
+    flows: int
+    interval: float
+    polls: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Hold what it took to wait.
+
+    :param cpu_per_thousand: seconds of CPU per 1,000 polls
+    :param connections: TCP connections opened, from the start on
+    :param token_requests: token requests, from the start on
+    :param stall: the longest stall of the loop, in seconds, after the first polls
+    :param own_stall: the CPU of it
+    :param first_stall: the longest stall of the loop until all had polled once
+    :param start_cpu: seconds of CPU until all had polled once
+    :param memory: bytes per trigger
+    """
+
+    cpu_per_thousand: float
+    connections: int
+    token_requests: int
+    stall: float
+    own_stall: float
+    first_stall: float
+    start_cpu: float
+    memory: float
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """Compare how sensors wait.
+
+    :param quick: in the small form
+    """
+    plan = Plan(40, 10, 0.5, 2) if quick else Plan(1000, 125, 3.0, 3)
+    rounds = 1 if quick else 3
+    log_as_in_a_task()
+    # The http provider's sensor waits for as long as it is answered 404.
+    running = [FlowPlan(f"running-{number}") for number in range(plan.flows)]
+    missing = [FlowPlan(f"missing-{number}", status=404) for number in range(plan.flows)]
+    with OrgProcess([*running, *missing]) as org:
+        token = hand_script.ask_for_token(org.token_url, org.client_id, org.private_key_pem, org.key_id)
+        connect(CONN_ID, org.connection)
+        connect_http(org.url, token)
+        OktaWorkflowsHook().settings  # noqa: B018  # what a triggerer has long imported is there before the forks
+        gc.collect()
+        collection = cost_of(gc.collect).cpu
+        become_warm_parent()
+        contestants: dict[str, Callable[[], list[Coroutine[Any, Any, None]]]] = {
+            OURS: lambda: [_fire(_our_trigger(plan, number)) for number in range(plan.sensors)],
+            HTTP: lambda: [_fire(_http_trigger(org, plan, number)) for number in range(plan.sensors)],
+            BARE: lambda: _bare_polls(org, token, plan),
+        }
+        found = alternate(
+            rounds,
+            {name: partial(in_fork, partial(_wait, org, plan, begin)) for name, begin in contestants.items()},
+        )
+    return [
+        *_figures(plan, rounds, found),
+        alone(
+            "a full garbage collection of what Airflow imports",
+            "ms",
+            [1000 * collection],
+            how="left out of the stalls above; a triggerer has them now and then, whatever its triggers do",
+        ),
+    ]
+
+
+def _figures(plan: Plan, rounds: int, found: dict[str, list[Wait]]) -> list[Figure]:
+    def of(name: str, attribute: str, scale: float = 1.0) -> list[float]:
+        return [scale * getattr(wait, attribute) for wait in found[name]]
+
+    many = f"{plan.sensors:,} sensors"
+    how = (
+        f"CPU of the process; {plan.polls} polls each, {plan.interval:g} s apart, begun at once,"
+        f" over {plan.flows} flows; median of {rounds} rounds"
+    )
+    cpu = "cpu_per_thousand"
+    return [
+        compare(
+            f"{many}: CPU per 1,000 polls", "s", of(OURS, cpu), HTTP, of(HTTP, cpu), how=how, target=at_most_times(0.25)
+        ),
+        compare(f"{many}: CPU per 1,000 polls", "s", of(OURS, cpu), BARE, of(BARE, cpu), how="the floor"),
+        compare(
+            f"{many}: token requests",
+            "",
+            of(OURS, "token_requests"),
+            HTTP,
+            of(HTTP, "token_requests"),
+            how="at the org; the peer was given a ready token",
+            target=at_most(1),
+        ),
+        compare(
+            f"{many}: connections opened",
+            "",
+            of(OURS, "connections"),
+            HTTP,
+            of(HTTP, "connections"),
+            how="at the org, first polls included",
+        ),
+        compare(
+            f"{many}: longest stall of the loop",
+            "ms",
+            of(OURS, "stall", 1000),
+            HTTP,
+            of(HTTP, "stall", 1000),
+            how="lateness of asyncio.sleep(0.005), after the first polls",
+            target=at_most(20, "ms"),
+        ),
+        compare(
+            f"{many}: longest stall, CPU of the loop",
+            "ms",
+            of(OURS, "own_stall", 1000),
+            HTTP,
+            of(HTTP, "own_stall", 1000),
+            how="of its thread between two such sleeps: without what else the machine did",
+        ),
+        compare(
+            f"{many}: longest stall of the loop",
+            "ms",
+            of(OURS, "stall", 1000),
+            BARE,
+            of(BARE, "stall", 1000),
+            how="the floor, its polls spread evenly",
+        ),
+        compare(
+            f"{many}: longest stall while they begin",
+            "ms",
+            of(OURS, "first_stall", 1000),
+            HTTP,
+            of(HTTP, "first_stall", 1000),
+            how="until each has polled once",
+        ),
+        compare(
+            f"{many}: CPU while they begin",
+            "s",
+            of(OURS, "start_cpu"),
+            HTTP,
+            of(HTTP, "start_cpu"),
+            how="until each has polled once",
+        ),
+        compare(
+            "memory per trigger",
+            "KiB",
+            of(OURS, "memory", 1 / 1024),
+            HTTP,
+            of(HTTP, "memory", 1 / 1024),
+            how="growth of the resident set until all have polled, by their number",
+        ),
+        alone("memory per bare poll", "KiB", of(BARE, "memory", 1 / 1024), how="the floor"),
+    ]
+
+
+def _wait(org: OrgProcess, plan: Plan, begin: Callable[[], list[Coroutine[Any, Any, None]]]) -> Wait:
+    """Let all sensors wait, in this process, which is ours alone, with a token cache of its own."""
+    org.forget()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR"] = folder
+        return asyncio.run(_watched(org, plan, begin))
+
+
+async def _watched(org: OrgProcess, plan: Plan, begin: Callable[[], list[Coroutine[Any, Any, None]]]) -> Wait:
+    memory, start = resident_bytes(), time.process_time()
+    async with LoopWatch() as watch:
+        tasks = [asyncio.create_task(one) for one in begin()]
+        deadline = time.monotonic() + PATIENCE
+        while (await asyncio.to_thread(org.counts)).requests < plan.sensors:
+            _require_waiting(tasks)
+            if time.monotonic() > deadline:
+                raise TimeoutError("the sensors have not polled once each")
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(plan.interval / 2)
+        memory = resident_bytes() - memory
+        first = await asyncio.to_thread(org.counts)
+        first_stall, cpu = watch.take(), time.process_time()
+        await asyncio.sleep(plan.interval * plan.polls)
+        end, stall, last = time.process_time(), watch.take(), org.counts()
+        _require_waiting(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return Wait(
+        cpu_per_thousand=1000 * (end - cpu) / (last.requests - first.requests),
+        connections=last.connections,
+        token_requests=last.token_requests,
+        stall=stall.wall,
+        own_stall=stall.cpu,
+        first_stall=first_stall.wall,
+        start_cpu=cpu - start,
+        memory=memory / plan.sensors,
+    )
+
+
+def _require_waiting(tasks: list[asyncio.Task[None]]) -> None:
+    ended = [task for task in tasks if task.done()]
+    if ended:
+        raise RuntimeError(f"{len(ended)} of {len(tasks)} sensors have ended: {ended[0].exception() or 'fired'}")
+
+
+async def _fire(trigger: BaseTrigger) -> None:
+    """Run a trigger to its event, as the triggerer does."""
+    events: AsyncIterator[Any] = trigger.run()
+    async for _ in events:
+        return
+
+
+def _our_trigger(plan: Plan, number: int) -> BaseTrigger:
+    return OktaFlowStatusTrigger(
+        flow=f"running-{number % plan.flows}",
+        payload=json.dumps(PAYLOAD),
+        poke_interval=plan.interval,
+        deadline=time.time() + 3600,
+        okta_workflows_conn_id=CONN_ID,
+    )
+
+
+def _http_trigger(org: OrgProcess, plan: Plan, number: int) -> BaseTrigger:
+    return HttpSensorTrigger(
+        endpoint=org.endpoint(f"missing-{number % plan.flows}"),
+        http_conn_id=HTTP_CONN_ID,
+        method="POST",
+        data=json.dumps(PAYLOAD),
+        poke_interval=plan.interval,
+    )
+
+
+def _bare_polls(org: OrgProcess, token: str, plan: Plan) -> list[Coroutine[Any, Any, None]]:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
+    waiting = plan.sensors
+
+    async def poll(url: str, delay: float) -> None:
+        nonlocal waiting
+        try:
+            await asyncio.sleep(delay)
+            while True:
+                async with session.post(url, data=json.dumps(PAYLOAD)) as response:
+                    if (await response.json())["status"] != "RUNNING":
+                        return
+                await asyncio.sleep(plan.interval)
+        finally:
+            waiting -= 1
+            if not waiting:
+                await session.close()
+
+    urls = [org.url + org.endpoint(f"running-{number % plan.flows}") for number in range(plan.sensors)]
+    return [poll(url, plan.interval * number / plan.sensors) for number, url in enumerate(urls)]

@@ -1,0 +1,137 @@
+"""More calls than there may be connections: they wait their turn, and their time begins with it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost
+from airflow_okta_workflows.emulator import LocalOrg, Reset
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.loop_share import LoopShare, loop_share
+from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
+
+Send = Callable[..., "asyncio.Task[HttpAnswer | Lost]"]
+
+
+class Counting:
+    """Be a flow that answers when it is told to, and notes how many run at the same time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running = 0
+        self.most = 0
+        self.began = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def __call__(self, request: Any) -> Any:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.began.release()
+        assert self.go.wait(30)
+        with self.lock:
+            self.running -= 1
+        return {}
+
+
+@pytest.fixture
+def flow(org: LocalOrg, connect: Callable[..., None]) -> Any:
+    counting = Counting()
+    org.flow("slow", security="public")(counting)
+    connect(org, connect_timeout=100, read_timeout=100)
+    yield counting
+    counting.go.set()
+
+
+@pytest.fixture
+async def send(org: LocalOrg, flow: Counting, world: Any, slots: int) -> AsyncIterator[Send]:
+    async with open_session() as session:
+        settings = OktaWorkflowsHook().settings
+        transport = AiohttpTransport(session, settings, asyncio.Semaphore(slots), clock=lambda: world.now)
+
+        def begin(read_timeout: float | None = None) -> asyncio.Task[HttpAnswer | Lost]:
+            request = HttpRequest("GET", org.invoke_url("slow"), {}, read_timeout=read_timeout)
+            return asyncio.ensure_future(transport.send(request))
+
+        yield begin
+
+
+async def began(flow: Counting, count: int) -> None:
+    for _ in range(count):
+        assert await asyncio.to_thread(flow.began.acquire, timeout=30)
+
+
+@pytest.mark.parametrize("slots", [3])
+async def test_no_more_are_under_way_than_there_are_slots(send: Send, flow: Counting, slots: int) -> None:
+    calls = [send() for _ in range(10)]
+    await began(flow, slots)
+    flow.go.set()
+
+    assert [getattr(answer, "status", answer) for answer in await asyncio.gather(*calls)] == [200] * 10
+    assert flow.most == slots
+
+
+@pytest.mark.parametrize("slots", [1])
+async def test_who_waits_for_a_slot_uses_up_none_of_its_time(
+    send: Send, flow: Counting, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    first = send(read_timeout=3600)
+    await began(flow, 1)
+    waiting = [send() for _ in range(5)]
+    await asyncio.sleep(0)
+
+    # Longer than any of those that wait may take in all.
+    monkeypatch.setattr(loop, "time", lambda: now() + 1000)
+    world.now += 1000
+    await asyncio.sleep(0)
+    flow.go.set()
+
+    answers = await asyncio.gather(first, *waiting)
+    assert [getattr(answer, "status", answer) for answer in answers] == [200] * 6
+    assert [getattr(answer, "elapsed", answer) for answer in answers] == pytest.approx([1000, 0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("slots", [1])
+async def test_who_leaves_gives_the_slot_back(send: Send, flow: Counting) -> None:
+    under_way, waiting, last = (send() for _ in range(3))
+    await began(flow, 1)
+    waiting.cancel()
+    under_way.cancel()
+    await asyncio.wait([under_way, waiting])
+    flow.go.set()
+
+    assert getattr(await last, "status", None) == 200
+
+
+@pytest.mark.parametrize("slots", [1])
+async def test_a_call_that_is_lost_gives_the_slot_back(send: Send, flow: Counting, org: LocalOrg) -> None:
+    flow.go.set()
+    org.order(Reset(), flow="slow", times=3)
+
+    results = [await send() for _ in range(4)]
+    assert [type(result) for result in results] == [Lost, Lost, Lost, HttpAnswer]
+
+
+async def test_all_connections_of_a_loop_share_its_slots(
+    org: LocalOrg, flow: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_okta_workflows.loop_share.connection_limit", lambda: 2)
+    request = HttpRequest("GET", org.invoke_url("slow"), {})
+    async with loop_share() as share:
+        calls = [asyncio.ensure_future(transport_of(share).send(request)) for _ in range(6)]
+        await began(flow, 2)
+        flow.go.set()
+
+        assert [getattr(answer, "status", answer) for answer in await asyncio.gather(*calls)] == [200] * 6
+    assert flow.most == 2
+
+
+def transport_of(share: LoopShare) -> AiohttpTransport:
+    return share.transport(OktaWorkflowsHook().settings)
