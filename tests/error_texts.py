@@ -93,7 +93,7 @@ def _in_module(path: Path) -> Iterator[ErrorText]:
             case _:
                 continue
         text, *rest = [_rendered(argument) for argument in node.args[place:]] or [""]
-        yield ErrorText(module, how, text, rest[0] if rest and how not in ("log",) else "")
+        yield ErrorText(module, how, text, rest[0] if rest and how != "log" else "")
 
 
 def _rendered(node: ast.AST) -> str:

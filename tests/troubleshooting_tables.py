@@ -113,11 +113,9 @@ FLOW_ANSWERED = [
     Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoAnswerError", "The same, of a flow that is"
         " declared idempotent, after three attempts.", refusals.NO_ANSWER),
     Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (invocation key …).",
-        "OktaFlowOutcomeUnknownError", "The task was killed between sending and the answer, and this is its retry.",
-        "Look it up in the flow's execution history before you clear the task."),
+        "OktaFlowOutcomeUnknownError", "The task was killed between sending and the answer, and this is its retry."),
     Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowAnswerError", "The task was"
-        " killed after the answer, which is too large to be noted and so is lost.",
-        "Look it up in the flow's execution history; to run the flow again, clear the task."),
+        " killed after the answer, which is too large to be noted and so is lost."),
     Row("answered, but …", "OktaFlowAnswerError", "`the answer is larger than max_response_bytes (…)`, or `the answer's"
         " compression is broken`. The flow has run."),
     Row("answered …, a redirect", "OktaFlowAnswerError", "The invoke URL leads somewhere else. Where to, is not followed."),
@@ -139,14 +137,12 @@ NOT_SENT = [
 WAITING = [
     Row("failure_when holds: …", "OktaFlowFailedError", "The status flow says that the long-running one has failed.",
         "Look that one up in its execution history."),
-    Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over.",
-        "Raise timeout, or look the long-running flow up in its execution history."),
+    Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over."),
     Row("execution_timeout is over, and flow … did not report an end.", "AirflowTaskTimeout", "The same of"
         " `execution_timeout`, which counts while the sensor is deferred, too.", "Raise `execution_timeout`."),
     Row("The triggerer could not ask flow … (…), though this worker can.", "OktaWorkflowsError", "In the brackets stands"
-        " the error's class.", "Its log says why; a key file or a CA bundle must be there on the triggerer, too."),
-    Row("The trigger of … fired an event that is not known here: ….", "OktaWorkflowsError", "Triggerer and worker differ.",
-        "Let the triggerer and the workers run the same version of this provider."),
+        " the error's class."),
+    Row("The trigger of … fired an event that is not known here: ….", "OktaWorkflowsError", "Triggerer and worker differ."),
 ]  # fmt: skip
 
 BATCH = [
@@ -267,7 +263,10 @@ def _refused_tokens() -> str:
 
 
 def _with_meaning(rows: Sequence[Row], texts: Sequence[ErrorText]) -> str:
-    hints = {text.text: text.hint for text in texts}
+    hints: dict[str, str] = {}
+    for text in texts:
+        what, rest = divided(text.text)
+        hints |= {text.text: text.hint or rest, what: text.hint or rest}
     return _table(
         ("the error says", "it means", "what to change"),
         [(_code(row.text), f"`{row.error}`. {row.meaning}", row.hint or hints[row.text]) for row in rows],

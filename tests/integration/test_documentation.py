@@ -22,12 +22,15 @@ from airflow_okta_workflows.connection import FORM, read_connection
 from airflow_okta_workflows.core.conditions import Expression
 from airflow_okta_workflows.core.key_generation import generate_jwk
 from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.emulator.flow_file import flows_in
+from airflow_okta_workflows.exceptions import OktaFlowFailedError
 from airflow_okta_workflows.get_provider_info import get_provider_info
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.settings import OktaWorkflowsSettings
 from tests.integration.listener import Listener, http
-from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks
+from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks, write_files
 
 KEY = json.dumps(generate_jwk())
 # These blocks stand inside a DAG, and are run there by tests/e2e/test_documented_dags.py.
@@ -276,3 +279,18 @@ def test_the_warning_of_operators_that_read_the_connection_by_themselves_is_due(
     (request,) = host.received
     assert b"Authorization: Basic " in request
     assert b"key_id: my-kid" in request
+
+
+def test_the_idempotent_flow_does_failed_work_anew(okta_local_org: LocalOrg, tmp_path: Path) -> None:
+    write_files("docs/writing-flows.md", tmp_path)
+    (declared,) = [one for one in flows_in(tmp_path / "flows.py") if one.name == "open_ticket"]
+    okta_local_org.flow("open_ticket")(declared.function)
+    hook = OktaWorkflowsHook()
+
+    with pytest.raises(OktaFlowFailedError, match="answered 500"):
+        hook.invoke("open_ticket", {}, invocation_key="a-key")
+    first = hook.invoke("open_ticket", {"summary": "x"}, invocation_key="a-key")
+    second = hook.invoke("open_ticket", {"summary": "x"}, invocation_key="a-key")
+    hook.close()
+
+    assert first.body == second.body == {"ticket": "T-1", "summary": "x"}
