@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_okta_workflows.core import addresses
-from airflow_okta_workflows.core.client_assertion import ALGORITHMS, MAX_LIFETIME
+from airflow_okta_workflows.core.algorithms import ALGORITHMS
+from airflow_okta_workflows.core.client_assertion import MAX_LIFETIME
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 from airflow_okta_workflows.core.key_text import MAX_KEY_CHARS, KeyText, read_key_text
 from airflow_okta_workflows.core.secret import Secret

@@ -1,4 +1,4 @@
-"""The verdict of the connection form's Test button: a token, and never an invocation."""
+"""The verdict of the connection form's Test button: a token and the org's own name, and never an invocation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.client import FlowClient
-from airflow_okta_workflows.exceptions import OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.core.exchange import Lost
+from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer
+from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError, faults_as_errors
 from airflow_okta_workflows.tokens.source import TokenSource
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
 
@@ -25,7 +28,7 @@ _PATIENCE = 5.0
 
 
 def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surroundings) -> tuple[bool, str]:
-    """Try a connection by asking its org for a token of its own.
+    """Try a connection by asking its org for a token of its own, and by what name it calls itself.
 
     :param read: gives the checked connection
     :param surroundings: clock, sleep and chance
@@ -35,14 +38,35 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
         settings = with_short_waits(read())
         with faults_as_errors(), closing(RequestsTransport(settings)) as transport:
             token = ask_for_token(settings, transport, surroundings)
+            told = f"{settings.domain.netloc} gave a token for {settings.client_id}, good for {token.lifetime:.0f} s."
+            good, name = _look_at_name(settings, transport)
     except OktaWorkflowsError as error:
-        return False, str(error)[:_LONGEST_VERDICT]
+        # The message names the connection, which has a random id while Airflow tests it; the faults do not.
+        faults = error.faults if isinstance(error, OktaConfigurationError) else ()
+        return False, _shortened(" ".join(faults) or str(error))
     flows = ", ".join(sorted(settings.flows)) or "none"
-    verdict = (
-        f"{settings.domain.netloc} gave a token for {settings.client_id}, good for {token.lifetime:.0f} s."
-        f" Flows are looked for at {settings.workflows.netloc}; named: {flows}. No flow was invoked."
-    )
-    return True, verdict[:_LONGEST_VERDICT]
+    where = f"Flows are looked for at {settings.workflows.netloc}; named: {flows}. No flow was invoked."
+    return good, _shortened(" ".join(filter(None, (told, name, where))))
+
+
+def _look_at_name(settings: OktaWorkflowsSettings, transport: RequestsTransport) -> tuple[bool, str]:
+    """Return whether flows will take the org's token, as far as its metadata tell, and what there is to say of it."""
+    answer = transport.send(metadata_request(settings.domain))
+    if isinstance(answer, Lost):
+        return True, f"Whether flows will take it cannot be told: the org's metadata gave no answer ({answer.detail})."
+    try:
+        issuer = read_issuer(answer)
+    except Fault as fault:
+        return True, f"Whether flows will take it cannot be told. {fault.message}"
+    try:
+        require_issuer(issuer, settings.domain)
+    except Fault as fault:
+        return False, f"But flows answer a token that was asked for under the wrong name of the org with 401. {fault}"
+    return True, ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_VERDICT else text[: _LONGEST_VERDICT - 1] + "…"
 
 
 def with_short_waits(settings: OktaWorkflowsSettings) -> OktaWorkflowsSettings:

@@ -154,6 +154,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                 "python-modules": ["airflow_okta_workflows.triggers.okta_workflows"],
             }
         ],
+        "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],
         "config": {
             "okta_workflows": {

@@ -103,7 +103,7 @@ class Figure:
     def cells(self) -> tuple[str, str, str, str, str, str]:
         """Return the table's cells: figure, ours, peer, ratio, target, how."""
         peer = f"{shown(self.peer, self.unit)} {self.peer_name}" if self.peer is not None else ""
-        ratio = f"{self.ratio:.2f} x" if self.ratio is not None else ""
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f} x" if self.ratio >= 0.1 else f"{self.ratio:.2g} x"
         return self.what, shown(self.ours, self.unit), peer, ratio, self.verdict, self.how
 
 
@@ -130,8 +130,8 @@ def compare(
     :param how: how it was measured
     :param target: what has to be reached, or None
     """
-    # Round by round: what else the machine did in a round touched both.
-    ratios = [one / other for one, other in zip(ours, peer, strict=True) if other]
+    # Round by round: what else the machine did in a round touched both. Nought is no multiple of anything.
+    ratios = [one / other for one, other in zip(ours, peer, strict=True) if one and other]
     ratio = median(ratios) if ratios else None
     return Figure(what, unit, median(ours), peer_name, median(peer), ratio, how, target)
 

@@ -50,17 +50,18 @@ def page(rows: Mapping[str, Sequence[Figure]], *, now: datetime | None = None) -
         date=f"{now or datetime.now(UTC):%Y-%m-%d}",
         machine=describe_machine(),
         versions=describe_versions(),
-        table=_markdown(figures),
+        table=_markdown(rows),
         targets=_targets(figures),
     )
 
 
-def _markdown(figures: Sequence[Figure]) -> str:
+def _markdown(rows: Mapping[str, Sequence[Figure]]) -> str:
     lines = [_line(HEADINGS), "|---|--:|--:|--:|---|---|"]
-    for figure in figures:
-        cells = list(figure.cells())
-        cells[4] = cells[4].replace("MISSED", "**missed**")
-        lines.append(_line(cells))
+    for name, figures in rows.items():
+        lines.append(_line([f"**{name}**", *[""] * (len(HEADINGS) - 1)]))
+        for figure in figures:
+            cells = [cell.replace("MISSED", "**missed**") for cell in figure.cells()]
+            lines.append(_line(cells))
     return "\n".join(lines)
 
 

@@ -6,12 +6,15 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow_okta_workflows.core.faults import misconfigured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+CONSOLE_PATH = "/app"
+"""Of the Workflows console, at the host of the flows."""
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -115,6 +118,27 @@ def default_workflows_origin(domain: Origin) -> Origin | None:
         return domain
     match = _OKTA_DOMAIN.fullmatch(domain.host)
     return Origin("https", f"{match['org']}.workflows.{match['base']}", 443) if match else None
+
+
+def console_url(workflows: Origin, execution_id: str | None) -> str:
+    """Return the URL of an org's Workflows console.
+
+    Okta documents no URL of an execution, so its id goes along in the fragment, from where a person copies it into the
+    search of the flow's execution history. A fragment changes no page of the console, and no browser sends it.
+
+    :param workflows: where the flow is
+    :param execution_id: the id as the flow's answer told it; None if it did not
+    """
+    fragment = "" if execution_id is None else f"#{execution_fragment(execution_id)}"
+    return f"{workflows.url}{CONSOLE_PATH}{fragment}"
+
+
+def execution_fragment(execution_id: str) -> str:
+    """Return the fragment that tells a person which execution is meant.
+
+    :param execution_id: the id as the flow's answer told it, and so of any form
+    """
+    return f"execution_id={quote(execution_id, safe='')}"
 
 
 def require_encryption(origin: Origin, what: str, *, insecure_http: bool) -> None:

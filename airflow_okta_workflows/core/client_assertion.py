@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.keys import SigningKey
 
-RSA_ALGORITHMS = ("RS256", "RS384", "RS512")
-EC_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-ALGORITHMS = (*RSA_ALGORITHMS, *EC_ALGORITHMS.values())
-"""What Okta takes in the header of a client assertion; nothing else."""
-
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LIFETIME = 3600
 """Seconds; Okta refuses an ``exp`` further ahead."""

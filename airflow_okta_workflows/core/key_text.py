@@ -11,7 +11,6 @@ import base64
 import binascii
 import json
 import re
-import textwrap
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -78,7 +77,7 @@ class KeyText:
         """
         pepper = passphrase.reveal() if passphrase else ""
         material = self.text.reveal().encode() + b"\0" + pepper.encode("utf-8", "surrogatepass")
-        return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(material)
+        return _hkdf(material, purpose)
 
     def secret_forms(self) -> tuple[str, ...]:
         """Return the texts to mask so that nothing of this key is seen, in whatever form it is printed.
@@ -100,6 +99,15 @@ class KeyText:
             # only the lines as they were pasted are masked; nobody ever prints the others.
             parts, uncovered = [], pieces
         return tuple(dict.fromkeys(part for part in (*parts, *uncovered) if len(part) >= _MIN_MASKED))
+
+
+def _hkdf(material: bytes, purpose: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(material)
+
+
+# cryptography's OpenSSL sets itself up at its first use, for 2 ms. A worker that has imported the hook before it forks
+# its tasks has then done so for all of them.
+_hkdf(b"", "")
 
 
 def read_key_text(text: str) -> KeyText:
@@ -178,7 +186,8 @@ def _read_pem(text: str) -> KeyText:
     encrypted = bool(headers) or label.startswith("ENCRYPTED")
     if not headers:
         _require_whole_der(data)
-    lines = textwrap.wrap(base64.b64encode(data).decode(), 64)
+    encoded = base64.b64encode(data).decode()
+    lines = [encoded[start : start + 64] for start in range(0, len(encoded), 64)]
     pem = f"-----BEGIN {label}-----\n{headers}" + "\n".join(lines) + f"\n-----END {label}-----\n"
     return KeyText("pem", Secret(pem), encrypted=encrypted)
 

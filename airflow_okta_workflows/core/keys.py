@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from airflow_okta_workflows.core.client_assertion import EC_ALGORITHMS, RSA_ALGORITHMS
+from airflow_okta_workflows.core.algorithms import EC_ALGORITHMS, RSA_ALGORITHMS
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def load_signing_key(
 
     :param key_text: the key, as :func:`~airflow_okta_workflows.core.key_text.read_key_text` found it
     :param passphrase: for an encrypted PEM; ignored if the key is not encrypted
-    :param algorithm: one of :data:`~airflow_okta_workflows.core.client_assertion.ALGORITHMS`; chosen by the key if None
+    :param algorithm: one of :data:`~airflow_okta_workflows.core.algorithms.ALGORITHMS`; chosen by the key if None
     :param kid: the key id; taken from a JWK if None
     :raises Fault: if the key cannot be read, is of an unsupported type, or does not fit the algorithm
     """

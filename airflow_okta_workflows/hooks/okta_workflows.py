@@ -263,7 +263,7 @@ class OktaWorkflowsHook(HttpHook):
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the org for a token, and invoke nothing; the verdict is for the form's Test button.
+        """Ask the org for a token and for its own name, and invoke nothing: a verdict for the form's Test button.
 
         :return: whether it worked, and a text of at most 2,000 characters
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf, determine_kwargs
@@ -15,11 +16,13 @@ from airflow_okta_workflows.core.invocation_key import invocation_key
 from airflow_okta_workflows.core.pacing import FLOW_RATE
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
+    OktaFlowError,
     OktaFlowFailedError,
     OktaFlowOutcomeUnknownError,
     OktaWorkflowsError,
     faults_as_errors,
 )
+from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,6 +43,7 @@ class _OktaFlowOperator(BaseOperator):
     """Be what both operators are: one flow, what goes with each invocation, and when its answer satisfies."""
 
     template_fields_renderers = {"payload": "json", "payloads": "json", "query": "json", "headers": "json"}  # noqa: RUF012  # as in BaseOperator
+    operator_extra_links = (OktaFlowLink(),)
     ui_color = "#dfe8ff"
 
     def __init__(
@@ -70,7 +74,7 @@ class _OktaFlowOperator(BaseOperator):
             expression(success_when, "success_when")
             expression(result, "result")
 
-    @property
+    @cached_property
     def hook(self) -> OktaWorkflowsHook:
         """The hook; imported only now, so that parsing a DAG stays cheap."""
         from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -91,6 +95,9 @@ class _OktaFlowOperator(BaseOperator):
             # A clearing raises max_tries by the tries there were; a retry leaves it.
             clearing=ti.max_tries - (self.retries or 0),
         )
+
+    def _link(self, context: Context, execution_id: str | None = None) -> None:
+        OktaFlowLink().persist(context, self.hook, self.flow, execution_id)
 
     def _judge(self, response: FlowResponse, context: Context) -> Any:
         """Return the answer's result, or raise if the task's own conditions are not met."""
@@ -208,6 +215,7 @@ class InvokeOktaFlowOperator(_OktaFlowOperator):
 
         :param context: the task's context
         """
+        self._link(context)
         key = self._invocation_key(context)
         journal = self._journal(context, key)
         response = journal.earlier_answer(idempotent=self.idempotent)
@@ -230,7 +238,7 @@ class InvokeOktaFlowOperator(_OktaFlowOperator):
         key = self._invocation_key(context)
         opened = self._open(event, key)
         if isinstance(opened, OktaWorkflowsError):
-            self._journal(context, key).ended(opened)
+            self._ended(context, self._journal(context, key), opened)
             raise opened
         return self._complete(context, key, self._journal(context, key), opened)
 
@@ -258,12 +266,18 @@ class InvokeOktaFlowOperator(_OktaFlowOperator):
             if response is None:
                 response = self._invoke(key, journal)
             journal.answered(response)
+            self._link(context, response.execution_id)
             context["ti"].xcom_push(key="execution_id", value=response.execution_id)
             context["ti"].xcom_push(key="status_code", value=response.status_code)
             return self._judge(response, context)
         except OktaWorkflowsError as error:
-            journal.ended(error)
+            self._ended(context, journal, error)
             raise
+
+    def _ended(self, context: Context, journal: InvocationJournal, error: OktaWorkflowsError) -> None:
+        journal.ended(error)
+        if isinstance(error, OktaFlowError) and error.response:
+            self._link(context, error.response.execution_id)
 
     def _journal(self, context: Context, key: str) -> InvocationJournal:
         from airflow_okta_workflows.operators.journal import InvocationJournal
@@ -410,6 +424,7 @@ class InvokeOktaFlowBatchOperator(_OktaFlowOperator):
         from airflow_okta_workflows.operators.batch_journal import BatchJournal
         from airflow_okta_workflows.operators.batch_run import BatchRun
 
+        self._link(context)
         batch_key = self._invocation_key(context)
         hook = self.hook
         journal = BatchJournal(context.get("task_state_store"), batch_key)

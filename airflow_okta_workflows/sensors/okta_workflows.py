@@ -17,7 +17,13 @@ from airflow.providers.common.compat.sdk import (
 from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
 from airflow_okta_workflows.core.status import Status, StatusRule
-from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.exceptions import (
+    OktaFlowError,
+    OktaFlowFailedError,
+    OktaWorkflowsError,
+    faults_as_errors,
+)
+from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
 
 if TYPE_CHECKING:
@@ -61,6 +67,7 @@ class OktaFlowSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("flow", "payload", "query", "okta_workflows_conn_id")
     template_fields_renderers = {"payload": "json", "query": "json"}  # noqa: RUF012  # as in BaseOperator
+    operator_extra_links = (OktaFlowLink(),)
     ui_color = "#e6e0ff"
 
     def __init__(
@@ -102,7 +109,7 @@ class OktaFlowSensor(BaseSensorOperator):
         """
         failed_polls = self._failed_polls(context)
         try:
-            response = self._ask()
+            response = self._ask(context)
         except OktaWorkflowsError as error:
             failed_polls.tolerate(error)
             return PokeReturnValue(is_done=False)
@@ -209,14 +216,21 @@ class OktaFlowSensor(BaseSensorOperator):
         store: Any = context.get("task_state_store")
         return FailedPolls(self.max_failed_polls, store) if store is not None else FailedPolls(0, self._memory)
 
-    def _ask(self) -> FlowResponse:
+    def _ask(self, context: Context) -> FlowResponse:
         from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
         hook = OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
+        response: FlowResponse | None = None
         try:
             # Asking for a status changes nothing, so an unanswered question may be asked again.
-            return hook.invoke(self.flow, self.payload, method=self.method, query=self.query, idempotent=True)
+            response = hook.invoke(self.flow, self.payload, method=self.method, query=self.query, idempotent=True)
+        except OktaFlowError as error:
+            response = error.response
+            raise
+        else:
+            return response
         finally:
+            OktaFlowLink().persist(context, hook, self.flow, response.execution_id if response else None)
             hook.close()
 
     def _trigger(self, deadline: float) -> OktaFlowStatusTrigger:

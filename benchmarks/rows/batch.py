@@ -48,9 +48,9 @@ def measure(*, quick: bool) -> list[Figure]:
         connect(CONN_ID, org.connection)
         connect_http(org.url, token)
         ways: dict[str, Callable[[str, int], int]] = {
-            ASYNC_HOOK: by_async_hook(org),
             OURS: by_our_operator,
             POOL: by_thread_pool(org, token),
+            ASYNC_HOOK: by_async_hook(org),
         }
         found = {name: run_batch(org, [FLOW], count, way) for name, way in ways.items()}
         found[MAPPED] = _mapped(org, mapped)

@@ -8,7 +8,8 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ from benchmarks.org_process import CONN_ID, FlowPlan, OrgProcess
 from benchmarks.peers import hand_script
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
 
     from airflow.triggers.base import BaseTrigger
+
+    from benchmarks.figures import Target, Unit
 
 OURS, HTTP, BARE = "ours", "HttpSensorTrigger", "a bare aiohttp session"
 PAYLOAD = {"job_id": "1b671a64-40d5-491e-99b0-da01ff1f3341"}
@@ -41,12 +44,23 @@ class Plan:
     :param flows: over how many status flows they are spread
     :param interval: seconds between two polls of one sensor
     :param polls: how many polls of each are measured, after the first one
+    :param rounds: how many rounds there are
+    :param at_once: whether they begin at the same moment, instead of evenly over an interval
     """
 
     sensors: int
     flows: int
     interval: float
     polls: int
+    rounds: int
+    at_once: bool = False
+
+    def delay(self, number: int) -> float:
+        """Return the seconds after which a sensor begins.
+
+        :param number: which
+        """
+        return 0.0 if self.at_once else self.interval * number / self.sensors
 
 
 @dataclass(frozen=True)
@@ -73,17 +87,22 @@ class Wait:
     memory: float
 
 
+Waits = dict[str, list[Wait]]
+Polls = list[Coroutine[Any, Any, None]]
+"""What each sensor does, for ever."""
+
+
 def measure(*, quick: bool) -> list[Figure]:
     """Compare how sensors wait.
 
     :param quick: in the small form
     """
-    plan = Plan(40, 10, 0.5, 2) if quick else Plan(1000, 125, 3.0, 3)
-    rounds = 1 if quick else 3
+    spread = Plan(40, 10, 0.5, 2, 1) if quick else Plan(1000, 125, 3.0, 2, 3)
+    at_once = replace(spread, at_once=True)
     log_as_in_a_task()
     # The http provider's sensor waits for as long as it is answered 404.
-    running = [FlowPlan(f"running-{number}") for number in range(plan.flows)]
-    missing = [FlowPlan(f"missing-{number}", status=404) for number in range(plan.flows)]
+    running = [FlowPlan(f"running-{number}") for number in range(spread.flows)]
+    missing = [FlowPlan(f"missing-{number}", status=404) for number in range(spread.flows)]
     with OrgProcess([*running, *missing]) as org:
         token = hand_script.ask_for_token(org.token_url, org.client_id, org.private_key_pem, org.key_id)
         connect(CONN_ID, org.connection)
@@ -92,112 +111,115 @@ def measure(*, quick: bool) -> list[Figure]:
         gc.collect()
         collection = cost_of(gc.collect).cpu
         become_warm_parent()
-        contestants: dict[str, Callable[[], list[Coroutine[Any, Any, None]]]] = {
-            OURS: lambda: [_fire(_our_trigger(plan, number)) for number in range(plan.sensors)],
-            HTTP: lambda: [_fire(_http_trigger(org, plan, number)) for number in range(plan.sensors)],
-            BARE: lambda: _bare_polls(org, token, plan),
-        }
-        found = alternate(
-            rounds,
-            {name: partial(in_fork, partial(_wait, org, plan, begin)) for name, begin in contestants.items()},
-        )
+        lines = _lines_when_spread(spread, _waits(org, token, spread)) + _lines_at_once(_waits(org, token, at_once))
     return [
-        *_figures(plan, rounds, found),
+        *lines,
         alone(
             "a full garbage collection of what Airflow imports",
             "ms",
             [1000 * collection],
-            how="left out of the stalls above; a triggerer has them now and then, whatever its triggers do",
+            how="left out of the stalls; a triggerer has one now and then, whatever its triggers do",
         ),
     ]
 
 
-def _figures(plan: Plan, rounds: int, found: dict[str, list[Wait]]) -> list[Figure]:
-    def of(name: str, attribute: str, scale: float = 1.0) -> list[float]:
-        return [scale * getattr(wait, attribute) for wait in found[name]]
+def _waits(org: OrgProcess, token: str, plan: Plan) -> Waits:
+    def ours() -> Polls:
+        return [_fire(_our_trigger(plan, number), plan.delay(number)) for number in range(plan.sensors)]
 
+    def http() -> Polls:
+        return [_fire(_http_trigger(org, plan, number), plan.delay(number)) for number in range(plan.sensors)]
+
+    ways: dict[str, Callable[[], Polls]] = {OURS: ours, HTTP: http, BARE: partial(_bare_polls, org, token, plan)}
+    return alternate(
+        plan.rounds, {name: partial(in_fork, partial(_wait, org, plan, begin)) for name, begin in ways.items()}
+    )
+
+
+def _of(waits: Waits, name: str, attribute: str, scale: float = 1.0) -> list[float]:
+    return [scale * getattr(wait, attribute) for wait in waits[name]]
+
+
+def _beside(
+    waits: Waits,
+    peer: str,
+    attribute: str,
+    what: str,
+    unit: Unit,
+    how: str,
+    target: Target | None = None,
+    scale: float = 1.0,
+) -> Figure:
+    ours, others = _of(waits, OURS, attribute, scale), _of(waits, peer, attribute, scale)
+    return compare(what, unit, ours, peer, others, how=how, target=target)
+
+
+def _own_stall(waits: Waits, peer: str, many: str) -> Figure:
+    how = "of the loop's thread between two such sleeps: without what else the machine did"
+    return _beside(waits, peer, "own_stall", f"{many}: longest stall, CPU", "ms", how, scale=1000)
+
+
+def _lines_when_spread(plan: Plan, waits: Waits) -> list[Figure]:
     many = f"{plan.sensors:,} sensors"
     how = (
-        f"CPU of the process; {plan.polls} polls each, {plan.interval:g} s apart, begun at once,"
-        f" over {plan.flows} flows; median of {rounds} rounds"
+        f"of the process; {plan.polls} polls each after the first, {plan.interval:g} s apart, begun one after the"
+        f" other, over {plan.flows} flows; median of {plan.rounds} rounds"
     )
-    cpu = "cpu_per_thousand"
+    cpu = partial(_beside, waits, attribute="cpu_per_thousand", what=f"{many}: CPU per 1,000 polls", unit="s")
+    late = "lateness of asyncio.sleep(0.005), after the first polls"
+    stall = partial(_beside, waits, attribute="stall", what=f"{many}: longest stall of the loop", unit="ms", scale=1000)
     return [
-        compare(
-            f"{many}: CPU per 1,000 polls", "s", of(OURS, cpu), HTTP, of(HTTP, cpu), how=how, target=at_most_times(0.25)
-        ),
-        compare(f"{many}: CPU per 1,000 polls", "s", of(OURS, cpu), BARE, of(BARE, cpu), how="the floor"),
-        compare(
+        cpu(HTTP, how=how, target=at_most_times(0.25)),
+        cpu(BARE, how="the floor"),
+        _beside(
+            waits,
+            HTTP,
+            "token_requests",
             f"{many}: token requests",
             "",
-            of(OURS, "token_requests"),
-            HTTP,
-            of(HTTP, "token_requests"),
-            how="at the org; the peer was given a ready token",
-            target=at_most(1),
+            "at the org; the peer was given a ready token",
+            at_most(1),
         ),
-        compare(
-            f"{many}: connections opened",
-            "",
-            of(OURS, "connections"),
-            HTTP,
-            of(HTTP, "connections"),
-            how="at the org, first polls included",
-        ),
-        compare(
-            f"{many}: longest stall of the loop",
-            "ms",
-            of(OURS, "stall", 1000),
-            HTTP,
-            of(HTTP, "stall", 1000),
-            how="lateness of asyncio.sleep(0.005), after the first polls",
-            target=at_most(20, "ms"),
-        ),
-        compare(
-            f"{many}: longest stall, CPU of the loop",
-            "ms",
-            of(OURS, "own_stall", 1000),
-            HTTP,
-            of(HTTP, "own_stall", 1000),
-            how="of its thread between two such sleeps: without what else the machine did",
-        ),
-        compare(
-            f"{many}: longest stall of the loop",
-            "ms",
-            of(OURS, "stall", 1000),
-            BARE,
-            of(BARE, "stall", 1000),
-            how="the floor, its polls spread evenly",
-        ),
-        compare(
-            f"{many}: longest stall while they begin",
-            "ms",
-            of(OURS, "first_stall", 1000),
-            HTTP,
-            of(HTTP, "first_stall", 1000),
-            how="until each has polled once",
-        ),
-        compare(
-            f"{many}: CPU while they begin",
-            "s",
-            of(OURS, "start_cpu"),
-            HTTP,
-            of(HTTP, "start_cpu"),
-            how="until each has polled once",
-        ),
-        compare(
-            "memory per trigger",
-            "KiB",
-            of(OURS, "memory", 1 / 1024),
-            HTTP,
-            of(HTTP, "memory", 1 / 1024),
-            how="growth of the resident set until all have polled, by their number",
-        ),
-        alone("memory per bare poll", "KiB", of(BARE, "memory", 1 / 1024), how="the floor"),
+        _beside(waits, HTTP, "connections", f"{many}: connections opened", "", "at the org, first polls included"),
+        stall(HTTP, how=late, target=at_most(20, "ms")),
+        stall(BARE, how="the floor"),
+        _own_stall(waits, HTTP, many),
+        _own_stall(waits, BARE, many),
     ]
 
 
-def _wait(org: OrgProcess, plan: Plan, begin: Callable[[], list[Coroutine[Any, Any, None]]]) -> Wait:
+def _lines_at_once(waits: Waits) -> list[Figure]:
+    many = "the same, begun at once"
+    stall = partial(_beside, waits, attribute="stall", what=f"{many}: longest stall", unit="ms", scale=1000)
+    return [
+        stall(HTTP, how="as above, after the first polls", target=at_most(20, "ms")),
+        stall(BARE, how="polls in step, as the peer does"),
+        _own_stall(waits, HTTP, many),
+        _own_stall(waits, BARE, many),
+        _beside(
+            waits,
+            HTTP,
+            "first_stall",
+            f"{many}: longest stall at first",
+            "ms",
+            "until each has polled once",
+            scale=1000,
+        ),
+        _beside(waits, HTTP, "start_cpu", f"{many}: CPU at first", "s", "until each has polled once"),
+        _beside(
+            waits,
+            HTTP,
+            "memory",
+            "memory per trigger",
+            "KiB",
+            "growth of the resident set until all have polled, by their number",
+            scale=1 / 1024,
+        ),
+        _beside(waits, BARE, "memory", "memory per trigger", "KiB", "the floor", scale=1 / 1024),
+    ]
+
+
+def _wait(org: OrgProcess, plan: Plan, begin: Callable[[], Polls]) -> Wait:
     """Let all sensors wait, in this process, which is ours alone, with a token cache of its own."""
     org.forget()
     with tempfile.TemporaryDirectory() as folder:
@@ -205,7 +227,7 @@ def _wait(org: OrgProcess, plan: Plan, begin: Callable[[], list[Coroutine[Any, A
         return asyncio.run(_watched(org, plan, begin))
 
 
-async def _watched(org: OrgProcess, plan: Plan, begin: Callable[[], list[Coroutine[Any, Any, None]]]) -> Wait:
+async def _watched(org: OrgProcess, plan: Plan, begin: Callable[[], Polls]) -> Wait:
     memory, start = resident_bytes(), time.process_time()
     async with LoopWatch() as watch:
         tasks = [asyncio.create_task(one) for one in begin()]
@@ -243,8 +265,9 @@ def _require_waiting(tasks: list[asyncio.Task[None]]) -> None:
         raise RuntimeError(f"{len(ended)} of {len(tasks)} sensors have ended: {ended[0].exception() or 'fired'}")
 
 
-async def _fire(trigger: BaseTrigger) -> None:
+async def _fire(trigger: BaseTrigger, delay: float) -> None:
     """Run a trigger to its event, as the triggerer does."""
+    await asyncio.sleep(delay)
     events: AsyncIterator[Any] = trigger.run()
     async for _ in events:
         return
@@ -270,7 +293,7 @@ def _http_trigger(org: OrgProcess, plan: Plan, number: int) -> BaseTrigger:
     )
 
 
-def _bare_polls(org: OrgProcess, token: str, plan: Plan) -> list[Coroutine[Any, Any, None]]:
+def _bare_polls(org: OrgProcess, token: str, plan: Plan) -> Polls:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
     waiting = plan.sensors
@@ -290,4 +313,4 @@ def _bare_polls(org: OrgProcess, token: str, plan: Plan) -> list[Coroutine[Any, 
                 await session.close()
 
     urls = [org.url + org.endpoint(f"running-{number % plan.flows}") for number in range(plan.sensors)]
-    return [poll(url, plan.interval * number / plan.sensors) for number, url in enumerate(urls)]
+    return [poll(url, plan.delay(number)) for number, url in enumerate(urls)]

@@ -80,7 +80,7 @@ def test_one_small_record_for_each_payload_in_order(org: LocalOrg, connect: Conn
     assert list(records[0]) == ["index", "key", "outcome", "status_code", "execution_id", "result", "error"]
     assert json.loads(json.dumps(records)) == records
     assert org.tokens_granted == 1
-    assert given["ti"].pushed == {}
+    assert given["ti"].pushed == {"okta_workflows_console": f"{org.url}/app"}
 
 
 def test_the_body_is_the_result_unless_another_is_selected(org: LocalOrg, connect: Connect) -> None:

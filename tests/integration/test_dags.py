@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
+from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +48,16 @@ def run(environment: dict[str, str], *arguments: str) -> str:
     return output
 
 
+def links_kept(airflow: dict[str, str]) -> dict[str, set[str]]:
+    """The extra links that Airflow keeps for its pages, by task."""
+    links: dict[str, set[str]] = {}
+    with closing(sqlite3.connect(Path(airflow["AIRFLOW_HOME"]) / "airflow.db")) as database:
+        found = database.execute("SELECT task_id, value FROM xcom WHERE key = ?", (OktaFlowLink().xcom_key,))
+        for task_id, value in found:
+            links.setdefault(task_id, set()).add(json.loads(value))
+    return links
+
+
 def test_both_example_dags_run_and_leave_no_secret_behind(airflow: dict[str, str]) -> None:
     with LocalOrg(key_type="rsa2048") as org:
         org.add_flows(sample_flows(provisioning_seconds=1.0))
@@ -66,6 +80,13 @@ def test_both_example_dags_run_and_leave_no_secret_behind(airflow: dict[str, str
         keys = [request.headers["idempotency-key"] for request in org.log]
         assert len(keys) == len(set(keys))
         assert len(org.token_requests) == 1
+        links = links_kept(airflow)
+        for flow, task in (("hello", "hello"), ("create_account", "create_account"), ("send_welcome", "send_welcome")):
+            (run_of_flow,) = org.flows[flow].runs
+            assert f"{org.url}/app#execution_id={run_of_flow.execution_id}" in links[task]
+        last_poll = org.flows["provisioning_status"].runs[-1]
+        assert links["wait_for_provisioning"] == {f"{org.url}/app#execution_id={last_poll.execution_id}"}
+        assert "operator extra link" not in output, "Airflow had nothing to complain about"
 
         kept = [
             output.encode(),

@@ -59,12 +59,17 @@ async def test_the_triggerer_invokes_and_the_worker_returns(org: LocalOrg, conne
     given = context()
     wait = deferred(task, given)
     assert org.log == [], "nothing is sent by the worker"
+    assert given["ti"].pushed == {"okta_workflows_console": f"{org.url}/app"}
 
     event = await fired_by(made_anew(wait, world))
     assert task.execute_complete(given, event) == {"a": 1}
 
     (run,) = org.flows["echo"].runs
-    assert given["ti"].pushed == {"execution_id": run.execution_id, "status_code": 200}
+    assert given["ti"].pushed == {
+        "okta_workflows_console": f"{org.url}/app#execution_id={run.execution_id}",
+        "execution_id": run.execution_id,
+        "status_code": 200,
+    }
     assert org.requests("echo")[0].headers["x-mine"] == "1"
     assert run.invocation_key == wait.trigger.serialize()[1]["invocation_key"]
     assert wait.method_name == "execute_complete"

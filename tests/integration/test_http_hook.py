@@ -11,6 +11,7 @@ import pytest
 import requests
 from airflow.providers.http.operators.http import HttpOperator
 
+from airflow_okta_workflows.connection_verdict import with_short_waits
 from airflow_okta_workflows.emulator import Answer, LocalOrg, ReturnError
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowAnswerError, OktaFlowFailedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -152,6 +153,7 @@ def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: 
     good, text = OktaWorkflowsHook().test_connection()
     assert not good
     assert "from 60 to 3600" in text
+    assert "okta_workflows_default" not in text, "the form tests it under a random id"
     assert len(text) <= 2000
 
     org.stop()
@@ -159,4 +161,50 @@ def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: 
     good, text = OktaWorkflowsHook(surroundings=world.surroundings()).test_connection()
     assert not good
     assert "connection was refused" in text
+    assert "Check the host's name" in text
     assert world.slept == [], "the form waits"
+
+
+def test_the_verdict_on_a_domain_that_is_not_the_orgs_own_name(connect: Connect) -> None:
+    with LocalOrg(custom_domains=("localhost",)) as org:
+        connect(org)
+        good, text = OktaWorkflowsHook().test_connection()
+
+        assert not good
+        assert "gave a token" in text
+        assert f"The org calls itself http://localhost:{org.port}, and the connection calls it {org.url}." in text
+        assert "set Host to that custom domain" in text
+        assert org.tokens_granted == 1
+        assert org.log == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        (lambda _: None, "gave no answer"),
+        (http(body=b"<html>"), "answered 200"),
+        (http("404 Not Found"), "answered 404"),
+        (http(body=b'{"issuer": "x y"}'), "is not a host"),
+    ],
+)
+def test_a_token_is_good_news_even_where_the_domain_rule_cannot_be_looked_at(
+    org: LocalOrg, monkeypatch: pytest.MonkeyPatch, metadata: Any, why: str
+) -> None:
+    with Listener(http(body=b'{"access_token": "at", "expires_in": 60}'), metadata) as listener:
+        connection = {**org.connection(), "host": listener.url}
+        monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
+        good, text = OktaWorkflowsHook().test_connection()
+
+    assert good
+    assert "gave a token" in text
+    assert "Whether flows will take it cannot be told" in text
+    assert why in text
+    assert listener.received[1].startswith(b"GET /.well-known/oauth-authorization-server ")
+    assert b"authorization:" not in listener.received[1].lower(), "the metadata are for anyone"
+
+
+def test_a_verdict_waits_no_longer_than_a_person_does(org: LocalOrg, connect: Connect) -> None:
+    connect(org, connect_timeout=60, read_timeout=600, rate_limit_wait=1200)
+    short = with_short_waits(OktaWorkflowsHook().settings)
+
+    assert (short.connect_timeout, short.read_timeout, short.rate_limit_wait) == (5, 10, 5)

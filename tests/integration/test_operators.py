@@ -53,7 +53,12 @@ def test_it_returns_the_body_and_pushes_what_stands_beside_it(org: LocalOrg, con
 
     assert result["body"] == {"a": 1}
     assert result["query"] == {"q": "x"}
-    assert given["ti"].pushed == {"execution_id": org.flows["echo"].runs[0].execution_id, "status_code": 200}
+    execution_id = org.flows["echo"].runs[0].execution_id
+    assert given["ti"].pushed == {
+        "okta_workflows_console": f"{org.url}/app#execution_id={execution_id}",
+        "execution_id": execution_id,
+        "status_code": 200,
+    }
     assert org.requests("echo")[0].headers["x-mine"] == "1"
 
 
@@ -469,11 +474,11 @@ class KilledError(BaseException):
 def test_an_answer_is_noted_and_returned_by_a_retry(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     store = Store()
-    first = invoke(retries=3, payload={"n": 1}).execute(with_store(store))
-    again = with_store(store, try_number=2)
+    given, again = with_store(store), with_store(store, try_number=2)
+    first = invoke(retries=3, payload={"n": 1}).execute(given)
 
     assert invoke(retries=3, payload={"n": 1}).execute(again) == first
-    assert again["ti"].pushed == {"status_code": 200, "execution_id": org.flows["echo"].runs[0].execution_id}
+    assert again["ti"].pushed == given["ti"].pushed
     assert len(org.log) == 1
 
 

@@ -11,6 +11,7 @@ from airflow_okta_workflows import __version__
 from airflow_okta_workflows.connection import FORM
 from airflow_okta_workflows.get_provider_info import get_provider_info
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 
 SENSITIVE = ("token", "secret", "password", "private_key", "authorization", "api_key")
 
@@ -63,6 +64,9 @@ def test_every_named_thing_is_there() -> None:
     for path in info["cli"]:
         module, _, name = path.rpartition(".")
         assert [group.name for group in getattr(importlib.import_module(module), name)()] == ["okta-workflows"]
+    for class_name in info["extra-links"]:
+        module, _, name = class_name.rpartition(".")
+        assert getattr(importlib.import_module(module), name) is OktaFlowLink
     module, _, name = FORM["hook-class-name"].rpartition(".")
     assert getattr(importlib.import_module(module), name) is OktaWorkflowsHook
     assert (OktaWorkflowsHook.conn_type, OktaWorkflowsHook.hook_name) == (FORM["connection-type"], FORM["hook-name"])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from airflow_okta_workflows.core.addresses import (
     FlowAddress,
     Origin,
+    console_url,
     default_workflows_origin,
     find_flow,
     okta_domain,
@@ -159,3 +160,15 @@ def test_any_text_is_a_host_or_a_fault(text: str) -> None:
     except Fault:
         return
     assert read_origin(origin.url, "the domain") == origin
+
+
+@pytest.mark.parametrize(
+    ("execution_id", "url"),
+    [
+        (None, "https://acme.workflows.okta.com/app"),
+        ("a1b2-c3", "https://acme.workflows.okta.com/app#execution_id=a1b2-c3"),
+        ("x#/?&\n'<é>", "https://acme.workflows.okta.com/app#execution_id=x%23%2F%3F%26%0A%27%3C%C3%A9%3E"),
+    ],
+)
+def test_the_console_is_told_the_execution_where_only_a_person_reads_it(execution_id: str | None, url: str) -> None:
+    assert console_url(WORKFLOWS, execution_id) == url

@@ -1,0 +1,58 @@
+"""The extra link of operators and sensor: from a task instance to the org's Workflows console."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink
+
+from airflow_okta_workflows.core.addresses import console_url
+from airflow_okta_workflows.exceptions import faults_as_errors
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+
+log = logging.getLogger(__name__)
+
+
+class OktaFlowLink(BaseOperatorLink):
+    """Link a task instance to the Workflows console of its flow's org, with the execution's id at hand.
+
+    The task leaves the URL in XCom: Airflow 3 shows that, and Airflow 2 asks :meth:`get_link` in its web server, which
+    cannot look into the connection.
+    """
+
+    name = "Okta Workflows console"
+
+    @property
+    def xcom_key(self) -> str:
+        """Return the key of the XCom that holds the URL."""
+        return "okta_workflows_console"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002  # as in BaseOperatorLink
+        """Return the URL that a task instance has left; empty if it left none.
+
+        :param operator: the task
+        :param ti_key: the task instance
+        """
+        from airflow.providers.common.compat.sdk import XCom
+
+        return str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "")
+
+    def persist(self, context: Context, hook: OktaWorkflowsHook, flow: str, execution_id: str | None = None) -> None:
+        """Leave the URL for :meth:`get_link`, if there is one. Nothing that goes wrong here stops the task.
+
+        :param context: the task's context
+        :param hook: the hook, whose connection tells where the flow is
+        :param flow: the flow as the task names it
+        :param execution_id: the id of the flow's execution; None as long as it is not known
+        """
+        try:
+            with faults_as_errors():
+                origin = hook.settings.find_flow(flow).origin
+            context["ti"].xcom_push(key=self.xcom_key, value=console_url(origin, execution_id))
+        except Exception as error:  # of the connection, which the task itself will tell of, or of Airflow's API
+            log.debug("No link to the Workflows console: %s", error)

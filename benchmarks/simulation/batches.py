@@ -1,0 +1,282 @@
+"""Batches: one alone, several that share a flow, slow flows, a network that pauses; and what a batch leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow_okta_workflows.core.batch_items import BatchItem, read_items
+from airflow_okta_workflows.core.outcomes import Outcome
+from airflow_okta_workflows.operators.batch_journal import BatchJournal
+from airflow_okta_workflows.operators.batch_run import BatchRun
+from benchmarks.simulation.comparison import Row, about, at_least, at_most, exactly
+from benchmarks.simulation.counting_store import CountingStore
+from benchmarks.simulation.org import FLOW, Network, SimulatedHook, SimulatedOrg
+from benchmarks.simulation.virtual_time import in_virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_okta_workflows.core.batch_records import BatchRecord
+    from benchmarks.simulation.page import Formulas
+
+PLAIN = Network(handshake=0)
+JITTER = Network(jitter=0.005)
+STEADY_FROM = 100.0
+"""Seconds after which batches that began together have found their pace."""
+
+
+class _Batch(BatchRun):
+    """Be a batch that runs on the loop of the simulation, and not in a thread of its own."""
+
+    def __init__(self, hook: SimulatedHook, items: Sequence[BatchItem], journal: BatchJournal, **pace: Any) -> None:
+        template = hook.flow_call(FLOW, {})
+        super().__init__(
+            hook, template, items, earlier={}, journal=journal, judge=lambda response: response.body, **pace
+        )
+
+    async def finish(self) -> list[BatchRecord]:
+        await self._main()
+        return [self._records[item.key] for item in self._items]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold what is simulated.
+
+    :param items: how many items each batch has
+    :param network: what lies before the org
+    :param flow_seconds: how long the flow takes
+    :param varies: whether that is only its mean, exponentially distributed
+    :param max_rate: of each batch
+    :param max_in_flight: of each batch
+    """
+
+    items: Sequence[int]
+    network: Network = JITTER
+    flow_seconds: float = 1.0
+    varies: bool = True
+    max_rate: float = 10.0
+    max_in_flight: int = 600
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Hold what came of it.
+
+    :param org: the org, and what it saw
+    :param seconds: how long it took
+    :param stores: the notes of each batch
+    :param records: the records of each batch
+    :param items: the items of each batch
+    """
+
+    org: SimulatedOrg
+    seconds: float
+    stores: list[CountingStore]
+    records: list[list[BatchRecord]]
+    items: list[list[BatchItem]]
+
+    def refused_share(self, begin: float = 0.0, end: float = float("inf")) -> float:
+        """Return the share of requests that were answered 429.
+
+        :param begin: from when on
+        :param end: until when
+        """
+        return self.org.refused_share(begin, end)
+
+    @property
+    def lost_or_doubled(self) -> int:
+        """Return how many items did not succeed, or did not run once."""
+        lost = sum(record.outcome is not Outcome.SUCCEEDED for records in self.records for record in records)
+        runs = Counter(arrival.key for arrival in self.org.arrivals if arrival.ran)
+        return lost + sum(runs[item.key] != 1 for items in self.items for item in items)
+
+    @property
+    def shared_until(self) -> float:
+        """Return when the last item arrived of the batch that was the first to end."""
+        return min({arrival.sender: arrival.at for arrival in self.org.arrivals}.values())
+
+
+def simulate(plan: Plan) -> Seen:
+    """Run batches of one flow side by side, each in a process of its own.
+
+    :param plan: the batches
+    """
+    return in_virtual_time(_simulate(plan))
+
+
+async def _simulate(plan: Plan) -> Seen:
+    chance = random.Random(1)
+    mean = plan.flow_seconds
+    org = SimulatedOrg(chance, plan.network, lambda: chance.expovariate(1 / mean) if plan.varies else mean)
+    batches, stores, all_items = [], [], []
+    for number, count in enumerate(plan.items):
+        key = str(UUID(int=number))
+        items = read_items([{"id": item} for item in range(count)], key, None)
+        store = CountingStore()
+        pace = {"max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
+        batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, BatchJournal(store, key), **pace))
+        stores.append(store)
+        all_items.append(items)
+    records = await asyncio.gather(*(batch.finish() for batch in batches))
+    return Seen(org, org.surroundings.monotonic(), stores, records, all_items)
+
+
+def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
+    """Compare what the page says of batches with what a simulation of them shows.
+
+    :param formulas: what the page says
+    :param quick: in the small form
+    """
+    alone, together = _Alone(formulas, quick=quick), _Together(formulas, quick=quick)
+    return [
+        *alone.rows(),
+        *_slow_flow(formulas, quick=quick),
+        *together.rows(),
+        exactly("all batches above: items lost or doubled", 0, alone.lost_or_doubled + together.lost_or_doubled),
+        *_divided(formulas, quick=quick),
+        *_left_behind(formulas, quick=quick),
+    ]
+
+
+class _Simulations:
+    """Simulate, and count what was lost or doubled in any of them.
+
+    :param formulas: what the page says
+    :param quick: in the small form
+    """
+
+    def __init__(self, formulas: Formulas, *, quick: bool) -> None:
+        self._formulas = formulas
+        self._quick = quick
+        self.lost_or_doubled = 0
+
+    def _simulate(self, plan: Plan) -> Seen:
+        seen = simulate(plan)
+        self.lost_or_doubled += seen.lost_or_doubled
+        return seen
+
+
+class _Alone(_Simulations):
+    """Be one batch with a flow of its own."""
+
+    def rows(self) -> list[Row]:
+        items = 600 if self._quick else 6_000
+        plain = self._simulate(Plan([items], PLAIN, varies=False))
+        seconds = self._formulas["batch_seconds"](items, latency=1.04)
+        found = [
+            about(f"batch of {items:,}, each answered after 1.04 s: seconds", seconds, plain.seconds, tolerance=0.005)
+        ]
+        for jitter in (0.005,) if self._quick else (0.002, 0.005, 0.02):
+            found += self._with_jitter(items, jitter)
+        return [*found, self._paused(items)]
+
+    def _with_jitter(self, items: int, jitter: float) -> list[Row]:
+        seen = self._simulate(Plan([items], Network(jitter=jitter)))
+        what = f"batch of {items:,}, {1000 * jitter:.0f} ms of jitter"
+        return [
+            at_least(f"{what}: invocations/s", self._formulas["LEAST_PACE"], items / seen.seconds),
+            at_most(f"{what}: 429 in 100 requests", self._formulas["refused_in_100"](1), 100 * seen.refused_share()),
+        ]
+
+    def _paused(self, items: int) -> Row:
+        begin, end = pause = (20.0, 30.0)
+        seen = self._simulate(Plan([items], Network(jitter=0.005, pause=pause)))
+        return at_most(
+            f"batch of {items:,}, nothing gets through for {end - begin:.0f} s: seconds",
+            items / self._formulas["LEAST_PACE"] + self._formulas["cost_of_a_pause"](end - begin),
+            seen.seconds,
+        )
+
+
+class _Together(_Simulations):
+    """Be several batches that know nothing of each other, on one flow."""
+
+    def rows(self) -> list[Row]:
+        if self._quick:
+            return self._all_at_once(2)
+        return [*(row for count in (2, 4, 8) for row in self._all_at_once(count)), self._recovery()]
+
+    def _all_at_once(self, count: int) -> list[Row]:
+        seen = self._simulate(Plan([1_500 if self._quick else 12_000 // count] * count))
+        end = seen.shared_until
+        ran = seen.org.ran(STEADY_FROM, end)
+        slowest = min(seen.org.ran(STEADY_FROM, end, f"batch {number}") for number in range(count))
+        formulas, what = self._formulas, f"{count} batches on one flow"
+        return [
+            at_most(
+                f"{what}: 429 in 100 requests, in the first 30 s",
+                formulas["refused_in_100_at_first"](count),
+                100 * seen.refused_share(0, 30),
+            ),
+            at_most(
+                f"{what}: 429 in 100 requests, later",
+                formulas["refused_in_100"](count),
+                100 * seen.refused_share(STEADY_FROM, end),
+            ),
+            at_least(f"{what}: invocations/s in all, later", formulas["LEAST_PACE"], ran / (end - STEADY_FROM)),
+            at_least(f"{what}: share of the slowest, later", formulas["least_share"](count), slowest / ran),
+        ]
+
+    def _recovery(self) -> Row:
+        seen = self._simulate(Plan([2_500, 750]))
+        alone_from, fast = seen.shared_until, 9.5 * self._formulas["PACE"]
+        seconds = range(int(seen.seconds - alone_from))
+        back_after = next((s for s in seconds if seen.org.ran(alone_from + s, alone_from + s + 10) >= fast), inf)
+        what = "one of 2 batches ends: seconds until the other is fast"
+        return at_most(what, self._formulas["BACK_AFTER"], back_after)
+
+
+def _slow_flow(formulas: Formulas, *, quick: bool) -> list[Row]:
+    items, waves = (600, 3) if quick else (2_000, 8)
+    slow = simulate(Plan([items], PLAIN, flow_seconds=30, varies=False))
+    bound = simulate(Plan([100 * waves + 100], PLAIN, flow_seconds=30, varies=False, max_in_flight=100))
+    took = waves * 30.04
+    return [
+        about(
+            "batch, each answered after 30.04 s: calls open",
+            formulas["calls_open"](formulas["PACE"], latency=30.04),
+            slow.org.most_open,
+        ),
+        about(
+            "the same with max_in_flight=100: invocations/s",
+            formulas["rate_reached"](max_in_flight=100, latency=30.04),
+            bound.org.ran(0, took) / took,
+        ),
+    ]
+
+
+def _divided(formulas: Formulas, *, quick: bool) -> list[Row]:
+    count = 3
+    max_rate = formulas["max_rate_of_each"](count)
+    seen = simulate(Plan([300 if quick else 1_500] * count, max_rate=max_rate))
+    end = seen.shared_until
+    what = f"{count} batches with max_rate={max_rate}"
+    together = count * formulas["rate_reached"](max_rate=max_rate)
+    return [
+        about(f"{what}: invocations/s in all", together, seen.org.ran(0, end) / end),
+        at_most(f"{what}: 429 in 100 requests", 0.1, 100 * seen.refused_share()),
+    ]
+
+
+def _left_behind(formulas: Formulas, *, quick: bool) -> list[Row]:
+    count = 1_000 if quick else 4_000
+    seen = simulate(Plan([count], flow_seconds=5))
+    (store,), (items,), (records,) = seen.stores, seen.items, seen.records
+    result = len(json.dumps(records[0].result))
+    # As the operator returns them.
+    told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
+    xcom = len(json.dumps(told))
+    return [
+        about(f"notes of a batch of {count:,}: rows", formulas["batch_rows"](count), len(store), tolerance=0.05),
+        about(f"notes of a batch of {count:,}: bytes", formulas["batch_note_bytes"](count, result), store.bytes),
+        at_most(f"notes of a batch of {count:,}: writes/s", formulas["MOST_WRITES"], store.sets / seen.seconds),
+        about(f"XCom of a batch of {count:,}: bytes", formulas["batch_xcom_bytes"](count, result), xcom),
+    ]

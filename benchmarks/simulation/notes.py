@@ -1,0 +1,46 @@
+"""What one invocation, and one wait, leave in Airflow's metadata database."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.core.answers import FlowResponse
+from airflow_okta_workflows.core.exchange import Headers, Stage
+from airflow_okta_workflows.operators.journal import InvocationJournal
+from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+from benchmarks.simulation.comparison import Row, about, exactly
+from benchmarks.simulation.counting_store import CountingStore
+
+if TYPE_CHECKING:
+    from benchmarks.simulation.page import Formulas
+
+UUID = "b1946ac9-2fa6-4f5c-9c1b-6a7b8c9d0e1f"
+BODY = {"user": {"id": UUID, "status": "ACTIVE", "groups": ["everyone", "engineering", "on-call"]}}
+
+
+def rows(formulas: Formulas) -> list[Row]:
+    """Compare what the page says of the database with what is written into it.
+
+    :param formulas: what the page says
+    """
+    store = CountingStore()
+    journal = InvocationJournal({"task_state_store": store}, UUID, "onboard")
+    journal.earlier_answer(idempotent=False)
+    journal.stage(Stage.SENDING)
+    journal.answered(FlowResponse(200, Headers(), BODY, UUID, 1.234567))
+    payload = json.dumps({"job": UUID})
+    trigger = OktaFlowStatusTrigger(
+        "status", payload, deadline=1.8e9, not_before=1.8e9, failure_when="status == 'FAILED'"
+    )
+    arguments = trigger.serialize()[1]
+    return [
+        exactly("one invocation: reads and writes of its note", formulas["NOTE_CALLS"], store.gets + store.sets),
+        about("one invocation: bytes of its note", formulas["note_bytes"](len(json.dumps(BODY))), store.bytes),
+        about(
+            "one deferred sensor: bytes of its trigger",
+            formulas["trigger_bytes"](len(payload)),
+            len(json.dumps(arguments)),
+            tolerance=0.1,
+        ),
+    ]

@@ -1,0 +1,230 @@
+"""The org's side of the simulation: the local org's own rules, behind a network that takes its time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import cached_property
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow_okta_workflows.client import AsyncFlowClient
+from airflow_okta_workflows.connection import read_connection
+from airflow_okta_workflows.core.exchange import Headers, HttpAnswer
+from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.tokens.source import TokenSource
+from benchmarks.simulation.virtual_time import virtual_surroundings
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from airflow_okta_workflows.core.exchange import HttpRequest
+    from airflow_okta_workflows.loop_share import LoopShare
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.tokens.cache import TokenCache
+
+FLOW = "simulated"
+CONN_ID = "okta_workflows_default"
+
+_KEPT_ALIVE = 15.0
+"""Seconds for which aiohttp keeps an idle connection."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Hold what lies between Airflow and the org.
+
+    :param one_way: seconds that a request, or an answer, takes at least
+    :param jitter: seconds that it takes longer, on average; exponentially distributed
+    :param handshake: ways that opening a connection takes: TCP and TLS 1.3 take two each
+    :param pause: from when to when nothing gets through; what is sent then arrives at its end
+    """
+
+    one_way: float = 0.02
+    jitter: float = 0.0
+    handshake: int = 4
+    pause: tuple[float, float] = (0.0, 0.0)
+
+    def seconds(self, now: float, chance: random.Random) -> float:
+        """Return how long something takes that is sent now.
+
+        :param now: the virtual time
+        :param chance: gives the jitter
+        """
+        begin, end = self.pause
+        stands = end - now if begin <= now < end else 0.0
+        return stands + self.one_way + (chance.expovariate(1 / self.jitter) if self.jitter else 0.0)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Hold one request to the flow.
+
+    :param at: when it arrived
+    :param sender: the process that sent it
+    :param key: its idempotency key
+    :param ran: whether the flow ran; if not, it was answered 429
+    """
+
+    at: float
+    sender: str
+    key: str
+    ran: bool
+
+
+class SimulatedOrg:
+    """Answer as the local org does, by its own limit of 10/s and its own tokens, without a socket.
+
+    Made on a loop in virtual time.
+
+    :param chance: gives all numbers that are left to chance
+    :param network: what lies before it
+    :param run: gives the seconds that the flow takes
+    :param epoch: when the simulation begins, in seconds since the epoch
+    :param grants_tokens: whether it gives tokens
+    """
+
+    def __init__(
+        self,
+        chance: random.Random,
+        network: Network,
+        run: Callable[[], float] = lambda: 0.0,
+        *,
+        epoch: float = 0.0,
+        grants_tokens: bool = True,
+    ) -> None:
+        self.surroundings = virtual_surroundings(chance, epoch=epoch)
+        self.arrivals: list[Arrival] = []
+        self.token_requests = 0
+        self.open = self.most_open = 0
+        self._chance = chance
+        self._network = network
+        self._run = run
+        self._grants_tokens = grants_tokens
+        self._rules = LocalOrg(port=443, clock=self.surroundings.clock)
+        self._rules.flow(FLOW, alias=UUID(int=0).hex)(lambda request: request.body)
+
+    @cached_property
+    def settings(self) -> OktaWorkflowsSettings:
+        """The connection to this org."""
+        given = self._rules.connection()
+        return read_connection(SimpleNamespace(conn_id=CONN_ID, schema=None, port=None, **given), given["extra"])
+
+    def client(self, sender: str, cache: TokenCache | None = None) -> AsyncFlowClient:
+        """Return the client of a process that has just begun.
+
+        :param sender: the process
+        :param cache: what it shares with others of its host; None for nothing
+        """
+        wire: Any = _Wire(self, sender)
+        return AsyncFlowClient(self.settings, TokenSource(self.surroundings.clock, cache), wire, self.surroundings)
+
+    def ran(self, begin: float = 0.0, end: float = float("inf"), sender: str | None = None) -> int:
+        """Return how often the flow ran.
+
+        :param begin: from when on
+        :param end: until when
+        :param sender: for which process; None for all
+        """
+        return sum(one.ran and begin <= one.at < end and sender in (None, one.sender) for one in self.arrivals)
+
+    def refused_share(self, begin: float = 0.0, end: float = float("inf")) -> float:
+        """Return the share of requests that were answered 429.
+
+        :param begin: from when on
+        :param end: until when
+        """
+        answers = [one.ran for one in self.arrivals if begin <= one.at < end]
+        return answers.count(False) / len(answers)
+
+    async def on_the_way(self) -> None:
+        """Return when what is sent now has arrived."""
+        await self.surroundings.asleep(self._network.seconds(self.surroundings.monotonic(), self._chance))
+
+    async def connected(self) -> None:
+        """Return when a new connection is open."""
+        for _ in range(self._network.handshake):
+            await self.on_the_way()
+
+    async def answer(self, request: HttpRequest, sender: str) -> HttpAnswer:
+        """Answer a request that has arrived.
+
+        :param request: the request
+        :param sender: the process that sent it
+        """
+        if request.url == self.settings.token_url:
+            self.token_requests += 1
+            if not self._grants_tokens:
+                return self._told(401, {"error": "invalid_client"})
+            token = self._rules.grant_token(self.settings.domain.url, self.settings.scope)
+            return self._told(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": token})
+        if not self._rules.accepts_token(request.headers["Authorization"].removeprefix("Bearer ")):
+            return self._told(401, {})
+        ran = self._rules.takes_invocation(self._rules.flows[FLOW])
+        key = request.headers["Idempotency-Key"]
+        self.arrivals.append(Arrival(self.surroundings.monotonic(), sender, key, ran))
+        if not ran:
+            reset = str(int(self.surroundings.clock()) + 1)
+            return self._told(429, {"errorCode": "E0000047"}, {"X-Rate-Limit-Reset": reset})
+        await self.surroundings.asleep(self._run())
+        execution = str(UUID(self.surroundings.new_id()))
+        return self._told(200, {"status": "RUNNING"}, {"x-execution-id": execution})
+
+    def _told(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> HttpAnswer:
+        date = formatdate(self.surroundings.clock(), usegmt=True)
+        told = {"Date": date, "Content-Type": "application/json", **(headers or {})}
+        return HttpAnswer(status, Headers(told), json.dumps(body).encode())
+
+
+class _Wire:
+    """Be the transport of one process, with its pool of connections."""
+
+    def __init__(self, org: SimulatedOrg, sender: str) -> None:
+        self._org = org
+        self._sender = sender
+        self._idle_since: list[float] = []
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        org, now = self._org, self._org.surroundings.monotonic
+        org.open += 1
+        org.most_open = max(org.most_open, org.open)
+        try:
+            self._idle_since = [since for since in self._idle_since if now() - since < _KEPT_ALIVE]
+            if self._idle_since:
+                self._idle_since.pop()
+            else:
+                await org.connected()
+            await org.on_the_way()
+            answer = await org.answer(request, self._sender)
+            await org.on_the_way()
+            return answer
+        finally:
+            org.open -= 1
+            self._idle_since.append(now())
+
+
+class SimulatedHook(OktaWorkflowsHook):
+    """Be the hook of one process, whose connection and network are simulated.
+
+    :param org: the org
+    :param sender: the process
+    """
+
+    def __init__(self, org: SimulatedOrg, sender: str) -> None:
+        super().__init__(CONN_ID, surroundings=org.surroundings)
+        self.settings = org.settings
+        self.look_ups = 0
+        self._simulated_client = org.client(sender)
+
+    async def asettings(self) -> OktaWorkflowsSettings:
+        """Return the connection, and count the look-up."""
+        self.look_ups += 1
+        return self.settings
+
+    def aclient(self, share: LoopShare) -> AsyncFlowClient:  # noqa: ARG002  # the session is not used
+        """Return the process's client."""
+        return self._simulated_client

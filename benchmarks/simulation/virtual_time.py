@@ -1,0 +1,79 @@
+"""An event loop on which a day passes in seconds: time passes only when nothing is left to do, and then at once."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+
+from airflow_okta_workflows.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class _Clock(selectors.SelectSelector):
+    """Be where an event loop waits for its next timer, without waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("Nothing is left to do, and nothing will happen: the simulation would stand for ever.")
+        self.now += max(0.0, timeout)
+        return super().select(0)
+
+
+class _VirtualTimeLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._virtual = _Clock()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        return self._virtual.now
+
+    def run_in_executor(
+        self,
+        executor: Executor | None,  # noqa: ARG002  # as in the class above
+        func: Callable[[*Ts], T],
+        *args: *Ts,
+    ) -> asyncio.Future[T]:
+        # Here and now: virtual time would run away from a thread.
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on an event loop of its own, whose time begins at 0.
+
+    :param main: the coroutine
+    """
+    with asyncio.Runner(loop_factory=_VirtualTimeLoop) as runner:
+        return runner.run(main)
+
+
+def virtual_surroundings(chance: random.Random, *, epoch: float = 0.0) -> Surroundings:
+    """Return clock, chance and sleep of the running loop.
+
+    :param chance: gives all numbers that are left to chance
+    :param epoch: when the simulation begins, in seconds since the epoch
+    """
+    loop = asyncio.get_running_loop()
+    return Surroundings(
+        clock=lambda: epoch + loop.time(),
+        monotonic=loop.time,
+        random=chance.random,
+        new_id=lambda: f"{chance.getrandbits(128):032x}",
+        asleep=asyncio.sleep,
+    )
