@@ -1,37 +1,295 @@
-"""The Python in the README and the docs runs as it stands."""
+"""What the README and the docs show is true: their Python runs, their connections are read, their tables are the code's."""
 
 from __future__ import annotations
 
+import ast
+import configparser
+import inspect
+import json
+import os
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, conf
+from airflow.providers.http.sensors.http import HttpSensor
 
-from airflow_okta_workflows.connection import FORM
+from airflow_okta_workflows.connection import FORM, read_connection
+from airflow_okta_workflows.core.conditions import Expression
+from airflow_okta_workflows.core.key_generation import generate_jwk
+from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.emulator.flow_file import flows_in
+from airflow_okta_workflows.exceptions import OktaFlowFailedError
+from airflow_okta_workflows.get_provider_info import get_provider_info
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
+from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
+from airflow_okta_workflows.settings import OktaWorkflowsSettings
+from tests.integration.listener import Listener, http
+from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks, write_files
 
-if TYPE_CHECKING:
-    from airflow_okta_workflows.emulator import LocalOrg
-
-ROOT = Path(__file__).parents[2]
-
-
-def blocks(name: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.parametrize("name", ["README.md", "docs/local-org.md", "docs/reliability.md"])
-def test_each_block_runs(name: str, okta_local_org: LocalOrg) -> None:
-    assert blocks(name)
-    for block in blocks(name):
-        names: dict[str, Any] = {}
-        exec(compile(block, name, "exec"), names)
-        for test in [value for key, value in names.items() if key.startswith("test_")]:
-            test(okta_local_org)
+KEY = json.dumps(generate_jwk())
+# These blocks stand inside a DAG, and are run there by tests/e2e/test_documented_dags.py.
+IN_A_DAG = "docs/operators.md"
+ALL = [block for page in PAGES for block in blocks(page)]
 
 
-def test_the_docs_name_each_field_of_the_connection() -> None:
-    text = (ROOT / "docs/connection.md").read_text()
+def of(language: str, *, titled: bool = False) -> list[Block]:
+    return [block for block in ALL if block.language == language and bool(block.title) is titled]
 
-    for field in [*FORM["conn-fields"], "private_key"]:
-        assert f"`{field}`" in text
+
+def test_each_block_is_of_a_kind_that_is_checked() -> None:
+    assert {block.language for block in ALL if not block.title} == {"python", "json", "console", "bash", "ini"}
+    # Files are taken up by the tests of their page: as the reader's, or as a DAG's.
+    assert {(block.page, block.language) for block in ALL if block.title} == {
+        ("docs/command-line.md", "json"),
+        ("docs/command-line.md", "python"),
+        ("docs/connection.md", "json"),
+        ("docs/key-rotation.md", "json"),
+        ("docs/local-org.md", "python"),
+        ("docs/writing-flows.md", "python"),
+    }
+    assert {block.page for block in ALL if block.language == "console"} == {
+        "docs/command-line.md",
+        "docs/key-rotation.md",
+        "docs/local-org.md",
+        "docs/okta-setup.md",
+        "docs/troubleshooting.md",
+    }
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in of("python")} - {IN_A_DAG}))
+def test_the_python_of_a_page_runs(page: str, okta_local_org: LocalOrg) -> None:
+    names: dict[str, Any] = {}
+    for block in [block for block in of("python") if block.page == page]:
+        before = set(names)
+        exec(compile(block.text, str(block), "exec"), names)
+        for name in [name for name in names if name.startswith("test_") and name not in before]:
+            names[name](okta_local_org)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[str], str]:
+    """Put what the pages say is at /opt/airflow and in /etc/ssl into a place of the test's own."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/okta-key.jwk").write_text(KEY)
+    (tmp_path / "acme-ca.pem").write_text("")
+
+    def there(text: str) -> str:
+        text = text.replace("<the private key: a JWK or a PEM>", json.dumps(KEY)[1:-1])
+        text = text.replace("<alias or invoke URL>", ALIAS).replace("0oa…", CLIENT_ID)
+        return text.replace("/opt/airflow", str(tmp_path)).replace("/etc/ssl", str(tmp_path))
+
+    return there
+
+
+def read(connection: dict[str, Any]) -> OktaWorkflowsSettings:
+    extra = connection.get("extra", {})
+    fields: dict[str, Any] = {"conn_id": "okta", "login": None, "password": None, "schema": None, "port": None}
+    return read_connection(SimpleNamespace(**{**fields, **connection, "extra": json.dumps(extra)}), extra)
+
+
+@pytest.mark.parametrize("block", of("json"), ids=str)
+def test_a_connection_is_read_without_a_fault_or_a_warning(
+    block: Block, machine: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    read(json.loads(machine(block.text)))
+
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("block", of("bash"), ids=str)
+def test_a_shell_sets_a_connection(block: Block, machine: Callable[[str], str]) -> None:
+    done = subprocess.run(
+        ["bash", "-c", machine(block.text) + "\nprintenv AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert read(json.loads(done.stdout)).domain.host == "acme.okta.com"
+
+
+@pytest.mark.parametrize("block", of("ini"), ids=str)
+def test_airflow_knows_each_option(block: Block) -> None:
+    config = configparser.ConfigParser()
+    config.read_string(block.text)
+    own = get_provider_info()["config"]
+    for section in config.sections():
+        known = own[section]["options"] if section in own else conf.getsection(section)
+        assert set(config[section]) <= set(known)
+
+
+def test_a_secrets_backend_gives_the_connection(machine: Callable[[str], str], tmp_path: Path) -> None:
+    (backend,) = [block for block in of("ini") if block.page == "docs/connection.md"]
+    (connections,) = [block for block in ALL if block.title == "connections.json"]
+    (tmp_path / connections.title).write_text(machine(connections.text))
+    config = configparser.ConfigParser()
+    config.read_string(machine(backend.text))
+    environment = {f"AIRFLOW__SECRETS__{name.upper()}": value for name, value in config["secrets"].items()}
+    # Nobody listens there: fields and key are what this is about.
+    environment |= {"AIRFLOW_HOME": str(tmp_path / "home"), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [SCRIPTS / "okta-workflows", "check", "--output", "json"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    steps = {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+    assert steps["fields"]["detail"] == "0oa1b2c3d4 at acme.okta.com, flows at acme.workflows.okta.com"
+    assert f"from the key file {tmp_path}/keys/okta-key.jwk" in steps["key"]["detail"]
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading, without its head."""
+    text = (ROOT / page).read_text().partition(f"\n{heading}\n")[2]
+    table = re.search(r"^\|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table, f"{page} has no table below {heading}"
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))] for line in table[1].splitlines()
+    ]
+
+
+def code(cell: str) -> str | None:
+    """Return what a cell shows as code, if it is all code."""
+    found = re.fullmatch(r"``? ?(.*?) ?``?", cell)
+    return found[1] if found else None
+
+
+def example(cell: str) -> Any:
+    text = code(cell)
+    assert text is not None, cell
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+FIELDS = {row[0].strip("`"): row for row in rows("docs/connection.md", "## Fields")}
+
+
+def test_each_field_of_the_connection_is_told() -> None:
+    own = {"Okta domain", "Client ID", "Private key", "Port, Schema"}
+
+    assert set(FIELDS) == {*FORM["conn-fields"], "private_key", *own}
+
+
+@pytest.mark.parametrize("name", list(FORM["conn-fields"]))
+def test_the_example_of_each_field_is_taken(
+    name: str, machine: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    *_, cell = FIELDS[name]
+    value = example(machine(cell))
+    key = {} if name == "key_file" else {"password": KEY}
+    settings = read(
+        {"conn_type": "okta_workflows", "host": "acme.okta.com", "login": "0oa", **key, "extra": {name: value}}
+    )
+
+    assert caplog.text == ""
+    assert settings.key_text
+
+
+@pytest.mark.parametrize(
+    "name", ["scope", "assertion_lifetime", "connect_timeout", "read_timeout", "rate_limit_wait", "max_response_bytes"]
+)
+def test_what_a_field_is_when_left_out(name: str) -> None:
+    settings = read({"conn_type": "okta_workflows", "host": "acme.okta.com", "login": "0oa", "password": KEY})
+
+    told = FIELDS[name][3]
+    assert getattr(settings, name) == example(told if code(told) else f"`{told}`")
+
+
+@pytest.mark.parametrize(
+    ("operator", "base"),
+    [
+        (InvokeOktaFlowOperator, BaseOperator),
+        (InvokeOktaFlowBatchOperator, BaseOperator),
+        (OktaFlowSensor, BaseSensorOperator),
+    ],
+)
+def test_each_parameter_is_told_with_its_default(operator: type[BaseOperator], base: type[BaseOperator]) -> None:
+    own = {
+        name: parameter.default
+        for name, parameter in inspect.signature(operator).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    told = {name.strip("`"): code(default) for name, default, _ in rows(IN_A_DAG, f"## {operator.__name__}")}
+
+    assert list(told) == list(own)
+    for name, default in told.items():
+        if default == "[operators] default_deferrable":
+            assert own[name] is conf.getboolean("operators", "default_deferrable")
+        elif default is None:
+            assert own[name] is inspect.Parameter.empty
+        else:
+            assert own[name] == ast.literal_eval(default)
+    section = (ROOT / IN_A_DAG).read_text().partition(f"\n## {operator.__name__}\n")[2].partition("\n## ")[0]
+    listed = re.search(r"((?:`\w+`(?:,| and)\s)+`\w+`) are\s+templated", section)
+    assert listed
+    assert set(re.findall(r"`(\w+)`", listed[1])) == set(operator.template_fields)
+
+
+@pytest.mark.parametrize("row", rows(IN_A_DAG, "### Conditions and results"), ids=lambda row: row[1])
+def test_each_expression_gives_what_the_page_says(row: list[str]) -> None:
+    body, expression, value = row
+    text = code(expression)
+    assert text is not None
+
+    assert Expression(text, "result").value(example(body)) == example(value)
+
+
+def test_each_link_leads_somewhere() -> None:
+    anchors = {page: {anchor(line) for line in (ROOT / page).read_text().splitlines()} for page in PAGES}
+    for page in PAGES:
+        links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.S | re.M))
+        for link in links:
+            if "://" in link:
+                continue
+            name, _, fragment = link.partition("#")
+            target = str(((ROOT / page).parent / name).resolve().relative_to(ROOT)) if name else page
+            assert (ROOT / target).exists(), f"{page}: {link}"
+            assert not fragment or fragment in anchors[target], f"{page}: {link}"
+
+
+def anchor(line: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it; nothing for another line."""
+    if not line.startswith("#"):
+        return ""
+    return re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+
+
+@pytest.mark.filterwarnings("ignore:The .airflow.utils.operator_helpers:FutureWarning")
+def test_the_warning_of_operators_that_read_the_connection_by_themselves_is_due(
+    okta_local_org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Listener(http()) as host:
+        connection = {**okta_local_org.connection(), "host": host.url, "extra": {"key_id": "my-kid"}}
+        monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
+        sensor = HttpSensor(task_id="sensor", http_conn_id="okta_workflows_default", endpoint="/")
+        sensor.poke({})
+
+    (request,) = host.received
+    assert b"Authorization: Basic " in request
+    assert b"key_id: my-kid" in request
+
+
+def test_the_idempotent_flow_does_failed_work_anew(okta_local_org: LocalOrg, tmp_path: Path) -> None:
+    write_files("docs/writing-flows.md", tmp_path)
+    (declared,) = [one for one in flows_in(tmp_path / "flows.py") if one.name == "open_ticket"]
+    okta_local_org.flow("open_ticket")(declared.function)
+    hook = OktaWorkflowsHook()
+
+    with pytest.raises(OktaFlowFailedError, match="answered 500"):
+        hook.invoke("open_ticket", {}, invocation_key="a-key")
+    first = hook.invoke("open_ticket", {"summary": "x"}, invocation_key="a-key")
+    second = hook.invoke("open_ticket", {"summary": "x"}, invocation_key="a-key")
+    hook.close()
+
+    assert first.body == second.body == {"ticket": "T-1", "summary": "x"}

@@ -1,0 +1,122 @@
+"""The DAGs in the docs, run by a real Airflow in a process of its own, with the flows in the docs on the local org."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from airflow_okta_workflows.emulator import LocalOrg, Reset
+from airflow_okta_workflows.emulator.flow_file import flows_in
+from airflow_okta_workflows.emulator.sample_flows import sample_flows
+from tests.pages import ALIAS, ROOT, blocks, write_files
+
+IMPORTS, *EXAMPLES = [block for block in blocks("docs/operators.md") if block.language == "python"]
+
+
+@dataclass
+class Runs:
+    """Hold what came of running all DAGs, one after the other.
+
+    :param org: the local org, when all was over
+    :param states: the state of each DAG's run
+    :param log: what Airflow said
+    """
+
+    org: LocalOrg
+    states: dict[str, str]
+    log: str
+
+
+def write_examples(folder: Path) -> None:
+    """Write each example of the operators' page into a DAG of its own, below the imports of the page."""
+    for number, block in enumerate(EXAMPLES, 1):
+        body = textwrap.indent(block.text, "    ")
+        dag_id = f"operators_{number}"
+        text = f'{IMPORTS.text}\n\nwith DAG("{dag_id}", schedule=None) as dag:\n{body}'
+        (folder / f"{dag_id}.py").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    home = tmp_path_factory.mktemp("airflow")
+    write_files("docs/writing-flows.md", home)
+    write_examples(home / "dags")
+    dag_ids = sorted(path.stem for path in (home / "dags").glob("*.py"))
+    with LocalOrg() as org:
+        org.add_flows(sample_flows(provisioning_seconds=1.0))
+        org.flow("hello", alias=ALIAS)(org.flows["hello"].function)
+        for declared in flows_in(home / "flows.py"):
+            org.flow(declared.name)(declared.function)
+        org.order(Reset(after_run=True), flow="open_ticket")
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+            **org.environment(),
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            # No task comes back from a triggerer here before its worker has let go of it.
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "0",
+        }
+        log = ""
+        for arguments in (["airflow", "db", "migrate"], ["demo.run_dags", *dag_ids]):
+            done = subprocess.run(
+                [sys.executable, "-m", *arguments],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=250,
+            )
+            log += done.stdout + done.stderr
+        told = re.search(r"^DAG run states: (.*)$", log, re.MULTILINE)
+        assert told, log[-5000:]
+        yield Runs(org, dict(zip(dag_ids, told[1].split(), strict=True)), log)
+
+
+@pytest.mark.timeout(300)
+def test_each_dag_succeeds(runs: Runs) -> None:
+    assert len(runs.states) == 3 + len(EXAMPLES)
+    failed = {name for name, state in runs.states.items() if not state.endswith("success")}
+    assert failed == set(), runs.log[-5000:]
+
+
+def test_the_worker_flow_is_waited_for_by_its_idempotency_key(runs: Runs) -> None:
+    (started,) = runs.org.flows["start_import"].runs
+    asked = [run.body["job_id"] for run in runs.org.flows["import_status"].runs]
+
+    assert set(asked) == {started.invocation_key}
+
+
+def test_the_idempotent_flow_opens_one_ticket_though_its_answer_was_lost(runs: Runs) -> None:
+    first, second = runs.org.requests("open_ticket")
+    keys = {run.invocation_key for run in runs.org.flows["open_ticket"].runs}
+
+    assert (first.status, second.status) == (None, 200)
+    assert len(keys) == 1
+    assert '"T-1"' in second.answer
+
+
+def test_the_examples_did_what_the_page_says(runs: Runs) -> None:
+    org = runs.org
+    welcomed = [run.body for run in org.flows["send_welcome"].runs]
+    executions = {run.execution_id for run in org.flows["create_account"].runs}
+
+    assert all(body["account_id"].startswith("00u") and body["execution"] in executions for body in welcomed)
+    assert welcomed
+    assert {run.body["group"] for run in org.flows["add_to_group"].runs} == {"everyone", "engineering"}
+    assert len(org.flows["review_access"].runs) == 10
+    assert len(org.flows["provisioning_status"].runs) >= 2, "once on the worker, then in the triggerer, then to see"
+    assert {request.headers["user-agent"].split("/")[0] for request in org.requests("hello")} == {
+        "airflow-provider-okta-workflows"
+    }
+    without_a_key = [request for request in org.log if "idempotency-key" not in request.headers]
+    assert [request.flow for request in without_a_key] == ["hello"], "HttpOperator sends none"

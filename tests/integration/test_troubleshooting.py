@@ -1,0 +1,73 @@
+"""docs/troubleshooting.md has each text that people may see, and advises what the code advises."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.error_texts import ErrorText, error_texts, literals, own_letters
+from tests.pages import ROOT
+from tests.troubleshooting_tables import REFUSED_TOKENS, divided, tables, written_into
+from tests.unit.core.test_token_request import REFUSALS
+
+PAGE = (ROOT / "docs/troubleshooting.md").read_text()
+# Of a status, and of what the org says beside it, the page shows the one that is meant.
+GENERAL = re.sub(r"(401: 'Failed to authenticate[^']*'|\b(?:403|404|500|503)\b)", "…", " ".join(PAGE.split()))
+# Made of texts that have rows of their own.
+WHOLES = {
+    "Connection … cannot be used: …",
+    "Connection …: …",
+    "Flow … at … … (invocation key …).",
+    "Flow … answered …: ….",
+    "… answered …, a redirect. …",
+    "no connection: …",
+}
+
+
+def test_the_tables_are_the_codes() -> None:
+    assert written_into(PAGE) == PAGE, "run: python -m tests.troubleshooting_tables docs/troubleshooting.md"
+
+
+@pytest.mark.parametrize("text", error_texts(), ids=lambda text: f"{text.module}: {text.text[:40]}")
+def test_each_text_of_the_code_is_on_the_page(text: ErrorText) -> None:
+    what, _ = divided(text.text)
+
+    assert text.text in WHOLES or text.text in GENERAL or what.removesuffix(".") in GENERAL
+
+
+def test_each_text_that_the_page_quotes_is_the_codes() -> None:
+    known = literals() + "\n".join(description for _, _, description, _ in REFUSALS)
+    quoted = re.findall(r"\| `([^`]+)` \|", GENERAL)
+    assert len(quoted) > 120
+    for text in quoted:
+        pieces = [piece.strip(". ") for piece in text.split("…")]
+        assert text.startswith("Executor … reported") or all(
+            piece in known for piece in pieces if own_letters(piece) > 8
+        ), text
+
+
+def test_each_refusal_of_okta_has_its_row() -> None:
+    for _, error, description, _ in REFUSALS:
+        assert f"`{error}`" in PAGE
+        assert description == "anything" or f"`{description}`" in PAGE
+    for text in ("Failed to authenticate request. Please check your headers", "temporarily_unavailable"):
+        assert text in PAGE
+    assert {description if description != "anything" else error for _, error, description, _ in REFUSALS} == set(
+        REFUSED_TOKENS
+    )
+
+
+def test_every_row_says_what_to_change() -> None:
+    for name, table in tables().items():
+        for line in table.splitlines():
+            assert not re.search(r"\|\s+\|$|\| … \|", line), f"{name}: {line}"
+
+
+def test_each_class_that_the_page_names_is_there() -> None:
+    from airflow_okta_workflows import exceptions
+
+    named = set(re.findall(r"`(Okta\w+Error)`", PAGE))
+    assert named == {
+        name for name in vars(exceptions) if re.fullmatch(r"Okta\w+Error", name) and name != "OktaFlowError"
+    }

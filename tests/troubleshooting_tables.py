@@ -1,0 +1,322 @@
+"""The tables of docs/troubleshooting.md: each text that people may see, what it means, and what to change.
+
+Texts and hints are the source's own; only what they mean is written here. ``python -m tests.troubleshooting_tables
+docs/troubleshooting.md`` writes the tables into the page.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from airflow_okta_workflows.core import refusals
+from airflow_okta_workflows.core.refusals import flow_hint, token_hint
+from tests.error_texts import ErrorText, error_texts, own_letters
+from tests.unit.core.test_token_request import REFUSALS
+
+ANY = "anything"
+"""The description of a refusal of which only the error counts."""
+
+REFUSED_TOKENS = {
+    "The client_assertion token is expired.": "By the org's clock, the assertion ended before it came.",
+    "The client_assertion token has an expiration too far into the future.": (
+        "By the org's clock, the assertion lives for more than an hour."
+    ),
+    "The client_assertion token must be issued before the current time.": (
+        "By the org's clock, the assertion was made in the future. The provider dates it 30 s back, so the clocks"
+        " differ by more."
+    ),
+    "The client_assertion token has already been used.": "The same assertion came twice.",
+    "The client_assertion signature is invalid.": "The kid names a public key that the private key does not belong to.",
+    "The client_assertion JWT kid is invalid.": (
+        "The app has no such key, or it is not active. Also seen when a key was rotated and an old one is still in use."
+    ),
+    "The audience claim for client_assertion must be the endpoint invoked for the request.": (
+        "The request came to the org under another name than the one in the connection."
+    ),
+    "The issuer claim for client_assertion is not a valid client_id.": "The client id has not the form of one.",
+    "The parsing of the client_assertion failed.": "The org can make nothing of the assertion.",
+    "The client_assertion JWT signature algorithm is invalid.": "The org does not take the algorithm.",
+    "Invalid value for 'client_id' parameter.": "There is no such app in this org, or it is deactivated.",
+    "Client authentication failed. Either the client or the client credentials are invalid.": (
+        "App, key or both are not the org's."
+    ),
+    "Client Credentials requests to the Org Authorization Server must use the private_key_jwt"
+    " token_endpoint_auth_method.": "The app is set to a client secret.",
+    "One or more scopes are not configured for the authorization server resource.": "The org knows no such scope.",
+    "You are not allowed any of the requested scopes.": "The scope was not granted to the app.",
+    "The DPoP proof JWT header is missing.": "The app asks for a proof of possession, as every new app does.",
+    "Authorization server requires nonce in DPoP proof.": "As above.",
+    "The client_assertion_type is invalid.": "The request did not come as it was sent.",
+    "The request is made from outside the client's permitted network zones.": (
+        "The app may be used from certain addresses only."
+    ),
+    "unauthorized_client": "The app may not ask for tokens in this way.",
+    "unsupported_grant_type": "Another server than an org answers.",
+    "access_denied": "A policy of the org refuses the caller.",
+    "invalid_request": "The request did not come to an org's own token endpoint, or not as it was sent.",
+    "invalid_client": "The org does not know the app, or not by this key.",
+}
+"""What each refusal of the token endpoint means, by its description, or by its error if only that counts."""
+
+
+class Row(NamedTuple):
+    """Hold one error whose meaning is worth a word.
+
+    :param text: the text, as the source has it, or the beginning of it for one of several cases
+    :param error: the class of the exception
+    :param meaning: what it means
+    :param hint: what to change, where the source decides that only when it happens
+    """
+
+    text: str
+    error: str
+    meaning: str
+    hint: str = ""
+
+
+NO_TOKEN = [
+    Row("No token from …: ….", "OktaTokenError", "The org was not reached, in three attempts. Behind the colon stands"
+        " why: see [no connection](#no-connection).", refusals.UNREACHABLE),
+    Row("The token endpoint … answered 429, too many requests, for longer than the … s that may be waited.",
+        "OktaTokenError", "The org's limit for token requests is used up, by this app or by others."),
+    Row("The token endpoint … answered 503", "OktaTokenError", "Also other 5xx, and `temporarily_unavailable`: the"
+        " org, or a gateway before it, has a fault. It was tried three times.",
+        "Try again later; if it stays so, see Okta's status page."),
+    Row("The token endpoint … answered 403 and gave no reason.", "OktaTokenRefusedError", "Also 404 and others, and HTML"
+        " in the place of JSON: what answers is no token endpoint.", refusals.NOT_THE_ORG),
+    Row("… A redirect is not followed.", "OktaTokenRefusedError", "What answers is no token endpoint."),
+    Row("The token endpoint answered 200 without a usable token.", "OktaTokenRefusedError", "What answers is no token"
+        " endpoint. Often it is the page of a proxy that wants somebody to log in."),
+    Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app asks for a proof of possession."),
+]  # fmt: skip
+
+FLOW_REFUSED = [
+    Row("refused the invocation with 401: 'Failed to authenticate request. Please check your headers'; the flow did not"
+        " run", "OktaFlowRefusedError", "The flow's host does not take a token that the org has just given. A new one was"
+        " tried, too.", flow_hint(401)),
+    Row("refused the invocation with 403; the flow did not run", "OktaFlowRefusedError", "The flow is not one for this"
+        " token.", flow_hint(403)),
+    Row("refused the invocation with 404; the flow did not run", "OktaFlowRefusedError", "There is no such flow at this"
+        " host, or it is switched off.", flow_hint(404)),
+    Row("answered 429, too many requests, for longer than the … s that may be waited; the flow did not run",
+        "OktaFlowRateLimitedError", "More is asked of the flow than it takes, from here or from elsewhere. Its waits were"
+        " added up."),
+]  # fmt: skip
+
+FLOW_ANSWERED = [
+    Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no answer came."
+        " Behind the colon stands why: see [no answer](#no-answer). No retry follows."),
+    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoAnswerError", "The same, of a flow that is"
+        " declared idempotent, after three attempts.", refusals.NO_ANSWER),
+    Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (invocation key …).",
+        "OktaFlowOutcomeUnknownError", "The task was killed between sending and the answer, and this is its retry."),
+    Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowAnswerError", "The task was"
+        " killed after the answer, which is too large to be noted and so is lost."),
+    Row("answered, but …", "OktaFlowAnswerError", "`the answer is larger than max_response_bytes (…)`, or `the answer's"
+        " compression is broken`. The flow has run."),
+    Row("answered …, a redirect", "OktaFlowAnswerError", "The invoke URL leads somewhere else. Where to, is not followed."),
+    Row("answered 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
+        " execution and the flow's own message.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
+    Row("Flow … answered …, but … (the body is …; execution …).", "OktaFlowFailedError", "The flow is content, and the"
+        " task's own `success_when`, `result` or `response_check` is not; behind `but` stands which.",
+        "Compare the expression with the body in the execution history."),
+]  # fmt: skip
+
+NOT_SENT = [
+    Row("could not be invoked in … attempts: …", "OktaFlowNotSentError", "No connection could be made. Nothing was sent."),
+    Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's. Nothing"
+        " was sent, and it was not tried again."),
+    Row("… may not receive the org's token. Allowed: ….", "OktaConfigurationError", "The flow's host is none that the"
+        " connection names. Nothing was sent, no token was asked for."),
+]  # fmt: skip
+
+WAITING = [
+    Row("failure_when holds: …", "OktaFlowFailedError", "The status flow says that the long-running one has failed.",
+        "Look that one up in its execution history."),
+    Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over."),
+    Row("execution_timeout is over, and flow … did not report an end.", "AirflowTaskTimeout", "The same of"
+        " `execution_timeout`, which counts while the sensor is deferred, too.", "Raise `execution_timeout`."),
+    Row("The triggerer could not ask flow … (…), though this worker can.", "OktaWorkflowsError", "In the brackets stands"
+        " the error's class."),
+    Row("The trigger of … fired an event that is not known here: ….", "OktaWorkflowsError", "Triggerer and worker differ."),
+]  # fmt: skip
+
+BATCH = [
+    Row("… of … invocations failed (…).", "OktaFlowFailedError", "Or `OktaFlowOutcomeUnknownError`, if nothing but items of"
+        " unknown fate is left. The first five follow.", "All are in the XCom 'records'."),
+    Row("The payloads have changed since an earlier try of this task: … that were sent are not among them.",
+        "OktaConfigurationError", "A retry knows its items by place and content, and does not find them."),
+]  # fmt: skip
+
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "fields of the connection": ("connection.py", "core/addresses.py", "tokens/source.py"),
+    "keys": ("core/key_text.py", "core/keys.py"),
+    "arguments": (
+        "core/conditions.py", "core/flow_request.py", "core/flow_call.py", "core/batch_items.py",
+        "operators/okta_workflows.py",
+    ),
+    "check": ("connection_check.py", "core/org_metadata.py", "core/clock.py"),
+    "command line": (
+        "cli/check.py", "cli/connection.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
+    ),
+}  # fmt: skip
+"""Tables of texts that say all there is to say, by the modules that say them."""
+
+_SAYS_ALL = (
+    "misconfigured", "faults", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
+)  # fmt: skip
+_MORE = {
+    "The flow name … is longer than … characters.": "Use a short name.",
+    "… is not a host: ….": "Give it as acme.okta.com.",
+    "… … cannot be evaluated over the answer (…).": "The body is not of the form that the expression expects: compare"
+    " it with the body in the execution history.",
+    "item_key … gives …, not a text or a whole number.": "Name a member that each payload has. Nothing was sent.",
+    "item_key … cannot be evaluated over it.": "Name a member that each payload has. Nothing was sent.",
+    "Payloads … and … have the same item_key.": "Name what tells each payload from all others. Nothing was sent.",
+    "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into invocation_key.",
+    "… gave no answer: ….": refusals.UNREACHABLE,
+    "give either --conn-id or --file": "Leave one of them out.",
+    "--yes goes with --flow": "Name a flow, or leave --yes out.",
+    "--flow asks before it invokes the flow, and nobody is here to answer: add --yes": "Add it, if the flow may run.",
+    "no shell can set a variable for the id …: use --format json or --add": "Or take an id of letters, digits and _.",
+    "the connection does not work yet, so it is neither printed nor added.": "Mend the step above that failed.",
+    "port … cannot be listened on: …": "Choose another, or leave --port out for a free one.",
+    "… cannot be used. …": "Below it stands where the file of flows raised an error.",
+    "… defines no function that could be a flow.": "Mark one with flow(), or write one whose name begins with no _.",
+    "Airflow has no connection …. …": "Name another with --conn-id, or make it.",
+    "… cannot be read: …": "Check the path.",
+    "… is not a connection as JSON, as for airflow connections add --conn-json": "Compare it with those in"
+    " [the connection](connection.md).",
+    "the payload … cannot be read: …": "Check the path behind the @.",
+    "the payload … is not text in UTF-8": "Save it as UTF-8.",
+    "… cannot be written: ….": "Choose a directory that you may write to.",
+    "The org takes no client assertion made by this clock.": "Set this machine's clock (NTP). By how much it is off"
+    " stands beside it.",
+}
+"""What to change, where the source leaves that to the text, or decides it only when it happens."""
+
+_TELLING = 4
+"""Letters of its own by which a text can be found."""
+_LISTS_FAULTS = "Connection … cannot be used: …"
+
+WARNINGS = {
+    "the field … in extra is not known and is ignored…": "The nearest known field is named beside it.",
+    "… is …: tokens travel in clear text (insecure_http is set)": "For a local org only.",
+    "verify is false: whoever sits between here and the org can read tokens": "Set `verify` to a CA bundle instead.",
+    "Access tokens are not shared between processes: … …. Each process asks for its own. Set token_cache_dir under"
+    " [okta_workflows] to a directory of your own, or token_cache to memory.": "The directory of the token cache is not"
+    " there, or is not this user's alone. Tasks run, with more token requests.",
+    "The access token could not be kept in …: …": "As above: the disk is full, or not to be written.",
+    "the access token could not be renewed ahead of its end: …": "The old one is good for now; it is tried again.",
+    "Connection … could not be looked up again: …": "In the triggerer: the one that is known is used on.",
+    "Poll failed, … of … in a row: …": "More than `max_failed_polls` of them fail the sensor.",
+    "The triggerer did not hand over what flow … answered (…). It is invoked from here, under the same key.": "In the"
+    " brackets: `the answer is too large` (over 64 KiB), that the key was changed, or the class of an error; then the"
+    " triggerer's log says more.",
+    "The answer of flow … has … bytes and is noted without its body: should this task be cut off now, a retry can tell"
+    " that the flow has run, and not what it answered": "Let the flow return less.",
+    "An earlier try was cut off while it invoked flow …, which may have run. It is declared idempotent, so it is invoked"
+    " again under the same key (…)": "Nothing is to be done.",
+    "What flow … came to could not be noted": "Airflow's state store is away. Should the task be killed now, its retry"
+    " finds less.",
+    "What came of some invocations could not be noted": "The same, of a batch.",
+    "Further failures are counted, and told in the records only": "Ten have been logged.",
+}
+"""What the log warns of, and what it means."""
+
+
+def tables() -> dict[str, str]:
+    """Return all tables of the page in Markdown, by name."""
+    texts = error_texts()
+    meant = {row.text for rows in _WITH_MEANING.values() for row in rows}
+    return {
+        "refused tokens": _refused_tokens(),
+        **{name: _with_meaning(rows, texts) for name, rows in _WITH_MEANING.items()},
+        **{name: _settings(modules, texts, meant) for name, modules in SETTINGS.items()},
+        "warnings": _table(
+            ("the log says", "it means"), [(_code(text), meaning) for text, meaning in WARNINGS.items()]
+        ),
+    }
+
+
+_WITH_MEANING = {
+    "no token": NO_TOKEN,
+    "refused flows": FLOW_REFUSED,
+    "answers": FLOW_ANSWERED,
+    "not sent": NOT_SENT,
+    "waiting": WAITING,
+    "batch": BATCH,
+}
+
+
+def _refused_tokens() -> str:
+    rows = []
+    for _, error, description, _ in REFUSALS:
+        said = f"`{error}`, with another text" if description == ANY else f"`{error}`: {_code(description)}"
+        meaning = REFUSED_TOKENS[error if description == ANY else description]
+        rows.append((said, meaning, token_hint(error, description, None)))
+    return _table(("the org says", "it means", "what to change"), rows)
+
+
+def _with_meaning(rows: Sequence[Row], texts: Sequence[ErrorText]) -> str:
+    hints: dict[str, str] = {}
+    for text in texts:
+        what, rest = divided(text.text)
+        hints |= {text.text: text.hint or rest, what: text.hint or rest}
+    return _table(
+        ("the error says", "it means", "what to change"),
+        [(_code(row.text), f"`{row.error}`. {row.meaning}", row.hint or hints[row.text]) for row in rows],
+    )
+
+
+def _settings(modules: tuple[str, ...], texts: Sequence[ErrorText], meant: set[str]) -> str:
+    rows: dict[tuple[str, str], None] = {}
+    for module in modules:
+        for text in texts:
+            if text.module == module and text.how in _SAYS_ALL and text.text not in {*meant, _LISTS_FAULTS}:
+                what, hint = (text.text, text.hint) if text.hint else divided(text.text)
+                shown = what if own_letters(what) >= _TELLING else f"{what} {hint}"
+                rows[_code(shown), _MORE.get(what, hint)] = None
+    return _table(("the error says", "what to change"), list(rows))
+
+
+def divided(text: str) -> tuple[str, str]:
+    """Return what happened, and what to change, of a text that may say both.
+
+    :param text: the text
+    """
+    what, *rest = re.split(r"(?<=[.:]) (?=[A-Z])", text, maxsplit=1)
+    return what, rest[0] if rest else ""
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def written_into(page: str, write: Callable[[], dict[str, str]] = tables) -> str:
+    """Return the page with each table in its place.
+
+    :param page: the page
+    :param write: gives the tables
+    """
+    for name, table in write().items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        head, found, rest = page.partition(begin)
+        if not found or end not in rest:
+            raise ValueError(f"the page has no place for the table {name!r}")
+        page = f"{head}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(written_into(path.read_text()))
