@@ -157,7 +157,6 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
         ],
         "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],
-        "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "config": {
             "okta_workflows": {
                 "description": "Settings of the Okta Workflows provider.",

@@ -176,7 +176,7 @@ FIELDS = {row[0].strip("`"): row for row in rows("docs/connection.md", "## Field
 
 
 def test_each_field_of_the_connection_is_told() -> None:
-    own = {"Okta domain", "Client ID", "Private key", "Port, Schema"}
+    own = {"Okta domain", "Client ID", "Private key", "Port", "Schema"}
 
     assert set(FIELDS) == {*FORM["conn-fields"], "private_key", *own}
 
