@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
-from airflow_okta_workflows.core.addresses import console_url
 from airflow_okta_workflows.exceptions import faults_as_errors
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ class OktaFlowLink(BaseOperatorLink):
         :param flow: the flow as the task names it
         :param execution_id: the id of the flow's execution; None as long as it is not known
         """
+        from airflow_okta_workflows.core.addresses import console_url
+
         try:
             with faults_as_errors():
                 origin = hook.settings.find_flow(flow).origin
