@@ -65,7 +65,7 @@ def _look_at_name(settings: OktaWorkflowsSettings, transport: RequestsTransport)
         require_issuer(issuer, settings.domain)
     except Fault as fault:
         return False, f"But flows will refuse it with 401. {fault}"
-    return True, "Its name is the org's own."
+    return True, "The org calls itself by the same name."
 
 
 def _shortened(text: str) -> str:

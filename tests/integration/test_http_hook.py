@@ -136,7 +136,7 @@ def test_the_verdict_on_a_good_connection(org: LocalOrg, connect: Connect) -> No
     good, text = OktaWorkflowsHook().test_connection()
 
     assert good
-    assert "Its name is the org's own." in text
+    assert "The org calls itself by the same name." in text
     assert "No flow was invoked" in text
     assert "echo" in text
     assert len(org.token_requests) == 2, "a token that is there already would prove nothing"
