@@ -71,7 +71,7 @@ def _compile(text: str, parameter: str) -> Any:
     reason = ""
     try:
         return jmespath.compile(text)
-    except (JMESPathError, RecursionError, ValueError) as error:
+    except (JMESPathError, RecursionError, ValueError, Warning) as error:  # a warning where warnings are errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise misconfigured(
         f"{parameter} is not a JMESPath expression: {text!r} ({reason}).",

@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.conditions import Expression, ExpressionError, expression
@@ -57,6 +57,7 @@ def test_an_expression_that_cannot_be_evaluated_does_not_show_the_body() -> None
     assert caught.value.__context__ is None
 
 
+@example("``", None)
 @given(st.text(max_size=30), JSON)
 def test_any_expression_over_any_body_is_typed(text: str, body: Any) -> None:
     with contextlib.suppress(Fault, ExpressionError):
