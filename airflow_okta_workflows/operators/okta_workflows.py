@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf, determine_kwargs
+from airflow.providers.common.compat.sdk import conf, determine_kwargs
 
-from airflow_okta_workflows.core.conditions import ExpressionError, expression
+from airflow_okta_workflows.core.conditions import expression
 from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
-from airflow_okta_workflows.core.invocation_key import invocation_key
 from airflow_okta_workflows.core.pacing import FLOW_RATE
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -22,16 +19,16 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
     faults_as_errors,
 )
-from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
+from airflow_okta_workflows.operators.flow_operator import FlowOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.answers import FlowResponse
     from airflow_okta_workflows.core.batch_records import BatchRecord
-    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
     from airflow_okta_workflows.operators.batch_run import BatchRun
     from airflow_okta_workflows.operators.journal import InvocationJournal
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
@@ -39,96 +36,7 @@ if TYPE_CHECKING:
 _ERRORS_IN_MESSAGE = 5
 
 
-class _OktaFlowOperator(BaseOperator):
-    """Be what both operators are: one flow, what goes with each invocation, and when its answer satisfies."""
-
-    template_fields_renderers = {"payload": "json", "payloads": "json", "query": "json", "headers": "json"}  # noqa: RUF012  # as in BaseOperator
-    operator_extra_links = (OktaFlowLink(),)
-    ui_color = "#dfe8ff"
-
-    def __init__(
-        self,
-        *,
-        flow: str,
-        query: Mapping[str, Any] | None,
-        headers: Mapping[str, Any] | None,
-        success_when: str | None,
-        result: str | None,
-        response_check: Callable[..., bool] | None,
-        idempotent: bool,
-        timeout: float | timedelta | None,
-        okta_workflows_conn_id: str,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.flow = flow
-        self.query = query
-        self.headers = headers
-        self.success_when = success_when
-        self.result = result
-        self.response_check = response_check
-        self.idempotent = idempotent
-        self.timeout = timeout
-        self.okta_workflows_conn_id = okta_workflows_conn_id
-        with faults_as_errors():
-            expression(success_when, "success_when")
-            expression(result, "result")
-
-    @cached_property
-    def hook(self) -> OktaWorkflowsHook:
-        """The hook; imported only now, so that parsing a DAG stays cheap."""
-        from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-
-        return OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
-
-    @property
-    def _answer_seconds(self) -> float | None:
-        return self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
-
-    def _invocation_key(self, context: Context) -> str:
-        ti = context["ti"]
-        return invocation_key(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            # A clearing raises max_tries by the tries there were; a retry leaves it.
-            clearing=ti.max_tries - (self.retries or 0),
-        )
-
-    def _link(self, context: Context, execution_id: str | None = None) -> None:
-        OktaFlowLink().persist(context, self.hook, self.flow, execution_id)
-
-    def _judge(self, response: FlowResponse, context: Context) -> Any:
-        """Return the answer's result, or raise if the task's own conditions are not met."""
-        try:
-            if (condition := expression(self.success_when, "success_when")) and not condition.holds(response.body):
-                raise self._failed(response, context, f"success_when does not hold: {self.success_when}")
-            selection = expression(self.result, "result")
-            result = selection.value(response.body) if selection else response.body
-        except ExpressionError as error:
-            reason = str(error)
-        else:
-            if self.response_check is None:
-                return result
-            kwargs = determine_kwargs(self.response_check, [response], context)
-            if self.response_check(response, **kwargs):
-                return result
-            reason = "response_check returned a false value"
-        raise self._failed(response, context, reason)
-
-    def _failed(self, response: FlowResponse, context: Context, reason: str) -> OktaFlowFailedError:
-        body = type(response.body).__name__
-        return OktaFlowFailedError(
-            f"Flow {self.flow!r} answered {response.status_code}, but {reason} (the body is {body}; execution"
-            f" {response.execution_id or 'not told'}). The flow has run: a retry runs it again.",
-            flow=self.flow,
-            invocation_key=self._invocation_key(context),
-            response=response,
-        )
-
-
-class InvokeOktaFlowOperator(_OktaFlowOperator):
+class InvokeOktaFlowOperator(FlowOperator):
     """Invoke an OAuth 2.0 secured flow once, and return what it answered.
 
     The same ``Idempotency-Key`` goes with each try of one task instance; a clearing by hand, another run or another
@@ -321,7 +229,7 @@ class InvokeOktaFlowOperator(_OktaFlowOperator):
             hook.close()
 
 
-class InvokeOktaFlowBatchOperator(_OktaFlowOperator):
+class InvokeOktaFlowBatchOperator(FlowOperator):
     """Invoke an OAuth 2.0 secured flow once for each of many payloads, from one task, at the flow's pace.
 
     Okta takes ten invocations per second of one flow. They are sent that far apart, with as many calls open as the flow
