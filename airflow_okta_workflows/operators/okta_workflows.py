@@ -144,11 +144,14 @@ class InvokeOktaFlowOperator(FlowOperator):
                 " the triggerer and the workers run the same version of this provider."
             )
         key = self._invocation_key(context)
+        journal = self._journal(context, key)
         opened = self._open(event, key)
         if isinstance(opened, OktaWorkflowsError):
-            self._ended(context, self._journal(context, key), opened)
+            self._ended(context, journal, opened)
             raise opened
-        return self._complete(context, key, self._journal(context, key), opened)
+        if opened is not None:
+            journal.answered(opened)
+        return self._complete(context, key, journal, opened)
 
     def _open(self, event: Mapping[str, Any], key: str) -> FlowResponse | OktaWorkflowsError | None:
         """Return what the triggerer's invocation came to; None if this worker has to ask itself."""
@@ -169,11 +172,11 @@ class InvokeOktaFlowOperator(FlowOperator):
         return None
 
     def _complete(self, context: Context, key: str, journal: InvocationJournal, response: FlowResponse | None) -> Any:
-        """Invoke the flow unless there is an answer, note the answer, and judge it."""
+        """Invoke the flow and note its answer, unless there is one that is noted; and judge it."""
         try:
             if response is None:
                 response = self._invoke(key, journal)
-            journal.answered(response)
+                journal.answered(response)
             self._link(context, response.execution_id)
             context["ti"].xcom_push(key="execution_id", value=response.execution_id)
             context["ti"].xcom_push(key="status_code", value=response.status_code)
