@@ -215,15 +215,41 @@ COMMANDS = (
             "Run a local org on this machine: a token endpoint and flows that hold callers to Okta's rules. The"
             " connection to it is printed first, then each request on stderr, until Ctrl-C. Each start has a new key.",
             "The flows are the ones that the example DAGs need, or those in a Python file of your own.",
+            "With --connections the connection goes into a file instead, which nobody else can read, and the next start"
+            " with that file has the same client id, key and aliases: for an org that others reach over a network.",
         ),
         examples=(
             ("--port 8099", "the sample flows; paste the line that it prints into another shell"),
             ("--flows my_flows.py", "flows of your own"),
+            (
+                "--host 0.0.0.0 --public-host okta --port 8000 --connections /okta/connections.json",
+                "in a container that others know as okta",
+            ),
         ),
         arguments=(
             _argument("--port", type=port, default=0, metavar="PORT", help="left out: a free one"),
             _argument(
                 "--flows", metavar="FILE", help="a Python file: its flows are the functions marked with flow(), or all"
+            ),
+            _argument(
+                "--host", default="127.0.0.1", metavar="ADDRESS", help="where it listens; left out: this machine alone"
+            ),
+            _argument(
+                "--public-host", metavar="NAME", help="the host name by which callers reach it; left out: --host"
+            ),
+            _argument(
+                "--custom-domain",
+                action="append",
+                metavar="NAME",
+                help="a custom domain of the org; with exactly one, tokens have to be asked for there, as in Okta. May"
+                " be given again",
+            ),
+            _argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate, a PEM with its chain"),
+            _argument("--tls-key", metavar="FILE", help="the certificate's key"),
+            _argument(
+                "--connections",
+                metavar="FILE",
+                help="keep the connection in this file, for airflow connections import, and do not print it",
             ),
             _OUTPUT,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import threading
 import traceback
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError
 from airflow_okta_workflows.cli.export_line import export_line
 from airflow_okta_workflows.emulator.flow_file import flows_in
+from airflow_okta_workflows.emulator.kept_connection import keep_connection, kept_app
 from airflow_okta_workflows.emulator.org import LocalOrg
 from airflow_okta_workflows.emulator.records import SeenRequest
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
@@ -33,15 +35,26 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param args: the arguments
     :param output: where to write
     """
-    org = _TellingOrg(output, port=args.port)
+    kept = Path(args.connections).expanduser() if args.connections else None
+    org = _TellingOrg(
+        output,
+        host=args.host,
+        port=args.port,
+        public_host=args.public_host,
+        custom_domains=tuple(args.custom_domain or ()),
+        ssl_context=_tls(args.tls_cert, args.tls_key),
+        **(_kept_app(kept) if kept else {}),
+    )
     _add_flows(org, args.flows)
     try:
         org.start()
     except OSError as error:
-        raise CommandFailedError(f"port {args.port} cannot be listened on: {error.strerror or error}") from None
+        raise CommandFailedError(f"{org.host}:{args.port} cannot be listened on: {error.strerror or error}") from None
     with _until_told_to_stop() as told:
         try:
-            _announce(org, output)
+            if kept:
+                _keep(kept, org)
+            _announce(org, output, kept)
             told.wait()
         finally:
             org.stop()
@@ -88,16 +101,51 @@ def _told_from(path: Path, error: Exception) -> str:
     return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
 
 
-def _announce(org: LocalOrg, output: Output) -> None:
-    environment = org.environment()
-    if output.as_json:
-        flows = {name: org.invoke_url(name) for name in org.flows}
+def _tls(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise CommandFailedError("--tls-cert and --tls-key go together: the certificate, and the key that it is for.")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # Without a password nobody is asked for one.
+        context.load_cert_chain(Path(certificate).expanduser(), Path(key).expanduser(), password="")
+    except OSError as error:  # ssl.SSLError is one
+        raise CommandFailedError(
+            f"{certificate} and {key} cannot be used for TLS: {error.strerror or error}."
+            " Give a certificate as PEM, with its chain, and its unencrypted key."
+        ) from None
+    return context
+
+
+def _kept_app(path: Path) -> dict[str, Any]:
+    try:
+        return kept_app(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CommandFailedError(f"{path} cannot be used: {reason}. Name another file, or remove it.") from None
+
+
+def _keep(path: Path, org: LocalOrg) -> None:
+    try:
+        keep_connection(path, org.connection())
+    except OSError as error:
+        raise CommandFailedError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _announce(org: LocalOrg, output: Output, kept: Path | None) -> None:
+    flows = {name: org.invoke_url(name) for name in org.flows}
+    where = f"in {kept}, for airflow connections import" if kept else "the line above, good for as long as it runs"
+    if kept and output.as_json:
+        output.json({"url": org.url, "flows": flows, "connections": str(kept)})
+    elif output.as_json:
+        environment = org.environment()
         output.json({"url": org.url, "flows": flows, "environment": environment, "connection": org.connection()})
-    else:
-        for variable, connection in environment.items():
+    elif not kept:
+        for variable, connection in org.environment().items():
             output.text(export_line(variable, connection))
     output.say(f"A local org listens at {org.url}, with the flows {', '.join(org.flows)}.")
-    output.say("Its connection is the line above, good for as long as it runs. Ctrl-C ends it.")
+    output.say(f"Its connection is {where}. Ctrl-C ends it.")
 
 
 @contextmanager

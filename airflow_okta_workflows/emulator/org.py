@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 
+from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.key_generation import KeyType, generate_jwk
 from airflow_okta_workflows.emulator.records import (
     Flow,
@@ -39,7 +40,10 @@ class LocalOrg:
 
     :param port: the port; 0 for a free one
     :param host: the address to listen on
-    :param key_type: the type of the app's key: ``p256``, ``rsa2048`` or ``rsa4096``
+    :param public_host: the host name under which callers reach it; by default ``host``
+    :param client_id: of the app; by default a new one
+    :param private_jwk: the app's key, as :attr:`private_jwk` gave it; by default a new one
+    :param key_type: the type of a new key: ``p256``, ``rsa2048`` or ``rsa4096``
     :param rate_limit: invocations per second that one flow takes; None for no limit
     :param time_limit: seconds after which a flow's call is cut off
     :param token_lifetime: seconds that a token is good for
@@ -55,6 +59,9 @@ class LocalOrg:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
+        public_host: str | None = None,
+        client_id: str | None = None,
+        private_jwk: Mapping[str, Any] | None = None,
         key_type: KeyType = "p256",
         rate_limit: int | None = 10,
         time_limit: float = 60.0,
@@ -65,6 +72,7 @@ class LocalOrg:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.host = host
+        self.public_host = public_host or host
         self.port = port
         self.rate_limit = rate_limit
         self.time_limit = time_limit
@@ -78,14 +86,15 @@ class LocalOrg:
         self.log: list[SeenRequest] = []
         """Each request to a flow, refused ones included, in the order in which they came."""
         self.token_requests: list[SeenTokenRequest] = []
-        self.app = App(client_id=f"0oa{secrets.token_hex(8)}", public_keys={})
+        self.app = App(client_id=client_id or f"0oa{secrets.token_hex(8)}", public_keys={})
         self._clock = clock
         self._tokens: dict[str, GrantedToken] = {}
         self._faults: dict[str | None, deque[Fault]] = {}
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._signing_secret = secrets.token_hex(32)
-        self._private_jwk = self.add_key(key_type)
+        self._private_jwk = dict(private_jwk or generate_jwk(key_type))
+        self._register(self._private_jwk)
 
     def flow(
         self, name: str, *, alias: str | None = None, security: Security = "oauth"
@@ -93,12 +102,13 @@ class LocalOrg:
         """Make a function a flow of the org; for use as a decorator.
 
         :param name: its name in the connection
-        :param alias: its alias; a new one if None
+        :param alias: its alias; by default one that is the same for the same app and name
         :param security: its security level
         """
 
         def register(function: FlowFunction) -> FlowFunction:
-            self.flows[name] = Flow(name, function, alias or uuid.uuid4().hex, security)
+            own = uuid.uuid5(uuid.NAMESPACE_URL, f"{self.app.client_id}/{name}").hex
+            self.flows[name] = Flow(name, function, alias or own, security)
             self.registered()
             return function
 
@@ -141,22 +151,26 @@ class LocalOrg:
         :param key_type: ``p256``, ``rsa2048`` or ``rsa4096``
         """
         jwk = generate_jwk(key_type)
-        algorithm = jwt.algorithms.ECAlgorithm if key_type == "p256" else jwt.algorithms.RSAAlgorithm
+        self._register(jwk)
+        return jwk
+
+    def _register(self, jwk: dict[str, Any]) -> None:
+        algorithm = jwt.algorithms.ECAlgorithm if jwk["kty"] == "EC" else jwt.algorithms.RSAAlgorithm
         private_key: Any = algorithm.from_jwk(jwk)
         self.app.public_keys[jwk["kid"]] = private_key.public_key()
-        return jwk
 
     @property
     def url(self) -> str:
         """Return the org's URL, which is also its flows' origin."""
-        scheme = "https" if self.ssl_context else "http"
-        return f"{scheme}://{self.host}:{self.port}"
+        return self._origin(self.public_host).url
 
     @property
     def name(self) -> str:
         """Return the host and port under which tokens have to be asked for: the one custom domain, if there is one."""
-        host = self.custom_domains[0] if len(self.custom_domains) == 1 else self.host
-        return f"{host}:{self.port}"
+        return self._origin(self.custom_domains[0] if len(self.custom_domains) == 1 else self.public_host).netloc
+
+    def _origin(self, host: str) -> Origin:
+        return Origin("https" if self.ssl_context else "http", host, self.port)
 
     @property
     def private_jwk(self) -> dict[str, Any]:
@@ -191,27 +205,35 @@ class LocalOrg:
         """
         return f"{self.url}/api/flo/{self.flows[name].alias}/invoke"
 
-    def connection(self, **extra: Any) -> dict[str, Any]:
+    def connection(self, *, domain: str | None = None, **extra: Any) -> dict[str, Any]:
         """Return an Airflow connection to this org, as :meth:`airflow.models.Connection.from_json` takes it.
 
+        :param domain: the Okta domain; by default :attr:`name`, under which flows expect tokens to be asked for
         :param extra: fields of extra, in addition or in place of what is there
         """
-        flows = {name: flow.alias for name, flow in self.flows.items()}
+        fields: dict[str, Any] = {"flows": {name: flow.alias for name, flow in self.flows.items()}}
+        if self.custom_domains:
+            fields["workflows_host"] = self.url
+        if not (self.ssl_context or self._origin(self.public_host).is_loopback):
+            fields["insecure_http"] = True
         return {
             "conn_type": "okta_workflows",
-            "host": self.url,
+            "host": domain or f"{self._origin(self.public_host).scheme}://{self.name}",
             "login": self.app.client_id,
             "password": json.dumps(self._private_jwk),
-            "extra": {"flows": flows, **extra},
+            "extra": {**fields, **extra},
         }
 
-    def environment(self, conn_id: str = "okta_workflows_default", **extra: Any) -> dict[str, str]:
+    def environment(
+        self, conn_id: str = "okta_workflows_default", *, domain: str | None = None, **extra: Any
+    ) -> dict[str, str]:
         """Return the environment variable that defines the connection for Airflow.
 
         :param conn_id: the connection's id
+        :param domain: as in :meth:`connection`
         :param extra: as in :meth:`connection`
         """
-        return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(self.connection(**extra))}
+        return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(self.connection(domain=domain, **extra))}
 
     def start(self) -> Self:
         """Begin to listen.

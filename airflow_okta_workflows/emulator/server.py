@@ -23,6 +23,7 @@ from airflow_okta_workflows.core.token_request import TOKEN_PATH
 from airflow_okta_workflows.emulator import faults
 from airflow_okta_workflows.emulator.cards import FlowRequest, RawAnswer, answer_of
 from airflow_okta_workflows.emulator.console import history_page
+from airflow_okta_workflows.emulator.counts import COUNTS_PATH, counts
 from airflow_okta_workflows.emulator.records import SeenRequest, SeenTokenRequest
 from airflow_okta_workflows.emulator.token_endpoint import Refusal, check_token_request
 
@@ -74,6 +75,7 @@ class Server:
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_get(METADATA_PATH, self._metadata)
         app.router.add_get(CONSOLE_PATH, self._console)
+        app.router.add_get(COUNTS_PATH, self._counts)
         app.router.add_route("*", TOKEN_PATH, self._token)
         app.router.add_route("*", "/api/flo/{alias}/invoke", self._invoke)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -110,6 +112,9 @@ class Server:
     async def _console(self, request: web.Request) -> web.StreamResponse:
         page = history_page(self._org.flows.values()).encode()
         return await self._send(request, RawAnswer(200, page, {"Content-Type": "text/html; charset=utf-8"}))
+
+    async def _counts(self, request: web.Request) -> web.StreamResponse:
+        return await self._send(request, _json(200, counts(self._org)))
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}

@@ -227,12 +227,10 @@ def test_the_wrong_one_of_two_domains_leads_to_the_rule(
 ) -> None:
     with LocalOrg(custom_domains=("localhost",)) as org:
         org.flow("hello")(lambda request: {})
-        connect(org)
+        connect(org, domain=org.url)
         wrong = okta_workflows("check", "--output", "json", "--flow", "hello", "--yes")
         custom = tmp_path / "connection.json"
-        custom.write_text(
-            json.dumps({**org.connection(workflows_host=org.url), "host": f"http://localhost:{org.port}"})
-        )
+        custom.write_text(json.dumps(org.connection()))
         right = okta_workflows("check", "--output", "json", "--file", str(custom), "--flow", "hello", "--yes")
 
     assert (wrong.code, right.code) == (1, 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from airflow_okta_workflows.cli.main import main
 from airflow_okta_workflows.emulator import LocalOrg
@@ -167,7 +168,7 @@ def test_a_port_that_is_taken_is_told(okta_workflows: Any) -> None:
         ended = okta_workflows("emulator", "--port", str(org.port))
 
     assert (ended.code, ended.out) == (1, "")
-    assert f"port {org.port}" in ended.err
+    assert f"127.0.0.1:{org.port} cannot be listened on" in ended.err
     assert "in use" in ended.err
 
 
@@ -189,3 +190,90 @@ def test_the_process_ends_cleanly_on_ctrl_c() -> None:
     assert rest == ""
     assert "Traceback" not in told
     assert "The local org has ended" in told
+
+
+def test_a_kept_connection_stays_good_and_is_not_printed(
+    tmp_path: Path, run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "okta" / "connections.json"
+    found: list[Any] = []
+
+    def talk(line: str) -> None:
+        assert line == "{\n"
+        assert path.stat().st_mode & 0o777 == 0o600
+        (connection,) = json.loads(path.read_text()).values()
+        monkeypatch.setenv(VARIABLE, json.dumps(connection))
+        hook = OktaWorkflowsHook()
+        found.append((connection["login"], connection["password"], connection["extra"]["flows"], hook.invoke("hello")))
+        hook.close()
+
+    for _ in range(2):
+        assert run_emulator("--connections", str(path), "--output", "json", talk=talk) == 0
+    first, again = found
+    assert first[:3] == again[:3], "the connection is the same after another start"
+    assert again[3].body == {"greeting": "Hello, world!"}
+    told = capfd.readouterr()
+    assert f"Its connection is in {path}" in told.err
+    secret = json.loads(first[1])["d"]
+    assert secret not in told.err + told.out
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"other": {}}', '{"okta_workflows_default": {"login": "x", "password": "p"}}']
+)
+def test_a_file_that_holds_something_else_is_not_overwritten(text: str, tmp_path: Path, okta_workflows: Any) -> None:
+    path = tmp_path / "connections.json"
+    path.write_text(text)
+
+    ended = okta_workflows("emulator", "--connections", str(path))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "does not hold a connection okta_workflows_default" in ended.err
+    assert "Name another file, or remove it" in ended.err
+    assert path.read_text() == text
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, okta_workflows: Any) -> None:
+    (tmp_path / "file").write_text("")
+
+    for name in ("file/connections.json", "."):
+        ended = okta_workflows("emulator", "--connections", str(tmp_path / name))
+
+        assert (ended.code, ended.out) == (1, "")
+        assert "cannot be" in ended.err
+
+
+def test_it_serves_a_custom_domain_over_tls(
+    tmp_path: Path, run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "org.pem"))
+    certificate.private_key_pem.write_to_path(str(tmp_path / "org.key"))
+    seen: dict[str, Any] = {}
+
+    def talk(line: str) -> None:
+        connection = export(line, monkeypatch)
+        connection["extra"]["verify"] = str(tmp_path / "ca.pem")
+        monkeypatch.setenv(VARIABLE, json.dumps(connection))
+        seen.update(connection)
+        hook = OktaWorkflowsHook()
+        seen["answer"] = hook.invoke("hello").body
+        hook.close()
+
+    tls = ("--tls-cert", str(tmp_path / "org.pem"), "--tls-key", str(tmp_path / "org.key"))
+    assert run_emulator("--custom-domain", "localhost", *tls, talk=talk) == 0
+    assert seen["host"].startswith("https://localhost:")
+    assert seen["extra"]["workflows_host"].startswith("https://127.0.0.1:")
+    assert seen["answer"] == {"greeting": "Hello, world!"}
+
+
+def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path, okta_workflows: Any) -> None:
+    nothing = tmp_path / "org.pem"
+    nothing.write_text("")
+
+    assert "go together" in okta_workflows("emulator", "--tls-cert", str(nothing)).err
+    ended = okta_workflows("emulator", "--tls-cert", str(nothing), "--tls-key", str(nothing))
+    assert (ended.code, ended.out) == (1, "")
+    assert "cannot be used for TLS" in ended.err

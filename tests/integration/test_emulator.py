@@ -14,7 +14,16 @@ import requests
 
 from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE
 from airflow_okta_workflows.core.key_generation import generate_jwk
-from airflow_okta_workflows.emulator import FlowRequest, Latency, LocalOrg, Reset, Return, ReturnRaw, Truncate
+from airflow_okta_workflows.emulator import (
+    FlowRequest,
+    Latency,
+    LocalOrg,
+    Reset,
+    Return,
+    ReturnRaw,
+    TooManyRequests,
+    Truncate,
+)
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from airflow_okta_workflows.exceptions import OktaFlowFailedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -340,3 +349,40 @@ def test_its_execution_history_is_where_the_console_would_be(okta_local_org: Loc
     assert "2 executions" in page.text
     places = [page.text.index(f'id="execution_id={answer.headers["x-execution-id"]}"') for answer in answers]
     assert places[1] < places[0], "the latest first"
+
+
+def test_an_app_that_is_kept_has_the_same_connection_again() -> None:
+    with LocalOrg() as org:
+        org.flow("hello")(lambda request: {})
+        before = org.connection()
+    with LocalOrg(port=org.port, client_id=org.app.client_id, private_jwk=org.private_jwk) as again:
+        again.flow("hello")(lambda request: {})
+
+        assert again.connection() == before
+
+
+def test_an_org_that_others_reach_by_another_name_says_so(connect: Any) -> None:
+    with LocalOrg(public_host="localhost") as org:
+        org.flow("hello")(lambda request: {"ok": True})
+        connect(org)
+
+        assert org.invoke_url("hello").startswith(f"http://localhost:{org.port}/")
+        assert OktaWorkflowsHook().invoke("hello").body == {"ok": True}
+    assert LocalOrg(public_host="okta", port=8000).connection()["extra"]["insecure_http"] is True
+
+
+def test_it_counts_requests_runs_and_what_ran_twice(connect: Any) -> None:
+    with LocalOrg(rate_limit=None) as org:
+        org.flow("hello")(lambda request: {})
+        connect(org)
+        org.order(TooManyRequests(retry_after=0), flow="hello")
+        hook = OktaWorkflowsHook()
+        for key in ("a", "a", "b"):
+            hook.invoke("hello", invocation_key=key)
+        hook.close()
+
+        assert requests.get(f"{org.url}/counts", timeout=5).json() == {
+            "token_requests": 1,
+            "tokens_granted": 1,
+            "flows": {"hello": {"requests": 4, "runs": 3, "most_runs_of_a_key": 2}},
+        }

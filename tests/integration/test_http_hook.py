@@ -168,7 +168,7 @@ def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: 
 
 def test_the_verdict_on_a_domain_that_is_not_the_orgs_own_name(connect: Connect) -> None:
     with LocalOrg(custom_domains=("localhost",)) as org:
-        connect(org)
+        connect(org, domain=org.url)
         good, text = OktaWorkflowsHook().test_connection()
 
         assert not good

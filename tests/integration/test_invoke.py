@@ -178,12 +178,10 @@ def test_a_token_that_is_no_longer_good_is_renewed_once(
     assert len(org.flows["echo"].runs) == 3
 
 
-def test_the_custom_domain_rule_explains_the_bare_401(
-    connect: Connect, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_custom_domain_rule_explains_the_bare_401(connect: Connect, invoke: Invoke) -> None:
     with LocalOrg(custom_domains=("localhost",)) as org:
         org.flow("echo")(lambda request: {})
-        connect(org)
+        connect(org, domain=org.url)
         with pytest.raises(OktaFlowRefusedError, match="custom domain"):
             invoke("echo")
 
@@ -191,16 +189,10 @@ def test_the_custom_domain_rule_explains_the_bare_401(
         assert org.tokens_granted == 2
 
 
-def test_the_custom_domain_is_the_right_one_then(
-    connect: Connect, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import json
-
+def test_the_custom_domain_is_the_right_one_then(connect: Connect, invoke: Invoke) -> None:
     with LocalOrg(custom_domains=("localhost",)) as org:
         org.flow("echo")(lambda request: {"ok": True})
-        connection = org.connection(workflows_host=org.url)
-        connection["host"] = f"http://localhost:{org.port}"
-        monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
+        connect(org)
 
         assert invoke("echo").body == {"ok": True}
 

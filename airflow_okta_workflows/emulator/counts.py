@@ -1,0 +1,38 @@
+"""What the local org has counted, as JSON: for tests that see it only over the network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.emulator.org import LocalOrg
+
+COUNTS_PATH = "/counts"
+"""Where an org answers with them; Okta has nothing of the kind."""
+
+
+def counts(org: LocalOrg) -> dict[str, Any]:
+    """Return how often the org was asked and how often flows ran, as a JSON value.
+
+    ``most_runs_of_a_key`` is the number of runs under the invocation key that ran most often: 1 if no invocation ran
+    twice, 0 if none had a key.
+
+    :param org: the org
+    """
+    return {
+        "token_requests": len(org.token_requests),
+        "tokens_granted": org.tokens_granted,
+        "flows": {
+            name: {
+                "requests": len(org.requests(name)),
+                "runs": len(flow.runs),
+                "most_runs_of_a_key": _most([run.invocation_key for run in flow.runs]),
+            }
+            for name, flow in org.flows.items()
+        },
+    }
+
+
+def _most(keys: list[str | None]) -> int:
+    return max((number for key, number in Counter(keys).items() if key is not None), default=0)
