@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 
-from airflow_okta_workflows.core.addresses import Origin
+from airflow_okta_workflows.core.addresses import Origin, default_workflows_origin
 from airflow_okta_workflows.core.key_generation import KeyType, generate_jwk
 from airflow_okta_workflows.emulator.records import (
     Flow,
@@ -212,13 +212,14 @@ class LocalOrg:
         :param extra: fields of extra, in addition or in place of what is there
         """
         fields: dict[str, Any] = {"flows": {name: flow.alias for name, flow in self.flows.items()}}
-        if self.custom_domains:
-            fields["workflows_host"] = self.url
-        if not (self.ssl_context or self._origin(self.public_host).is_loopback):
+        own = self._origin(self.public_host)
+        if self.custom_domains or default_workflows_origin(own) != own:
+            fields["workflows_host"] = own.url
+        if own.scheme == "http" and not own.is_loopback:
             fields["insecure_http"] = True
         return {
             "conn_type": "okta_workflows",
-            "host": domain or f"{self._origin(self.public_host).scheme}://{self.name}",
+            "host": domain or f"{own.scheme}://{self.name}",
             "login": self.app.client_id,
             "password": json.dumps(self._private_jwk),
             "extra": {**fields, **extra},

@@ -368,7 +368,8 @@ def test_an_org_that_others_reach_by_another_name_says_so(connect: Any) -> None:
 
         assert org.invoke_url("hello").startswith(f"http://localhost:{org.port}/")
         assert OktaWorkflowsHook().invoke("hello").body == {"ok": True}
-    assert LocalOrg(public_host="okta", port=8000).connection()["extra"]["insecure_http"] is True
+    elsewhere = LocalOrg(public_host="okta", port=8000).connection()["extra"]
+    assert elsewhere == {"flows": {}, "workflows_host": "http://okta:8000", "insecure_http": True}
 
 
 def test_it_counts_requests_runs_and_what_ran_twice(connect: Any) -> None:
