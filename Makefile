@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 UI_STAMP := $(VENV)/.ui-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e test-ui screenshots reliability bench bench-quick constraints clean
+.PHONY: help demo test lint format fuzz e2e compose-env test-compose test-ui screenshots reliability bench bench-quick constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,12 @@ test-ui: $(UI_STAMP)  ## the connection form, its Test button and the extra link
 screenshots: $(UI_STAMP)  ## the same, and keep the screenshots for the docs
 	@$(BIN)/python -m tests.ui.chromium
 	@$(BIN)/python -m pytest tests/ui --screenshots docs/images
+
+compose-env:  ## write .env for docker compose, with fresh random keys
+	@$(PYTHON) compose/environment.py
+
+test-compose: $(STAMP)  ## both stacks of docker compose, up, used and down again; needs a Docker engine
+	@$(BIN)/python -m pytest tests/compose
 
 reliability: $(STAMP)  ## play every fault, and write the table in docs/reliability.md
 	@$(BIN)/python -m tests.fault_matrix docs/reliability.md

@@ -9,6 +9,7 @@ The org needs five flows, secured with OAuth 2.0 and named so in the connection 
 * ``send_welcome`` takes ``account_id``, ``groups`` and ``applications``.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
@@ -19,6 +20,8 @@ from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 with DAG(
     dag_id="okta_onboarding",
     schedule=None,
+    # A worker that dies is nobody's concern: a retry goes on from what is noted, and sends no flow twice (Airflow 3.3).
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
         "email": Param("ada@example.com", type="string", format="email"),
         "name": Param("Ada Lovelace", type="string"),

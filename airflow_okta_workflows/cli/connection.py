@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError, UsageError
@@ -29,6 +31,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from airflow_okta_workflows.connection import CONN_TYPE, DEFAULT_CONN_ID
 
     conn_id = args.conn_id or DEFAULT_CONN_ID
+    if args.replace and not args.add:
+        raise UsageError("--replace goes with --add")
     variable = variable_of(conn_id)
     if variable is None and args.format == "env" and not args.add:
         raise UsageError(f"no shell can set a variable for the id {conn_id!r}: use --format json or --add")
@@ -36,20 +40,28 @@ def run(args: argparse.Namespace, output: Output) -> int:
         "conn_type": CONN_TYPE,
         "host": args.domain,
         "login": args.client_id,
-        "extra": {"key_file": args.key_file, **_optional_fields(args)},
+        "extra": {
+            "key_file": _anywhere(args.key_file) if args.keep_key_file else args.key_file,
+            **_optional_fields(args),
+        },
     }
     settings = _checked(conn_id, draft, output, offline=args.offline)
-    connection = _finished(draft, settings)
+    connection = _finished(draft, settings, keep_key_file=args.keep_key_file)
     if args.add:
-        _add(conn_id, connection)
+        _add(conn_id, connection, replace=args.replace)
         output.say(f"{conn_id} is in Airflow's database.")
     elif args.format == "json":
-        output.say(_warning("What follows"))
+        output.say(_warning("What follows", connection))
         output.json(connection)
     else:
-        output.say(_warning("The following line"))
+        output.say(_warning("The following line", connection))
         output.text(export_line(str(variable), json.dumps(connection)))
     return GOOD
+
+
+def _anywhere(path: str) -> str:
+    """Return a path that means the same file in whatever directory a task runs; links in it stay links."""
+    return str(Path(path).expanduser().absolute())
 
 
 def _optional_fields(args: argparse.Namespace) -> dict[str, Any]:
@@ -57,6 +69,7 @@ def _optional_fields(args: argparse.Namespace) -> dict[str, Any]:
         "key_id": args.key_id,
         "workflows_host": args.workflows_host,
         "flows": dict(args.flow) if args.flow else None,
+        "verify": _anywhere(args.ca_file) if args.ca_file else None,
     }
     return {name: value for name, value in fields.items() if value}
 
@@ -94,28 +107,39 @@ def _passphrase() -> str:
     return sys.stdin.readline().rstrip("\n")
 
 
-def _finished(draft: dict[str, Any], settings: OktaWorkflowsSettings) -> dict[str, Any]:
-    """Return the connection with the key itself in it, tidied, and the domain as the settings have it."""
+def _finished(draft: dict[str, Any], settings: OktaWorkflowsSettings, *, keep_key_file: bool) -> dict[str, Any]:
+    """Return the connection with the domain as the settings have it, and with the key itself in it, tidied."""
     domain = settings.domain
     # Without a scheme, a domain on loopback is taken for plain HTTP.
     short = domain.scheme == "https" and not domain.is_loopback
-    return {
-        **draft,
-        "host": domain.netloc if short else domain.url,
-        "password": settings.key_text.text.reveal(),
-        "extra": {name: value for name, value in draft["extra"].items() if name != "key_file"},
-    }
+    connection = {**draft, "host": domain.netloc if short else domain.url}
+    if keep_key_file:
+        return connection
+    extra = {name: value for name, value in draft["extra"].items() if name != "key_file"}
+    return {**connection, "password": settings.key_text.text.reveal(), "extra": extra}
 
 
-def _warning(what: str) -> str:
-    return f"{what} holds the private key: keep it out of logs and of shared histories."
+def _warning(what: str, connection: dict[str, Any]) -> str:
+    if "password" in connection:
+        return f"{what} holds the private key: keep it out of logs and of shared histories."
+    if "key_passphrase" in connection["extra"]:
+        return f"{what} holds the key's passphrase: keep it out of logs and of shared histories."
+    return f"{what} holds no secret: the key stays in its file."
 
 
-def _add(conn_id: str, connection: dict[str, Any]) -> None:
+def _add(conn_id: str, connection: dict[str, Any], *, replace: bool) -> None:
     """Add a connection as ``airflow connections add`` does, in this process: no key on a command line."""
+    if replace:
+        # Airflow fails if there is none.
+        with contextlib.suppress(CommandFailedError):
+            _run_airflow("connections", "delete", conn_id)
+    _run_airflow("connections", "add", conn_id, "--conn-json", json.dumps(connection))
+
+
+def _run_airflow(*arguments: str) -> None:
     from airflow.cli.cli_parser import get_parser
 
-    args = get_parser().parse_args(["connections", "add", conn_id, "--conn-json", json.dumps(connection)])
+    args = get_parser().parse_args(arguments)
     try:
         args.func(args)
     except SystemExit as end:

@@ -126,7 +126,9 @@ COMMANDS = (
             " print it once the org has granted a token: as a line for the shell, or as JSON for airflow connections"
             " add --conn-json. The key may be a JWK or a PEM, its newlines spoilt in any of the usual ways; what is"
             " printed is in order, and on one line.",
-            "What is printed holds the private key. With --add it goes into Airflow's database instead.",
+            "What is printed holds the private key. With --add it goes into Airflow's database instead. With"
+            " --keep-key-file the connection holds no key and names its file, which must then be there, under the same"
+            " path, wherever tasks and the triggerer run.",
             "The passphrase of an encrypted key is asked for, or read from stdin.",
         ),
         examples=(
@@ -138,6 +140,11 @@ COMMANDS = (
                 "--domain login.acme.com --workflows-host acme.workflows.okta.com --client-id 0oa1b2c3 \\\n"
                 "      --key-file key.pem --key-id my-kid --conn-id okta_test --add",
                 "an org with one custom domain, straight into Airflow's database",
+            ),
+            (
+                "--domain acme.okta.com --client-id 0oa1b2c3 --key-file /run/secrets/okta_key \\\n"
+                "      --keep-key-file --add --replace",
+                "a key that is mounted as a secret, and stays there",
             ),
         ),
         arguments=(
@@ -165,7 +172,12 @@ COMMANDS = (
                 default="env",
                 help="env prints a line for the shell, json prints JSON for airflow connections add --conn-json",
             ),
+            _argument(
+                "--ca-file", metavar="FILE", help="a CA bundle that vouches for the org; left out: the usual ones"
+            ),
+            _argument("--keep-key-file", action="store_true", help="name the key file instead of holding the key"),
             _argument("--add", action="store_true", help="add it to Airflow's database, and print no key"),
+            _argument("--replace", action="store_true", help="with --add: in place of the one that is there"),
             _argument("--offline", action="store_true", help="check only fields and key; ask the org nothing"),
         ),
     ),

@@ -21,7 +21,8 @@ import pytest
 
 from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import FlowRequest, LocalOrg, ReturnError
-from tests.e2e.airflow_standalone import Airflow, files_below, until
+from tests.airflow_rest import until
+from tests.e2e.airflow_standalone import Airflow, files_below
 
 # A whole Airflow, on two cores that may be busy.
 pytestmark = pytest.mark.timeout(600)

@@ -46,6 +46,7 @@ def test_a_connection_goes_into_the_database_and_is_found_there(environment: dic
         )
         added = run(environment, "okta-workflows", *arguments)
         again = run(environment, "airflow", "okta-workflows", *arguments)
+        replaced = run(environment, "okta-workflows", *arguments, "--keep-key-file", "--replace")
         check = ("check", "--conn-id", "okta-test", "--flow", "hello", "--yes", "--output", "json")
         by_airflow = run(environment, "airflow", "okta-workflows", *check)
         chatty = {**environment, "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
@@ -56,12 +57,13 @@ def test_a_connection_goes_into_the_database_and_is_found_there(environment: dic
     assert "okta-test is in Airflow's database" in added.stderr
     assert (again.returncode, again.stdout) == (1, "")
     assert "already exists" in again.stderr
+    assert (replaced.returncode, replaced.stdout) == (0, ""), replaced.stderr
     for checked in (by_airflow, standalone):
         assert checked.returncode == 0, checked.stderr
         assert json.loads(checked.stdout)["good"] is True, "JSON alone"
         assert json.loads(checked.stdout)["answer"]["body"] == {"greeting": "Hello!"}
     assert "[debug" in standalone.stderr, "Airflow's log went elsewhere"
     assert runs == 2
-    for done in (added, again, by_airflow, standalone):
+    for done in (added, again, replaced, by_airflow, standalone):
         for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org._tokens):
             assert secret not in done.stdout + done.stderr

@@ -231,6 +231,37 @@ def test_the_variable_has_the_name_of_the_connection(org: LocalOrg, build: Build
     assert shlex.split(line)[1].partition("=")[0] == "AIRFLOW_CONN_OKTA_TEST"
 
 
+def test_a_key_file_can_stay_where_the_key_is(
+    org: LocalOrg, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ca.pem").write_text("")
+    ended = build("--keep-key-file", "--offline", "--ca-file", "ca.pem", "--format", "json")
+
+    assert ended.code == 0
+    assert ended.json["extra"] == {"key_file": str(tmp_path / "key"), "verify": str(tmp_path / "ca.pem")}
+    assert "password" not in ended.json
+    assert "holds no secret" in ended.err
+    assert org.private_jwk["d"] not in ended.out + ended.err
+
+
+def test_the_passphrase_of_a_key_that_stays_is_told_of(
+    org: LocalOrg, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PASSPHRASE}\n"))
+    ended = build("--keep-key-file", "--key-id", org.private_jwk["kid"], key=encrypted(org))
+
+    assert ended.code == 0
+    assert "holds the key's passphrase" in ended.err
+
+
+def test_only_what_is_added_can_replace(org: LocalOrg, build: Build) -> None:
+    ended = build("--replace")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "--replace goes with --add" in ended.err
+
+
 @pytest.mark.parametrize("conn_id", ["okta-test", "okta.test", "okta test"])
 def test_an_id_that_no_shell_can_set_needs_json(conn_id: str, org: LocalOrg, build: Build) -> None:
     as_line, as_json = build("--conn-id", conn_id), build("--conn-id", conn_id, "--format", "json")

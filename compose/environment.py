@@ -1,0 +1,68 @@
+"""Write .env for docker-compose.yaml: a copy of .env.example with fresh random keys.
+
+It runs before anything is installed, so it needs Python alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+RANDOM = {
+    "AIRFLOW_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(18),
+    "FERNET_KEY": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    "API_SECRET_KEY": lambda: secrets.token_hex(64),
+    "JWT_SECRET": lambda: secrets.token_hex(64),
+    "POSTGRES_PASSWORD": lambda: secrets.token_hex(24),
+    "REDIS_PASSWORD": lambda: secrets.token_hex(24),
+}
+"""What is a secret, and how a new one is made."""
+
+
+def filled_in(example: str, **settings: str) -> str:
+    """Return the text of a .env: the example's, with fresh random keys and settings of the caller's.
+
+    :param example: the text of ``.env.example``
+    :param settings: values for further variables that stand in it
+    :raises KeyError: for a variable that does not stand in it
+    """
+    text = example
+    for name, value in {**{name: make() for name, make in RANDOM.items()}, **settings}.items():
+        text, found = re.subn(rf"^#?{name}=.*$", lambda _, line=f"{name}={value}": line, text, flags=re.MULTILINE)
+        if not found:
+            raise KeyError(name)
+    return text
+
+
+def main() -> int:
+    """Write the file that is asked for, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="make compose-env", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / ".env", metavar="FILE", help="left out: .env")
+    path = parser.parse_args().out
+    # As the user who runs this, so that a key file of theirs can be read; never as root.
+    user = os.getuid() or 50000
+    text = filled_in((ROOT / ".env.example").read_text("utf-8"), AIRFLOW_UID=str(user))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        print(
+            f"{path.name} is there already and stays as it is: the database is encrypted with its keys."
+            " To begin anew: docker compose down --volumes, then remove it.",
+            file=sys.stderr,
+        )
+        return 1
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    print(f"{path.name} has fresh keys. Sign in as AIRFLOW_ADMIN_USER with AIRFLOW_ADMIN_PASSWORD; both stand in it.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""A running Airflow as its REST API shows it; for the tests that start one in whatever way."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class AirflowRest:
+    """Talk to an Airflow.
+
+    :param url: where its API server is
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+
+    def close(self) -> None:
+        """Close the connections to it."""
+        self._session.close()
+
+    def healthy(self) -> bool:
+        """Tell whether each part of it says that it is well."""
+        health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def sign_in(self, username: str | None = None, password: str | None = None) -> None:
+        """Sign in as a user, or as anybody where everyone is an admin.
+
+        :raises KeyError: if that is refused
+        """
+        if username is None:
+            answer = self._session.get(f"{self.url}/auth/token", timeout=5)
+        else:
+            answer = self._session.post(
+                f"{self.url}/auth/token", json={"username": username, "password": password}, timeout=30
+            )
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def add_connection(self, conn_id: str, connection: dict[str, Any]) -> None:
+        """Add a connection, as :meth:`airflow_okta_workflows.emulator.LocalOrg.connection` gives it."""
+        body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection["extra"])}
+        self._api("POST", "/connections", body).raise_for_status()
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a DAG run as soon as the DAG is known, and return its id."""
+
+        def start() -> str | None:
+            self._api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+            answer = self._api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+            return str(answer.json()["dag_run_id"]) if answer.ok else None
+
+        return until(start, 60, f"DAG {dag_id} is not known: {self._api('GET', '/importErrors').text}")
+
+    def finished(self, dag_id: str, run_id: str, within: float) -> str:
+        """Wait until a run has ended, and return its state."""
+
+        def ended() -> str | None:
+            state = str(self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}").json().get("state"))
+            return state if state in ("success", "failed") else None
+
+        return until(ended, within, f"{dag_id} did not end: {self.states(dag_id, run_id)}")
+
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        """Return what is known of a DAG."""
+        answer: dict[str, Any] = self._api("GET", f"/dags/{dag_id}/details").json()
+        return answer
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the run's task instances."""
+        answer = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500")
+        found: list[dict[str, Any]] = answer.json()["task_instances"]
+        return found
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, int]:
+        """Return how many task instances are in each state."""
+        counts: dict[str, int] = {}
+        for task in self.tasks(dag_id, run_id):
+            counts[str(task["state"])] = counts.get(str(task["state"]), 0) + 1
+        return counts
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what a task has returned."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value?deserialize=true"
+        answer = self._api("GET", path)
+        answer.raise_for_status()
+        return answer.json()["value"]
+
+    def clear(self, dag_id: str, run_id: str) -> None:
+        """Clear all tasks of a run, as by hand."""
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
+        self._api("POST", f"/dags/{dag_id}/clearTaskInstances", body).raise_for_status()
+
+    def _api(self, method: str, path: str, body: Any = None) -> requests.Response:
+        return self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
+
+
+def until(probe: Callable[[], T | None], within: float, what: str) -> T:
+    """Ask until there is an answer; a test that waits for another process has no event to wait on."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        answer = probe()
+        if answer:
+            return answer
+        time.sleep(0.2)
+    raise AssertionError(what)

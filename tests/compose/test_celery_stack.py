@@ -1,0 +1,137 @@
+"""The Celery overlay with an org of one's own: workers and triggerers may die, and no flow runs twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.airflow_rest import until
+from tests.compose.stack import Stack
+
+USER = os.getuid() or 12345
+"""Not the image's own user: the key file belongs to somebody on this machine, and only they can read it."""
+
+PEOPLE = ("ada", "alan", "barbara", "grace")
+MEANT_TO_RUN = {
+    "create_account": len(PEOPLE),
+    "add_to_group": 3 * len(PEOPLE),
+    "start_provisioning": len(PEOPLE),
+    "send_welcome": len(PEOPLE),
+}
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    directory = tmp_path_factory.mktemp("stack")
+    files = ("docker-compose.yaml", "docker-compose.celery.yaml", "tests/compose/strict-org.yaml")
+    name = f"okta-celery-{secrets.token_hex(3)}"
+    with Stack(name, directory, *files, AIRFLOW_UID=str(USER)) as stack:
+        stack.configure(TASK_HEARTBEAT_TIMEOUT="20", **certificates(directory))
+        stack.compose("build")
+        stack.compose("up", "--wait", "--no-deps", "org")
+        stack.configure(**settings_for_the_org(stack, directory))
+        stack.up("--scale=airflow-worker=3")
+        yield stack
+
+
+def certificates(directory: Path) -> dict[str, str]:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("login.acme.test", "acme.workflows.test")
+    (directory / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    (directory / "org.pem").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+    (directory / "org.key").write_bytes(certificate.private_key_pem.bytes())
+    own(directory / "org.key")
+    return {
+        "OKTA_CA_FILE": str(directory / "ca.pem"),
+        "ORG_CERTIFICATE": str(directory / "org.pem"),
+        "ORG_CERTIFICATE_KEY": str(directory / "org.key"),
+    }
+
+
+def settings_for_the_org(stack: Stack, directory: Path) -> dict[str, str]:
+    """What a person writes into .env after having set up an app in Okta."""
+    connection = stack.kept_connection("org")
+    (directory / "okta-key.jwk").write_text(connection["password"])
+    own(directory / "okta-key.jwk")
+    return {
+        "OKTA_DOMAIN": "login.acme.test:8443",
+        "OKTA_WORKFLOWS_HOST": "acme.workflows.test:8443",
+        "OKTA_CLIENT_ID": connection["login"],
+        "OKTA_KEY_FILE": str(directory / "okta-key.jwk"),
+        "OKTA_FLOWS": " ".join(f"{name}={alias}" for name, alias in connection["extra"]["flows"].items()),
+    }
+
+
+def own(path: Path) -> None:
+    """Make a file one that only the user of the stack can read."""
+    path.chmod(0o600)
+    if os.getuid() == 0:
+        os.chown(path, USER, -1)
+
+
+def test_every_service_is_healthy(stack: Stack) -> None:
+    health = stack.health()
+
+    assert {name for name in health if name.startswith("airflow-worker")} == {f"airflow-worker-{n}" for n in (1, 2, 3)}
+    assert {name for name in health if name.startswith("airflow-triggerer")} == {
+        f"airflow-triggerer-{n}" for n in (1, 2)
+    }
+    assert health.pop("airflow-init-1") == "exited 0"
+    assert set(health.values()) == {"healthy"}
+    assert stack.run("redis", "id", "-un").strip() == "redis"
+
+
+def test_the_key_stays_in_its_file(stack: Stack) -> None:
+    key = json.loads(stack.kept_connection("org")["password"])["d"]
+
+    assert "granted for 3600 s" in stack.logs("airflow-init"), "the org was asked before anything else started"
+    assert key not in stack.logs()
+    check = stack.run("airflow-scheduler", "okta-workflows", "check", "--output", "json")
+    assert json.loads(check)["good"] is True
+    assert "from the key file /run/secrets/okta_key" in check
+    assert key not in stack.database()
+
+
+def test_a_worker_and_a_triggerer_die_and_no_flow_runs_twice(stack: Stack, say: Callable[[str], None]) -> None:
+    before = stack.org_counts("org")["token_requests"]
+    dag = "okta_onboarding"
+    runs = [stack.airflow.trigger(dag, {"email": f"{name}@example.com", "name": name}) for name in PEOPLE]
+
+    def in_the_middle() -> list[str]:
+        """The workers that run a task, once a sensor waits in a triggerer, too."""
+        tasks = [task for run in runs for task in stack.airflow.tasks(dag, run)]
+        busy = [task["hostname"] for task in tasks if task["state"] == "running" and task["hostname"]]
+        return busy if any(task["state"] == "deferred" for task in tasks) else []
+
+    (worker, *_) = until(in_the_middle, 200, "no run came to its middle")
+    triggerer = next(one["Id"] for one in stack.containers() if one["Name"].endswith("airflow-triggerer-1"))
+    subprocess.run(["docker", "kill", worker, triggerer], check=True, capture_output=True)
+
+    states = [stack.airflow.finished(dag, run, 400) for run in runs]
+    counts = stack.org_counts("org")
+    retried = sum(task["try_number"] > 1 for run in runs for task in stack.airflow.tasks(dag, run))
+    say(f"a worker and a triggerer killed: runs end {states}, {retried} tasks tried again")
+    assert states == ["success"] * len(PEOPLE)
+    assert {name: counts["flows"][name]["runs"] for name in MEANT_TO_RUN} == MEANT_TO_RUN
+    assert {counts["flows"][name]["most_runs_of_a_key"] for name in MEANT_TO_RUN} == {1}
+    # The check by hand asks for a token of its own.
+    assert counts["token_requests"] - before <= 1, "three workers, a scheduler and two triggerers share one token"
+    assert stack.org_counts()["token_requests"] == 0, "the local org was not asked"
+
+
+def test_the_other_dags_run_on_the_workers_that_are_left(stack: Stack) -> None:
+    runs = {dag: stack.airflow.trigger(dag) for dag in ("okta_first_flow", "okta_access_review")}
+
+    assert {stack.airflow.finished(dag, run, 240) for dag, run in runs.items()} == {"success"}
+    flows = stack.org_counts("org")["flows"]
+    assert flows["hello"]["runs"] == 1
+    assert flows["review_access"]["runs"] == 10
