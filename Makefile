@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UI_STAMP := $(VENV)/.ui-installed
 DIST_STAMP := $(VENV)/.dist-installed
+DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e test-ui screenshots reliability bench bench-quick dist constraints clean
+.PHONY: help demo test lint format fuzz e2e test-ui screenshots reliability bench bench-quick dist docs constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +27,10 @@ $(UI_STAMP): $(STAMP)
 
 $(DIST_STAMP): $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,dist]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,docs]'
 	@touch $@
 
 demo: $(STAMP)  ## run both example DAGs on a real Airflow against the local org
@@ -74,10 +79,14 @@ dist: $(DIST_STAMP)  ## build sdist and wheel into dist/, check them, and use th
 	@$(BIN)/uv build --quiet --python $(BIN)/python --build-constraints constraints.txt
 	@$(BIN)/python -m pytest tests/distribution
 
+docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, and follow each of its links
+	@$(BIN)/properdocs build --strict --config-file mkdocs.yml
+	@$(BIN)/python -m pytest tests/docs_site
+
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui --extra dist \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui --extra dist --extra docs \
 		--upgrade --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 
 clean:  ## remove what the targets have made
-	rm -rf $(VENV) .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site
