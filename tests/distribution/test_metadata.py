@@ -6,9 +6,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from packaging.metadata import Metadata
@@ -17,10 +15,8 @@ from readme_renderer import markdown
 
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.get_provider_info import get_provider_info
+from tests.html_page import HtmlPage
 from tests.pages import SCRIPTS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @pytest.fixture(scope="session")
@@ -28,22 +24,6 @@ def metadata(wheel: Path) -> Metadata:
     with zipfile.ZipFile(wheel) as file:
         (name,) = [one for one in file.namelist() if one.endswith(".dist-info/METADATA")]
         return Metadata.from_email(file.read(name), validate=True)
-
-
-class Links(HTMLParser):
-    """Gather where the links and images of a page lead.
-
-    :param page: the page
-    """
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for name, value in attrs if name in ("href", "src")]
 
 
 def test_twine_finds_no_fault(wheel: Path, sdist: Path) -> None:
@@ -99,7 +79,7 @@ def test_no_link_of_the_readme_leads_into_the_repository(
 
     assert shown is not None
     assert re.search(r"<h2[^>]*>Install<", shown)
-    links = Links(shown).found
+    links = HtmlPage(shown).links
     assert any(link.startswith("https://") for link in links)
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
     assert "](" not in re.sub(r"<[^>]+>", "", shown)
