@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UI_STAMP := $(VENV)/.ui-installed
+DIST_STAMP := $(VENV)/.dist-installed
+DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e compose-env test-compose test-ui screenshots reliability bench bench-quick constraints clean
+.PHONY: help demo test lint format fuzz e2e compose-env test-compose test-ui screenshots reliability bench bench-quick dist docs constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,6 +23,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(UI_STAMP): $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,ui]'
+	@touch $@
+
+$(DIST_STAMP): $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,dist]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,docs]'
 	@touch $@
 
 demo: $(STAMP)  ## run both example DAGs on a real Airflow against the local org
@@ -68,10 +78,21 @@ bench: $(STAMP)  ## measure this provider beside its peers, and write docs/perfo
 bench-quick: $(STAMP)  ## the same in a small form, which shows only that every row works
 	@$(BIN)/python -m benchmarks --quick
 
+# The files bear the date of the last commit, or without git always the same one: the same sources give the same bytes.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1580601600)
+dist: $(DIST_STAMP)  ## build sdist and wheel into dist/, check them, and use the wheel beside Airflow alone
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --python $(BIN)/python --build-constraints constraints.txt
+	@$(BIN)/python -m pytest tests/distribution
+
+docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, and follow each of its links
+	@$(BIN)/properdocs build --strict --config-file mkdocs.yml
+	@$(BIN)/python -m pytest tests/docs_site
+
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui --extra dist --extra docs \
 		--upgrade --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 
 clean:  ## remove what the targets have made
-	rm -rf $(VENV) .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site

@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import base64
 import os
-import re
 import secrets
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
 
-RANDOM = {
+RANDOM: dict[str, Callable[[], str]] = {
     "AIRFLOW_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(18),
     "FERNET_KEY": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     "API_SECRET_KEY": lambda: secrets.token_hex(64),
@@ -31,14 +34,13 @@ def filled_in(example: str, **settings: str) -> str:
 
     :param example: the text of ``.env.example``
     :param settings: values for further variables that stand in it
-    :raises KeyError: for a variable that does not stand in it
+    :raises ValueError: for a variable that does not stand in it
     """
-    text = example
-    for name, value in {**{name: make() for name, make in RANDOM.items()}, **settings}.items():
-        text, found = re.subn(rf"^#?{name}=.*$", lambda _, line=f"{name}={value}": line, text, flags=re.MULTILINE)
-        if not found:
-            raise KeyError(name)
-    return text
+    values = {**{name: make() for name, make in RANDOM.items()}, **settings}
+    lines = example.splitlines()
+    for name, value in values.items():
+        lines[[line.partition("=")[0] for line in lines].index(name)] = f"{name}={value}"
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:

@@ -1,0 +1,29 @@
+"""What the tests of the built files share: the files themselves, which ``make dist`` builds before it runs these tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pages import ROOT
+
+
+def built(pattern: str) -> Path:
+    """Return the one file in dist/ of a kind.
+
+    :param pattern: of its name
+    """
+    found = list((ROOT / "dist").glob(pattern))
+    assert len(found) == 1, f"dist/ has {len(found)} files {pattern}; `make dist` builds one"
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    return built("*.whl")
+
+
+@pytest.fixture(scope="session")
+def sdist() -> Path:
+    return built("*.tar.gz")

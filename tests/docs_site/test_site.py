@@ -1,0 +1,129 @@
+"""The site that ``make docs`` has built: each link leads somewhere, each page is found, nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.html_page import HtmlPage
+from tests.pages import PAGES, ROOT, SCRIPTS, files
+
+SITE = ROOT / "site"
+NAMES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
+SOURCES = ("README.md", "CHANGELOG.md", "mkdocs.yml", "docs", "dags")
+"""What the site is made from."""
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, HtmlPage]:
+    assert NAMES, "there is no site/; `make docs` builds it"
+    return {name: HtmlPage((SITE / name).read_text()) for name in NAMES}
+
+
+def built_from(page: str) -> str:
+    """Return the name of the page of the site that is made from a page of the repository."""
+    return "index.html" if page == "README.md" else page.removeprefix("docs/").replace(".md", ".html")
+
+
+def dead(pages: dict[str, HtmlPage], name: str) -> list[str]:
+    """Return the links of a page that lead nowhere within the site."""
+    found = []
+    for link in pages[name].links:
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            continue
+        # The page for what is not found can be shown anywhere, so its links begin at the root of the site.
+        place = SITE / parts.path.lstrip("/") if parts.path.startswith("/") else (SITE / name).parent / parts.path
+        target = (place if parts.path else SITE / name).resolve()
+        if target.is_dir():
+            target /= "index.html"
+        fragment = unquote(parts.fragment)
+        known = pages[str(target.relative_to(SITE))].ids if target.suffix == ".html" and target.exists() else set()
+        if not target.is_file() or (fragment and fragment not in known):
+            found.append(link)
+    return found
+
+
+def test_each_link_leads_to_a_file_and_to_a_place_in_it(pages: dict[str, HtmlPage]) -> None:
+    assert {name: links for name in pages if (links := dead(pages, name))} == {}
+    assert sum(len(page.links) for page in pages.values()) > 500
+
+
+def test_each_page_is_in_the_navigation_once(pages: dict[str, HtmlPage]) -> None:
+    navigation = pages["changelog.html"].navigation
+
+    assert {page: navigation.count(built_from(page)) for page in PAGES} == {
+        # The name of the site leads to the first page too.
+        page: 2 if page == "README.md" else 1
+        for page in PAGES
+    }
+    assert navigation.index("index.html") < navigation.index("okta-setup.html") < navigation.index("security.html")
+
+
+def test_nothing_is_loaded_from_elsewhere(pages: dict[str, HtmlPage]) -> None:
+    loads = {link for page in pages.values() for link in page.loads}
+    styles = "".join(path.read_text() for path in SITE.rglob("*.css"))
+
+    assert any(link.endswith(".js") for link in loads)
+    assert [link for link in loads if urlsplit(link).netloc] == []
+    assert re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)\"']+", styles) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_name_of_each_file_is_shown(pages: dict[str, HtmlPage], page: str) -> None:
+    assert set(files(page)) <= pages[built_from(page)].titles
+
+
+def test_the_readme_leads_to_the_example_dags(pages: dict[str, HtmlPage]) -> None:
+    assert "source/dags.html" in pages["index.html"].links
+    assert {path.name for path in (ROOT / "dags").glob("*.py")} == pages["source/dags.html"].titles
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """What the site is made from, in a place where a test can spoil it."""
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def build(copy: Path) -> subprocess.CompletedProcess[str]:
+    command: list[str | Path] = [SCRIPTS / "properdocs", "build", "--strict", "--config-file", copy / "mkdocs.yml"]
+    return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_a_copy_is_built(copy: Path) -> None:
+    done = build(copy)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("page", "planted", "complaint"),
+    [
+        ("docs/security.md", "[x](nowhere.md)", "link 'nowhere.md', but the target is not found"),
+        ("docs/security.md", "[x](../nowhere.py)", "link '../nowhere.py'"),
+        ("docs/security.md", "![x](images/nowhere.png)", "link 'images/nowhere.png', but the target is not found"),
+        ("docs/security.md", "[x](#nowhere)", "contains a link '#nowhere'"),
+        ("docs/security.md", "[x](connection.md#nowhere)", "does not contain an anchor '#nowhere'"),
+        ("README.md", "[x](docs/nowhere.md)", "link 'docs/nowhere.md'"),
+        ("README.md", "[x](docs/connection.md#nowhere)", "does not contain an anchor '#nowhere'"),
+        ("docs/orphan.md", "# A page that nothing leads to", 'not included in the "nav" configuration:\n  - orphan.md'),
+        ("mkdocs.yml", "nav: [index.md, nowhere.md]", "A reference to 'nowhere.md' is included in the 'nav'"),
+    ],
+)
+def test_a_fault_fails_the_build(copy: Path, page: str, planted: str, complaint: str) -> None:
+    with (copy / page).open("a") as file:
+        file.write(f"\n\n{planted}\n")
+    done = build(copy)
+
+    assert done.returncode != 0
+    assert complaint in done.stderr
