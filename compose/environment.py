@@ -29,18 +29,15 @@ RANDOM: dict[str, Callable[[], str]] = {
 """What is a secret, and how a new one is made."""
 
 
-def filled_in(example: str, **settings: str) -> str:
-    """Return the text of a .env: the example's, with fresh random keys and settings of the caller's.
+def filled_in(example: str) -> str:
+    """Return the text of a .env: the example's, with fresh random keys, and run by the user who asks for it.
 
     :param example: the text of ``.env.example``
-    :param settings: values for further variables that stand in it
-    :raises ValueError: for a variable that does not stand in it
     """
-    values = {**{name: make() for name, make in RANDOM.items()}, **settings}
-    lines = example.splitlines()
-    for name, value in values.items():
-        lines[[line.partition("=")[0] for line in lines].index(name)] = f"{name}={value}"
-    return "\n".join(lines) + "\n"
+    # Such a user can read a key file of their own; root is nobody that Airflow should be.
+    values = {**{name: make() for name, make in RANDOM.items()}, "AIRFLOW_UID": str(os.getuid() or 50000)}
+    names = [(line, line.partition("=")[0]) for line in example.splitlines()]
+    return "".join(f"{name}={values[name]}\n" if name in values else f"{line}\n" for line, name in names)
 
 
 def main() -> int:
@@ -48,9 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make compose-env", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / ".env", metavar="FILE", help="left out: .env")
     path = parser.parse_args().out
-    # As the user who runs this, so that a key file of theirs can be read; never as root.
-    user = os.getuid() or 50000
-    text = filled_in((ROOT / ".env.example").read_text("utf-8"), AIRFLOW_UID=str(user))
+    text = filled_in((ROOT / ".env.example").read_text("utf-8"))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from airflow_okta_workflows.core.key_generation import pem_of
-from tests.compose.stack import Stack, page_after_sign_in
+from tests.compose.stack import ROOT, Stack, page_after_sign_in
 
 DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review")
 SERVICES = {"postgres", "okta", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
@@ -27,6 +29,36 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_every_service_is_healthy_and_the_first_one_has_ended(stack: Stack) -> None:
     assert stack.health() == {**{f"{name}-1": "healthy" for name in SERVICES}, "airflow-init-1": "exited 0"}
+
+
+def test_without_settings_nothing_starts_and_the_missing_one_is_named(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("")
+
+    for setting in ("AIRFLOW_ADMIN_USER", "FERNET_KEY", "POSTGRES_PASSWORD"):
+        lines = [line for line in stack.env_file.read_text().splitlines() if not line.startswith(f"{setting}=")]
+        (tmp_path / ".env").write_text("\n".join(lines))
+        done = subprocess.run(
+            ["docker", "compose", "--file", ROOT / "docker-compose.yaml", "--env-file", tmp_path / ".env", "config"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert setting.removeprefix("AIRFLOW_") in done.stderr
+        assert "make compose-env" in done.stderr
+
+
+def test_the_image_holds_the_wheel_and_nothing_that_built_it(stack: Stack) -> None:
+    found = stack.run("airflow-scheduler", "pip", "list", "--format=freeze").splitlines()
+    names = {line.partition("==")[0].lower() for line in found}
+
+    assert "apache-airflow==3.3.2" in found
+    assert "airflow-provider-okta-workflows" in names
+    assert names.isdisjoint({"hatchling", "hatch-fancy-pypi-readme", "build"})
+    assert stack.run("airflow-scheduler", "sh", "-c", "find / -name '*okta_workflows*.whl' 2>/dev/null || true") == ""
+    assert "site-packages" in stack.run(
+        "airflow-scheduler", "python", "-c", "import airflow_okta_workflows as package; print(package.__file__)"
+    )
 
 
 def test_nothing_runs_as_root_or_can_be_reached_from_elsewhere(stack: Stack) -> None:

@@ -55,6 +55,7 @@ def test_each_block_is_of_a_kind_that_is_checked() -> None:
     }
     assert {block.page for block in ALL if block.language == "console"} == {
         "docs/command-line.md",
+        "docs/docker-compose.md",
         "docs/key-rotation.md",
         "docs/local-org.md",
         "docs/okta-setup.md",
@@ -204,6 +205,18 @@ def test_what_a_field_is_when_left_out(name: str) -> None:
 
     told = FIELDS[name][3]
     assert getattr(settings, name) == example(told if code(told) else f"`{told}`")
+
+
+def test_each_setting_of_the_containers_is_told() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    settings = {line.lstrip("#").partition("=")[0] for line in lines if re.match(r"#?[A-Z_]+=", line)}
+    tables = [
+        row[0]
+        for heading in ("## Settings", "## An org of your own")
+        for row in rows("docs/docker-compose.md", heading)
+    ]
+
+    assert {name for cell in tables for name in re.findall(r"`([A-Z_]+)`", cell)} == settings
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What the provider costs in the stacks of docker compose: ``python -m benchmarks.stacks``; needs a Docker engine."""
