@@ -8,7 +8,7 @@ DIST_STAMP := $(VENV)/.dist-installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e compose-env test-compose test-ui screenshots reliability bench bench-quick dist docs constraints clean
+.PHONY: help demo test lint format fuzz e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist docs constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,10 @@ screenshots: $(UI_STAMP)  ## the same, and keep the screenshots for the docs
 
 compose-env:  ## write .env for docker compose, with fresh random keys
 	@$(PYTHON) compose/environment.py
+
+compose-down:  ## take down what docker compose has started, with all that it has kept, and its image
+	@docker compose --file docker-compose.yaml --file docker-compose.celery.yaml down --volumes --remove-orphans
+	@docker image rm --force airflow-okta-workflows:3.3.2
 
 test-compose: $(STAMP)  ## both stacks of docker compose, up, used and down again; needs a Docker engine
 	@$(BIN)/python -m pytest tests/compose

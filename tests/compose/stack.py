@@ -49,6 +49,10 @@ class Stack:
     def __exit__(self, *exc_info: object) -> None:
         self.airflow.close()
         self.compose("down", "--volumes", "--remove-orphans", "--timeout=5")
+        for kind in ("container", "volume", "network"):
+            mine = f"label=com.docker.compose.project={self.name}"
+            left = subprocess.run(["docker", kind, "ls", "--quiet", "--filter", mine], check=True, capture_output=True)
+            assert left.stdout == b"", kind
 
     def configure(self, **settings: str) -> None:
         """Give settings other values, before services start that read them."""
