@@ -392,15 +392,9 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         if not stopped and (not failed or self.on_error == "collect"):
             return None
         first = [record for record in told if record["outcome"] != Outcome.SUCCEEDED.value][:_ERRORS_IN_MESSAGE]
-        message = " ".join(
-            [
-                "The task was stopped." if stopped else "",
-                f"{failed} of {len(records)} invocations failed ({in_words(counts)}).",
-                *(f"Item {record['index']}: {record['error']}" for record in first),
-                "All are in the XCom 'records'.",
-            ]
-        ).strip()
         hint = "All are in the XCom 'records'."
-        if counts[Outcome.UNKNOWN] == failed and not self.idempotent:
-            return OktaFlowOutcomeUnknownError(message, hint=hint, flow=self.flow)
-        return OktaFlowFailedError(message, hint=hint, flow=self.flow)
+        told_first = [f"Item {record['index']}: {record['error']}" for record in first]
+        summary = f"{failed} of {len(records)} invocations failed ({in_words(counts)})."
+        message = " ".join([*(["The task was stopped."] if stopped else []), summary, *told_first, hint])
+        unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent
+        return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(message, hint=hint, flow=self.flow)
