@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, RetryDecision, RetryPolicy
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+try:
+    from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
+except ImportError as error:
+    raise ImportError(
+        "OktaFlowRetryPolicy needs retry policies, which Airflow has since 3.3. Leave retry_policy out here: the task's"
+        " retries and retry_delay hold without it, and what no retry can help fails at once all the same."
+    ) from error
 
 from airflow_okta_workflows.exceptions import OktaFlowRateLimitedError, OktaWorkflowsError
 

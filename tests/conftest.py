@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import settings
 
 # The machine may be busy, so no example has a deadline.
 settings.register_profile("usual", max_examples=200, deadline=None)
+settings.register_profile("quick", max_examples=20, deadline=None)
 settings.register_profile("thorough", max_examples=1500, deadline=None)
 settings.load_profile("usual")
 
@@ -27,19 +29,20 @@ os.environ.update(
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        # Airflow 2.11 else warns that Airflow 3 measures in milliseconds.
+        "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",
         "AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR": f"{_HOME.name}/tokens",
     }
 )
 for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
     del os.environ[_name]
 
-from airflow.sdk._shared.secrets_masker import reset_secrets_masker  # noqa: E402  # after the environment
-
 from airflow_okta_workflows.cli.main import main  # noqa: E402  # after the environment
 from airflow_okta_workflows.core.answers import FlowResponse  # noqa: E402
 from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
 from airflow_okta_workflows.surroundings import Surroundings  # noqa: E402  # after the environment
+from tests import airflow_features  # noqa: E402  # after the environment
 
 
 @dataclass
@@ -62,11 +65,48 @@ class World:
         return Surroundings(clock=now, monotonic=now, random=lambda: 0.5, sleep=self.sleep, asleep=self.asleep)
 
 
+_left_out = pytest.StashKey[Counter[str]]()
+"""Why tests were left out on this Airflow, and how many."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Explain the marker that :mod:`tests.airflow_features` gives."""
+    config.addinivalue_line("markers", "for_airflow(feature, there): the test means nothing on another Airflow")
+    config.stash[_left_out] = Counter()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what means nothing on this Airflow."""
+    reasons = {item: airflow_features.reason_to_leave_out(item) for item in items}
+    config.stash[_left_out].update(filter(None, reasons.values()))
+    config.hook.pytest_deselected(items=[item for item in items if reasons[item]])
+    items[:] = [item for item in items if not reasons[item]]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that shares the tests out, where there is one, what was left out."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = dict(session.config.stash[_left_out])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take from a worker what it has left out, which is the same for all of them."""
+    node.config.stash[_left_out] = Counter(getattr(node, "workeroutput", {}).get("left_out"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out, and why."""
+    for reason, tests in sorted(config.stash[_left_out].items()):
+        terminalreporter.write_line(f"NOT APPLICABLE [{tests}] {reason}")
+
+
 @pytest.fixture(autouse=True)
 def _forget_masks() -> Iterator[None]:
     """Begin each test without the masks of those before; each mask makes the next one dearer."""
     yield
-    reset_secrets_masker()
+    airflow_features.forget_masks()
 
 
 @pytest.fixture

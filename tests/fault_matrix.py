@@ -218,7 +218,7 @@ def play(row: Row, way: str, surroundings: Any) -> tuple[type[OktaWorkflowsError
 
 def table(surroundings: Callable[[], Any]) -> str:
     """Play everything, and return the table in Markdown."""
-    from airflow.sdk._shared.secrets_masker import reset_secrets_masker
+    from tests.airflow_features import forget_masks
 
     lines = [
         "| what happens | idempotent | comes to | flow ran | requests to the flow |",
@@ -227,7 +227,7 @@ def table(surroundings: Callable[[], Any]) -> str:
     for number, row in enumerate(ROWS, 1):
         print(f"{number} of {len(ROWS)}: {row.name}", file=sys.stderr)
         # Each mask makes the next one dearer, and each row has secrets of its own.
-        reset_secrets_masker()
+        forget_masks()
         found = {play(row, way, surroundings()) for way in WAYS}
         if len(found) != 1:
             raise AssertionError(f"{row.name}: the ways differ: {found}")

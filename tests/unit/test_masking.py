@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import mask_secret, redact
-from airflow.sdk._shared.secrets_masker import _secrets_masker
-from airflow.sdk.log import mask_logs
 
 from airflow_okta_workflows import masking
 from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.core.key_text import read_key_text
+from tests.airflow_features import logged, masker_module
 
 RSA_JWK = generate_jwk("rsa2048")
 PEM = pem_of(RSA_JWK)
@@ -56,11 +55,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(masking, "time", SimpleNamespace(time=lambda: clock.now))
     monkeypatch.setattr(masking, "_ends", {})
     return clock
-
-
-def logged(text: str) -> str:
-    """Return what Airflow's processor makes of a line of a task's log."""
-    return str(mask_logs(None, "info", {"event": text, "level": "info"})["event"])
 
 
 def test_each_line_of_a_key_is_masked_in_whatever_is_logged(mask: Mask) -> None:
@@ -153,7 +147,7 @@ def test_airflows_masks_before_and_after_stay(mask: Mask) -> None:
 
 
 def test_the_forms_that_a_deployment_adds_are_masked_too(mask: Mask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_secrets_masker(), "secret_mask_adapter", lambda secret: [secret[::-1]])
+    monkeypatch.setattr(masker_module()._secrets_masker(), "secret_mask_adapter", lambda secret: [secret[::-1]])
     mask((TOKEN,))
 
     assert logged(f"{TOKEN} {TOKEN[::-1]}") == "*** ***"
@@ -162,9 +156,9 @@ def test_the_forms_that_a_deployment_adds_are_masked_too(mask: Mask, monkeypatch
 @pytest.mark.parametrize("found", [None, object(), SimpleNamespace(patterns=["a"], replacer=None)])
 def test_a_masker_of_another_make_is_left_to_airflow(mask: Mask, monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
     if found is None:
-        monkeypatch.delattr("airflow.sdk._shared.secrets_masker._secrets_masker")
+        monkeypatch.delattr(masker_module(), "_secrets_masker")
     else:
-        monkeypatch.setattr("airflow.sdk._shared.secrets_masker._secrets_masker", lambda: found)
+        monkeypatch.setattr(masker_module(), "_secrets_masker", lambda: found)
     mask((TOKEN, *LINES), until=4_000_000_000.0)
 
     assert logged(f"{TOKEN} {LINES[3]}") == "*** ***"

@@ -27,7 +27,9 @@ def test_nothing_of_it_can_be_read_and_no_two_are_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "context"), [(secrets.token_bytes(32), b"a"), (KEY, b"b"), (KEY, b""), (KEY[:16], b"a")]
+    ("key", "context"),
+    [(secrets.token_bytes(32), b"a"), (KEY, b"b"), (KEY, b""), (KEY[:16], b"a")],
+    ids=["another key", "another context", "no context", "half the key"],
 )
 def test_another_key_or_context_does_not_open_it(key: bytes, context: bytes) -> None:
     assert unseal(seal(b"data", KEY, b"a"), key, context) is None

@@ -1,0 +1,99 @@
+"""The environments of the matrix, and how their versions are pinned; this is their one list."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PINS = Path(__file__).parent / "pins"
+
+_NEEDED_NEWER = ("apache-airflow-providers-common-compat", "apache-airflow-providers-http")
+"""Whose floor in pyproject.toml is newer than some of the dates below; who installs the provider gets them so too."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Hold one row of the matrix.
+
+    :param airflow: the version of Airflow, or ``lowest`` for the floors of all direct dependencies
+    :param python: the version of Python
+    :param as_of: packages are taken as they were on this day: an older Airflow was made for older ones, and breaks
+        with those of today. Without it they are those of ``constraints.txt``
+    :param caps: further requirements, each with its reason
+    """
+
+    airflow: str
+    python: str = "3.11"
+    as_of: str | None = None
+    caps: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return what the environment is called, on the command line and in the table."""
+        return f"{self.airflow}-py{self.python}"
+
+    @property
+    def pins(self) -> Path:
+        """Return the file of its pinned versions."""
+        return PINS / f"{self.name}.txt"
+
+
+ENVIRONMENTS = (
+    Environment("lowest", as_of="2026-07-01"),
+    Environment("2.11.2", as_of="2026-07-01"),
+    Environment(
+        "3.0.6",
+        as_of="2026-07-01",
+        caps=(("fastapi<0.118", "with the starlette of later ones, each task of 3.0.6 ends in a validation error"),),
+    ),
+    Environment("3.1.8", as_of="2026-07-01"),
+    Environment("3.2.2", as_of="2026-07-01"),
+    Environment("3.3.2"),
+    Environment("3.3.2", python="3.12"),
+    Environment("3.3.2", python="3.13"),
+)
+
+
+def pin(environment: Environment, uv: Path) -> None:
+    """Resolve an environment anew, and write its pins.
+
+    :param environment: the environment
+    :param uv: the program
+    """
+    direct = []
+    if environment.airflow == "lowest":
+        # The floors of what the package needs; what the tests need is no lower than usual.
+        direct = _resolved(environment, uv, [], "--resolution", "lowest-direct").splitlines()
+        named = ("apache-airflow", "pyjwt", "cryptography", "filelock", "jmespath", *_NEEDED_NEWER)
+        direct = [line for line in direct if line.partition("==")[0] in named]
+    else:
+        direct = [f"apache-airflow=={environment.airflow}"]
+    capped = [requirement for requirement, _ in environment.caps]
+    text = _resolved(environment, uv, [*direct, *capped], "--extra", "test")
+    lines = [line for line in text.splitlines() if not line.startswith((".", "airflow-provider-okta-workflows"))]
+    origin = f"as of {environment.as_of}" if environment.as_of else "from constraints.txt"
+    reasons = [f"# {requirement}: {reason}" for requirement, reason in environment.caps]
+    header = [f"# {environment.name}, {origin}; written by make matrix-pins", *reasons]
+    environment.pins.write_text("\n".join([*header, *lines]) + "\n")
+
+
+def _resolved(environment: Environment, uv: Path, requirements: list[str], *options: str) -> str:
+    versions = ["--constraint", "constraints.txt"]
+    if environment.as_of:
+        newer = [f"--exclude-newer-package={name}=2026-11-20" for name in _NEEDED_NEWER]
+        versions = ["--exclude-newer", environment.as_of, *newer]
+    command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", environment.python]
+    done = subprocess.run(
+        [*command, *versions, *options, "pyproject.toml", "-"],
+        cwd=ROOT,
+        input="\n".join(requirements),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{environment.name} cannot be resolved:\n{done.stderr}")
+    return done.stdout
