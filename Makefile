@@ -8,7 +8,7 @@ DIST_STAMP := $(VENV)/.dist-installed
 DOCS_STAMP := $(VENV)/.docs-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist docs constraints clean
+.PHONY: help demo test lint format fuzz e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist docs matrix matrix-pins constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -93,10 +93,16 @@ docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, and follow
 	@$(BIN)/properdocs build --strict --config-file mkdocs.yml
 	@$(BIN)/python -m pytest tests/docs_site
 
+matrix: $(STAMP)  ## the suite against the wheel on each supported Airflow and Python; writes docs/compatibility.md
+	@$(BIN)/python -m tests.matrix
+
+matrix-pins: $(STAMP)  ## resolve anew what each environment of the matrix installs
+	@$(BIN)/python -m tests.matrix --pins
+
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui --extra dist --extra docs \
 		--upgrade --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 
 clean:  ## remove what the targets have made
-	rm -rf $(VENV) .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site
+	rm -rf $(VENV) .matrix .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site

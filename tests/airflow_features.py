@@ -7,7 +7,6 @@ Each feature is asked for by name; no version number is compared. A test that me
 from __future__ import annotations
 
 import importlib
-import logging
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -42,7 +41,9 @@ TASK_SDK = Feature("the task SDK (airflow.sdk)", find_spec("airflow.sdk") is not
 
 RETRY_POLICY = Feature("retry policies", importable("airflow.sdk", "RetryPolicy"))
 
-SHARED_MASKER = Feature("the masker that forgets (airflow.sdk._shared)", importable("airflow.sdk._shared.secrets_masker"))
+SHARED_MASKER = Feature(
+    "the masker that forgets (airflow.sdk._shared)", importable("airflow.sdk._shared.secrets_masker")
+)
 """Only there does the provider touch the masker; elsewhere it leaves all to Airflow's own function."""
 
 ASYNC_MASKING = Feature("masking on an event loop", importable("airflow.sdk.log", "amask_secret"))
@@ -50,6 +51,25 @@ ASYNC_MASKING = Feature("masking on an event loop", importable("airflow.sdk.log"
 PROVIDER_COMMANDS = Feature(
     "commands of providers", '"cli"' in files("airflow").joinpath("provider_info.schema.json").read_text()
 )
+
+
+def _skips_after_a_wait() -> bool:
+    from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator
+
+    class Sensor(BaseSensorOperator):
+        def timed_out(self, _context: Any) -> None:
+            raise ValueError
+
+    try:
+        Sensor(task_id="sensor", never_fail=True).resume_execution("timed_out", {}, {})
+    except AirflowSkipException:
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+NEVER_FAIL_AFTER_A_WAIT = Feature("never_fail of deferred sensors", _skips_after_a_wait())
 
 
 def needs(feature: Feature) -> pytest.MarkDecorator:
@@ -99,7 +119,31 @@ def logged(text: str) -> str:
         from airflow.sdk.log import mask_logs
 
         return str(mask_logs(None, "info", {"event": text, "level": "info"})["event"])
-    record = logging.LogRecord("airflow.task", logging.INFO, __file__, 1, text, (), None)
-    masker_module()._secrets_masker().filter(record)
-    return record.getMessage()
+    return str(masker_module()._secrets_masker().redact(text))
 
+
+# ---- what has another name
+
+
+def connection_class() -> Any:
+    """Return the class of connections that can be read from JSON."""
+    from airflow.providers.common.compat.sdk import Connection
+
+    return Connection if hasattr(Connection, "from_json") else importlib.import_module("airflow.models").Connection
+
+
+def kept_by_airflow(dag: Any) -> Any:
+    """Return a DAG as Airflow's server has it: serialized, and back."""
+    module = importlib.import_module("airflow.serialization.serialized_objects")
+    kind = getattr(module, "DagSerialization", None) or module.SerializedDAG
+    return kind.from_dict(kind.to_dict(dag))
+
+
+IMPORTS_OF_A_DAG_FILE = (
+    "from airflow.sdk import dag, task; import airflow.sdk.bases.operatorlink, airflow.sdk.bases.sensor"
+    if TASK_SDK.there
+    else "from airflow.decorators import dag, task; import airflow.sensors.base, airflow.models.taskinstance;"
+    " import airflow.models.baseoperatorlink;"
+    " from airflow.providers.common.compat.sdk import BaseSensorOperator, conf, determine_kwargs"
+)
+"""What a DAG file imports anyway, whatever its operators are."""

@@ -87,13 +87,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell the process that shares the tests out, where there is one, what was left out."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["left_out"] = dict(session.config.stash[_left_out])
+        left_out: Counter[str] = session.config.stash[_left_out]
+        output["left_out"] = dict(left_out)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take from a worker what it has left out, which is the same for all of them."""
-    node.config.stash[_left_out] = Counter(getattr(node, "workeroutput", {}).get("left_out"))
+    told: dict[str, int] = getattr(node, "workeroutput", {}).get("left_out", {})
+    node.config.stash[_left_out] = Counter(told)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import airflow_okta_workflows
 from airflow_okta_workflows.core import refusals
 
-PACKAGE = Path(__file__).parents[1] / "airflow_okta_workflows"
+PACKAGE = Path(airflow_okta_workflows.__file__).parent
 
 # The place of the text among the arguments; a hint stands behind it.
 _CALLS = {

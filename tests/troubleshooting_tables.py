@@ -184,7 +184,12 @@ _MORE = {
     "--flow asks before it invokes the flow, and nobody is here to answer: add --yes": "Add it, if the flow may run.",
     "no shell can set a variable for the id …: use --format json or --add": "Or take an id of letters, digits and _.",
     "the connection does not work yet, so it is neither printed nor added.": "Mend the step above that failed.",
-    "port … cannot be listened on: …": "Choose another, or leave --port out for a free one.",
+    "--replace goes with --add": "Add --add, or leave --replace out.",
+    "…:… cannot be listened on: …": "Choose another --port, or leave it out for a free one; --host is an address of this"
+    " machine.",
+    "--tls-cert and --tls-key go together: the certificate, and the key that it is for.": "Give both, or neither.",
+    "… and … cannot be used for TLS: …": "Give a certificate as PEM, with its chain, and its unencrypted key.",
+    "… cannot be used: …": "Name another file for --connections, or remove it: the next start writes a new one.",
     "… cannot be used. …": "Below it stands where the file of flows raised an error.",
     "… defines no function that could be a flow.": "Mark one with flow(), or write one whose name begins with no _.",
     "Airflow has no connection …. …": "Name another with --conn-id, or make it.",

@@ -62,7 +62,12 @@ def hook_with(conn_id: str, members: Mapping[str, Any]) -> CommandLineHook:
     :raises TypeError: if there are members that no connection has
     :raises ValueError: if a member has a value that no connection has
     """
-    return CommandLineHook(conn_id, Connection.from_json(json.dumps(members), conn_id=conn_id))
+    if hasattr(Connection, "from_json"):
+        return CommandLineHook(conn_id, Connection.from_json(json.dumps(members), conn_id=conn_id))
+    # In Airflow 3.0 only the database's own class can be read from JSON.
+    from airflow.models import Connection as StoredConnection
+
+    return CommandLineHook(conn_id, StoredConnection.from_json(json.dumps(members), conn_id=conn_id))
 
 
 def hook_from_file(name: str) -> CommandLineHook:

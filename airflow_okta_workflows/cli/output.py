@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -34,18 +36,42 @@ def results_alone() -> Iterator[TextIO]:
     finally:
         os.dup2(before, 1)
         os.close(before)
+        _turn_stdout_at_exit()
+
+
+@functools.cache
+def _turn_stdout_at_exit() -> None:
+    """Turn stdout for good when the process ends: Airflow 2 logs even then.
+
+    Called after a command has run, and so after Airflow has registered its own functions: the last one comes first.
+    """
+
+    def turn() -> None:
+        sys.stdout.flush()
+        os.dup2(2, 1)
+
+    atexit.register(turn)
+
+
+_LEVELS = {
+    "airflow_okta_workflows": logging.WARNING,
+    # Of Airflow before 3.2: the first tells of each look-up, the second warns of the _ in this type of connection.
+    "airflow.hooks.base": logging.WARNING,
+    "airflow.models.connection.Connection": logging.ERROR,
+}
 
 
 @contextlib.contextmanager
 def quiet_log() -> Iterator[None]:
-    """Let only warnings of this package through: a command says itself what it does."""
-    log = logging.getLogger("airflow_okta_workflows")
-    before = log.level
-    log.setLevel(logging.WARNING)
+    """Let only what matters of the log through: a command says itself what it does."""
+    before = {name: logging.getLogger(name).level for name in _LEVELS}
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 class Output:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import Connection
 from cryptography.hazmat.primitives import serialization
 
 from airflow_okta_workflows.connection import read_connection
 from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
+from tests.airflow_features import connection_class
 from tests.conftest import CommandLine, Ended
 
 PASSPHRASE = "correct horse"
@@ -98,7 +98,7 @@ def test_the_line_for_the_shell_works_whatever_the_key_looked_like(
 
 def test_json_is_what_airflow_takes(org: LocalOrg, build: Build) -> None:
     ended = build("--format", "json", "--flow", "hello=abc", "--flow", f"bye={org.invoke_url('hello')}")
-    connection = Connection.from_json(ended.out, conn_id="x")
+    connection = connection_class().from_json(ended.out, conn_id="x")
     settings = read_connection(connection, connection.extra_dejson)
 
     assert ended.code == 0

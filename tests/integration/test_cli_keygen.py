@@ -17,6 +17,7 @@ from airflow_okta_workflows.core.key_text import read_key_text
 from airflow_okta_workflows.core.keys import load_signing_key
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from tests.airflow_features import PROVIDER_COMMANDS, needs
 from tests.conftest import CommandLine
 
 
@@ -80,6 +81,7 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path, okta_workflows: C
     assert path.read_text() == "the only copy"
 
 
+@needs(PROVIDER_COMMANDS)
 @pytest.mark.parametrize("code", [0, 1])
 def test_airflow_s_parser_runs_it_too_and_ends_with_its_code(
     code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]

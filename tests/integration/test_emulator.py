@@ -27,6 +27,7 @@ from airflow_okta_workflows.emulator import (
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from airflow_okta_workflows.exceptions import OktaFlowFailedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from tests.airflow_features import connection_class
 
 
 def key_of(jwk: dict[str, Any]) -> Any:
@@ -260,10 +261,8 @@ def test_a_port_that_is_taken_says_so_and_leaves_nothing_behind(org: LocalOrg) -
 
 
 def test_the_connection_is_ready_for_airflow(org: LocalOrg) -> None:
-    from airflow.providers.common.compat.sdk import Connection
-
     variable, value = next(iter(org.environment("my_org", read_timeout=5).items()))
-    connection = Connection.from_json(value, conn_id="my_org")
+    connection = connection_class().from_json(value, conn_id="my_org")
 
     assert variable == "AIRFLOW_CONN_MY_ORG"
     assert connection.conn_type == "okta_workflows"

@@ -18,6 +18,7 @@ from airflow_okta_workflows.exceptions import (
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
+from tests.airflow_features import kept_by_airflow
 from tests.integration.task_context import Store, TaskInstance, context, with_store
 
 Connect = Callable[..., None]
@@ -185,14 +186,12 @@ def test_a_refused_token_leaves_the_link_alone(org: LocalOrg, connect: Connect) 
 
 
 def test_airflow_keeps_it_with_the_serialized_dag() -> None:
-    from airflow.serialization.serialized_objects import DagSerialization
-
-    with DAG("linked") as dag:
+    with DAG("linked", schedule=None) as dag:
         invoke(task_id="one")
         InvokeOktaFlowOperator.partial(task_id="mapped", flow="echo").expand(payload=[{"n": 1}])
         InvokeOktaFlowBatchOperator(task_id="many", flow="echo", payloads=[])
         OktaFlowSensor(task_id="wait", flow="status")
-    kept = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    kept = kept_by_airflow(dag)
 
     for task_id in ("one", "mapped", "many", "wait"):
         assert kept.get_task(task_id).extra_links == ["Okta Workflows console"], task_id

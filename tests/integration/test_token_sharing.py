@@ -136,7 +136,8 @@ def test_nothing_on_disk_tells_a_secret(org: LocalOrg, connect: Connect, directo
     assert in_processes(1, invoke_echo) == [0]
 
     names = sorted(path.name for path in directory.iterdir())
-    assert [name.partition(".")[2] for name in names] == ["lock", "token"]
+    # Some versions of filelock take the file of the lock away when it is let go.
+    assert [name.partition(".")[2] for name in names] in (["lock", "token"], ["token"])
     kept = b"".join(path.read_bytes() for path in directory.iterdir()) + " ".join(names).encode()
     for secret in (*org._tokens, org.private_jwk["d"], org.app.client_id, org.private_jwk["kid"]):
         assert secret.encode() not in kept

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PINS = Path(__file__).parent / "pins"
@@ -41,15 +44,20 @@ class Environment:
         return PINS / f"{self.name}.txt"
 
 
+_FORM_BUILDER = ("flask-appbuilder", "without it Airflow 3.0 and 3.1 show the fields of no provider in their form")
+
 ENVIRONMENTS = (
     Environment("lowest", as_of="2026-07-01"),
     Environment("2.11.2", as_of="2026-07-01"),
     Environment(
         "3.0.6",
         as_of="2026-07-01",
-        caps=(("fastapi<0.118", "with the starlette of later ones, each task of 3.0.6 ends in a validation error"),),
+        caps=(
+            ("fastapi<0.118", "with the starlette of later ones, each task of 3.0.6 ends in a validation error"),
+            _FORM_BUILDER,
+        ),
     ),
-    Environment("3.1.8", as_of="2026-07-01"),
+    Environment("3.1.8", as_of="2026-07-01", caps=(_FORM_BUILDER,)),
     Environment("3.2.2", as_of="2026-07-01"),
     Environment("3.3.2"),
     Environment("3.3.2", python="3.12"),
@@ -66,9 +74,10 @@ def pin(environment: Environment, uv: Path) -> None:
     direct = []
     if environment.airflow == "lowest":
         # The floors of what the package needs; what the tests need is no lower than usual.
-        direct = _resolved(environment, uv, [], "--resolution", "lowest-direct").splitlines()
-        named = ("apache-airflow", "pyjwt", "cryptography", "filelock", "jmespath", *_NEEDED_NEWER)
-        direct = [line for line in direct if line.partition("==")[0] in named]
+        lowest = _resolved(environment, uv, [], "--resolution", "lowest-direct").splitlines()
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        named = {Requirement(text).name.lower() for text in project["dependencies"]}
+        direct = [line for line in lowest if line.partition("==")[0] in named]
     else:
         direct = [f"apache-airflow=={environment.airflow}"]
     capped = [requirement for requirement, _ in environment.caps]
@@ -85,7 +94,16 @@ def _resolved(environment: Environment, uv: Path, requirements: list[str], *opti
     if environment.as_of:
         newer = [f"--exclude-newer-package={name}=2026-11-20" for name in _NEEDED_NEWER]
         versions = ["--exclude-newer", environment.as_of, *newer]
-    command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", environment.python]
+    command: list[str] = [
+        str(uv),
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-header",
+        "--no-annotate",
+        "--python-version",
+        environment.python,
+    ]
     done = subprocess.run(
         [*command, *versions, *options, "pyproject.toml", "-"],
         cwd=ROOT,

@@ -5,8 +5,10 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import airflow_okta_workflows
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.connection import FORM
 from airflow_okta_workflows.get_provider_info import get_provider_info
@@ -23,7 +25,7 @@ def test_it_imports_nothing() -> None:
         "print(sorted(set(sys.modules) - before))"
     )
     # -I and -S: nothing of the environment, such as an editable install's finder, is counted.
-    path = str(importlib.import_module("pathlib").Path(__file__).parents[2])
+    path = str(Path(airflow_okta_workflows.__file__).parents[1])
     run = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {path!r}); {script}"],
         capture_output=True,

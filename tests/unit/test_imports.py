@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
+from tests.airflow_features import IMPORTS_OF_A_DAG_FILE
+
 
 @pytest.mark.parametrize("module", ["operators", "sensors", "triggers"])
 def test_a_dag_file_imports_no_http_client_and_no_cryptography(module: str) -> None:
     code = (
-        "import sys; from airflow.sdk import dag, task;"
-        "import airflow.sdk.bases.operatorlink, airflow.sdk.bases.sensor, airflow.triggers.base;"
+        f"import sys; {IMPORTS_OF_A_DAG_FILE}; import airflow.triggers.base;"
         "before = set(sys.modules);"
         f"import airflow_okta_workflows.{module}.okta_workflows;"
         "print(*sorted(set(sys.modules) - before))"

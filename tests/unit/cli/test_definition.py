@@ -15,6 +15,7 @@ from airflow_okta_workflows import __version__
 from airflow_okta_workflows.cli.definition import COMMANDS, GROUP, Command, flow_target, port
 from airflow_okta_workflows.cli.main import standalone_parser
 from airflow_okta_workflows.connection import DEFAULT_CONN_ID
+from tests.airflow_features import PROVIDER_COMMANDS, lacks, needs
 from tests.conftest import CommandLine
 
 HEAVY = ("airflow", "airflow.providers.http", "requests", "aiohttp", "jwt", "cryptography", "rich", "jmespath")
@@ -64,6 +65,7 @@ def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> dict[str, 
     }
 
 
+@needs(PROVIDER_COMMANDS)
 @BY_NAME
 def test_both_command_lines_parse_each_example_alike(command: Command, airflow_parser: Any) -> None:
     for arguments, purpose in command.examples:
@@ -73,6 +75,7 @@ def test_both_command_lines_parse_each_example_alike(command: Command, airflow_p
         assert _parsed(standalone_parser(), words) == _parsed(airflow_parser, [GROUP, *words])
 
 
+@needs(PROVIDER_COMMANDS)
 @BY_NAME
 def test_help_teaches_with_examples_on_both_command_lines(
     command: Command, airflow_parser: Any, okta_workflows: CommandLine, capfd: pytest.CaptureFixture[str]
@@ -110,6 +113,7 @@ def test_help_names_the_connection_that_is_taken_by_default() -> None:
     assert all(DEFAULT_CONN_ID in text for text in helps)
 
 
+@needs(PROVIDER_COMMANDS)
 def test_airflow_finds_the_group_in_provider_info(airflow_parser: Any) -> None:
     from airflow.providers_manager import ProvidersManager
 
@@ -118,6 +122,17 @@ def test_airflow_finds_the_group_in_provider_info(airflow_parser: Any) -> None:
 
     assert "get_okta_workflows_commands" in functions
     assert GROUP in airflow_parser.format_help()
+
+
+@lacks(PROVIDER_COMMANDS)
+def test_an_airflow_that_takes_no_commands_has_not_these_and_ours_remain(
+    airflow_parser: Any, okta_workflows: CommandLine
+) -> None:
+    with pytest.raises(SystemExit):
+        airflow_parser.parse_args([GROUP, "check"])
+
+    assert GROUP not in airflow_parser.format_help()
+    assert okta_workflows("check", "--help").code == 0
 
 
 def test_the_version_is_the_distribution_s(okta_workflows: CommandLine) -> None:

@@ -1,0 +1,163 @@
+"""One environment of the matrix: built from its pins and the wheel, and the suite run in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from tests.matrix.environments import ROOT, Environment
+
+WORK = ROOT / ".matrix"
+PACKAGE = "airflow_okta_workflows"
+_NOT_COPIED = {PACKAGE, "dist", "build", "site", "__pycache__"}
+
+
+class EnvironmentFailedError(Exception):
+    """Tell which step of an environment failed."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold what an environment came to.
+
+    :param passed: how many tests passed
+    :param not_applicable: how many were left out because they mean nothing there
+    :param reasons: why, as the suite says it
+    :param probe: what :mod:`tests.matrix.probe` found
+    """
+
+    passed: int
+    not_applicable: int
+    reasons: tuple[str, ...]
+    probe: dict[str, Any]
+
+
+def interpreter(version: str, uv: Path) -> str:
+    """Return the path of a Python.
+
+    :param version: such as 3.12
+    :param uv: the program, which knows further places
+    :raises EnvironmentFailedError: if there is none
+    """
+    homes = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    candidates = [
+        shutil.which(f"python{version}"),
+        *(str(path) for path in sorted(homes.glob(f"{version}.*/bin/python"))),
+    ]
+    for candidate in filter(None, candidates):
+        # A shim of pyenv is there for each version that is installed, and works for those that are selected.
+        done = subprocess.run([candidate, "-c", "import sys; print(*sys.version_info[:2], sep='.')"], capture_output=True, text=True, check=False)  # fmt: skip
+        if done.stdout.strip() == version:
+            return str(candidate)
+    done = subprocess.run([uv, "python", "find", "--no-python-downloads", version], capture_output=True, text=True, check=False)  # fmt: skip
+    if done.returncode:
+        raise EnvironmentFailedError(
+            f"there is no Python {version} here: not on PATH, not under {homes}, and uv knows of none. Install it with"
+            f" the system's packages, with `pyenv install {version}`, or with `uv python install {version}`."
+        )
+    return done.stdout.strip()
+
+
+def build_wheel(uv: Path) -> Path:
+    """Build the wheel of the tree, and return its path.
+
+    :param uv: the program
+    """
+    shutil.rmtree(WORK / "dist", ignore_errors=True)
+    pinned = ("--build-constraints", ROOT / "constraints.txt")
+    subprocess.run([uv, "build", "--quiet", "--wheel", *pinned, "--out-dir", WORK / "dist", ROOT], check=True)
+    (wheel,) = (WORK / "dist").glob("*.whl")
+    return wheel
+
+
+def run(environment: Environment, wheel: Path, uv: Path, pytest_options: Sequence[str]) -> Result:
+    """Build an environment anew, and run the suite and the probe in it.
+
+    :param environment: the environment
+    :param wheel: the wheel under test
+    :param uv: the program
+    :param pytest_options: further options of pytest
+    :raises EnvironmentFailedError: if any of it fails; what was printed is in the environment's log
+    """
+    place = WORK / environment.name
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    python = place / "venv/bin/python"
+    tree = _copied_without_the_package(place / "tree")
+    with log_of(environment).open("w") as log:
+
+        def step(what: str, command: Sequence[object], **variables: str) -> None:
+            words = [str(word) for word in command]
+            log.write(f"\n== {what}: {' '.join(words)}\n")
+            log.flush()
+            # No proxy, Airflow or coverage of whoever calls.
+            usual = {
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("AIRFLOW", "PYTHON", "VIRTUAL"))
+            }
+            done = subprocess.run(
+                words, cwd=tree, env={**usual, **variables}, stdout=log, stderr=subprocess.STDOUT, check=False
+            )
+            if done.returncode:
+                raise EnvironmentFailedError(f"{what} failed")
+
+        step(
+            "making the environment",
+            [uv, "venv", "--quiet", "--python", interpreter(environment.python, uv), place / "venv"],
+        )
+        step(
+            "installing the pins and the wheel",
+            [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", environment.pins, wheel],
+        )
+        step("checking what is installed", [uv, "pip", "check", "--python", python])
+        where = (
+            f"import pathlib, sys, {PACKAGE}; sys.exit(not pathlib.Path({PACKAGE}.__file__).is_relative_to(sys.prefix))"
+        )
+        step("finding the package in the environment and not in a tree", [python, "-W", "ignore", "-c", where])
+        junit = place / "junit.xml"
+        step("running the suite", [python, "-m", "pytest", "-q", "--junitxml", junit, *pytest_options])
+        home = {"AIRFLOW_HOME": str(place / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        step("making a database", [python, "-W", "ignore", "-m", "airflow", "db", "migrate"], **home)
+        step("asking Airflow", [python, "-W", "ignore", "-m", "tests.matrix.probe"], **home)
+    return _result(log_of(environment).read_text(), junit)
+
+
+def log_of(environment: Environment) -> Path:
+    """Return the file of what an environment printed."""
+    return WORK / f"{environment.name}.log"
+
+
+def _copied_without_the_package(tree: Path) -> Path:
+    tree.mkdir()
+    for path in ROOT.iterdir():
+        if path.name in _NOT_COPIED or (path.name.startswith(".") and path.name != ".env.example"):
+            continue
+        if path.is_dir():
+            shutil.copytree(path, tree / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(path, tree)
+    return tree
+
+
+def _result(log: str, junit: Path) -> Result:
+    suites = ElementTree.parse(junit).getroot().iter("testsuite")
+    counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for suite in suites:
+        for name in counts:
+            counts[name] += int(suite.get(name, "0"))
+    left_out = re.findall(r"^NOT APPLICABLE \[(\d+)\] (.*)$", log, re.MULTILINE)
+    return Result(
+        passed=counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"],
+        not_applicable=sum(int(number) for number, _ in left_out),
+        reasons=tuple(reason for _, reason in left_out),
+        probe=json.loads(log.rstrip().splitlines()[-1]),
+    )
