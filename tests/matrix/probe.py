@@ -107,6 +107,10 @@ def findings() -> dict[str, Any]:
     }
 
 
+def printed_json(printed: str) -> Any:
+    """Return the last line that is a JSON object: Airflow may log to stdout before it and after."""
+    return json.loads(next(line for line in reversed(printed.splitlines()) if line.startswith('{"')))
+
+
 if __name__ == "__main__":
-    # Airflow may log to stdout before.
     print("\n" + json.dumps(findings()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tests.matrix.environments import ROOT, Environment
+from tests.matrix.probe import printed_json
 
 WORK = ROOT / ".matrix"
 PACKAGE = "airflow_okta_workflows"
@@ -124,7 +124,10 @@ def run(environment: Environment, wheel: Path, uv: Path, pytest_options: Sequenc
         )
         step("finding the package in the environment and not in a tree", [python, "-W", "ignore", "-c", where])
         junit = place / "junit.xml"
-        step("running the suite", [python, "-m", "pytest", "-q", "--junitxml", junit, *pytest_options])
+        step(
+            "running the suite",
+            [python, "-m", "pytest", "-q", "--junitxml", junit, *pytest_options, "tests/unit", "tests/integration"],
+        )
         home = {"AIRFLOW_HOME": str(place / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         step("making a database", [python, "-W", "ignore", "-m", "airflow", "db", "migrate"], **home)
         step("asking Airflow", [python, "-W", "ignore", "-m", "tests.matrix.probe"], **home)
@@ -159,5 +162,5 @@ def _result(log: str, junit: Path) -> Result:
         passed=counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"],
         not_applicable=sum(int(number) for number, _ in left_out),
         reasons=tuple(reason for _, reason in left_out),
-        probe=json.loads(log.rstrip().splitlines()[-1]),
+        probe=printed_json(log),
     )
