@@ -74,7 +74,7 @@ def test_a_token_is_asked_for_anew_each_time(org: LocalOrg, okta_workflows: Comm
 
 
 @needs(BROKEN_EXTRA)
-@pytest.mark.filterwarnings("ignore:Encountered non-JSON")  # of Airflow 2.11, which does not refuse it yet
+@pytest.mark.filterwarnings("ignore")  # of Airflow 2.11, which does not refuse it yet
 def test_faults_in_fields_are_listed_at_once_and_the_rest_is_skipped(
     okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

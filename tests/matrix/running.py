@@ -17,6 +17,9 @@ from tests.matrix.probe import printed_json
 
 WORK = ROOT / ".matrix"
 PACKAGE = "airflow_okta_workflows"
+_SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
+"""What is about the provider; figures are measured on one Airflow only."""
+
 _NOT_COPIED = {PACKAGE, "dist", "build", "site", "__pycache__"}
 
 
@@ -126,7 +129,7 @@ def run(environment: Environment, wheel: Path, uv: Path, pytest_options: Sequenc
         junit = place / "junit.xml"
         step(
             "running the suite",
-            [python, "-m", "pytest", "-q", "--junitxml", junit, *pytest_options, "tests/unit", "tests/integration"],
+            [python, "-m", "pytest", "-q", "--junitxml", junit, *pytest_options, *_SUITE],
         )
         home = {"AIRFLOW_HOME": str(place / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         step("making a database", [python, "-W", "ignore", "-m", "airflow", "db", "migrate"], **home)
