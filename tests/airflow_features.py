@@ -7,7 +7,6 @@ Each feature is asked for by name; no version number is compared. A test that me
 from __future__ import annotations
 
 import importlib
-import warnings
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -59,37 +58,6 @@ def connection_class() -> Any:
     from airflow.providers.common.compat.sdk import Connection
 
     return Connection if hasattr(Connection, "from_json") else importlib.import_module("airflow.models").Connection
-
-
-def _skips_after_a_wait() -> bool:
-    from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator
-
-    class Sensor(BaseSensorOperator):
-        def timed_out(self, _context: Any) -> None:
-            raise ValueError
-
-    try:
-        Sensor(task_id="sensor", never_fail=True).resume_execution("timed_out", {}, {})
-    except AirflowSkipException:
-        return True
-    except ValueError:
-        return False
-    return False
-
-
-def _reads_broken_extra() -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            connection_class().from_json('{"conn_type": "http", "extra": "{"}', conn_id="broken")
-        except Exception:  # whatever Airflow says of it
-            return False
-    return True
-
-
-NEVER_FAIL_AFTER_A_WAIT = Feature("never_fail of deferred sensors", _skips_after_a_wait())
-
-BROKEN_EXTRA = Feature("connections whose extra is not JSON; others say that there is none", _reads_broken_extra())
 
 
 def needs(feature: Feature) -> pytest.MarkDecorator:
@@ -148,6 +116,17 @@ def logged(text: str) -> str:
 
 
 # ---- what has another name
+
+
+def gives_connection(conn_id: str) -> bool:
+    """Tell whether Airflow hands a connection on, or finds a fault in it itself."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    try:
+        BaseHook.get_connection(conn_id)
+    except Exception:  # whatever Airflow says of it
+        return False
+    return True
 
 
 def kept_by_airflow(dag: Any) -> Any:

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
@@ -141,6 +143,21 @@ class OktaFlowSensor(BaseSensorOperator):
         }
         # As if it came back from the triggerer, so that soft_fail and never_fail count from the first look on.
         return self.resume_execution("look_or_defer", deadlines, context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Take up the task again, and heed ``never_fail``, which Airflow itself does here only since 3.1.
+
+        :param next_method: the method that goes on
+        :param next_kwargs: its arguments
+        :param context: the task's context
+        :raises AirflowSkipException: in the place of an error, with ``never_fail``
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowException as error:
+            if self.never_fail and not isinstance(error, AirflowSkipException):
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+            raise
 
     def execute_complete(
         self,

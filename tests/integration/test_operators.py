@@ -29,7 +29,6 @@ from airflow_okta_workflows.exceptions import (
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
-from tests.airflow_features import NEVER_FAIL_AFTER_A_WAIT, needs
 from tests.integration.task_context import Store, context, with_store
 
 if TYPE_CHECKING:
@@ -309,7 +308,6 @@ def test_a_sensor_times_out(org: LocalOrg, connect: Connect) -> None:
         sensor(deferrable=True, timeout=0, soft_fail=True).execute(context())
 
 
-@needs(NEVER_FAIL_AFTER_A_WAIT)
 def test_a_sensor_that_never_fails_skips_after_a_wait(org: LocalOrg, connect: Connect) -> None:
     statuses(org, RUNNING)
     connect(org)
