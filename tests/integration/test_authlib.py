@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,18 @@ from airflow_okta_workflows.core.key_text import read_key_text
 from airflow_okta_workflows.core.keys import load_signing_key
 from airflow_okta_workflows.exceptions import OktaTokenRefusedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from tests.airflow_features import Feature, needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_parameters = inspect.signature(JWTBearerClientAssertion.__init__).parameters
+pytestmark = needs(
+    Feature(
+        "an Authlib that learns the token URL from the request (1.7)",
+        "token_url" not in _parameters or _parameters["token_url"].default is not inspect.Parameter.empty,
+    )
+)
 
 CLIENT_ID = "0oaauthlib"
 SCOPE = "okta.workflows.invoke.manage"

@@ -47,7 +47,11 @@ class Environment:
 _FORM_BUILDER = ("flask-appbuilder", "without it Airflow 3.0 and 3.1 show the fields of no provider in their form")
 
 ENVIRONMENTS = (
-    Environment("lowest", as_of="2026-07-01"),
+    Environment(
+        "lowest",
+        as_of="2026-07-01",
+        caps=(("flask-jwt-extended<4.7.2", "later ones import of PyJWT what 2.10 does not have, and do not say so"),),
+    ),
     Environment("2.11.2", as_of="2026-07-01"),
     Environment(
         "3.0.6",
