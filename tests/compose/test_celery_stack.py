@@ -35,7 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     files = ("docker-compose.yaml", "docker-compose.celery.yaml", "tests/compose/strict-org.yaml")
     name = f"okta-celery-{secrets.token_hex(3)}"
     with Stack(name, directory, *files, AIRFLOW_UID=str(USER)) as stack:
-        stack.configure(TASK_HEARTBEAT_TIMEOUT="20", TASK_QUEUED_TIMEOUT="30", **certificates(directory))
+        stack.configure(TASK_HEARTBEAT_TIMEOUT="20", TASK_QUEUED_TIMEOUT="60", **certificates(directory))
         stack.compose("build")
         stack.compose("up", "--wait", "--no-deps", "org")
         stack.configure(**settings_for_the_org(stack, directory))
