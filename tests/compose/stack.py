@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import requests
 
-from tests.airflow_rest import AirflowRest, free_port, until
+from tests.airflow_rest import AirflowRest, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,6 +140,3 @@ def page_after_sign_in(url: str, username: str, password: str) -> requests.Respo
         token = rest.partition('value="')[2].partition('"')[0]
         fields = {"csrf_token": token, "username": username, "password": password}
         return browser.post(f"{url}/auth/login/", data=fields, timeout=30)
-
-
-__all__ = ["ROOT", "Stack", "page_after_sign_in", "until"]
