@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.matrix.environments import ENVIRONMENTS, ROOT, Environment, pin
-from tests.matrix.page import PAGE, table, written_into
+from tests.matrix.page import PAGE, tables, written_into
 from tests.matrix.running import WORK, EnvironmentFailedError, Result, build_wheel, log_of, run
 
 UV = Path(sys.executable).parent / "uv"
@@ -56,7 +56,7 @@ def main() -> int:
     elif arguments.only or arguments.pytest:
         print(f"{PAGE.relative_to(ROOT)} stays as it is: not everything ran")
     else:
-        PAGE.write_text(written_into(PAGE.read_text(), table(passed)))
+        PAGE.write_text(written_into(PAGE.read_text(), tables(passed)))
         print(f"wrote {PAGE.relative_to(ROOT)}")
     print(f"{len(passed)} passed, {len(failed)} failed")
     return 1 if failed else 0

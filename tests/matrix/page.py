@@ -1,8 +1,8 @@
-"""The table of docs/compatibility.md, written between two marks."""
+"""The tables of docs/compatibility.md, written between two marks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from airflow_okta_workflows.connection import FORM
 from tests.matrix.environments import ROOT, Environment
@@ -10,60 +10,51 @@ from tests.matrix.running import Result
 
 PAGE = ROOT / "docs/compatibility.md"
 BEGIN, END = "<!-- matrix: begin -->", "<!-- matrix: end -->"
+TESTS_BEGIN = "The suite, against the wheel:"
+"""Stands between the tables."""
 
-_HEAD = (
-    "environment",
-    "Airflow",
-    "Python",
-    "tests passed",
-    "not applicable",
-    "connection form",
-    "`okta-workflows`",
-    "`airflow okta-workflows`",
-    "crash-safe invocation",
-    "retry policy",
-    "extra link",
-)
+_SHOWN_BY_TESTS = {
+    "example DAGs, provider info": ("tests.integration.test_dags", "tests.unit.test_get_provider_info"),
+    "sensor, deferred too": ("tests.integration.test_sensors",),
+    "deferred invocation": ("tests.integration.test_deferred_invocation", "tests.integration.test_shared_flow"),
+}
+"""What no probe is asked about, and the modules of the suite that try it there."""
+
+_HAD_BY_AIRFLOW = {
+    "`okta-workflows`": "okta_workflows",
+    "`airflow okta-workflows`": "airflow_okta_workflows",
+    "crash-safe invocation": "crash_safe_invocation",
+    "retry policy": "retry_policy",
+    "extra link": "extra_link",
+}
+"""What the probe answers with yes or no."""
 
 
-def table(results: Mapping[Environment, Result]) -> str:
-    """Return the table, with a row for each environment, in Markdown.
+def tables(results: Mapping[Environment, Result]) -> str:
+    """Return what works where, and what was run, in Markdown: two tables with a row for each environment.
 
     :param results: what each environment came to
     """
-    lines = [_row(_HEAD), _row(["---"] * len(_HEAD))]
+    works = [["environment", "Airflow", "Python", "connection form", *_HAD_BY_AIRFLOW]]
+    ran = [["environment", "passed", "not applicable", *(f"passed of: {subject}" for subject in _SHOWN_BY_TESTS)]]
     for environment, result in results.items():
         probe = result.probe
-        cells = [
-            environment.name,
-            probe["airflow"],
-            probe["python"],
-            str(result.passed),
-            str(result.not_applicable),
-            _form(probe["form"]),
-            *(
-                _yes(probe[name])
-                for name in (
-                    "okta_workflows",
-                    "airflow_okta_workflows",
-                    "crash_safe_invocation",
-                    "retry_policy",
-                    "extra_link",
-                )
-            ),
-        ]
-        lines.append(_row(cells))
+        had = [_yes(probe[name]) for name in _HAD_BY_AIRFLOW.values()]
+        passed = [str(sum(result.passed_in[module] for module in modules)) for modules in _SHOWN_BY_TESTS.values()]
+        works.append([environment.name, probe["airflow"], probe["python"], _form(probe["form"]), *had])
+        ran.append([environment.name, str(result.passed), str(result.not_applicable), *passed])
     reasons = sorted({reason for result in results.values() for reason in result.reasons})
+    parts = [_in_markdown(works), f"{TESTS_BEGIN}\n\n{_in_markdown(ran)}"]
     if reasons:
-        lines += ["", "Tests that are not applicable:", "", *(f"- {reason}" for reason in reasons)]
-    return "\n".join(lines)
+        parts.append("\n".join(["A test is not applicable that", "", *(f"- {reason}" for reason in reasons)]))
+    return "\n\n".join(parts)
 
 
 def written_into(page: str, text: str) -> str:
-    """Return the page with the table in its place.
+    """Return the page with the tables in their place.
 
     :param page: the page
-    :param text: the table
+    :param text: the tables
     """
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
@@ -80,8 +71,9 @@ def _form(form: Mapping[str, object]) -> str:
     return shown if names == ["Okta domain", "Client ID", "Private key"] else f"{shown}, Airflow's own names"
 
 
-def _row(cells: list[str] | tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _in_markdown(table: Sequence[Sequence[str]]) -> str:
+    head, *rows = [f"| {' | '.join(cells)} |" for cells in table]
+    return "\n".join([head, f"|{'---|' * len(table[0])}", *rows])
 
 
 def _yes(value: object) -> str:

@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,14 @@ class Result:
     :param passed: how many tests passed
     :param not_applicable: how many were left out because they mean nothing there
     :param reasons: why, as the suite says it
+    :param passed_in: how many passed in each module of the suite, by its dotted name
     :param probe: what :mod:`tests.matrix.probe` found
     """
 
     passed: int
     not_applicable: int
     reasons: tuple[str, ...]
+    passed_in: Mapping[str, int]
     probe: dict[str, Any]
 
 
@@ -155,15 +158,13 @@ def _copied_without_the_package(tree: Path) -> Path:
 
 
 def _result(log: str, junit: Path) -> Result:
-    suites = ElementTree.parse(junit).getroot().iter("testsuite")
-    counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-    for suite in suites:
-        for name in counts:
-            counts[name] += int(suite.get(name, "0"))
+    cases = ElementTree.parse(junit).getroot().iter("testcase")
+    passed_in = Counter(case.get("classname", "") for case in cases if len(case) == 0)
     left_out = re.findall(r"^NOT APPLICABLE \[(\d+)\] (.*)$", log, re.MULTILINE)
     return Result(
-        passed=counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"],
+        passed=passed_in.total(),
         not_applicable=sum(int(number) for number, _ in left_out),
         reasons=tuple(reason for _, reason in left_out),
+        passed_in=passed_in,
         probe=printed_json(log),
     )
