@@ -113,6 +113,17 @@ def _forget_masks() -> Iterator[None]:
 
 
 @pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Show a figure on the terminal, whatever else is captured."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n    {text}", end=" ", flush=True)
+
+    return show
+
+
+@pytest.fixture
 def world() -> World:
     return World()
 

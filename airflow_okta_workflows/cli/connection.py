@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import json
 import sys
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     settings = _checked(conn_id, draft, output, offline=args.offline)
     connection = _finished(draft, settings, keep_key_file=args.keep_key_file)
     if args.add:
-        _add(conn_id, connection, replace=args.replace)
+        _into_database(conn_id, connection, replace=args.replace)
         output.say(f"{conn_id} is in Airflow's database.")
     elif args.format == "json":
         output.say(_warning("What follows", connection))
@@ -127,21 +126,40 @@ def _warning(what: str, connection: dict[str, Any]) -> str:
     return f"{what} holds no secret: the key stays in its file."
 
 
-def _add(conn_id: str, connection: dict[str, Any], *, replace: bool) -> None:
+def _add(conn_id: str, connection: dict[str, Any]) -> None:
     """Add a connection as ``airflow connections add`` does, in this process: no key on a command line."""
-    if replace:
-        # Airflow fails if there is none.
-        with contextlib.suppress(CommandFailedError):
-            _run_airflow("connections", "delete", conn_id)
-    _run_airflow("connections", "add", conn_id, "--conn-json", json.dumps(connection))
-
-
-def _run_airflow(*arguments: str) -> None:
     from airflow.cli.cli_parser import get_parser
 
-    args = get_parser().parse_args(arguments)
+    args = get_parser().parse_args(["connections", "add", conn_id, "--conn-json", json.dumps(connection)])
     try:
         args.func(args)
     except SystemExit as end:
         if end.code:
             raise CommandFailedError(str(end.code)) from None
+
+
+def _replace(conn_id: str, connection: dict[str, Any]) -> None:
+    """Put a connection in the place of the one with its id, if any.
+
+    Airflow's own commands would leave none if the second of them failed, or a password that the new one has not.
+    """
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(Connection).where(Connection.conn_id == conn_id))
+        session.add(Connection.from_json(json.dumps(connection), conn_id=conn_id))
+
+
+def _into_database(conn_id: str, connection: dict[str, Any], *, replace: bool) -> None:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        (_replace if replace else _add)(conn_id, connection)
+    except SQLAlchemyError as error:
+        # The text of the error has what the database was given.
+        raise CommandFailedError(
+            f"Airflow's database did not take {conn_id} ({type(error).__name__}), and is as it was. See whether"
+            " airflow db check reaches it, and what its own log says."
+        ) from None

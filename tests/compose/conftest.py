@@ -6,8 +6,6 @@ import subprocess
 
 import pytest
 
-from tests.e2e.conftest import say  # noqa: F401  # a fixture
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _engine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -51,7 +52,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     write_examples(home / "dags")
     dag_ids = sorted(path.stem for path in (home / "dags").glob("*.py"))
     with LocalOrg() as org:
-        org.add_flows(sample_flows(provisioning_seconds=1.0))
+        # Its time passes with each look at it, so that the sensor is deferred however slow the machine is.
+        looks = itertools.count()
+        org.add_flows(sample_flows(provisioning_seconds=1.5, clock=lambda: next(looks)))
         org.flow("hello", alias=ALIAS)(org.flows["hello"].function)
         for declared in flows_in(home / "flows.py"):
             org.flow(declared.name)(declared.function)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,31 @@ def test_a_connection_goes_into_the_database_and_is_found_there(environment: dic
     for done in (added, again, replaced, first, standalone):
         for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org._tokens):
             assert secret not in done.stdout + done.stderr
+
+
+def test_a_connection_that_cannot_be_replaced_is_kept(environment: dict[str, str], tmp_path: Path) -> None:
+    database = Path(environment["AIRFLOW_HOME"]) / "airflow.db"
+    with LocalOrg() as org:
+        (tmp_path / "key").write_text(json.dumps(org.private_jwk))
+        arguments = (
+            *("connection", "--domain", org.url, "--client-id", org.app.client_id),
+            *("--key-file", str(tmp_path / "key"), "--conn-id", "okta-kept", "--add", "--replace"),
+        )
+        added = run(environment, "okta-workflows", *arguments)
+        with closing(sqlite3.connect(database)) as connection, connection:
+            for change in ("INSERT", "UPDATE"):
+                connection.execute(
+                    f"CREATE TRIGGER no_{change} BEFORE {change} ON connection WHEN NEW.conn_id = 'okta-kept'"
+                    " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+                )
+        refused = run(environment, "okta-workflows", *arguments, "--workflows-host", "acme.workflows.okta.com")
+        with closing(sqlite3.connect(database)) as connection:
+            kept = connection.execute("SELECT login FROM connection WHERE conn_id = 'okta-kept'").fetchall()
+
+    assert added.returncode == 0, added.stderr
+    assert refused.returncode == 1, refused.stderr
+    assert "and is as it was" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert kept == [(org.app.client_id,)]
+    for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1]):
+        assert secret not in refused.stdout + refused.stderr
