@@ -38,6 +38,14 @@ def run(environment: dict[str, str], program: str, *arguments: str) -> subproces
     )
 
 
+def refuse_connections(database: Path) -> None:
+    """Let no connection into the database any more, as a full disk does; what is there can be taken away."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON connection BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+
+
 def test_a_connection_goes_into_the_database_and_is_found_there(environment: dict[str, str], tmp_path: Path) -> None:
     by_airflow = ("airflow", "okta-workflows") if PROVIDER_COMMANDS.there else ("okta-workflows",)
     with LocalOrg() as org:
@@ -51,6 +59,8 @@ def test_a_connection_goes_into_the_database_and_is_found_there(environment: dic
         added = run(environment, "okta-workflows", *arguments)
         again = run(environment, *by_airflow, *arguments)
         replaced = run(environment, "okta-workflows", *arguments, "--keep-key-file", "--replace")
+        refuse_connections(Path(environment["AIRFLOW_HOME"]) / "airflow.db")
+        refused = run(environment, "okta-workflows", *arguments, "--replace")
         check = ("check", "--conn-id", "okta-test", "--flow", "hello", "--yes", "--output", "json")
         first = run(environment, *by_airflow, *check)
         chatty = {**environment, "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
@@ -62,40 +72,15 @@ def test_a_connection_goes_into_the_database_and_is_found_there(environment: dic
     assert (again.returncode, again.stdout) == (1, "")
     assert "already exists" in again.stderr
     assert (replaced.returncode, replaced.stdout) == (0, ""), replaced.stderr
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "database did not take okta-test" in refused.stderr
+    assert "Traceback" not in refused.stderr
     for checked in (first, standalone):
         assert checked.returncode == 0, checked.stderr
         assert json.loads(checked.stdout)["good"] is True, "JSON alone"
         assert json.loads(checked.stdout)["answer"]["body"] == {"greeting": "Hello!"}
     assert "debug" in standalone.stderr.lower(), "Airflow's log went elsewhere"
     assert runs == 2
-    for done in (added, again, replaced, first, standalone):
+    for done in (added, again, replaced, refused, first, standalone):
         for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org._tokens):
             assert secret not in done.stdout + done.stderr
-
-
-def test_a_connection_that_cannot_be_replaced_is_kept(environment: dict[str, str], tmp_path: Path) -> None:
-    database = Path(environment["AIRFLOW_HOME"]) / "airflow.db"
-    with LocalOrg() as org:
-        (tmp_path / "key").write_text(json.dumps(org.private_jwk))
-        arguments = (
-            *("connection", "--domain", org.url, "--client-id", org.app.client_id),
-            *("--key-file", str(tmp_path / "key"), "--conn-id", "okta-kept", "--add", "--replace"),
-        )
-        added = run(environment, "okta-workflows", *arguments)
-        with closing(sqlite3.connect(database)) as connection, connection:
-            for change in ("INSERT", "UPDATE"):
-                connection.execute(
-                    f"CREATE TRIGGER no_{change} BEFORE {change} ON connection WHEN NEW.conn_id = 'okta-kept'"
-                    " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-                )
-        refused = run(environment, "okta-workflows", *arguments, "--workflows-host", "acme.workflows.okta.com")
-        with closing(sqlite3.connect(database)) as connection:
-            kept = connection.execute("SELECT login FROM connection WHERE conn_id = 'okta-kept'").fetchall()
-
-    assert added.returncode == 0, added.stderr
-    assert refused.returncode == 1, refused.stderr
-    assert "and is as it was" in refused.stderr
-    assert "Traceback" not in refused.stderr
-    assert kept == [(org.app.client_id,)]
-    for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1]):
-        assert secret not in refused.stdout + refused.stderr
