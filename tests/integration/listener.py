@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ class Listener:
         self._server = socket.create_server(("127.0.0.1", 0), backlog=16)
         self._server.settimeout(0.05)
         self._closing = threading.Event()
+        self._open: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self.port: int = self._server.getsockname()[1]
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
@@ -40,6 +42,10 @@ class Listener:
 
     def __exit__(self, *exc_info: object) -> None:
         self._closing.set()
+        if self._open is not None:
+            # Whoever keeps the connection may be in no hurry to end it.
+            with contextlib.suppress(OSError):
+                self._open.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._server.close()
 
@@ -53,6 +59,7 @@ class Listener:
             try:
                 connection.settimeout(2)
                 with self._context.wrap_socket(connection, server_side=True) if self._context else connection as sock:
+                    self._open = sock
                     self._talk(sock)
             except OSError:
                 continue

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.airflow_features import PROVIDER_COMMANDS
 
 SCRIPTS = Path(sys.executable).parent
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An Airflow home with a database."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
-        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    }
-    done = run(environment, "airflow", "db", "migrate")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return environment
 
 
 def run(environment: dict[str, str], program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +30,7 @@ def refuse_connections(database: Path) -> None:
         )
 
 
-def test_a_connection_goes_into_the_database_and_is_found_there(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_connection_goes_into_the_database_and_is_found_there(airflow: dict[str, str], tmp_path: Path) -> None:
     by_airflow = ("airflow", "okta-workflows") if PROVIDER_COMMANDS.there else ("okta-workflows",)
     with LocalOrg() as org:
         org.flow("hello")(lambda request: {"greeting": "Hello!"})
@@ -56,14 +40,14 @@ def test_a_connection_goes_into_the_database_and_is_found_there(environment: dic
             *("--key-file", str(tmp_path / "key"), "--conn-id", "okta-test", "--add"),
             *("--flow", f"hello={org.flows['hello'].alias}"),
         )
-        added = run(environment, "okta-workflows", *arguments)
-        again = run(environment, *by_airflow, *arguments)
-        replaced = run(environment, "okta-workflows", *arguments, "--keep-key-file", "--replace")
-        refuse_connections(Path(environment["AIRFLOW_HOME"]) / "airflow.db")
-        refused = run(environment, "okta-workflows", *arguments, "--replace")
+        added = run(airflow, "okta-workflows", *arguments)
+        again = run(airflow, *by_airflow, *arguments)
+        replaced = run(airflow, "okta-workflows", *arguments, "--keep-key-file", "--replace")
+        refuse_connections(Path(airflow["AIRFLOW_HOME"]) / "airflow.db")
+        refused = run(airflow, "okta-workflows", *arguments, "--replace")
         check = ("check", "--conn-id", "okta-test", "--flow", "hello", "--yes", "--output", "json")
-        first = run(environment, *by_airflow, *check)
-        chatty = {**environment, "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
+        first = run(airflow, *by_airflow, *check)
+        chatty = {**airflow, "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
         standalone = run(chatty, "okta-workflows", *check)
         runs = len(org.flows["hello"].runs)
 
