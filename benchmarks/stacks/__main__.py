@@ -61,14 +61,18 @@ def measure(name: str, stack: Stack) -> None:
         print(f"| {name} | DAG processor: {dag} | {seconds:.2f} s | |")
     before = memory(stack, "airflow-triggerer")
     run = stack.airflow.trigger("waiting_sensors")
-    until(
-        lambda: stack.airflow.states("waiting_sensors", run).get("deferred") == SENSORS,
-        500,
-        f"not all sensors wait: {stack.airflow.states('waiting_sensors', run)}",
-    )
+    until(partial(all_wait, stack, run), 500, "not all sensors wait")
     after = memory(stack, "airflow-triggerer")
     print(f"| {name} | triggerer memory, {SENSORS} deferred sensors | {after} MiB | {before} MiB before |")
     print(f"| {name} | token requests | {stack.org_counts()['token_requests']} | |", flush=True)
+
+
+def all_wait(stack: Stack, run: str) -> bool:
+    """Tell whether all sensors are deferred; raise if there are some that never will be."""
+    states = stack.airflow.states("waiting_sensors", run)
+    if states.get("failed") or states.get("up_for_retry"):
+        raise RuntimeError(f"sensors failed in place of waiting: {states}")
+    return states.get("deferred") == SENSORS
 
 
 def parse_duration(stack: Stack, dag: str) -> float | None:
