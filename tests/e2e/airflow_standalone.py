@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import requests
 
 from tests.airflow_rest import AirflowRest, free_port
+from tests.own_airflow import own_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,12 +35,10 @@ class Airflow(AirflowRest):
         super().__init__(f"http://127.0.0.1:{port}")
         self.log = home / "standalone.log"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+            **own_environment(home),
             # It starts its parts by the name of its command.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "6",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "300",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",

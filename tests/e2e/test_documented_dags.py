@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +14,7 @@ import pytest
 
 from airflow_okta_workflows.emulator import LocalOrg, Reset
 from airflow_okta_workflows.emulator.flow_file import flows_in
-from airflow_okta_workflows.emulator.sample_flows import sample_flows
+from tests.own_airflow import IN_ONE_PROCESS, flows_that_keep_a_sensor_waiting, own_environment
 from tests.pages import ALIAS, ROOT, blocks, write_files
 
 IMPORTS, *EXAMPLES = [block for block in blocks("docs/operators.md") if block.language == "python"]
@@ -52,22 +50,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     write_examples(home / "dags")
     dag_ids = sorted(path.stem for path in (home / "dags").glob("*.py"))
     with LocalOrg() as org:
-        # Its time passes with each look at it, so that the sensor is deferred however slow the machine is.
-        looks = itertools.count()
-        org.add_flows(sample_flows(provisioning_seconds=1.5, clock=lambda: next(looks)))
+        org.add_flows(flows_that_keep_a_sensor_waiting())
         org.flow("hello", alias=ALIAS)(org.flows["hello"].function)
         for declared in flows_in(home / "flows.py"):
             org.flow(declared.name)(declared.function)
         org.order(Reset(after_run=True), flow="open_ticket")
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
-            **org.environment(),
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            # No task comes back from a triggerer here before its worker has let go of it.
-            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "0",
-        }
+        dags = {"AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags")}
+        environment = own_environment(home, **org.environment(), **dags, **IN_ONE_PROCESS)
         log = ""
         for arguments in (["airflow", "db", "migrate"], ["demo.run_dags", *dag_ids]):
             done = subprocess.run(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.own_airflow import own_environment
 from tests.pages import SCRIPTS, blocks, files, shown, write_files
 
 PAGE = "docs/local-org.md"
@@ -22,12 +23,7 @@ EMULATOR, *LATER = [block for block in blocks(PAGE) if block.language == "consol
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Give the second shell: its directory holds the files of the page, and the emulator runs in the first one."""
     write_files(PAGE, tmp_path)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
-        "PATH": f"{SCRIPTS}:{os.environ['PATH']}",
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    }
+    environment = own_environment(tmp_path, PATH=f"{SCRIPTS}:{os.environ['PATH']}")
     ((command, page),) = EMULATOR.commands
     with subprocess.Popen(
         shlex.split(command), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,15 +9,7 @@ from pathlib import Path
 
 import pytest
 
-
-def _environment(home: Path) -> dict[str, str]:
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # No task comes back from a triggerer here before its worker has let go of it.
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "0",
-    }
+from tests.own_airflow import IN_ONE_PROCESS, own_environment
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +17,7 @@ def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that no test uses."""
     home = tmp_path_factory.mktemp("migrated")
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    done = subprocess.run(command, env=_environment(home), capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(command, env=own_environment(home), capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return home / "airflow.db"
 
@@ -36,4 +27,4 @@ def airflow(_migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """The environment of an Airflow home with a database."""
     home = tmp_path_factory.mktemp("airflow")
     shutil.copy(_migrated, home)
-    return _environment(home)
+    return own_environment(home, **IN_ONE_PROCESS)

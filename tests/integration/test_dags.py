@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sqlite3
 import subprocess
@@ -18,9 +17,9 @@ import pytest
 from airflow_okta_workflows.connection import FORM
 from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
-from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from tests.matrix.probe import printed_json
+from tests.own_airflow import flows_that_keep_a_sensor_waiting
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,9 +73,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(airflow: dict[str, str]) -> Iterator[Ran]:
     with LocalOrg(key_type="rsa2048") as org:
-        # Its time passes with each look at it: not done at the first, however long the machine takes, and then done.
-        looks = itertools.count()
-        org.add_flows(sample_flows(provisioning_seconds=1.5, clock=lambda: next(looks)))
+        org.add_flows(flows_that_keep_a_sensor_waiting())
         dags = sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
         assert dags == ["okta_access_review", "okta_first_flow", "okta_onboarding"]
         yield Ran(org, run({**airflow, **org.environment()}, "-m", "demo.run_dags", *dags))
