@@ -69,7 +69,7 @@ class AirflowRest:
             answer = self._api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
             return str(answer.json()["dag_run_id"]) if answer.ok else None
 
-        return until(start, 60, f"DAG {dag_id} is not known: {self._api('GET', '/importErrors').text}")
+        return until(start, 60, lambda: f"DAG {dag_id} is not known: {self._api('GET', '/importErrors').text}")
 
     def finished(self, dag_id: str, run_id: str, within: float) -> str:
         """Wait until a run has ended, and return its state."""
@@ -78,7 +78,7 @@ class AirflowRest:
             state = str(self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}").json().get("state"))
             return state if state in ("success", "failed") else None
 
-        return until(ended, within, f"{dag_id} did not end: {self.states(dag_id, run_id)}")
+        return until(ended, within, lambda: f"{dag_id} did not end: {self.states(dag_id, run_id)}")
 
     def dag(self, dag_id: str) -> dict[str, Any]:
         """Return what is known of a DAG."""
@@ -124,12 +124,18 @@ class AirflowRest:
         return self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
 
 
-def until(probe: Callable[[], T | None], within: float, what: str) -> T:
-    """Ask until there is an answer; a test that waits for another process has no event to wait on."""
+def until(probe: Callable[[], T | None], within: float, what: str | Callable[[], str]) -> T:
+    """Ask until there is an answer; a test that waits for another process has no event to wait on.
+
+    :param probe: asks
+    :param within: seconds
+    :param what: says what did not come; a function is asked for it only then, and can tell how things are
+    :raises AssertionError: if there is no answer
+    """
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         answer = probe()
         if answer:
             return answer
         time.sleep(0.2)
-    raise AssertionError(what)
+    raise AssertionError(what() if callable(what) else what)
