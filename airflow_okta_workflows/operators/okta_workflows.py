@@ -395,6 +395,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         hint = "All are in the XCom 'records'."
         told_first = [f"Item {record['index']}: {record['error']}" for record in first]
         summary = f"{failed} of {len(records)} invocations failed ({in_words(counts)})."
-        message = " ".join([*(["The task was stopped."] if stopped else []), summary, *told_first, hint])
+        stop = ["The task was stopped."] if stopped else []
+        message = " ".join([*stop, summary, *told_first, hint])
         unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent
         return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(message, hint=hint, flow=self.flow)
