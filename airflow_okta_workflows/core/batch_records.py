@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 LARGEST_NOTED_RESULT = 1_024
 """Bytes of JSON; a larger result is noted without itself, so that forty items fit into what Airflow stores gladly."""
 _LONGEST_ERROR = 500
+_ERRORS_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,20 @@ class BatchRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object, but for index and key."""
-        error = self.error
-        if error is not None and len(error) > _LONGEST_ERROR:
-            error = error[: _LONGEST_ERROR - 1] + "…"
         return {
             "outcome": self.outcome.value,
             "status_code": self.status_code,
             "execution_id": self.execution_id,
             "result": self.result,
-            "error": error,
+            "error": self.short_error,
         }
+
+    @property
+    def short_error(self) -> str | None:
+        """Return the error, cut off where it is longer than anybody reads."""
+        if self.error is None or len(self.error) <= _LONGEST_ERROR:
+            return self.error
+        return self.error[: _LONGEST_ERROR - 1] + "…"
 
     def to_note(self) -> dict[str, Any]:
         """Return the record as it is noted: without what is None, and without a large result."""
@@ -85,3 +91,12 @@ def in_words(counts: Mapping[Outcome, int]) -> str:
     words = {Outcome.NOT_SENT: "not sent"}
     parts = [f"{counts.get(one, 0)} {words.get(one, one.value)}" for one in Outcome if counts.get(one, 0)]
     return ", ".join(parts) or "nothing sent"
+
+
+def first_errors(records: Sequence[BatchRecord]) -> list[str]:
+    """Return for people what the first few ended with that did not succeed, such as ``Item 3: the flow answered 500``.
+
+    :param records: the records, in the order of the payloads
+    """
+    errors = (f"Item {i}: {one.short_error}" for i, one in enumerate(records) if one.outcome is not Outcome.SUCCEEDED)
+    return list(islice(errors, _ERRORS_TOLD))

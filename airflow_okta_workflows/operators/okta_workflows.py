@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.operators.journal import InvocationJournal
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
 
-_ERRORS_IN_MESSAGE = 5
-
 
 class InvokeOktaFlowOperator(FlowOperator):
     """Invoke an OAuth 2.0 secured flow once, and return what it answered.
@@ -366,7 +364,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         )
         records = self._run.run()
         told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
-        if error := self._error(records, told):
+        if error := self._error(records):
             context["ti"].xcom_push(key="records", value=told)
             raise error
         return told
@@ -381,9 +379,9 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             return self.payloads(**determine_kwargs(self.payloads, [], context))
         return self.payloads
 
-    def _error(self, records: Sequence[BatchRecord], told: Sequence[Mapping[str, Any]]) -> OktaWorkflowsError | None:
+    def _error(self, records: Sequence[BatchRecord]) -> OktaWorkflowsError | None:
         """Return what the task has to end with, if it may not return the records."""
-        from airflow_okta_workflows.core.batch_records import count, in_words
+        from airflow_okta_workflows.core.batch_records import count, first_errors, in_words
         from airflow_okta_workflows.core.outcomes import Outcome
 
         counts = count(records)
@@ -391,11 +389,9 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         stopped = self._run is not None and self._run.stopped
         if not stopped and (not failed or self.on_error == "collect"):
             return None
-        first = [record for record in told if record["outcome"] != Outcome.SUCCEEDED.value][:_ERRORS_IN_MESSAGE]
         hint = "All are in the XCom 'records'."
-        told_first = [f"Item {record['index']}: {record['error']}" for record in first]
         summary = f"{failed} of {len(records)} invocations failed ({in_words(counts)})."
         stop = ["The task was stopped."] if stopped else []
-        message = " ".join([*stop, summary, *told_first, hint])
+        message = " ".join([*stop, summary, *first_errors(records), hint])
         unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent
         return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(message, hint=hint, flow=self.flow)

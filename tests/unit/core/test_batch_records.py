@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.batch_records import LARGEST_NOTED_RESULT, BatchRecord, count, in_words
+from airflow_okta_workflows.core.batch_records import LARGEST_NOTED_RESULT, BatchRecord, count, first_errors, in_words
 from airflow_okta_workflows.core.outcomes import Outcome
 
 
@@ -82,3 +82,11 @@ def test_outcomes_are_counted_and_told_in_words() -> None:
     assert in_words(count(records)) == "3 succeeded, 1 unknown, 1 not sent"
     assert in_words({Outcome.FAILED: 7}) == "7 failed"
     assert in_words({}) == "nothing sent"
+
+
+def test_the_first_errors_are_told_with_their_places() -> None:
+    records = [BatchRecord(Outcome.SUCCEEDED), *(BatchRecord(Outcome.FAILED, error=f"e{n}") for n in range(9))]
+
+    assert first_errors(records) == ["Item 1: e0", "Item 2: e1", "Item 3: e2", "Item 4: e3", "Item 5: e4"]
+    assert first_errors([BatchRecord(Outcome.UNKNOWN, error="x" * 501)]) == ["Item 0: " + "x" * 499 + "…"]
+    assert first_errors(records[:1]) == []
