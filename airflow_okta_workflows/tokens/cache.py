@@ -201,7 +201,7 @@ def try_lock(lock: FileLock) -> bool | None:
         lock.acquire(blocking=False)
     except Timeout:
         return False
-    except (OSError, NotImplementedError):  # how the system, or else filelock, says that a file system has no locks
+    except (OSError, NotImplementedError):  # the latter: filelock before 3.24, on a file system that has no locks
         return None
     return True
 
