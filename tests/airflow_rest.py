@@ -98,14 +98,13 @@ class AirflowRest:
             counts[str(task["state"])] = counts.get(str(task["state"]), 0) + 1
         return counts
 
-    def failures(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """Return the logs of the last tries of the tasks that failed, each under its task's name."""
-        logs = {}
+    def failures(self, dag_id: str, run_id: str) -> list[str]:
+        """Return the logs of the last tries of the tasks that failed."""
+        logs = []
         for task in self.tasks(dag_id, run_id):
             if task["state"] == "failed":
                 path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
-                answer = self._api("GET", f"{path}?map_index={task['map_index']}&full_content=true")
-                logs[f"{task['task_id']}[{task['map_index']}]"] = answer.text
+                logs.append(self._api("GET", f"{path}?map_index={task['map_index']}&full_content=true").text)
         return logs
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:

@@ -61,7 +61,11 @@ def measure(name: str, stack: Stack) -> None:
         print(f"| {name} | DAG processor: {dag} | {seconds:.2f} s | |")
     before = memory(stack, "airflow-triggerer")
     run = stack.airflow.trigger("waiting_sensors")
-    until(partial(all_wait, stack, run), 500, "not all sensors wait")
+    until(
+        partial(all_wait, stack, run),
+        500,
+        lambda: f"not all sensors wait: {stack.airflow.states('waiting_sensors', run)}",
+    )
     after = memory(stack, "airflow-triggerer")
     print(f"| {name} | triggerer memory, {SENSORS} deferred sensors | {after} MiB | {before} MiB before |")
     print(f"| {name} | token requests | {stack.org_counts()['token_requests']} | |", flush=True)

@@ -9,13 +9,14 @@ from typing import Any
 from airflow_okta_workflows.emulator import FlowRequest, flow
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 
-_MAY_END = Path("/tmp/provisioning-may-end")
+PROVISIONING_MAY_END = Path("/tmp/provisioning-may-end")
+"""A file in the org's container: as soon as it is there, provisioning has ended."""
 
 
 def _with_a_hold(name: str, sample: Callable[[FlowRequest], Any]) -> Callable[[FlowRequest], Any]:
     @flow(name)
     def run(request: FlowRequest) -> Any:
-        if name == "provisioning_status" and not _MAY_END.exists():
+        if name == "provisioning_status" and not PROVISIONING_MAY_END.exists():
             return {"status": "RUNNING"}
         return sample(request)
 

@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from tests.airflow_rest import until
+from tests.compose.held_flows import PROVISIONING_MAY_END
 from tests.compose.stack import Stack
 
 USER = os.getuid() or 12345
@@ -127,7 +128,7 @@ def test_a_worker_and_a_triggerer_die_and_no_flow_runs_twice(stack: Stack, say: 
     moving += onboard(stack, PEOPLE[2:])
     worker, *others = until(workers, 200, states)
     subprocess.run(["docker", "kill", worker, triggerer], check=True, capture_output=True)
-    stack.run("org", "touch", "/tmp/provisioning-may-end")
+    stack.run("org", "touch", str(PROVISIONING_MAY_END))
 
     ends = {run: stack.airflow.finished(DAG, run, 400) for run in waiting + moving}
     counts = stack.org_counts("org")
@@ -138,7 +139,7 @@ def test_a_worker_and_a_triggerer_die_and_no_flow_runs_twice(stack: Stack, say: 
     assert {ends[run] for run in waiting} == {"success"}, "of these no invocation was on its way"
     # Whoever cannot know whether a flow ran must say so, and not send it again: an invocation was on its way just then.
     failures = {run: stack.airflow.failures(DAG, run) for run in ends}
-    told = [log for logs in failures.values() for log in logs.values()]
+    told = [log for logs in failures.values() for log in logs]
     assert [log[-3000:] for log in told if "OktaFlowOutcomeUnknownError" not in log] == []
     assert ends == {run: "failed" if logs else "success" for run, logs in failures.items()}
     assert len(told) <= 1 + others.count(worker), "of the tasks of the worker that died, and of no other"

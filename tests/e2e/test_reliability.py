@@ -196,7 +196,7 @@ def test_deferred_sensors_survive_their_triggerer(stage: Stage, say: Say) -> Non
     until(
         lambda: stage.airflow.states("sensors", run_id).get("deferred", 0) == SENSORS or None,
         150,
-        f"not all deferred: {stage.airflow.states('sensors', run_id)}",
+        lambda: f"not all deferred: {stage.airflow.states('sensors', run_id)}",
     )
     assert stage.airflow.kill_triggerers() >= 1
     stage.airflow.start_triggerer()
