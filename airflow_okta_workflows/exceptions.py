@@ -21,16 +21,17 @@ An error that is also an ``AirflowFailException`` ends the task's retries.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.outcomes import Outcome
+from airflow_okta_workflows.frames import NoFrames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from types import TracebackType
 
     from airflow_okta_workflows.core.answers import FlowResponse
 
@@ -198,11 +199,13 @@ def is_transient(error: OktaWorkflowsError) -> bool:
     return isinstance(error, (OktaTokenError, OktaFlowNotSentError, OktaFlowRateLimitedError, OktaFlowNoAnswerError))
 
 
-@contextmanager
-def faults_as_errors() -> Iterator[None]:
-    """Raise what the core finds inside this block as the exception it stands for."""
-    try:
-        yield
-    except Fault as fault:
-        # The frames below hold assertions and tokens in their locals: nothing that reports locals gets to them.
-        raise error_from(fault.with_traceback(None)) from None
+class faults_as_errors(NoFrames):  # noqa: N801  # reads as a function: with faults_as_errors()
+    """A boundary that no frame passes, and at which what the core found becomes the exception that it stands for."""
+
+    explained = (Fault, OktaWorkflowsError)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
+        super().__exit__(kind, error, traceback)
+        del traceback
+        if isinstance(error, Fault):
+            raise error_from(error) from None

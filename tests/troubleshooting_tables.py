@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from airflow_okta_workflows.checkpoints.invocation import FORGET_IT, LOOK_IT_UP
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.refusals import flow_hint, token_hint
 from tests.error_texts import ErrorText, error_texts, own_letters
@@ -79,6 +80,8 @@ class Row(NamedTuple):
 
 
 NO_TOKEN = [
+    Row("No access token was asked for: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
+        " timed out while it waited for a token.", "Nothing is to be done."),
     Row("No token from …: ….", "OktaTokenError", "The org was not reached, in three attempts. Behind the colon stands"
         " why: see [no connection](#no-connection).", refusals.UNREACHABLE),
     Row("The token endpoint … answered 429, too many requests, for longer than the … s that may be waited.",
@@ -113,9 +116,13 @@ FLOW_ANSWERED = [
     Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoAnswerError", "The same, of a flow that is"
         " declared idempotent, after three attempts.", refusals.NO_ANSWER),
     Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (invocation key …).",
-        "OktaFlowOutcomeUnknownError", "The task was killed between sending and the answer, and this is its retry."),
+        "OktaFlowOutcomeUnknownError", "The task was killed between sending and the response, and this is its retry.",
+        f"{LOOK_IT_UP} If running it twice does no harm, declare it so: idempotent=True."),
+    Row("What an earlier try of this task noted of flow … cannot be read by this version of the provider: the flow may"
+        " have run.", "OktaFlowOutcomeUnknownError", "The provider was changed to another version between two tries.",
+        f"Look it up in the flow's execution history. {FORGET_IT}"),
     Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowAnswerError", "The task was"
-        " killed after the answer, which is too large to be noted and so is lost."),
+        " killed after the answer, which is too large to be noted and so is lost.", LOOK_IT_UP),
     Row("answered, but …", "OktaFlowAnswerError", "`the answer is larger than max_response_bytes (…)`, or `the answer's"
         " compression is broken`. The flow has run."),
     Row("answered …, a redirect", "OktaFlowAnswerError", "The invoke URL leads somewhere else. Where to, is not followed."),
@@ -128,6 +135,8 @@ FLOW_ANSWERED = [
 
 NOT_SENT = [
     Row("could not be invoked in … attempts: …", "OktaFlowNotSentError", "No connection could be made. Nothing was sent."),
+    Row("was not invoked: the task was stopped", "OktaFlowNotSentError", "The task was marked failed, cleared or timed out"
+        " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "Nothing is to be done."),
     Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's. Nothing"
         " was sent, and it was not tried again."),
     Row("… may not receive the org's token. Allowed: ….", "OktaConfigurationError", "The flow's host is none that the"
@@ -150,6 +159,9 @@ BATCH = [
         " unknown fate is left. The first five follow.", "All are in the XCom 'records'."),
     Row("The payloads have changed since an earlier try of this task: … that were sent are not among them.",
         "OktaConfigurationError", "A retry knows its items by place and content, and does not find them."),
+    Row("What an earlier try of this batch noted of flow … cannot be read by this version of the provider: any of its"
+        " items may have run, and none is sent.", "OktaFlowOutcomeUnknownError", "The provider was changed to another"
+        " version between two tries.", f"Look them up in the flow's execution history. {FORGET_IT}"),
 ]  # fmt: skip
 
 SETTINGS: dict[str, tuple[str, ...]] = {

@@ -206,7 +206,9 @@ COMMANDS = (
         paragraphs=(
             "Invoke a flow through a connection, as InvokeOktaFlowOperator does, and print what it answers. The flow"
             " really runs. It is sent again only where it cannot have run.",
-            "Exit code 0 if the flow succeeded, 1 if not, 2 for wrong usage.",
+            "Interrupted by Ctrl-C or SIGTERM, the last line says whether the flow was sent, and its idempotency key."
+            " --idempotency-key sends it again under that key, which a flow that can tell runs takes for the same one.",
+            "Exit code 0 if the flow succeeded, 1 if not, 2 for wrong usage, 130 or 143 if it was interrupted.",
         ),
         examples=(
             ("hello", "without a payload"),
@@ -216,6 +218,7 @@ COMMANDS = (
         arguments=(
             _argument("flow", metavar="FLOW", help="a name in the connection's flows, an alias or an invoke URL"),
             _argument("--payload", metavar="JSON", help="JSON text, @FILE for a file that holds it, - for stdin"),
+            _argument("--idempotency-key", metavar="KEY", help="the Idempotency-Key header; left out: a new UUID"),
             _CONN_ID,
             _OUTPUT,
         ),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.cli.check import answer_members, describe, show_body
-from airflow_okta_workflows.cli.dispatch import FAILED, GOOD, UsageError
+from airflow_okta_workflows.cli.dispatch import FAILED, GOOD, INTERRUPTIONS, UsageError, interrupted_code
+from airflow_okta_workflows.core.exchange import Stage
 from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.flow_request import encode_payload
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from airflow_okta_workflows.cli.output import Output
     from airflow_okta_workflows.core.answers import FlowResponse
@@ -24,6 +27,16 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param args: the arguments
     :param output: where to write
     """
+    key = args.idempotency_key or str(uuid.uuid4())
+    stages: list[Stage] = []
+    try:
+        return _invoke(args, key, output, stages.append)
+    except INTERRUPTIONS as interruption:
+        output.say(_how_far(args.flow, key, stages[-1] if stages else Stage.NOT_RUN))
+        return interrupted_code(interruption)
+
+
+def _invoke(args: argparse.Namespace, key: str, output: Output, on_stage: Callable[[Stage], None]) -> int:
     payload = _payload(args.payload)
 
     from airflow_okta_workflows.cli.hook import CommandLineHook
@@ -31,7 +44,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
     hook = CommandLineHook(args.conn_id)
     try:
-        answer = hook.invoke(args.flow, payload)
+        answer = hook.invoke(args.flow, payload, invocation_key=key, on_stage=on_stage)
     except OktaWorkflowsError as error:
         refused = error.response if isinstance(error, OktaFlowError) else None
         failure = {"type": type(error).__name__, "message": str(error), "fix": error.hint}
@@ -44,6 +57,16 @@ def run(args: argparse.Namespace, output: Output) -> int:
     output.say(f"{args.flow} {describe(answer)}")
     _show(args.flow, answer, output, None)
     return GOOD
+
+
+def _how_far(flow: str, key: str, stage: Stage) -> str:
+    """Return in one line whether an interrupted invocation was sent, and how to send it again."""
+    if stage is Stage.NOT_RUN:
+        return f"Interrupted: flow {flow!r} was not sent (idempotency key {key})."
+    return (
+        f"Interrupted: flow {flow!r} was sent and may have run. Look it up in the flow's execution history; to send it"
+        f" again under its key: --idempotency-key {key}"
+    )
 
 
 def _show(flow: str, answer: FlowResponse | None, output: Output, failure: dict[str, Any] | None) -> None:

@@ -14,6 +14,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class StopRequested(BaseException):  # no error: as GeneratorExit, it ends what it is thrown into
+    """Thrown into a conversation whose task was stopped, at a step that would have led to sending something."""
+
+
 class Headers(Mapping[str, str]):
     """Hold the headers of an answer, looked up without regard to case (RFC 9110, section 5.1).
 

@@ -24,6 +24,7 @@ from airflow_okta_workflows.core.exchange import (
     Phase,
     Send,
     Stage,
+    StopRequested,
     Wait,
 )
 from airflow_okta_workflows.core.faults import Fault, FaultKind, misconfigured
@@ -148,11 +149,17 @@ class _Invocation:
         self._may_have_run = False
 
     def run(self) -> Conversation[FlowResponse]:
+        try:
+            return (yield from self._talk())
+        except StopRequested:
+            self._fail(FaultKind.NOT_SENT, "was not invoked: the task was stopped", "")
+
+    def _talk(self) -> Conversation[FlowResponse]:
         token = yield from _token(None)
         renewed = False
         while True:
-            yield Note(Stage.SENDING)
             yield Pace()
+            yield Note(Stage.SENDING)
             event = yield Send(self._call.http_request(token))
             if isinstance(event, Lost):
                 yield from self._after_loss(event)

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_okta_workflows.core.answers import FlowResponse
 from airflow_okta_workflows.core.exchange import Headers, Stage
+from airflow_okta_workflows.core.idempotency_key import WantedRun
 
 LARGEST_BODY = 32_768
 """Bytes of JSON; a larger answer is noted without its body."""
@@ -25,6 +26,8 @@ class NoteState(Enum):
     """The flow ran and answered; the answer is noted."""
     FAILED = "failed"
     """The flow ran and failed, or its answer did not satisfy: a retry may ask for another run."""
+    UNREADABLE = "unreadable"
+    """Something is noted that this version of the provider cannot read: the flow may have run. Never written."""
 
 
 STATE_OF_STAGE = {Stage.SENDING: NoteState.SENDING, Stage.NOT_RUN: NoteState.NOT_RUN}
@@ -32,35 +35,35 @@ STATE_OF_STAGE = {Stage.SENDING: NoteState.SENDING, Stage.NOT_RUN: NoteState.NOT
 
 @dataclass(frozen=True)
 class InvocationNote:
-    """Hold one note.
+    """What is known of one wanted run.
 
-    :param invocation_key: the idempotency key it is about; a clearing by hand has another
+    :param run: the wanted run; None if it cannot be read
     :param state: how far it had got
-    :param response: the answer, where it is noted
-    :param omitted: the bytes of the body if it was too large to note, else 0
+    :param response: the response, where it is noted
+    :param omitted: the bytes of the body if it was too large to note, otherwise 0
     """
 
-    invocation_key: str
+    run: WantedRun | None
     state: NoteState
     response: FlowResponse | None = None
     omitted: int = 0
 
     @classmethod
-    def of_answer(cls, invocation_key: str, response: FlowResponse, state: NoteState) -> InvocationNote:
-        """Make the note of an answer, without its body if that is too large.
+    def of_answer(cls, run: WantedRun, response: FlowResponse, state: NoteState) -> InvocationNote:
+        """Return the note of a response, without its body if that is too large.
 
-        :param invocation_key: the idempotency key
-        :param response: the answer
+        :param run: the wanted run
+        :param response: the response
         :param state: ``ANSWERED`` or ``FAILED``
         """
         size = len(json.dumps(response.body).encode())
         body, omitted = (response.body, 0) if size <= LARGEST_BODY else (None, size)
         kept = FlowResponse(response.status_code, Headers(), body, response.execution_id, response.elapsed)
-        return cls(invocation_key, state, kept, omitted)
+        return cls(run, state, kept, omitted)
 
     def to_json(self) -> dict[str, Any]:
         """Return the note as a JSON object."""
-        note: dict[str, Any] = {"invocation_key": self.invocation_key, "state": self.state.value}
+        note: dict[str, Any] = {**(self.run.to_json() if self.run else {}), "state": self.state.value}
         if self.response:
             note.update(self.response.to_json())
         if self.omitted:
@@ -68,18 +71,17 @@ class InvocationNote:
         return note
 
     @classmethod
-    def from_json(cls, value: Any, invocation_key: str) -> InvocationNote | None:
-        """Read a note; None if there is none about this invocation, or none that can be read.
+    def from_json(cls, value: Any) -> InvocationNote:
+        """Return the note that a JSON value describes; whatever it is, there was a try that noted something.
 
-        :param value: what the store has
-        :param invocation_key: the idempotency key it has to be about
+        :param value: what the store has; not None
         """
-        if not isinstance(value, dict) or value.get("invocation_key") != invocation_key:
-            return None
+        run = WantedRun.from_json(value) if isinstance(value, dict) else None
+        if run is None:
+            return cls(None, NoteState.UNREADABLE)
         try:
             state = NoteState(value.get("state"))
         except ValueError:
-            # Written by a later version: it says at least that there was a try.
-            state = NoteState.SENDING
+            state = NoteState.UNREADABLE
         omitted = value.get("body_omitted_bytes")
-        return cls(invocation_key, state, FlowResponse.from_json(value), omitted if isinstance(omitted, int) else 0)
+        return cls(run, state, FlowResponse.from_json(value), omitted if isinstance(omitted, int) else 0)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import requests
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.access_token import AccessToken
     from airflow_okta_workflows.core.answers import FlowResponse
@@ -104,6 +105,11 @@ class OktaWorkflowsHook(HttpHook):
 
         :raises OktaConfigurationError: with every fault found in it
         """
+        # A function of its own, whose frame holds the connection and stays inside the boundary.
+        with faults_as_errors():
+            return self._read_settings()
+
+    def _read_settings(self) -> OktaWorkflowsSettings:
         connection = self.get_connection(self.okta_workflows_conn_id)
         settings = read_connection(connection, connection.extra_dejson)
         mask(settings.secret_forms())
@@ -115,11 +121,15 @@ class OktaWorkflowsHook(HttpHook):
         :raises OktaConfigurationError: with every fault found in it
         """
         if "settings" not in self.__dict__:
-            connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
-            settings = read_connection(connection, await get_async_extra_dejson(connection))
-            await amask(settings.secret_forms())
-            self.__dict__["settings"] = settings
+            with faults_as_errors():
+                self.__dict__["settings"] = await self._aread_settings()
         return self.settings
+
+    async def _aread_settings(self) -> OktaWorkflowsSettings:
+        connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
+        settings = read_connection(connection, await get_async_extra_dejson(connection))
+        await amask(settings.secret_forms())
+        return settings
 
     def invoke(
         self,
@@ -200,6 +210,20 @@ class OktaWorkflowsHook(HttpHook):
         self._log_answer(call, response)
         return response
 
+    def idempotency_key(self, context: Context) -> str:
+        """Return the idempotency key that an operator would use in a task, for one that calls the hook itself.
+
+        It is the same over retries of the task, whatever is deployed between them, and new for each clearing that
+        Airflow lets a task see. On Airflow 3.3 it is noted in the task state store. Several invocations in one task
+        need a key each: append to it what tells them apart.
+
+        :param context: the task's context
+        :raises OktaFlowOutcomeUnknownError: if an earlier try noted something that this version cannot read
+        """
+        from airflow_okta_workflows.checkpoints.invocation import noted_key
+
+        return noted_key(context)
+
     def get_access_token(self) -> AccessToken:
         """Return an access token that is good now, from this process's cache or from the org.
 
@@ -267,7 +291,8 @@ class OktaWorkflowsHook(HttpHook):
 
         :return: whether it worked, and a text of at most 2,000 characters
         """
-        return verdict_on(lambda: self.settings, self.surroundings)
+        with faults_as_errors():
+            return verdict_on(lambda: self.settings, self.surroundings)
 
     def close(self) -> None:
         """Close the connections that :meth:`invoke` keeps open."""
@@ -281,7 +306,8 @@ class OktaWorkflowsHook(HttpHook):
 
     @cached_property
     def _tokens(self) -> TokenSource:
-        return token_source_for(self.settings)
+        with faults_as_errors():
+            return token_source_for(self.settings)
 
     def flow_call(
         self,

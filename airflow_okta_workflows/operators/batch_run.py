@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.batch_records import BatchRecord, in_words
 from airflow_okta_workflows.core.exchange import Stage
+from airflow_okta_workflows.core.idempotency_key import idempotency_key
 from airflow_okta_workflows.core.outcomes import Outcome
 from airflow_okta_workflows.core.pacing import Pacer
 from airflow_okta_workflows.exceptions import (
@@ -31,12 +32,12 @@ from airflow_okta_workflows.pace_gate import PaceGate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from airflow_okta_workflows.checkpoints.batch import BatchJournal, NotedItem
     from airflow_okta_workflows.client import AsyncFlowClient
     from airflow_okta_workflows.core.answers import FlowResponse
     from airflow_okta_workflows.core.batch_items import BatchItem
     from airflow_okta_workflows.core.flow_call import FlowCall
     from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-    from airflow_okta_workflows.operators.batch_journal import BatchJournal
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,8 @@ class BatchRun:
     :param hook: the connection
     :param template: the invocation, but for payload and key
     :param items: the items, in the order in which they are sent
-    :param earlier: what earlier tries of the task have noted, by key
-    :param journal: where this try notes
-    :param judge: returns the result of an answer, or raises if it does not satisfy
+    :param journal: what earlier tries of the task have noted, and where this one notes
+    :param judge: returns the result of a response to an idempotency key, or raises if it does not satisfy
     :param max_rate: invocations per second
     :param max_in_flight: calls that may be open at the same time
     """
@@ -75,17 +75,15 @@ class BatchRun:
         template: FlowCall,
         items: Sequence[BatchItem],
         *,
-        earlier: Mapping[str, BatchRecord | None],
         journal: BatchJournal,
-        judge: Callable[[FlowResponse], Any],
+        judge: Callable[[FlowResponse, str], Any],
         max_rate: float,
         max_in_flight: int,
     ) -> None:
-        self.stopped = False
-        """Whether :meth:`stop` was called."""
         self.gave_up: OktaWorkflowsError | None = None
         """What the last item in a row ended with that could not run, if that is why the rest was not sent."""
         self._hook = hook
+        self._stop_signal = hook.surroundings.stop
         self._template = template
         self._items = items
         self._journal = journal
@@ -95,6 +93,8 @@ class BatchRun:
         self._max_in_flight = max_in_flight
         self._monotonic = hook.surroundings.monotonic
         self._records: dict[str, BatchRecord] = {}
+        self._ordinals = dict.fromkeys((item.key for item in items), 0)
+        earlier = journal.earlier
         self._to_send = [item for item in items if not self._is_settled(item, earlier)]
         self._announced: set[str] = set()
         self._announcing: asyncio.Task[None] | None = None
@@ -108,6 +108,11 @@ class BatchRun:
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._began_at = self._last_progress = self._monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the task was stopped."""
+        return self._stop_signal.requested
 
     def run(self) -> list[BatchRecord]:
         """Send what is to be sent, and return the records, in the order of the items.
@@ -133,16 +138,26 @@ class BatchRun:
 
     def stop(self) -> None:
         """End soon: send nothing more, and give open calls a moment. May be called from a signal handler."""
-        self.stopped = True
+        self._stop_signal.request()
         if self._loop and self._stop:
             with suppress(RuntimeError):  # it is over just now
                 self._loop.call_soon_threadsafe(self._stop.set)
 
-    def _is_settled(self, item: BatchItem, earlier: Mapping[str, BatchRecord | None]) -> bool:
-        """Tell whether an item is not to be sent, and keep the record that says why."""
+    def key_of(self, item: BatchItem) -> str:
+        """Return the idempotency key under which an item was sent, or would be.
+
+        :param item: one of the items
+        """
+        return idempotency_key(item.key, self._ordinals[item.key])
+
+    def _is_settled(self, item: BatchItem, earlier: Mapping[str, NotedItem]) -> bool:
+        """Return whether an item is not to be sent, and keep the record that says why."""
         if item.key not in earlier:
             return False
-        record = earlier[item.key] or BatchRecord(Outcome.UNKNOWN, error=_LEFT_UNKNOWN)
+        noted = earlier[item.key]
+        record = noted.record or BatchRecord(Outcome.UNKNOWN, error=_LEFT_UNKNOWN)
+        # A run that is known to have failed stays what it is; the retry asks for another one.
+        self._ordinals[item.key] = noted.ordinal + (record.outcome is Outcome.FAILED)
         if record.outcome is Outcome.SUCCEEDED or (record.outcome is Outcome.UNKNOWN and not self._template.idempotent):
             self._records[item.key] = record
             return True
@@ -165,7 +180,8 @@ class BatchRun:
         if self.stopped:
             self._stop.set()
         async with loop_share() as share:
-            work = asyncio.ensure_future(self._work(self._hook.aclient(share)))
+            client = self._hook.aclient(share)
+            work = asyncio.ensure_future(self._work(client))
             stop = asyncio.ensure_future(self._stop.wait())
             try:
                 await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -173,6 +189,9 @@ class BatchRun:
                 while self._calls and not stop.done():
                     # Sent before an error, or before it gave up: they have their time.
                     await asyncio.wait({*self._calls, stop}, return_when=asyncio.FIRST_COMPLETED)
+                for call in self._calls - client.sending:
+                    # It waits to be sent, and must not be any more.
+                    call.cancel()
                 if self._calls:
                     await asyncio.wait(self._calls, timeout=_GRACE)
             finally:
@@ -183,7 +202,7 @@ class BatchRun:
                 waiting = [work, *self._calls, *([self._announcing] if self._announcing else [])]
                 await asyncio.gather(*waiting, return_exceptions=True)
                 for key in self._announced:
-                    self._journal.settle(key, None)
+                    self._journal.settle(key, BatchRecord(Outcome.NOT_SENT))
                 await self._journal.close()
                 self._tell("ended")
             if not work.cancelled():
@@ -216,7 +235,7 @@ class BatchRun:
     async def _announce(self, lot: Sequence[BatchItem]) -> None:
         keys = [item.key for item in lot]
         self._announced.update(keys)
-        await self._journal.announce(keys)
+        await self._journal.announce({key: self._ordinals[key] for key in keys})
 
     def _start(self, client: AsyncFlowClient, item: BatchItem, room: asyncio.Semaphore) -> None:
         call = asyncio.ensure_future(self._invoke(client, item))
@@ -237,17 +256,18 @@ class BatchRun:
             nonlocal announced
             if stage is Stage.NOT_RUN:
                 announced = False
-                self._journal.settle(item.key, None)
+                self._journal.settle(item.key, BatchRecord(Outcome.NOT_SENT))
             elif not announced:
-                await self._journal.announce([item.key])
+                await self._journal.announce({item.key: self._ordinals[item.key]})
                 announced = True
 
-        call = self._template.with_payload(item.body, item.key)
+        key = self.key_of(item)
+        call = self._template.with_payload(item.body, key)
         error: OktaWorkflowsError | None = None
         try:
             with faults_as_errors():
                 response = await client.invoke_flow(call, gate=_LaterTurns(self._gate), on_stage=on_stage)
-            result = self._judge(response)
+            result = self._judge(response, key)
             record = BatchRecord(Outcome.SUCCEEDED, response.status_code, response.execution_id, result)
         except OktaWorkflowsError as failure:
             error = failure
@@ -272,7 +292,7 @@ class BatchRun:
     def _settle(self, item: BatchItem, record: BatchRecord, error: OktaWorkflowsError | None) -> None:
         self._records[item.key] = record
         self._counts[record.outcome] += 1
-        self._journal.settle(item.key, None if record.outcome is Outcome.NOT_SENT else record)
+        self._journal.settle(item.key, record)
         if record.outcome is Outcome.NOT_SENT:
             self._not_run_in_a_row += 1
         else:

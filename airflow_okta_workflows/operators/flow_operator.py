@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 
 from airflow_okta_workflows.core.conditions import ExpressionError, expression
-from airflow_okta_workflows.core.invocation_key import invocation_key
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
+from airflow_okta_workflows.stopping import StopsOnKill
+from airflow_okta_workflows.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
 
-class FlowOperator(BaseOperator):
+class FlowOperator(StopsOnKill, BaseOperator):
     """Be what both operators are: one flow, what goes with each invocation, and when its answer satisfies."""
 
     template_fields_renderers = {"payload": "json", "payloads": "json", "query": "json", "headers": "json"}  # noqa: RUF012  # as in BaseOperator
@@ -62,31 +63,23 @@ class FlowOperator(BaseOperator):
         """The hook; imported only now, so that parsing a DAG stays cheap."""
         from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
-        return OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
+        return OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
 
     @property
     def _answer_seconds(self) -> float | None:
         return self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
 
-    def _invocation_key(self, context: Context) -> str:
-        ti = context["ti"]
-        return invocation_key(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            # A clearing raises max_tries by the tries there were; a retry leaves it.
-            clearing=ti.max_tries - (self.retries or 0),
-        )
-
     def _link(self, context: Context, execution_id: str | None = None) -> None:
         OktaFlowLink().persist(context, self.hook, self.flow, execution_id)
 
-    def _judge(self, response: FlowResponse, context: Context) -> Any:
-        """Return the answer's result, or raise if the task's own conditions are not met."""
+    def _judge(self, response: FlowResponse, context: Context, key: str) -> Any:
+        """Return the response's result, or raise if the task's own conditions are not met.
+
+        :param key: the idempotency key that was sent
+        """
         try:
             if (condition := expression(self.success_when, "success_when")) and not condition.holds(response.body):
-                raise self._failed(response, context, f"success_when does not hold: {self.success_when}")
+                raise self._failed(response, key, f"success_when does not hold: {self.success_when}")
             selection = expression(self.result, "result")
             result = selection.value(response.body) if selection else response.body
         except ExpressionError as error:
@@ -98,14 +91,14 @@ class FlowOperator(BaseOperator):
             if self.response_check(response, **kwargs):
                 return result
             reason = "response_check returned a false value"
-        raise self._failed(response, context, reason)
+        raise self._failed(response, key, reason)
 
-    def _failed(self, response: FlowResponse, context: Context, reason: str) -> OktaFlowFailedError:
+    def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
         body = type(response.body).__name__
         return OktaFlowFailedError(
             f"Flow {self.flow!r} answered {response.status_code}, but {reason} (the body is {body}; execution"
             f" {response.execution_id or 'not told'}). The flow has run: a retry runs it again.",
             flow=self.flow,
-            invocation_key=self._invocation_key(context),
+            invocation_key=key,
             response=response,
         )

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import conf, determine_kwargs
 
 from airflow_okta_workflows.core.conditions import expression
+from airflow_okta_workflows.core.exchange import Stage
 from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
+from airflow_okta_workflows.core.idempotency_key import WantedRun
 from airflow_okta_workflows.core.pacing import FLOW_RATE
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
     from airflow_okta_workflows.core.answers import FlowResponse
     from airflow_okta_workflows.core.batch_records import BatchRecord
     from airflow_okta_workflows.operators.batch_run import BatchRun
-    from airflow_okta_workflows.operators.journal import InvocationJournal
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
 
 
@@ -121,19 +123,27 @@ class InvokeOktaFlowOperator(FlowOperator):
 
         :param context: the task's context
         """
+        self._begin()
         self._link(context)
-        key = self._invocation_key(context)
-        journal = self._journal(context, key)
+        journal = self._journal(context)
         response = journal.earlier_answer(idempotent=self.idempotent)
         if response is None and self.deferrable:
-            self.defer(trigger=self._trigger(key), method_name="execute_complete", timeout=self.execution_timeout)
-        return self._complete(context, key, journal, response)
+            trigger = self._trigger(journal.key)
+            journal.stage(Stage.SENDING)
+            self.defer(
+                trigger=trigger,
+                method_name="execute_complete",
+                kwargs={"wanted_run": journal.run.to_json()},
+                timeout=self.execution_timeout,
+            )
+        return self._complete(context, journal, response)
 
-    def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Take up where the trigger has left off: open the outcome, and judge the answer.
+    def execute_complete(self, context: Context, event: Any = None, wanted_run: Mapping[str, Any] | None = None) -> Any:
+        """Open the outcome that the trigger fired, and judge the response.
 
         :param context: the task's context
         :param event: what the trigger fired
+        :param wanted_run: the run that the trigger asked for, as :meth:`execute` gave it
         """
         outcome = event.get("outcome") if isinstance(event, dict) else None
         if outcome not in ("sealed", "not_handed_over"):
@@ -141,15 +151,15 @@ class InvokeOktaFlowOperator(FlowOperator):
                 f"The trigger of {self.task_id!r} fired an event that is not known here: {str(outcome)[:50]!r}. Let"
                 " the triggerer and the workers run the same version of this provider."
             )
-        key = self._invocation_key(context)
-        journal = self._journal(context, key)
-        opened = self._open(event, key)
+        journal = self._journal(context)
+        journal.run = WantedRun.from_json(wanted_run or {}) or journal.run
+        opened = self._open(event, journal.key)
         if isinstance(opened, OktaWorkflowsError):
             self._ended(context, journal, opened)
             raise opened
         if opened is not None:
             journal.answered(opened)
-        return self._complete(context, key, journal, opened)
+        return self._complete(context, journal, opened)
 
     def _open(self, event: Mapping[str, Any], key: str) -> FlowResponse | OktaWorkflowsError | None:
         """Return what the triggerer's invocation came to; None if this worker has to ask itself."""
@@ -169,16 +179,16 @@ class InvokeOktaFlowOperator(FlowOperator):
         )
         return None
 
-    def _complete(self, context: Context, key: str, journal: InvocationJournal, response: FlowResponse | None) -> Any:
+    def _complete(self, context: Context, journal: InvocationJournal, response: FlowResponse | None) -> Any:
         """Invoke the flow and note its answer, unless there is one that is noted; and judge it."""
         try:
             if response is None:
-                response = self._invoke(key, journal)
+                response = self._invoke(journal)
                 journal.answered(response)
             self._link(context, response.execution_id)
             context["ti"].xcom_push(key="execution_id", value=response.execution_id)
             context["ti"].xcom_push(key="status_code", value=response.status_code)
-            return self._judge(response, context)
+            return self._judge(response, context, journal.key)
         except OktaWorkflowsError as error:
             self._ended(context, journal, error)
             raise
@@ -188,10 +198,10 @@ class InvokeOktaFlowOperator(FlowOperator):
         if isinstance(error, OktaFlowError) and error.response:
             self._link(context, error.response.execution_id)
 
-    def _journal(self, context: Context, key: str) -> InvocationJournal:
-        from airflow_okta_workflows.operators.journal import InvocationJournal
+    def _journal(self, context: Context) -> InvocationJournal:
+        from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
 
-        return InvocationJournal(context, key, self.flow)
+        return InvocationJournal(context, self.flow)
 
     def _trigger(self, key: str) -> OktaFlowInvocationTrigger:
         from airflow_okta_workflows.triggers.earliest_event import earliest_event
@@ -212,7 +222,7 @@ class InvokeOktaFlowOperator(FlowOperator):
             not_before=earliest_event(time.time()),
         )
 
-    def _invoke(self, key: str, journal: InvocationJournal) -> FlowResponse:
+    def _invoke(self, journal: InvocationJournal) -> FlowResponse:
         hook = self.hook
         try:
             return hook.invoke(
@@ -221,7 +231,7 @@ class InvokeOktaFlowOperator(FlowOperator):
                 method=self.method,
                 query=self.query,
                 headers=self.headers,
-                invocation_key=key,
+                invocation_key=journal.key,
                 idempotent=self.idempotent,
                 timeout=self._answer_seconds,
                 on_stage=journal.stage,
@@ -329,48 +339,48 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
 
         :param context: the task's context
         """
+        from airflow_okta_workflows.checkpoints.batch import BatchJournal
         from airflow_okta_workflows.core.batch_items import check_unchanged, read_items
-        from airflow_okta_workflows.operators.batch_journal import BatchJournal
         from airflow_okta_workflows.operators.batch_run import BatchRun
 
+        self._begin()
         self._link(context)
-        batch_key = self._invocation_key(context)
         hook = self.hook
-        journal = BatchJournal(context.get("task_state_store"), batch_key)
+        journal = BatchJournal(context, self.flow)
         with faults_as_errors():
             template = hook.flow_call(
                 self.flow,
                 {},
                 query=self.query,
                 headers=self.headers,
-                invocation_key=batch_key,
+                invocation_key=journal.key,
                 idempotent=self.idempotent,
                 timeout=self._answer_seconds,
             )
-            items = read_items(self._read_payloads(context), batch_key, expression(self.item_key, "item_key"))
-            earlier = journal.read()
+            items = read_items(self._read_payloads(context), journal.key, expression(self.item_key, "item_key"))
             if self.item_key is None:
-                check_unchanged(items, earlier)
+                check_unchanged(items, journal.earlier)
         self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
         self._run = BatchRun(
             hook,
             template,
             items,
-            earlier=earlier,
             journal=journal,
-            judge=lambda response: self._judge(response, context),
+            judge=lambda response, key: self._judge(response, context, key),
             max_rate=self.max_rate,
             max_in_flight=self.max_in_flight,
         )
         records = self._run.run()
-        told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
+        key_of = self._run.key_of
+        told = [{"index": i.index, "key": key_of(i), **r.to_json()} for i, r in zip(items, records, strict=True)]
         if error := self._error(records):
             context["ti"].xcom_push(key="records", value=told)
             raise error
         return told
 
     def on_kill(self) -> None:
-        """Send nothing more, and give open calls a moment; what was sent is told in the log and in the notes."""
+        """Send nothing more, and give open calls a moment; the log and the notes say what was sent."""
+        super().on_kill()
         if self._run:
             self._run.stop()
 

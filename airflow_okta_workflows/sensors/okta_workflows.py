@@ -27,6 +27,8 @@ from airflow_okta_workflows.exceptions import (
 )
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
+from airflow_okta_workflows.stopping import StopsOnKill
+from airflow_okta_workflows.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +43,7 @@ _GRACE = 60.0
 """Seconds that a busy triggerer gets beyond the deadline before Airflow ends the wait itself."""
 
 
-class OktaFlowSensor(BaseSensorOperator):
+class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     """Wait until a status flow says that a long-running flow has finished.
 
     Okta has no status API, so the org provides a status flow: a second secured flow that looks the long one up, by
@@ -113,6 +115,8 @@ class OktaFlowSensor(BaseSensorOperator):
         try:
             response = self._ask(context)
         except OktaWorkflowsError as error:
+            if self.stop_signal.requested:
+                raise
             failed_polls.tolerate(error)
             return PokeReturnValue(is_done=False)
         failed_polls.forget()
@@ -133,6 +137,7 @@ class OktaFlowSensor(BaseSensorOperator):
 
         :param context: the task's context
         """
+        self._begin()
         if not self.deferrable:
             return super().execute(context)
         now = time.time()
@@ -236,7 +241,7 @@ class OktaFlowSensor(BaseSensorOperator):
     def _ask(self, context: Context) -> FlowResponse:
         from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
-        hook = OktaWorkflowsHook(okta_workflows_conn_id=self.okta_workflows_conn_id)
+        hook = OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
         response: FlowResponse | None = None
         try:
             # Asking for a status changes nothing, so an unanswered question may be asked again.

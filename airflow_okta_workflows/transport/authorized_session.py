@@ -31,7 +31,7 @@ class _BearerAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         with faults_as_errors():
             require_allowed(read_origin(request.url or "", "the request's URL"), self._settings.allowed)
-        request.headers["Authorization"] = f"Bearer {self._get_token()}"
+            request.headers["Authorization"] = f"Bearer {self._get_token()}"
         return request
 
 
@@ -75,7 +75,8 @@ class AuthorizedSession(requests.Session):
         if proxy := proxy_for(request.url or "", self._settings):
             kwargs["proxies"] = {"http": proxy, "https": proxy}
         kwargs["allow_redirects"] = False
-        response = super().send(request, **kwargs)
+        with faults_as_errors():
+            response = self._send(request, kwargs)
         self.cookies.clear()
         if response.is_redirect:
             raise OktaFlowAnswerError(
@@ -87,3 +88,11 @@ class AuthorizedSession(requests.Session):
         if response.status_code == 401:
             self._drop_token(str(request.headers.get("Authorization", "")).removeprefix("Bearer "))
         return response
+
+    def _send(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
+        try:
+            return super().send(request, **options)
+        except requests.RequestException as error:
+            # It carries the request, and that the token.
+            error.request = None
+            raise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.answers import FlowResponse
 from airflow_okta_workflows.core.sealing import seal, unseal
-from airflow_okta_workflows.exceptions import OktaWorkflowsError, error_from_json
+from airflow_okta_workflows.exceptions import OktaWorkflowsError, error_from_json, faults_as_errors
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
@@ -35,7 +35,8 @@ def seal_outcome(
     data = json.dumps({kind: outcome.to_json()}).encode()
     if len(data) > LARGEST_OUTCOME:
         return None
-    return base64.b64encode(seal(data, settings.event_key(), invocation_key.encode())).decode()
+    with faults_as_errors():
+        return base64.b64encode(seal(data, settings.event_key(), invocation_key.encode())).decode()
 
 
 def open_outcome(
@@ -48,7 +49,8 @@ def open_outcome(
     :param invocation_key: the invocation
     """
     try:
-        data = unseal(base64.b64decode(sealed, validate=True), settings.event_key(), invocation_key.encode())
+        with faults_as_errors():
+            data = unseal(base64.b64decode(sealed, validate=True), settings.event_key(), invocation_key.encode())
     except (TypeError, ValueError, binascii.Error):
         return None
     if data is None:

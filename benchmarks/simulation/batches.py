@@ -8,12 +8,12 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from math import inf
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
+from airflow_okta_workflows.checkpoints.batch import BatchJournal
 from airflow_okta_workflows.core.batch_items import BatchItem, read_items
 from airflow_okta_workflows.core.outcomes import Outcome
-from airflow_okta_workflows.operators.batch_journal import BatchJournal
 from airflow_okta_workflows.operators.batch_run import BatchRun
 from benchmarks.simulation.comparison import Row, about, at_least, at_most, exactly
 from benchmarks.simulation.counting_store import CountingStore
@@ -37,9 +37,7 @@ class _Batch(BatchRun):
 
     def __init__(self, hook: SimulatedHook, items: Sequence[BatchItem], journal: BatchJournal, **pace: Any) -> None:
         template = hook.flow_call(FLOW, {})
-        super().__init__(
-            hook, template, items, earlier={}, journal=journal, judge=lambda response: response.body, **pace
-        )
+        super().__init__(hook, template, items, journal=journal, judge=lambda response, _key: response.body, **pace)
 
     async def finish(self) -> list[BatchRecord]:
         await self._main()
@@ -118,11 +116,11 @@ async def _simulate(plan: Plan) -> Seen:
     org = SimulatedOrg(chance, plan.network, lambda: chance.expovariate(1 / mean) if plan.varies else mean)
     batches, stores, all_items = [], [], []
     for number, count in enumerate(plan.items):
-        key = str(UUID(int=number))
-        items = read_items([{"id": item} for item in range(count)], key, None)
         store = CountingStore()
+        journal = BatchJournal({"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}, FLOW)
+        items = read_items([{"id": item} for item in range(count)], journal.key, None)
         pace = {"max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
-        batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, BatchJournal(store, key), **pace))
+        batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, journal, **pace))
         stores.append(store)
         all_items.append(items)
     records = await asyncio.gather(*(batch.finish() for batch in batches))

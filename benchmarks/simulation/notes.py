@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
 from airflow_okta_workflows.core.answers import FlowResponse
 from airflow_okta_workflows.core.exchange import Headers, Stage
-from airflow_okta_workflows.operators.journal import InvocationJournal
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from benchmarks.simulation.comparison import Row, about, exactly
 from benchmarks.simulation.counting_store import CountingStore
@@ -25,7 +26,8 @@ def rows(formulas: Formulas) -> list[Row]:
     :param formulas: what the page says
     """
     store = CountingStore()
-    journal = InvocationJournal({"task_state_store": store}, UUID, "onboard")
+    task = SimpleNamespace(max_tries=3)
+    journal = InvocationJournal({"task_state_store": store, "ti": task}, "onboard")
     journal.earlier_answer(idempotent=False)
     journal.stage(Stage.SENDING)
     journal.answered(FlowResponse(200, Headers(), BODY, UUID, 1.234567))

@@ -11,24 +11,25 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
+from airflow_okta_workflows.core.idempotency_key import idempotency_key
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowFailedError,
     OktaFlowOutcomeUnknownError,
+    OktaTokenError,
     OktaTokenRefusedError,
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
+from airflow_okta_workflows.surroundings import Surroundings
 from tests.integration.task_context import Store, context, with_store
-
-if TYPE_CHECKING:
-    from airflow_okta_workflows.surroundings import Surroundings
 
 Connect = Callable[..., None]
 Records = list[dict[str, Any]]
@@ -41,7 +42,8 @@ class Batch(InvokeOktaFlowBatchOperator):
 
     @property
     def hook(self) -> OktaWorkflowsHook:
-        return OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=self.surroundings)
+        surroundings = replace(self.surroundings or Surroundings(), stop=self.stop_signal)
+        return OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=surroundings)
 
 
 def batch(payloads: Any, world: Any = None, **options: Any) -> Batch:
@@ -353,14 +355,16 @@ def test_a_retry_sends_only_what_failed(org: LocalOrg, connect: Connect) -> None
     spoiled(org, at=3, answer=ReturnError(500, "down"))
     connect(org)
     store = Store()
+    given = with_store(store)
     with pytest.raises(OktaFlowFailedError):
-        batch(people(100)).execute(with_store(store))
+        batch(people(100)).execute(given)
 
     records = batch(people(100)).execute(with_store(store, try_number=2))
 
     assert set(outcomes(records)) == {"succeeded"}
     assert [record["result"]["id"] for record in records] == list(range(100)), "also those of the first try"
-    assert sorted(runs(org).values()) == [1] * 99 + [2]
+    assert list(runs(org).values()) == [1] * 101, "the run that failed, and the one that was wanted then"
+    assert records[3]["key"] == idempotency_key(given["ti"].pushed["records"][3]["key"], 1)
     assert len(store) == 3, "forty to a page"
 
 
@@ -484,13 +488,18 @@ def test_on_kill_sends_nothing_more_and_says_what_was_sent(org: LocalOrg, connec
     assert set(runs(org).values()) == {1}
 
 
-def test_on_kill_before_and_after_is_nothing(org: LocalOrg, connect: Connect) -> None:
+def test_on_kill_before_it_begins_sends_nothing_and_after_its_end_says_nothing_of_the_next_try(
+    org: LocalOrg, connect: Connect
+) -> None:
     connect(org)
     task = batch(people(3))
     task.on_kill()
-    records = task.execute(context())
-    task.on_kill()
+    with pytest.raises(OktaTokenError, match="the task was stopped"):
+        task.execute(context())
+    assert org.log == []
 
+    task.on_kill()
+    records = task.execute(context())
     assert set(outcomes(records)) == {"succeeded"}
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_okta_workflows.core.key_generation import pem_of
-from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw
+from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw, TooManyRequests
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.conftest import CommandLine
 
 PAYLOAD = {"email": "ada@example.com", "greeting": "Grüße"}
@@ -147,3 +151,52 @@ def test_nothing_secret_is_shown(org: LocalOrg, okta_workflows: CommandLine) -> 
             ended = okta_workflows("invoke", "echo", "--output", output)
             for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org._tokens, "eyJ"):
                 assert secret not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_says_whether_the_flow_was_sent_and_its_key(
+    org: LocalOrg, okta_workflows: CommandLine, number: int, code: int
+) -> None:
+    release = threading.Event()
+
+    @org.flow("slow")
+    def slow(request: Any) -> Any:
+        os.kill(os.getpid(), number)
+        release.wait(30)
+        return {}
+
+    try:
+        ended = okta_workflows("invoke", org.invoke_url("slow"), "--output", "json")
+    finally:
+        release.set()
+
+    (key,) = (run.invocation_key for run in org.flows["slow"].runs)
+    assert (ended.code, ended.out) == (code, "")
+    last = ended.err.splitlines()[-1]
+    assert "was sent and may have run" in last
+    assert last.endswith(f"--idempotency-key {key}")
+    again = okta_workflows("invoke", "echo", "--idempotency-key", str(key))
+    assert again.code == 0
+    assert org.flows["echo"].runs[0].invocation_key == key
+
+
+@pytest.mark.parametrize("refusal", [TooManyRequests(retry_after=60), Answer(401)])
+def test_an_interruption_of_a_wait_says_that_nothing_was_sent(
+    org: LocalOrg, okta_workflows: CommandLine, refusal: Any
+) -> None:
+    OktaWorkflowsHook().get_access_token()
+    org.order(TooManyRequests(retry_after=60), times=9)
+    org.order(refusal, flow="echo")
+
+    def interrupt() -> None:
+        while not org.requests("echo"):
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    ended = okta_workflows("invoke", "echo", "--idempotency-key", "my-key")
+
+    assert ended.code == 143
+    assert ended.err.splitlines()[-1] == "Interrupted: flow 'echo' was not sent (idempotency key my-key)."
+    assert org.flows["echo"].runs == []

@@ -326,20 +326,3 @@ def test_what_cannot_be_noted_is_not_sent(org: LocalOrg, connect: Connect, caplo
 
     assert invoke().execute(with_store(GoesDown()))["key"]
     assert "could not be noted" in caplog.text
-
-
-@pytest.mark.parametrize("noted", [None, "x", {}, {"invocation_key": "another", "state": "sending"}])
-def test_a_note_about_something_else_does_not_count(org: LocalOrg, connect: Connect, noted: Any) -> None:
-    connect(org)
-
-    assert invoke().execute(with_store(Store(okta_workflows_invocation=noted)))["key"]
-
-
-def test_a_note_of_a_later_version_is_taken_for_a_try(org: LocalOrg, connect: Connect) -> None:
-    connect(org)
-    store = Store()
-    invoke().execute(with_store(store))
-    store["okta_workflows_invocation"] |= {"state": "something new", "elapsed": "x"}
-
-    with pytest.raises(OktaFlowOutcomeUnknownError):
-        invoke().execute(with_store(store))

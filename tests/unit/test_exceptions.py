@@ -14,7 +14,13 @@ from airflow_okta_workflows.core.exchange import Headers
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 
 NO_RETRY = {"OktaConfigurationError", "OktaTokenRefusedError", "OktaFlowAnswerError", "OktaFlowOutcomeUnknownError"}
-CLASSES = [one for one in vars(exceptions).values() if isinstance(one, type) and one.__module__ == exceptions.__name__]
+CLASSES: list[type[exceptions.OktaWorkflowsError]] = [
+    one
+    for one in vars(exceptions).values()
+    if isinstance(one, type)
+    and issubclass(one, exceptions.OktaWorkflowsError)
+    and one.__module__ == exceptions.__name__
+]
 DATA: dict[str, Any] = {
     "hint": "Mend it.",
     "faults": ("One thing.", "Another."),

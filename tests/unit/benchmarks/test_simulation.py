@@ -38,7 +38,7 @@ def test_all_agree_in_the_small_form_and_the_page_shows_the_same_formulas(capsys
 def test_a_wrong_formula_is_told_and_the_page_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = re.sub(r"\ndays = 30\n.*?```", "\n```", TEXT.replace("184 + body", "284 + body"), flags=re.DOTALL)
+    wrong = re.sub(r"\ndays = 30\n.*?```", "\n```", TEXT.replace("269 + body", "369 + body"), flags=re.DOTALL)
     monkeypatch.setattr(page, "PAGE", tmp_path / "scaling.md")
     page.PAGE.write_text(wrong)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from airflow_okta_workflows.core.access_token import AccessToken, TokenState
-from airflow_okta_workflows.core.invocation_key import invocation_key
 from airflow_okta_workflows.core.secret import Secret, redact
 
 START = 1_000_000.0
@@ -51,13 +50,3 @@ def test_a_secret_shows_itself_to_nobody_who_does_not_ask() -> None:
 
 def test_redact_takes_out_what_is_there() -> None:
     assert redact("a t0ken b", ("t0ken", "", "other")) == "a *** b"
-
-
-def test_an_invocation_key_is_one_per_task_instance_and_clearing() -> None:
-    base = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "clearing": 0}
-    others = [{**base, name: value} for name, value in [("dag_id", "d2"), ("run_id", "r2"), ("task_id", "t2"),
-                                                         ("map_index", 0), ("clearing", 1)]]  # fmt: skip
-    keys = [invocation_key(**one) for one in (base, *others)]  # type: ignore[arg-type]  # a dict of mixed values
-
-    assert invocation_key(**base) == keys[0]  # type: ignore[arg-type]  # as above
-    assert len(set(keys)) == 6

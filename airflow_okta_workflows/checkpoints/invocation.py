@@ -1,10 +1,11 @@
-"""The notes of an invocation in Airflow's task state store (Airflow 3.3+), which outlive a killed task."""
+"""The checkpoint of one invocation in Airflow's task state store (Airflow 3.3+), which outlives a killed task."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
 from airflow_okta_workflows.core.invocation_note import STATE_OF_STAGE, InvocationNote, NoteState
 from airflow_okta_workflows.core.outcomes import Outcome
 from airflow_okta_workflows.exceptions import (
@@ -20,40 +21,58 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.answers import FlowResponse
     from airflow_okta_workflows.core.exchange import Stage
+    from airflow_okta_workflows.core.idempotency_key import WantedRun
 
 log = logging.getLogger(__name__)
 
 _NAME = "okta_workflows_invocation"
 
+LOOK_IT_UP = (
+    "Look it up in the flow's execution history before you clear the task. To run the flow again, clear the task."
+)
+FORGET_IT = (
+    "To have the note forgotten, delete the entries that begin with okta_workflows_ in the task's Task State Store tab,"
+    " and clear the task."
+)
+
 
 class InvocationJournal:
-    """Keep the note of one task instance's invocation.
+    """The checkpoint of one task instance's invocation, as earlier tries left it and as this one writes it.
 
     Without a store, as on Airflow before 3.3, nothing is noted and nothing is found.
 
     :param context: the task's context
-    :param invocation_key: the idempotency key of the invocation
     :param flow: the flow as the task names it
     """
 
-    def __init__(self, context: Mapping[str, Any], invocation_key: str, flow: str) -> None:
+    def __init__(self, context: Mapping[str, Any], flow: str) -> None:
         self._store: Any = context.get("task_state_store")
-        self._key = invocation_key
         self._flow = flow
         self._noted: NoteState | None = None
+        new = new_wanted_run(context)
+        self._earlier = self._read(new)
+        earlier = self._earlier.run if self._earlier else None
+        self.run: WantedRun = earlier or new
+        """The wanted run that this try is about."""
+        if earlier and self._earlier and self._earlier.state is NoteState.FAILED:
+            self.run, self._earlier = earlier.after_failure(), None
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the wanted run."""
+        return self.run.key
 
     def earlier_answer(self, *, idempotent: bool) -> FlowResponse | None:
-        """Return the answer that an earlier try got; None if this one may send.
+        """Return the response that an earlier try got; None if this one may send.
 
         :param idempotent: whether the flow may run twice under one key
         :raises OktaFlowOutcomeUnknownError: if an earlier try was cut off and the flow may have run
-        :raises OktaFlowAnswerError: if it was answered, and the answer was too large to note
+        :raises OktaFlowAnswerError: if it responded, and the response was too large to note
         """
-        if self._store is None:
+        note = self._earlier
+        if note is None or note.state is NoteState.NOT_RUN:
             return None
-        note = InvocationNote.from_json(self._store.get(_NAME), self._key)
-        if note is None or note.state in (NoteState.NOT_RUN, NoteState.FAILED):
-            return None
+        self._require_readable()
         if note.state is NoteState.SENDING:
             self._judge_a_crash(idempotent=idempotent)
             return None
@@ -61,17 +80,17 @@ class InvocationJournal:
             raise OktaFlowAnswerError(
                 f"Flow {self._flow!r} was invoked and answered in an earlier try, which was then cut off. Its answer of"
                 f" {note.omitted} bytes was too large to be noted, so it cannot be returned now (invocation key"
-                f" {self._key}). Look it up in the flow's execution history; to run the flow again, clear the task.",
-                hint="Look it up in the flow's execution history; to run the flow again, clear the task.",
+                f" {self.key}). {LOOK_IT_UP}",
+                hint=LOOK_IT_UP,
                 flow=self._flow,
-                invocation_key=self._key,
+                invocation_key=self.key,
                 response=note.response,
             )
         log.info(
             "Flow %r was answered in an earlier try, which was then cut off: that answer is returned, and nothing is"
             " sent (invocation key %s)",
             self._flow,
-            self._key,
+            self.key,
         )
         return note.response
 
@@ -80,14 +99,23 @@ class InvocationJournal:
 
         :param stage: how far it is
         """
-        self._write(InvocationNote(self._key, STATE_OF_STAGE[stage]))
+        self._write(InvocationNote(self.run, STATE_OF_STAGE[stage]))
+
+    def announce(self) -> None:
+        """Note the wanted run, so that later tries of the task have its key.
+
+        :raises OktaFlowOutcomeUnknownError: if something is noted that cannot be read
+        """
+        self._require_readable()
+        if self._earlier is None:
+            self._write(InvocationNote(self.run, NoteState.NOT_RUN))
 
     def answered(self, response: FlowResponse) -> None:
-        """Note the answer.
+        """Note the response.
 
-        :param response: the answer
+        :param response: the response
         """
-        note = InvocationNote.of_answer(self._key, response, NoteState.ANSWERED)
+        note = InvocationNote.of_answer(self.run, response, NoteState.ANSWERED)
         if note.omitted and self._store is not None:
             log.warning(
                 "The answer of flow %r has %d bytes and is noted without its body: should this task be cut off now, a"
@@ -105,11 +133,31 @@ class InvocationJournal:
         outcome = outcome_of(error)
         if outcome is Outcome.FAILED:
             response = error.response if isinstance(error, OktaFlowError) else None
-            self._write_after(InvocationNote(self._key, NoteState.FAILED, response))
+            self._write_after(InvocationNote(self.run, NoteState.FAILED, response))
         elif isinstance(error, OktaFlowAnswerError):
-            self._write_after(InvocationNote(self._key, NoteState.ANSWERED))
+            self._write_after(InvocationNote(self.run, NoteState.ANSWERED))
         elif outcome is Outcome.NOT_SENT:
-            self._write_after(InvocationNote(self._key, NoteState.NOT_RUN))
+            self._write_after(InvocationNote(self.run, NoteState.NOT_RUN))
+
+    def _read(self, new: WantedRun) -> InvocationNote | None:
+        """Return what earlier tries noted; None if there is nothing, or the task was cleared since."""
+        value = self._store.get(_NAME) if self._store is not None else None
+        if value is None:
+            return None
+        note = InvocationNote.from_json(value)
+        cleared = note.run is not None and note.run.max_tries != new.max_tries
+        return None if cleared else note
+
+    def _require_readable(self) -> None:
+        if self._earlier is None or self._earlier.state is not NoteState.UNREADABLE:
+            return
+        raise OktaFlowOutcomeUnknownError(
+            f"What an earlier try of this task noted of flow {self._flow!r} cannot be read by this version of the"
+            f" provider: the flow may have run. Look it up in the flow's execution history. {FORGET_IT}",
+            hint=FORGET_IT,
+            flow=self._flow,
+            invocation_key=self._earlier.run.key if self._earlier.run else None,
+        )
 
     def _judge_a_crash(self, *, idempotent: bool) -> None:
         if idempotent:
@@ -117,17 +165,16 @@ class InvocationJournal:
                 "An earlier try was cut off while it invoked flow %r, which may have run. It is declared idempotent, so"
                 " it is invoked again under the same key (%s)",
                 self._flow,
-                self._key,
+                self.key,
             )
             return
         raise OktaFlowOutcomeUnknownError(
             f"An earlier try of this task was cut off while it invoked flow {self._flow!r}, and the outcome is unknown"
-            f" (invocation key {self._key}). The flow may have run, so it is not invoked again. Look it up in the"
-            " flow's execution history before you clear the task. If running it twice does no harm, declare it so:"
-            " idempotent=True.",
-            hint="Look it up in the flow's execution history before you clear the task.",
+            f" (invocation key {self.key}). The flow may have run, so it is not invoked again. {LOOK_IT_UP} If running"
+            " it twice does no harm, declare it so: idempotent=True.",
+            hint=LOOK_IT_UP,
             flow=self._flow,
-            invocation_key=self._key,
+            invocation_key=self.key,
         )
 
     def _write(self, note: InvocationNote) -> None:
@@ -142,3 +189,14 @@ class InvocationJournal:
             self._write(note)
         except Exception:
             log.warning("What flow %r came to could not be noted", self._flow, exc_info=True)
+
+
+def noted_key(context: Mapping[str, Any]) -> str:
+    """Return the idempotency key that an operator would use in this task, and note it for later tries.
+
+    :param context: the task's context
+    :raises OktaFlowOutcomeUnknownError: if something is noted that cannot be read
+    """
+    journal = InvocationJournal(context, "of this task")
+    journal.announce()
+    return journal.key
