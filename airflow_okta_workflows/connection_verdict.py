@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.client import FlowClient
+from airflow_okta_workflows.client.sync_client import FlowClient
 from airflow_okta_workflows.core.exchange import Lost
 from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer

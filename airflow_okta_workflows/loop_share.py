@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+    from airflow_okta_workflows.hooks.flow_hook import FlowHook
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.surroundings import Surroundings
 
@@ -45,7 +45,7 @@ class _LookUp:
     :param lock: held by the one who looks it up, on behalf of all
     """
 
-    hook: OktaWorkflowsHook | None = None
+    hook: FlowHook | None = None
     error: Exception | None = None
     at: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -84,8 +84,8 @@ class LoopShare:
         return self._gates[url]
 
     async def hook(
-        self, conn_id: str, open_hook: Callable[[], OktaWorkflowsHook], *, refused: OktaWorkflowsHook | None = None
-    ) -> OktaWorkflowsHook:
+        self, conn_id: str, open_hook: Callable[[], FlowHook], *, refused: FlowHook | None = None
+    ) -> FlowHook:
         """Return the hook of a connection that was looked up not long ago, the same for all who ask.
 
         :param conn_id: the connection's id
@@ -110,7 +110,7 @@ class LoopShare:
             return look_up.hook
 
 
-async def _looked_up(new: OktaWorkflowsHook, known: OktaWorkflowsHook | None) -> OktaWorkflowsHook:
+async def _looked_up(new: FlowHook, known: FlowHook | None) -> FlowHook:
     """Look a connection up and return its hook: the known one if nothing has changed."""
     try:
         settings = await new.asettings()

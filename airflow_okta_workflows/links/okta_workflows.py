@@ -12,7 +12,7 @@ from airflow_okta_workflows.exceptions import faults_as_errors
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+    from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class OktaFlowLink(BaseOperatorLink):
 
         return str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "")
 
-    def persist(self, context: Context, hook: OktaWorkflowsHook, flow: str, execution_id: str | None = None) -> None:
+    def persist(self, context: Context, hook: FlowHook, flow: str, execution_id: str | None = None) -> None:
         """Leave the URL for :meth:`get_link`, if there is one. Nothing that goes wrong here stops the task.
 
         :param context: the task's context

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_okta_workflows.checkpoints.batch import BatchJournal, NotedItem
-    from airflow_okta_workflows.client import AsyncFlowClient
+    from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.core.answers import FlowResponse
     from airflow_okta_workflows.core.batch_items import BatchItem
     from airflow_okta_workflows.core.flow_call import FlowCall
-    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+    from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class BatchRun:
 
     def __init__(
         self,
-        hook: OktaWorkflowsHook,
+        hook: FlowHook,
         template: FlowCall,
         items: Sequence[BatchItem],
         *,

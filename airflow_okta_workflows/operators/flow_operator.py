@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+    from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
 
 class FlowOperator(StopsOnKill, BaseOperator):
@@ -59,11 +59,11 @@ class FlowOperator(StopsOnKill, BaseOperator):
             expression(result, "result")
 
     @cached_property
-    def hook(self) -> OktaWorkflowsHook:
+    def hook(self) -> FlowHook:
         """The hook; imported only now, so that parsing a DAG stays cheap."""
-        from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+        from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
-        return OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
+        return FlowHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
 
     @property
     def _answer_seconds(self) -> float | None:

@@ -239,9 +239,9 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         return FailedPolls(self.max_failed_polls, store) if store is not None else FailedPolls(0, self._memory)
 
     def _ask(self, context: Context) -> FlowResponse:
-        from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+        from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
-        hook = OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
+        hook = FlowHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
         response: FlowResponse | None = None
         try:
             # Asking for a status changes nothing, so an unanswered question may be asked again.

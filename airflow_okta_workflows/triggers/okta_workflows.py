@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _WHAT_INVOKES = (
     "airflow_okta_workflows.triggers.shared_flow",
     "airflow_okta_workflows.loop_share",
+    "airflow_okta_workflows.client.async_client",
+    "airflow.providers.common.compat.connection",
     # Imported in other places when a token is asked for.
     "airflow_okta_workflows.core.keys",
     "filelock",

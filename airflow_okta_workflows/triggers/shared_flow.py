@@ -12,7 +12,7 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
     faults_as_errors,
 )
-from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.hooks.flow_hook import FlowHook
 from airflow_okta_workflows.triggers.sealed_outcome import seal_outcome
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class SharedFlow:
     :param okta_workflows_conn_id: the connection
     :param surroundings: clock and sleep
     :param flow: the flow, as the user names it
-    :param request: the other arguments of :meth:`OktaWorkflowsHook.flow_call`, but for the invocation key
+    :param request: the other arguments of :meth:`FlowHook.flow_call`, but for the invocation key
     """
 
     share: LoopShare
@@ -69,11 +69,11 @@ class SharedFlow:
         hook = await self.share.hook(self.okta_workflows_conn_id, self._open_hook)
         return seal_outcome(outcome, hook.settings, invocation_key)
 
-    async def _invoke(self, hook: OktaWorkflowsHook, invocation_key: str) -> FlowResponse:
+    async def _invoke(self, hook: FlowHook, invocation_key: str) -> FlowResponse:
         with faults_as_errors():
             call = hook.flow_call(self.flow, invocation_key=invocation_key, idempotent=True, **self.request)
             gate = self.share.gate(call.address.url, self.surroundings)
             return await hook.aclient(self.share).invoke_flow(call, gate=gate)
 
-    def _open_hook(self) -> OktaWorkflowsHook:
-        return OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=self.surroundings)
+    def _open_hook(self) -> FlowHook:
+        return FlowHook(self.okta_workflows_conn_id, surroundings=self.surroundings)

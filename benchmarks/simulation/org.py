@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow_okta_workflows.client import AsyncFlowClient
+from airflow_okta_workflows.client.async_client import AsyncFlowClient
 from airflow_okta_workflows.connection import read_connection
 from airflow_okta_workflows.core.exchange import Headers, HttpAnswer
 from airflow_okta_workflows.emulator import LocalOrg

@@ -54,7 +54,7 @@ def look_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(conn_id)
         return await get_async_connection(conn_id, hook=hook)
 
-    monkeypatch.setattr("airflow_okta_workflows.hooks.okta_workflows.get_async_connection", look_up)
+    monkeypatch.setattr("airflow.providers.common.compat.connection.get_async_connection", look_up)
     return made
 
 

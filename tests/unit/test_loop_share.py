@@ -14,6 +14,7 @@ from airflow.providers.common.compat.connection import get_async_connection
 
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.hooks.flow_hook import FlowHook
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.loop_share import LoopShare, loop_share
 from airflow_okta_workflows.surroundings import Surroundings
@@ -44,7 +45,7 @@ class LookUps:
 @pytest.fixture
 def look_ups(monkeypatch: pytest.MonkeyPatch) -> LookUps:
     look_ups = LookUps()
-    monkeypatch.setattr("airflow_okta_workflows.hooks.okta_workflows.get_async_connection", look_ups.look_up)
+    monkeypatch.setattr("airflow.providers.common.compat.connection.get_async_connection", look_ups.look_up)
     return look_ups
 
 
@@ -62,7 +63,7 @@ def defined(connect: Connect) -> LocalOrg:
     return org
 
 
-async def hook_of(share: LoopShare, refused: OktaWorkflowsHook | None = None) -> OktaWorkflowsHook:
+async def hook_of(share: LoopShare, refused: FlowHook | None = None) -> FlowHook:
     return await share.hook(CONN_ID, OktaWorkflowsHook, refused=refused)
 
 

@@ -1,0 +1,154 @@
+"""The driver for event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_okta_workflows.client.base import Client, End, resume, stopped_without_token
+from airflow_okta_workflows.core.exchange import (
+    Conversation,
+    Event,
+    GetToken,
+    Log,
+    Mask,
+    Note,
+    Pace,
+    Send,
+    Stage,
+    Step,
+    StopRequested,
+    Wait,
+)
+from airflow_okta_workflows.frames import NoFrames
+from airflow_okta_workflows.masking import amask
+from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from airflow_okta_workflows.core.access_token import AccessToken
+    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.flow_call import FlowCall
+    from airflow_okta_workflows.pace_gate import Gate
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class AsyncFlowClient(Client[AiohttpTransport]):
+    """Invoke flows on an event loop.
+
+    Tasks that wait, for a rate limit or a token, end when they are cancelled after the stop signal: the conversation
+    then says what that means. What is being sent has to be cancelled as any other task.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._sending: set[asyncio.Task[Any]] = set()
+
+    @property
+    def sending(self) -> frozenset[asyncio.Task[Any]]:
+        """The tasks in which a request is on its way."""
+        return frozenset(self._sending)
+
+    async def invoke_flow(
+        self,
+        call: FlowCall,
+        *,
+        gate: Gate | None = None,
+        on_stage: Callable[[Stage], Awaitable[None]] | None = None,
+    ) -> FlowResponse:
+        """Invoke a flow.
+
+        :param call: what to send, and where
+        :param gate: the pace of the flow, if there are others to keep it with
+        :param on_stage: is told each stage before the invocation goes on
+        :raises Fault: if it did not succeed
+        """
+        with NoFrames(), self.surroundings.stop.heeding_sigterm():
+            return await self._drive(self.invoke(call), gate, on_stage)
+
+    async def access_token(self, refused: str | None = None) -> AccessToken:
+        """Return an access token that is good now.
+
+        :param refused: the text of one that must not come back
+        :raises Fault: if the org gives none
+        """
+        with NoFrames(), self.surroundings.stop.heeding_sigterm(), stopped_without_token():
+            return await self._token(refused)
+
+    async def _token(self, refused: str | None) -> AccessToken:
+        return await self.tokens.aget(self._renew, refused=refused)
+
+    async def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
+        return await self._drive(self.obtain_token(known, refused))
+
+    async def _drive(
+        self,
+        conversation: Conversation[T],
+        gate: Gate | None = None,
+        on_stage: Callable[[Stage], Awaitable[None]] | None = None,
+    ) -> T:
+        with closing(conversation):
+            progress = resume(conversation, None)
+            while not isinstance(progress, End):
+                try:
+                    event = await self._perform(progress, gate, on_stage)
+                except StopRequested as stop:
+                    progress = resume(conversation, stop)
+                else:
+                    progress = resume(conversation, event)
+            return progress.result
+
+    async def _perform(
+        self, step: Step, gate: Gate | None, on_stage: Callable[[Stage], Awaitable[None]] | None
+    ) -> Event:
+        self._require_not_stopped(step)
+        if isinstance(step, Send):
+            with self._on_its_way():
+                return await self.transport.send(step.request)
+        try:
+            return await self._perform_wait(step, gate, on_stage)
+        except asyncio.CancelledError:
+            if self.surroundings.stop.requested:
+                raise StopRequested from None
+            raise
+
+    async def _perform_wait(
+        self, step: Step, gate: Gate | None, on_stage: Callable[[Stage], Awaitable[None]] | None
+    ) -> Event:
+        match step:
+            case GetToken(refused):
+                return (await self._token(refused)).value
+            case Wait(seconds, reason, rate_limited):
+                if reason:
+                    log.warning("%s", reason)
+                if gate and rate_limited:
+                    gate.hold(seconds)
+                await self.surroundings.asleep(seconds)
+            case Pace():
+                if gate:
+                    await gate.passed()
+            case Note(stage):
+                if on_stage:
+                    await on_stage(stage)
+            case Mask(texts, until):
+                await amask(texts, until)
+            case Log(text):
+                log.warning("%s", text)
+        return None
+
+    @contextmanager
+    def _on_its_way(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        if task is None:  # pragma: no cover  # a coroutine that is not in a task
+            yield
+            return
+        self._sending.add(task)
+        try:
+            yield
+        finally:
+            self._sending.discard(task)

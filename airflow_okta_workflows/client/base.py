@@ -1,0 +1,136 @@
+"""What both drivers share: the conversations of one connection, and how one is taken up again."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from airflow_okta_workflows.core.exchange import (
+    Conversation,
+    Event,
+    GetToken,
+    Note,
+    Pace,
+    Send,
+    Stage,
+    Step,
+    StopRequested,
+    Wait,
+)
+from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
+from airflow_okta_workflows.core.token_request import TokenRequest, request_token
+from airflow_okta_workflows.core.waiting import ATTEMPTS
+from airflow_okta_workflows.tokens.sharing import obtain_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_okta_workflows.core.access_token import AccessToken
+    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.surroundings import Surroundings
+    from airflow_okta_workflows.tokens.source import TokenSource
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+TransportT = TypeVar("TransportT")
+
+
+class Client(Generic[TransportT]):
+    """Begin the core's conversations for one connection; how they are driven is up to the two below.
+
+    :param settings: the connection
+    :param tokens: where access tokens come from
+    :param transport: sends the requests
+    :param surroundings: clock, sleep and chance
+    :param token_attempts: attempts for a token in all, where another may help
+    """
+
+    def __init__(
+        self,
+        settings: OktaWorkflowsSettings,
+        tokens: TokenSource,
+        transport: TransportT,
+        surroundings: Surroundings,
+        token_attempts: int = ATTEMPTS,
+    ) -> None:
+        self.settings = settings
+        self.tokens = tokens
+        self.transport = transport
+        self.surroundings = surroundings
+        self._token_attempts = token_attempts
+
+    def obtain_token(self, known: AccessToken | None, refused: str | None) -> Conversation[AccessToken]:
+        """Begin the conversation that brings a token: another process's, or a new one.
+
+        :param known: a stale token of this process, good for now
+        :param refused: the text of a token that a flow's host refused, which must not come back
+        """
+        return obtain_token(
+            self._request_token,
+            self.tokens.cache,
+            known=known,
+            refused=refused,
+            clock=self.surroundings.clock,
+            random=self.surroundings.random,
+        )
+
+    def _request_token(self) -> Conversation[AccessToken]:
+        settings, surroundings = self.settings, self.surroundings
+        log.info("Asking %s for an access token", settings.domain.netloc)
+        request = TokenRequest(
+            token_url=settings.token_url,
+            client_id=settings.client_id,
+            scope=settings.scope,
+            load_key=lambda: settings.signing_key,
+            assertion_lifetime=settings.assertion_lifetime,
+            rate_limit_wait=settings.rate_limit_wait,
+            attempts=self._token_attempts,
+        )
+        return request_token(request, clock=surroundings.clock, random=surroundings.random, new_id=surroundings.new_id)
+
+    def invoke(self, call: FlowCall) -> Conversation[FlowResponse]:
+        """Begin the conversation with a flow.
+
+        :param call: what to send, and where
+        """
+        return invoke_flow(call, clock=self.surroundings.clock, random=self.surroundings.random)
+
+    def _require_not_stopped(self, step: Step) -> None:
+        """Raise if the task was stopped and this step would lead to sending something."""
+        leads_on = isinstance(step, (Send, Wait, Pace, GetToken)) or step == Note(Stage.SENDING)
+        if leads_on and self.surroundings.stop.requested:
+            raise StopRequested
+
+
+@dataclass(frozen=True)
+class End(Generic[T]):
+    """What a conversation has led to."""
+
+    result: T
+
+
+def resume(conversation: Conversation[T], event: Event | StopRequested) -> Step | End[T]:
+    """Take a conversation up with what its last step led to, and return the next step, or its end.
+
+    :param conversation: the conversation
+    :param event: what the step led to; None at the beginning
+    """
+    try:
+        if isinstance(event, StopRequested):
+            return conversation.throw(event)
+        return conversation.send(event)
+    except StopIteration as end:
+        return End(end.value)
+
+
+@contextmanager
+def stopped_without_token() -> Iterator[None]:
+    """Raise the fault that a stop means for whoever asked for a token alone."""
+    try:
+        yield
+    except StopRequested:
+        raise Fault(FaultKind.TOKEN, "No access token was asked for: the task was stopped.") from None

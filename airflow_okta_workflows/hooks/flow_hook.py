@@ -1,0 +1,271 @@
+"""The hook without HTTP: an Airflow connection as a way to invoke flows.
+
+Operators and sensor use it as it is. :class:`~airflow_okta_workflows.hooks.okta_workflows.OktaWorkflowsHook` adds that
+it is an ``HttpHook``, whose import costs a task process more than an invocation.
+"""
+
+from __future__ import annotations
+
+import uuid
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_okta_workflows.connection import DEFAULT_CONN_ID, read_connection
+from airflow_okta_workflows.core.flow_call import FlowCall
+from airflow_okta_workflows.exceptions import faults_as_errors
+from airflow_okta_workflows.masking import amask, mask
+from airflow_okta_workflows.surroundings import Surroundings
+from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_okta_workflows.client.async_client import AsyncFlowClient
+    from airflow_okta_workflows.client.sync_client import FlowClient
+    from airflow_okta_workflows.core.access_token import AccessToken
+    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.exchange import Stage
+    from airflow_okta_workflows.loop_share import LoopShare
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+
+
+class FlowHook(BaseHook):
+    """Invoke OAuth 2.0 secured Okta Workflows flows.
+
+    :param okta_workflows_conn_id: the connection, of type Okta Workflows
+    :param surroundings: clock, sleep and randomness, for tests
+    """
+
+    def __init__(
+        self,
+        okta_workflows_conn_id: str = DEFAULT_CONN_ID,
+        *,
+        surroundings: Surroundings | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.okta_workflows_conn_id = okta_workflows_conn_id
+        self.surroundings = surroundings or Surroundings()
+
+    @cached_property
+    def settings(self) -> OktaWorkflowsSettings:
+        """The checked connection.
+
+        :raises OktaConfigurationError: with every fault found in it
+        """
+        # A function of its own, whose frame holds the connection and stays inside the boundary.
+        with faults_as_errors():
+            return self._read_settings()
+
+    def _read_settings(self) -> OktaWorkflowsSettings:
+        connection = self.get_connection(self.okta_workflows_conn_id)
+        settings = read_connection(connection, connection.extra_dejson)
+        mask(settings.secret_forms())
+        return settings
+
+    async def asettings(self) -> OktaWorkflowsSettings:
+        """Return the checked connection, without blocking the event loop.
+
+        :raises OktaConfigurationError: with every fault found in it
+        """
+        if "settings" not in self.__dict__:
+            with faults_as_errors():
+                self.__dict__["settings"] = await self._aread_settings()
+        return self.settings
+
+    async def _aread_settings(self) -> OktaWorkflowsSettings:
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+        connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
+        settings = read_connection(connection, await get_async_extra_dejson(connection))
+        await amask(settings.secret_forms())
+        return settings
+
+    def invoke(
+        self,
+        flow: str,
+        payload: Any = None,
+        *,
+        method: str = "POST",
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        invocation_key: str | None = None,
+        idempotent: bool = False,
+        timeout: float | None = None,
+        on_stage: Callable[[Stage], None] | None = None,
+    ) -> FlowResponse:
+        """Invoke a flow and return its answer.
+
+        It is sent again only where it cannot have run: no connection, a 401 (once, with a new token), a 429 (after
+        the wait it asks for). An invocation that was sent and got no answer is sent again only with ``idempotent``.
+
+        :param flow: a name in the connection's ``flows``, an alias, or an invoke URL
+        :param payload: a JSON value, or JSON text; None for no body
+        :param method: ``POST`` or ``GET``; GET carries no payload
+        :param query: query parameters
+        :param headers: further headers
+        :param invocation_key: the ``Idempotency-Key`` header; a new UUID if None
+        :param idempotent: whether running the flow twice under one key does no harm
+        :param timeout: seconds that the answer may take; the connection's ``read_timeout`` if None
+        :param on_stage: is told, before the invocation goes on, that it is about to be sent or has not run: for
+            callers that keep a journal
+        :raises OktaConfigurationError: if the connection or an argument cannot work; nothing was sent
+        :raises OktaTokenError: if the org gives no token; the flow was not invoked
+        :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
+        """
+        with faults_as_errors():
+            call = self.flow_call(
+                flow,
+                payload,
+                method=method,
+                query=query,
+                headers=headers,
+                invocation_key=invocation_key,
+                idempotent=idempotent,
+                timeout=timeout,
+            )
+            self._log_call(call)
+            response = self._client.invoke_flow(call, on_stage)
+        self._log_answer(call, response)
+        return response
+
+    async def ainvoke(
+        self,
+        flow: str,
+        payload: Any = None,
+        *,
+        method: str = "POST",
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        invocation_key: str | None = None,
+        idempotent: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109  # the answer's time, as in invoke
+    ) -> FlowResponse:
+        """Invoke a flow on an event loop and return its answer; as :meth:`invoke` in everything else."""
+        await self.asettings()
+        with faults_as_errors():
+            call = self.flow_call(
+                flow,
+                payload,
+                method=method,
+                query=query,
+                headers=headers,
+                invocation_key=invocation_key,
+                idempotent=idempotent,
+                timeout=timeout,
+            )
+            self._log_call(call)
+            from airflow_okta_workflows.loop_share import loop_share
+
+            async with loop_share() as share:
+                response = await self.aclient(share).invoke_flow(call)
+        self._log_answer(call, response)
+        return response
+
+    def idempotency_key(self, context: Context) -> str:
+        """Return the idempotency key that an operator would use in a task, for one that calls the hook itself.
+
+        It is the same over retries of the task, whatever is deployed between them, and new for each clearing that
+        Airflow lets a task see. On Airflow 3.3 it is noted in the task state store. Several invocations in one task
+        need a key each: append to it what tells them apart.
+
+        :param context: the task's context
+        :raises OktaFlowOutcomeUnknownError: if an earlier try noted something that this version cannot read
+        """
+        from airflow_okta_workflows.checkpoints.invocation import noted_key
+
+        return noted_key(context)
+
+    def get_access_token(self) -> AccessToken:
+        """Return an access token that is good now, from this process's cache or from the org.
+
+        :raises OktaConfigurationError: if the connection cannot work
+        :raises OktaTokenError: if the org gives none
+        """
+        with faults_as_errors():
+            return self._client.access_token()
+
+    async def aget_access_token(self) -> AccessToken:
+        """Return an access token on an event loop; as :meth:`get_access_token` in everything else."""
+        await self.asettings()
+        from airflow_okta_workflows.loop_share import loop_share
+
+        with faults_as_errors():
+            async with loop_share() as share:
+                return await self.aclient(share).access_token()
+
+    def close(self) -> None:
+        """Close the connections that :meth:`invoke` keeps open."""
+        if "_client" in self.__dict__:
+            self.__dict__.pop("_client").close()
+
+    @cached_property
+    def _client(self) -> FlowClient:
+        from airflow_okta_workflows.client.sync_client import FlowClient
+        from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+
+        settings = self.settings
+        return FlowClient(settings, self._tokens, RequestsTransport(settings), self.surroundings)
+
+    @cached_property
+    def _tokens(self) -> TokenSource:
+        with faults_as_errors():
+            return token_source_for(self.settings)
+
+    def flow_call(
+        self,
+        flow: str,
+        payload: Any = None,
+        *,
+        method: str = "POST",
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        invocation_key: str | None = None,
+        idempotent: bool = False,
+        timeout: float | None = None,
+    ) -> FlowCall:
+        """Check and encode an invocation, and send nothing; the parameters are those of :meth:`invoke`.
+
+        :raises Fault: if the connection or an argument cannot work
+        """
+        return FlowCall.of(
+            self.settings.find_flow(flow),
+            payload,
+            method=method,
+            query=query,
+            headers=headers,
+            invocation_key=invocation_key or str(uuid.uuid4()),
+            idempotent=idempotent,
+            rate_limit_wait=self.settings.rate_limit_wait,
+            read_timeout=timeout,
+        )
+
+    def aclient(self, share: LoopShare) -> AsyncFlowClient:
+        """Return a client for many invocations on an event loop; :meth:`asettings` has been awaited before.
+
+        :param share: what is shared on the loop
+        """
+        from airflow_okta_workflows.client.async_client import AsyncFlowClient
+
+        return AsyncFlowClient(self.settings, self._tokens, share.transport(self.settings), self.surroundings)
+
+    def _log_call(self, call: FlowCall) -> None:
+        self.log.info(
+            "Invoking flow %r at %s, invocation key %s",
+            call.address.name,
+            call.address.origin.netloc,
+            call.invocation_key,
+        )
+
+    def _log_answer(self, call: FlowCall, response: FlowResponse) -> None:
+        self.log.info(
+            "Flow %r answered %d in %.2f s, execution %s",
+            call.address.name,
+            response.status_code,
+            response.elapsed,
+            response.execution_id or "not told",
+        )
