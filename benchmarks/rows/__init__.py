@@ -34,6 +34,7 @@ ROWS = {
     row.name: row
     for row in (
         Row("invoke", "one warm invocation"),
+        Row("task", "one invocation in a new task process"),
         Row("authenticate", "a token for a new process, cold and warm cache"),
         Row("batch", "600 invocations of a flow that takes 10 a second"),
         Row("flows", "the same over 20 flows at once"),
