@@ -6,24 +6,26 @@ those of the form, in :mod:`airflow_okta_workflows.get_provider_info`, and ``pri
 
 from __future__ import annotations
 
-import base64
 import difflib
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_okta_workflows.core import addresses
 from airflow_okta_workflows.core.algorithms import ALGORITHMS
 from airflow_okta_workflows.core.client_assertion import MAX_LIFETIME
 from airflow_okta_workflows.core.faults import Fault, misconfigured
-from airflow_okta_workflows.core.key_text import MAX_KEY_CHARS, KeyText, read_key_text
-from airflow_okta_workflows.core.secret import Secret
+from airflow_okta_workflows.core.key_text import KeyText, read_key_text
+from airflow_okta_workflows.core.numbers import check_number
+from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.get_provider_info import get_provider_info
+from airflow_okta_workflows.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 if TYPE_CHECKING:
@@ -42,7 +44,9 @@ _EXTRA_FIELDS = frozenset({*FORM["conn-fields"], "private_key"})
 _DOMAIN = "the Okta domain (Host)"
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
-_LONGEST_NAME = 100
+_LONGEST_NAME = _LONGEST_ID = 100
+_LONGEST_VALUE = 20
+"""Characters of a value that is one of few words or a number."""
 
 T = TypeVar("T")
 
@@ -58,8 +62,8 @@ def read_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflowsS
     conn_id = connection.conn_id
     if connection.conn_type != CONN_TYPE:
         raise OktaConfigurationError(
-            f"Connection {conn_id!r} is of type {connection.conn_type!r}, not {CONN_TYPE!r}. Use a connection of"
-            " type Okta Workflows.",
+            f"Connection {conn_id!r} is of type {shown(connection.conn_type, _LONGEST_VALUE)}, not {CONN_TYPE!r}. Use"
+            " a connection of type Okta Workflows.",
             hint="Use a connection of type Okta Workflows.",
         )
     reading = _Reading(connection, extra)
@@ -96,7 +100,7 @@ class _Reading:
             if name not in _EXTRA_FIELDS:
                 near = difflib.get_close_matches(name, _EXTRA_FIELDS, n=1, cutoff=0.5)
                 hint = f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(_EXTRA_FIELDS))}."
-                self.warnings.append(f"the field {str(name)[:50]!r} in extra is not known and is ignored{hint}")
+                self.warnings.append(f"the field {shown(name)} in extra is not known and is ignored{hint}")
 
     def settings(self) -> OktaWorkflowsSettings | None:
         insecure_http = self._boolean("insecure_http", default=False)
@@ -116,15 +120,21 @@ class _Reading:
         max_response_bytes = self._number("max_response_bytes", 10 * 2**20, least=1, most=2**31)
         verify = self._try(self._verify)
         http_proxy = self._try(self._proxy)
+        key_id = self._try(self._key_id)
+        scope = self._try(self._scope)
+        if key_text:
+            for field in misplaced_keys(key_text, self._connection, self._extra, _EXTRA_FIELDS):
+                self.faults.append(
+                    f"{field} has a part of the private key in it (not shown). Remove it there: the key belongs into"
+                    " Private key (Password) alone."
+                )
         if self.faults and key_text:
             # It fails anyway, so the time to parse the key is well spent: its fault belongs in the same list.
             from airflow_okta_workflows.core.keys import load_signing_key
 
             self._try(partial(load_signing_key, key_text, passphrase=passphrase, algorithm=algorithm))
-        key_id = self._text("key_id")
-        scope = self._text("scope") or DEFAULT_SCOPE
         # Whichever of these is missing is among the faults.
-        if self.faults or domain is None or workflows is None or client_id is None or key_text is None:
+        if self.faults or not (domain and workflows and client_id and key_text and scope):
             return None
         return OktaWorkflowsSettings(
             conn_id=self._connection.conn_id,
@@ -137,7 +147,7 @@ class _Reading:
             flows=flows,
             allowed=frozenset({workflows, *(flow.origin for flow in flows.values()), *allowed}),
             key_id=key_id or key_text.kid,
-            scope=" ".join(scope.split()),
+            scope=scope,
             assertion_lifetime=int(assertion_lifetime),
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -160,7 +170,7 @@ class _Reading:
             raise misconfigured("The Okta domain (Host) is missing.", "Set it to your org, such as acme.okta.com.")
         scheme = (self._connection.schema or "").strip().lower() or None
         if scheme not in (None, "http", "https"):
-            raise misconfigured(f"Schema is {scheme!r}.", "Leave it empty, or set it to https.")
+            raise misconfigured(f"Schema is {shown(scheme, _LONGEST_VALUE)}.", "Leave it empty, or set it to https.")
         origin = addresses.read_origin(host, _DOMAIN, scheme=scheme, port=self._connection.port)
         self._require_encryption(origin, _DOMAIN, insecure_http=insecure_http)
         return addresses.okta_domain(origin)
@@ -182,19 +192,38 @@ class _Reading:
 
     def _require_encryption(self, origin: Origin, what: str, *, insecure_http: bool) -> None:
         addresses.require_encryption(origin, what, insecure_http=insecure_http)
-        if origin.scheme == "http" and not origin.is_loopback:
+        if origin.is_insecure:
             self.warnings.append(f"{what} is {origin.url}: tokens travel in clear text (insecure_http is set)")
 
     def _client_id(self) -> str:
         client_id = (self._connection.login or "").strip()
         if not client_id:
             raise misconfigured("The Client ID (Login) is missing.", "Copy it from the app's General tab: 0oa….")
-        if not client_id.isascii() or not client_id.isprintable() or " " in client_id:
+        if not _is_id(client_id) or may_hold_key(client_id):
             raise misconfigured(
-                "The Client ID (Login) has blanks or characters that no client id has.",
-                "Copy it from the app's General tab: 0oa….",
+                f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
+                " no client id has.",
+                "Copy it from the app's General tab: 0oa…. A key belongs into Private key (Password).",
             )
         return client_id
+
+    def _key_id(self) -> str | None:
+        key_id = self._text("key_id")
+        if key_id is not None and not _is_id(key_id):
+            raise misconfigured(
+                f"key_id is a value of {len(key_id)} characters that is no kid.",
+                "Copy the kid from the app's Public Keys tab. A key belongs into Private key (Password).",
+            )
+        return key_id
+
+    def _scope(self) -> str:
+        scopes = (self._text("scope") or DEFAULT_SCOPE).split()
+        if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
+            raise misconfigured(
+                f"A scope is a value of {len(unknown[0])} characters that is no scope.",
+                f"Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
+            )
+        return " ".join(scopes)
 
     def _key_text(self) -> KeyText:
         sources = {
@@ -212,7 +241,7 @@ class _Reading:
             raise misconfigured(f"There is more than one private key: {', '.join(given)}.", "Leave only one of them.")
         source, value = next(iter(given.items()))
         if source == "key_file in extra":
-            source, value = f"the key file {value}", _read_key_file(value)
+            source, value = f"the key file {str(value).strip()}", read_key_file(value)
         elif isinstance(value, Mapping):
             value = json.dumps(value)
         if not isinstance(value, str):
@@ -226,7 +255,7 @@ class _Reading:
         if algorithm is None or algorithm.upper() in ALGORITHMS:
             return algorithm.upper() if algorithm else None
         raise misconfigured(
-            f"algorithm is {_shown(algorithm)}.",
+            f"algorithm is {shown(algorithm, _LONGEST_VALUE)}.",
             f"Leave it empty, or use one of {', '.join(ALGORITHMS)}.",
         )
 
@@ -242,8 +271,9 @@ class _Reading:
             return {}
         found: dict[str, FlowAddress] = {}
         for name, target in value.items():
-            if len(name) > _LONGEST_NAME:
-                self.faults.append(f"The flow name {name[:20]!r}… is longer than {_LONGEST_NAME} characters.")
+            # From here on the name is quoted wherever it is of use.
+            if len(name) > _LONGEST_NAME or not name.isprintable() or may_hold_key(name):
+                self.faults.append(f"A name in flows is a value of {len(name)} characters. Use a short name.")
                 continue
             if flow := self._try(partial(self._flow, name, target, workflows)):
                 encryption = partial(self._require_encryption, flow.origin, f"the flow {name!r}")
@@ -253,7 +283,7 @@ class _Reading:
 
     def _flow(self, name: str, target: Any, workflows: Origin | None) -> FlowAddress | None:
         if not name.strip() or "://" in name:
-            raise misconfigured(f"The flow name {name!r} cannot be told from a URL, or is empty.", "Use a short name.")
+            raise misconfigured(f"The flow name {shown(name)} is empty, or reads like a URL.", "Use a short name.")
         if not isinstance(target, str):
             raise misconfigured(f"The flow {name!r} is {type(target).__name__}.", "Give its alias or its invoke URL.")
         return addresses.read_flow(target, name, workflows)
@@ -263,15 +293,18 @@ class _Reading:
         if isinstance(value, str):
             value = value.split(",")
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.faults.append("allowed_hosts is not a list of hosts. Write host or host:port, divided by commas.")
+            self.faults.append("allowed_hosts is not a list of hosts. Write host or host:port, separated by commas.")
             return []
         found: list[Origin] = []
         for item in filter(str.strip, value):
-            origin = self._try(partial(addresses.read_origin, item, "the allowed host"))
-            if origin:
-                found.append(origin)
-                if insecure_http and "://" not in item:
-                    found.append(addresses.read_origin(item, "the allowed host", scheme="http"))
+            # Without a scheme it may have either, where plain HTTP is allowed.
+            schemes = (None, "http") if insecure_http and "://" not in item else (None,)
+            for scheme in schemes:
+                origin = self._try(partial(addresses.read_origin, item, "an allowed host", scheme=scheme))
+                if origin and origin not in found:
+                    found.append(origin)
+        for origin in found:
+            self._try(partial(self._require_encryption, origin, "an allowed host", insecure_http=insecure_http))
         return found
 
     def _verify(self) -> bool | str:
@@ -281,9 +314,10 @@ class _Reading:
         if text.lower() in _FALSE:
             self.warnings.append("verify is false: whoever sits between here and the org can read tokens")
             return False
-        if not Path(text).exists():
+        # Not pathlib's: it raises for what cannot be a path, and quotes it.
+        if not os.path.exists(text):  # noqa: PTH110  # as above
             raise misconfigured(
-                f"verify names a CA bundle that is not there: {text}.", "Give its path on this machine."
+                f"verify names a CA bundle that is not there: {shown(text)}.", "Give its path on this machine."
             )
         return text
 
@@ -313,21 +347,21 @@ class _Reading:
             return value
         text = str(value).strip().lower()
         if text not in _TRUE | _FALSE:
-            self.faults.append(f"{name} is {_shown(text)}. Set it to true or false.")
+            self.faults.append(f"{name} is {shown(value, _LONGEST_VALUE)}. Set it to true or false.")
         return text in _TRUE
 
     def _number(self, name: str, default: float, *, least: float, most: float) -> float:
         value = self._extra.get(name, default)
-        number = None
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            try:
+        number = value
+        if isinstance(value, str):
+            with suppress(ValueError):
                 number = float(value)
-            except (ValueError, OverflowError):
-                number = None
-        if number is None or not least <= number <= most:
-            self.faults.append(f"{name} is {_shown(value)}. Set it to a number from {least:g} to {most:g}.")
+        try:
+            check_number(number, name, least=least, most=most)
+        except Fault as fault:
+            self.faults.append(str(fault))
             return default
-        return number
+        return float(number)
 
 
 def _is_json_object(text: str | None) -> bool:
@@ -340,24 +374,6 @@ def _is_json_object(text: str | None) -> bool:
         return False
 
 
-def _shown(value: Any) -> str:
-    """Show a bad value, unless it is so long that it may be a key in the wrong field."""
-    text = str(value)
-    return repr(text) if len(text) <= 20 else f"a text of {len(text)} characters"
-
-
-def _read_key_file(value: Any) -> str:
-    path = Path(str(value).strip()).expanduser()
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_KEY_CHARS + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise misconfigured(
-            f"key_file {str(path)!r} cannot be read: {reason}.",
-            "It must be there, and readable, on every worker and on the triggerer.",
-        ) from None
-    if data[:1] == b"\x30":
-        # A DER file: as base64 it goes the way of a pasted one.
-        return base64.b64encode(data).decode()
-    return data.decode("utf-8", "replace")
+def _is_id(text: str) -> bool:
+    """Return whether a string can be an id of Okta: one short word of printable ASCII."""
+    return len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text

@@ -13,6 +13,7 @@ from airflow_okta_workflows.core.clock import clock_offset, require_clock
 from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost, Phase
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer
+from airflow_okta_workflows.core.secret import may_hold_key
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.transport.network import ca_bundle, proxy_for
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from airflow_okta_workflows.core.addresses import Origin
+    from airflow_okta_workflows.core.keys import SigningKey
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.surroundings import Surroundings
 
@@ -136,8 +138,17 @@ def _step(name: str, look: Callable[[], str]) -> CheckStep:
 
 def _key(settings: OktaWorkflowsSettings) -> str:
     key = settings.signing_key
-    kid = f"kid {key.kid}" if key.kid else "no kid: set key_id once the app has more than one key"
+    kid = f"kid {_kid(key, settings)}" if key.kid else "no kid: set key_id once the app has more than one key"
     return f"{key.description}, {key.algorithm}, {kid}; from {settings.key_text.source}"
+
+
+def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:
+    from airflow_okta_workflows.core.key_generation import thumbprint
+
+    kid = str(key.kid)
+    # What somebody has put into key_id may be anything, such as a private key, which has the form of a kid.
+    is_kid = kid == settings.key_text.kid or not may_hold_key(kid) or kid == thumbprint(key.key)
+    return kid if is_kid else f"{kid[:8]}…"
 
 
 def _reachable(answer: HttpAnswer | Lost, settings: OktaWorkflowsSettings, origin: Origin) -> str:

@@ -165,7 +165,9 @@ BATCH = [
 ]  # fmt: skip
 
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "fields of the connection": ("connection.py", "core/addresses.py", "tokens/source.py"),
+    "fields of the connection": (
+        "connection.py", "key_place.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
+    ),
     "keys": ("core/key_text.py", "core/keys.py"),
     "arguments": (
         "core/conditions.py", "core/flow_request.py", "core/flow_call.py", "core/batch_items.py",
@@ -182,7 +184,6 @@ _SAYS_ALL = (
     "misconfigured", "faults", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
-    "The flow name … is longer than … characters.": "Use a short name.",
     "… is not a host: ….": "Give it as acme.okta.com.",
     "… … cannot be evaluated over the answer (…).": "The body is not of the form that the expression expects: compare"
     " it with the body in the execution history.",

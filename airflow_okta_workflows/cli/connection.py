@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError, UsageError
 from airflow_okta_workflows.cli.export_line import export_line, variable_of
+from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         raise UsageError("--replace goes with --add")
     variable = variable_of(conn_id)
     if variable is None and args.format == "env" and not args.add:
-        raise UsageError(f"no shell can set a variable for the id {conn_id!r}: use --format json or --add")
+        raise UsageError(f"no shell can set a variable for the id {shown(conn_id)}: use --format json or --add")
     draft = {
         "conn_type": CONN_TYPE,
         "host": args.domain,
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def _anywhere(path: str) -> str:
     """Return a path that means the same file in whatever directory a task runs; links in it stay links."""
-    return str(Path(path).expanduser().absolute())
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  # pathlib raises where there is no home
 
 
 def _optional_fields(args: argparse.Namespace) -> dict[str, Any]:

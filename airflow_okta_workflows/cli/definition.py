@@ -69,7 +69,9 @@ def flow_target(text: str) -> tuple[str, str]:
     """
     name, equals, target = text.partition("=")
     if not (name.strip() and equals and target.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=ALIAS, such as onboard=0123456789abcdef…")
+        from airflow_okta_workflows.core.secret import shown
+
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not NAME=ALIAS, such as onboard=0123456789abcdef…")
     return name.strip(), target.strip()
 
 
@@ -80,7 +82,9 @@ def port(text: str) -> int:
     :raises argparse.ArgumentTypeError: if it is none
     """
     if not (text.isascii() and text.isdigit() and int(text) < 2**16):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+        from airflow_okta_workflows.core.secret import shown
+
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a port from 0 to 65535")
     return int(text)
 
 

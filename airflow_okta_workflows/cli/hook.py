@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connec
 
 from airflow_okta_workflows.cli.dispatch import UsageError
 from airflow_okta_workflows.connection import DEFAULT_CONN_ID
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
@@ -51,7 +52,7 @@ class CommandLineHook(OktaWorkflowsHook):
                 return super().get_connection(conn_id)
         except AirflowNotFoundException:
             hint = "Name another with --conn-id, or make it: okta-workflows connection --help."
-            raise OktaConfigurationError(f"Airflow has no connection {conn_id!r}. {hint}", hint=hint) from None
+            raise OktaConfigurationError(f"Airflow has no connection {shown(conn_id)}. {hint}", hint=hint) from None
 
 
 def hook_with(conn_id: str, members: Mapping[str, Any]) -> CommandLineHook:
@@ -82,10 +83,12 @@ def hook_from_file(name: str) -> CommandLineHook:
             raise TypeError  # noqa: TRY301  # as for the other things that are not a connection
         return hook_with(Path(name).stem, members)
     except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise UsageError(f"{shown(name)} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, AttributeError, RuntimeError):
         # What these errors say may hold parts of the key.
-        raise UsageError(f"{name} is not a connection as JSON, as for airflow connections add --conn-json") from None
+        raise UsageError(
+            f"{shown(name)} is not a connection as JSON, as for airflow connections add --conn-json"
+        ) from None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from airflow_okta_workflows.cli.dispatch import FAILED, GOOD, INTERRUPTIONS, Usa
 from airflow_okta_workflows.core.exchange import Stage
 from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.flow_request import encode_payload
+from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -71,7 +72,10 @@ def _how_far(flow: str, key: str, stage: Stage) -> str:
 
 def _show(flow: str, answer: FlowResponse | None, output: Output, failure: dict[str, Any] | None) -> None:
     if output.as_json:
-        members = {"flow": flow, "answer": answer_members(answer) if answer else None}
+        members = {
+            "flow": shown(flow).strip("'"),
+            "answer": answer_members(answer) if answer else None,
+        }
         output.json({**members, "error": failure})
     elif answer:
         show_body(answer, output)
@@ -90,9 +94,9 @@ def _payload(argument: str | None) -> str | None:
             text = argument
         encode_payload(text, "POST")
     except OSError as error:
-        raise UsageError(f"the payload {argument} cannot be read: {error.strerror}") from None
+        raise UsageError(f"the payload {shown(argument)} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"the payload {argument} is not text in UTF-8") from None
+        raise UsageError(f"the payload {shown(argument)} is not text in UTF-8") from None
     except Fault as fault:
         raise UsageError(fault.message) from None
     return text

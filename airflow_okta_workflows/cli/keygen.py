@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError
 from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of, public_jwk
+from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -59,9 +60,11 @@ def _write_key(path: Path, key_type: Any, *, as_pem: bool) -> dict[str, Any]:
         # Private from the start, and never through a link: whoever can read the file can be the app.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise CommandFailedError(f"{path} is there already. A key is never overwritten: name another file.") from None
+        raise CommandFailedError(
+            f"{shown(path)} is there already. A key is never overwritten: name another file."
+        ) from None
     except OSError as error:
-        raise CommandFailedError(f"{path} cannot be written: {error.strerror}.") from None
+        raise CommandFailedError(f"{shown(path)} cannot be written: {error.strerror}.") from None
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             jwk = generate_jwk(key_type)
@@ -69,6 +72,6 @@ def _write_key(path: Path, key_type: Any, *, as_pem: bool) -> dict[str, Any]:
     except BaseException as error:
         path.unlink()
         if isinstance(error, OSError):
-            raise CommandFailedError(f"{path} cannot be written: {error.strerror}.") from None
+            raise CommandFailedError(f"{shown(path)} cannot be written: {error.strerror}.") from None
         raise
     return jwk

@@ -6,7 +6,7 @@ It does not go through Airflow's parser: importing that takes seconds, and two o
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.cli.definition import COMMANDS, GROUP, GROUP_HELP
@@ -35,9 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(args.command, args)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that does not quote what could be a key, as in an argument that a shell has split."""
+
+    def error(self, message: str) -> NoReturn:
+        from airflow_okta_workflows.core.secret import without_keys
+
+        super().error(without_keys(message))
+
+
 def standalone_parser() -> argparse.ArgumentParser:
     """Return the parser of ``okta-workflows``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=GROUP,
         description=f"{GROUP_HELP}.",
         epilog=_EPILOG,

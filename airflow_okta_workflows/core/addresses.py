@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from airflow_okta_workflows.core.faults import misconfigured
+from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ CONSOLE_PATH = "/app"
 """Of the Workflows console, at the host of the flows."""
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # Okta's own domains: okta.com, oktapreview.com, okta-emea.com and their kin. The list is not closed.
@@ -52,9 +54,16 @@ class Origin:
 
     @property
     def is_loopback(self) -> bool:
-        """Tell whether nothing sent there leaves this machine."""
+        """Whether nothing that is sent there leaves this machine."""
         address = _ip_address(self.host)
-        return self.host == "localhost" or (address is not None and address.is_loopback)
+        if address is None:
+            return self.host == "localhost" or self.host.endswith(".localhost")
+        return any(address in network for network in _LOOPBACK)
+
+    @property
+    def is_insecure(self) -> bool:
+        """Whether a token that is sent there can be read on the way."""
+        return self.scheme == "http" and not self.is_loopback
 
 
 @dataclass(frozen=True)
@@ -149,9 +158,9 @@ def require_encryption(origin: Origin, what: str, *, insecure_http: bool) -> Non
     :param insecure_http: the connection's consent to it
     :raises Fault: for ``http`` off loopback without that consent
     """
-    if origin.scheme == "http" and not origin.is_loopback and not insecure_http:
+    if origin.is_insecure and not insecure_http:
         raise misconfigured(
-            f"{what} is {origin.url}: the token would go over the network in clear text.",
+            f"{_capital(what)} is {origin.url}: the token would go over the network in clear text.",
             "Use https, or, for a local org that holds no real accounts, set insecure_http to true.",
         )
 
@@ -169,7 +178,7 @@ def read_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | N
         return _flow_at_url(text, name)
     if not _ALIAS_IN_CONNECTION.fullmatch(text):
         raise misconfigured(
-            f"The flow {name!r} has neither an alias nor an invoke URL.",
+            f"The flow {shown(name)} has neither an alias nor an invoke URL.",
             "Copy either from the flow's API access settings.",
         )
     return FlowAddress(name, text, workflows) if workflows else None
@@ -198,7 +207,7 @@ def find_flow(
     else:
         known = ", ".join(sorted(flows)) or "none"
         raise misconfigured(
-            f"There is no flow named {text!r} in the connection. It knows: {known}.",
+            f"There is no flow named {shown(text)} in the connection. It knows: {known}.",
             'Use one of these names, an alias (32 hex digits) or an invoke URL, or add the name to "flows" in the'
             " connection's extra.",
         )
@@ -222,13 +231,13 @@ def require_allowed(origin: Origin, allowed: frozenset[Origin]) -> None:
 
 
 def _flow_at_url(text: str, name: str) -> FlowAddress:
-    origin = _origin_of(text, f"the flow {_without_query(name)!r}", None)
+    origin = _origin_of(text, f"the flow {shown(name)}", None)
     # Only what was understood is used: the URL that is called is built anew from it.
     parts = urlsplit(text)
     path = _INVOKE_PATH.fullmatch(parts.path)
     if path is None or parts.fragment:
         raise misconfigured(
-            f"{_without_query(text)!r} is not the invoke URL of a flow: https://HOST/api/flo/ALIAS/invoke.",
+            f"{_capital(shown(text))} is not the invoke URL of a flow: https://HOST/api/flo/ALIAS/invoke.",
             "Copy the Invoke URL from the flow's API access settings.",
         )
     if parts.query:
@@ -237,16 +246,11 @@ def _flow_at_url(text: str, name: str) -> FlowAddress:
             "Remove everything from the question mark on. A flow secured with OAuth 2.0 needs no client token;"
             " other parameters go into query.",
         )
-    shown = name if "://" not in name else f"{origin.url}/api/flo/{path[1]}/invoke"
-    return FlowAddress(shown, path[1], origin)
-
-
-def _without_query(text: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", text.partition("?")[0])
+    return FlowAddress(name if "://" not in name else f"{origin.url}/api/flo/{path[1]}/invoke", path[1], origin)
 
 
 def _origin_of(url: str, what: str, port: int | None) -> Origin:
-    shown = _without_query(url)
+    what = _capital(what)
     try:
         parts = urlsplit(url)
         found_port = parts.port
@@ -254,20 +258,26 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         if not host.isascii():
             host = host.encode("idna").decode()
     except ValueError:
-        raise misconfigured(f"{what[:1].upper()}{what[1:]} is not a host: {shown!r}.") from None
+        raise misconfigured(f"{what} is not a host: {shown(url)}.") from None
     if parts.scheme not in _DEFAULT_PORTS:
-        raise misconfigured(
-            f"{what[:1].upper()}{what[1:]} begins with {parts.scheme!r}://.",
-            "Only https (and http) can be used.",
-        )
+        raise misconfigured(f"{what} begins with {shown(parts.scheme)}://.", "Only https (and http) can be used.")
     if parts.username is not None or parts.password is not None:
-        raise misconfigured(
-            f"{what[:1].upper()}{what[1:]} carries a user name or password (not shown).",
-            "Remove what is before the @.",
-        )
-    if not _is_host(host) or "\\" in url:
-        raise misconfigured(f"{what[:1].upper()}{what[1:]} is not a host: {shown!r}.", "Give it as acme.okta.com.")
+        raise misconfigured(f"{what} carries a user name or password (not shown).", "Remove what is before the @.")
+    # From here on a host is quoted wherever it is of use, so what could be a key must not get so far. The case tells:
+    # urlsplit gives the host without it.
+    if not _is_host(host) or "\\" in url or _may_be_key(parts.netloc):
+        raise misconfigured(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.")
     return Origin(parts.scheme, host.lower(), found_port or port or _DEFAULT_PORTS[parts.scheme])
+
+
+def _may_be_key(netloc: str) -> bool:
+    # A line of a PEM reads like a host as far as its first slash.
+    is_mixed = netloc.lower() != netloc != netloc.upper()
+    return may_hold_key(netloc) or (is_mixed and "." not in netloc and len(netloc) >= PART_OF_KEY)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _is_host(host: str) -> bool:

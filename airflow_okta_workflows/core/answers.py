@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.exchange import Headers
-from airflow_okta_workflows.core.secret import redact
+from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.exchange import HttpAnswer
 
 _CHARSET = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
-_LONGEST_EXECUTION_ID = 200
+_EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_LONGEST_LINE = 300
+_LONGEST_READ = 10 * _LONGEST_LINE
+"""Characters of a server's words that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResp
     :param secrets: the secrets that were sent: a flow that echoes its request must not carry them back
     """
     body = _read_body(answer, secrets)
-    headers = Headers({name: redact(value, secrets) for name, value in answer.headers.items()})
+    headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in answer.headers.items()})
     return FlowResponse(
         status_code=answer.status,
         headers=headers,
@@ -115,10 +118,18 @@ def error_message(body: Any) -> str:
         value = body.get(name)
         if isinstance(value, dict):
             value = value.get("message")
-        if isinstance(value, str) and value.strip():
-            text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", value).strip()
-            return text if len(text) <= 300 else text[:299] + "…"
+        if isinstance(value, str) and (line := one_line(value)):
+            return line
     return ""
+
+
+def one_line(text: str) -> str:
+    """Return a server's words as a log may have them: on one line, of at most 300 characters, all of them printable.
+
+    :param text: the words, which could otherwise begin log lines of their own (CWE-117)
+    """
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[:_LONGEST_READ]).split())
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
 def _read_body(answer: HttpAnswer, secrets: tuple[str, ...]) -> Any:
@@ -130,12 +141,13 @@ def _read_body(answer: HttpAnswer, secrets: tuple[str, ...]) -> Any:
         text = answer.body.decode(charset[1] if charset else "utf-8", "replace")
     except (LookupError, UnicodeError):
         text = answer.body.decode("utf-8", "replace")
-    text = redact(text, secrets).lstrip("\ufeff")
+    text = text.lstrip("\ufeff")
     if is_json(answer.headers) or (not content_type and text.lstrip()[:1] in ("{", "[")):
         parsed, value = parse_json(text)
         if parsed:
-            return value
-    return text
+            # After parsing, which undoes what an encoder has escaped; a walk over a large value is slow.
+            return redact_value(value, secrets) if may_echo(text, secrets) else value
+    return redact(text, secrets)
 
 
 def _execution_id(headers: Headers, body: Any) -> str | None:
@@ -146,7 +158,8 @@ def _execution_id(headers: Headers, body: Any) -> str | None:
         if isinstance(context := body.get("context"), dict):
             candidates.append(context.get("execution_id"))
     for candidate in candidates:
-        if isinstance(candidate, str) and 0 < len(candidate.strip()) <= _LONGEST_EXECUTION_ID:
+        # What does not look like an id could begin log lines of its own (CWE-117).
+        if isinstance(candidate, str) and _EXECUTION_ID.fullmatch(candidate.strip()):
             return candidate.strip()
     return None
 

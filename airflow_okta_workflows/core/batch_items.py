@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 from airflow_okta_workflows.core.flow_request import encode_payload
+from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,10 +103,10 @@ def _name(index: int, body: bytes, item_key: Expression | None) -> str:
         # Over what is sent: of a tuple, or of JSON text, JMESPath would select nothing.
         value = item_key.value(json.loads(body))
     except ExpressionError:
-        raise misconfigured(f"item_key {item_key.text!r} cannot be evaluated over it.") from None
+        raise misconfigured(f"item_key {shown(item_key.text)} cannot be evaluated over it.") from None
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         given = "an empty text" if value == "" else type(value).__name__
-        raise misconfigured(f"item_key {item_key.text!r} gives {given}, not a text or a whole number.")
+        raise misconfigured(f"item_key {shown(item_key.text)} gives {given}, not a text or a whole number.")
     return json.dumps(value)
 
 

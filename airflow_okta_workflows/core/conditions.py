@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_okta_workflows.core.faults import misconfigured
+from airflow_okta_workflows.core.secret import shown, without_keys
 
 
 class ExpressionError(Exception):
@@ -41,7 +42,7 @@ class Expression:
         except (JMESPathError, TypeError, ValueError, AttributeError, RecursionError) as error:
             # The message of a JMESPath error quotes the body.
             reason = type(error).__name__
-        raise ExpressionError(f"{self.parameter} {self.text!r} cannot be evaluated over the answer ({reason}).")
+        raise ExpressionError(f"{self.parameter} {shown(self.text)} cannot be evaluated over the answer ({reason}).")
 
     def holds(self, body: Any) -> bool:
         """Tell whether the expression is true: not null, false, or an empty text, list or object.
@@ -72,8 +73,8 @@ def _compile(text: str, parameter: str) -> Any:
     try:
         return jmespath.compile(text)
     except (JMESPathError, RecursionError, ValueError, Warning) as error:  # a warning where warnings are errors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = without_keys(str(error).splitlines()[0]) if str(error) else type(error).__name__
     raise misconfigured(
-        f"{parameter} is not a JMESPath expression: {text!r} ({reason}).",
+        f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
         "Texts inside stand in single quotes: status == 'SUCCEEDED'.",
     )

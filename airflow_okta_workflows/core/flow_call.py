@@ -28,7 +28,13 @@ from airflow_okta_workflows.core.exchange import (
     Wait,
 )
 from airflow_okta_workflows.core.faults import Fault, FaultKind, misconfigured
-from airflow_okta_workflows.core.flow_request import check_headers, check_method, encode_payload, encode_query
+from airflow_okta_workflows.core.flow_request import (
+    check_headers,
+    check_method,
+    check_timeout,
+    encode_payload,
+    encode_query,
+)
 from airflow_okta_workflows.core.waiting import ATTEMPTS, WaitBudget, asked_wait, backoff
 
 if TYPE_CHECKING:
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
 
 _GATEWAY = (502, 503, 504)
 _BEFORE_RUNNING = (401, 403, 404)
-_LONGEST_ANSWER = 86_400
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class FlowCall:
             headers={**{n: v for n, v in defaults.items() if n.lower() not in named}, **own},
             body=body,
             rate_limit_wait=rate_limit_wait,
-            read_timeout=_check_timeout(read_timeout),
+            read_timeout=check_timeout(read_timeout),
         )
 
     def with_payload(self, body: bytes, invocation_key: str) -> FlowCall:
@@ -280,12 +285,6 @@ def _said(response: FlowResponse) -> str:
     message = error_message(response.body)
     execution = f", execution {response.execution_id}" if response.execution_id else ""
     return f"{execution}: {message!r}" if message else execution
-
-
-def _check_timeout(seconds: float | None) -> float | None:
-    if seconds is None or (isinstance(seconds, (int, float)) and 0 < seconds <= _LONGEST_ANSWER):
-        return seconds
-    raise misconfigured(f"timeout is {seconds!r}.", f"Set it to seconds, more than 0 and up to {_LONGEST_ANSWER}.")
 
 
 def _check_key(invocation_key: str) -> str:

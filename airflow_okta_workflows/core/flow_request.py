@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from airflow_okta_workflows.core.faults import misconfigured
+from airflow_okta_workflows.core.numbers import check_number
+from airflow_okta_workflows.core.secret import shown
 
 METHODS = ("GET", "POST")
 RESERVED_PREFIX = "x-okta-workflows"
@@ -17,6 +19,7 @@ RESERVED_PREFIX = "x-okta-workflows"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
 _NO_LISTS = (str, bytes, bytearray, memoryview)
 _FORBIDDEN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SHORTEST_RESPONSE, _LONGEST_RESPONSE = 0.001, 86_400.0
 _SET_BY_THE_HOOK = {
     "authorization": "The hook sets it, from the connection.",
     "idempotency-key": "Pass the key as invocation_key.",
@@ -36,7 +39,7 @@ def check_method(method: object) -> str:
     """
     upper = method.upper() if isinstance(method, str) else ""
     if upper not in METHODS:
-        raise misconfigured(f"A flow cannot be invoked with the method {method!r}.", "Use POST or GET.")
+        raise misconfigured(f"A flow cannot be invoked with the method {shown(method, 20)}.", "Use POST or GET.")
     return upper
 
 
@@ -52,7 +55,7 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
             raise misconfigured(f"A name in {what} is no text but {type(name).__name__}.", "Use texts as names.")
         if name.lower().startswith(RESERVED_PREFIX):
             raise misconfigured(
-                f"The name {name!r} in {what} is reserved by Okta.",
+                f"The name {shown(name)} in {what} is reserved by Okta.",
                 f"Use one that does not begin with {RESERVED_PREFIX}.",
             )
 
@@ -70,23 +73,35 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
     checked: dict[str, str] = {}
     for name, value in headers.items():
         if why := _SET_BY_THE_HOOK.get(name.lower()):
-            raise misconfigured(f"The header {name!r} cannot be set.", why)
+            raise misconfigured(f"The header {shown(name)} cannot be set.", why)
         text = str(value).strip()
         # A newline in a value would begin a header of the caller's choice (CWE-113).
         if not _TOKEN.fullmatch(name) or _FORBIDDEN_VALUE.search(text):
             raise misconfigured(
-                f"The header {name!r} has a character that HTTP does not allow.",
+                f"The header {shown(name)} has a character that HTTP does not allow.",
                 "Remove newlines and control characters.",
             )
         try:
             text.encode("latin-1")
         except UnicodeEncodeError:
             raise misconfigured(
-                f"The value of the header {name!r} has a character outside Latin-1.",
+                f"The value of the header {shown(name)} has a character outside Latin-1.",
                 "Send it in the payload.",
             ) from None
         checked[name] = text
     return checked
+
+
+def check_timeout(seconds: Any) -> float | None:
+    """Return the seconds that a response may take; None for the connection's default.
+
+    :param seconds: the seconds as the caller gave them
+    :raises Fault: if they are no number of seconds, more than 0
+    """
+    if seconds is None:
+        return None
+    check_number(seconds, "timeout", least=_SHORTEST_RESPONSE, most=_LONGEST_RESPONSE)
+    return float(seconds)
 
 
 def encode_query(query: Mapping[str, Any] | None) -> str:
@@ -110,7 +125,7 @@ def encode_query(query: Mapping[str, Any] | None) -> str:
                 pairs.append((name, str(item)))
             elif item is not None:
                 raise misconfigured(
-                    f"The query parameter {name!r} is {type(item).__name__}.",
+                    f"The query parameter {shown(name)} is {type(item).__name__}.",
                     "Use a text, a number, true or false.",
                 )
     try:
@@ -202,7 +217,7 @@ def _not_json(value: Any, path: str = "payload", depth: int = 0) -> str:
         for name, item in value.items():
             if not isinstance(name, (str, int, float, bool, type(None))):
                 return f"a key of {path} is {type(name).__name__}"
-            if found := _not_json(item, f"{path}[{name!r}]", depth + 1):
+            if found := _not_json(item, f"{path}[{shown(name)}]", depth + 1):
                 return found
         return ""
     if isinstance(value, Sequence) and not isinstance(value, _NO_LISTS):

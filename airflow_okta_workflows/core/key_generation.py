@@ -34,6 +34,16 @@ def generate_jwk(key_type: KeyType = "p256") -> dict[str, Any]:
             return {"kid": kid, **jwk}
 
 
+def thumbprint(private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    """Return the thumbprint of a key (RFC 7638), which is the kid of the keys that are made here.
+
+    :param private_key: the key
+    """
+    algorithm = jwt.algorithms.ECAlgorithm if hasattr(private_key, "curve") else jwt.algorithms.RSAAlgorithm
+    public_key: Any = private_key.public_key()
+    return _thumbprint(algorithm.to_jwk(public_key, as_dict=True))
+
+
 def public_jwk(jwk: Mapping[str, Any]) -> dict[str, Any]:
     """Return the public half of a JWK as Okta's console takes it: a signing key with its kid.
 

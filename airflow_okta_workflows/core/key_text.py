@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from airflow_okta_workflows.core.faults import misconfigured
-from airflow_okta_workflows.core.secret import Secret
+from airflow_okta_workflows.core.secret import Secret, shown
 
 MAX_KEY_CHARS = 100_000
 """No private key is longer; what is longer is some other file."""
@@ -212,7 +212,7 @@ def _not_a_private_key(text: str, labels: set[str]) -> Exception:
             "Paste the key again, first and last line included.",
         )
     return misconfigured(
-        f"A PEM of type {sorted(labels)[0]!r} is not supported.",
+        f"A PEM of type {shown(sorted(labels)[0])} is not supported.",
         "Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1.",
     )
 

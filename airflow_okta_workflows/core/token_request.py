@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.access_token import AccessToken
-from airflow_okta_workflows.core.answers import error_message, parse_json
+from airflow_okta_workflows.core.answers import error_message, one_line, parse_json
 from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE, sign_client_assertion
 from airflow_okta_workflows.core.clock import clock_offset
 from airflow_okta_workflows.core.exchange import (
@@ -22,7 +22,7 @@ from airflow_okta_workflows.core.exchange import (
     Wait,
 )
 from airflow_okta_workflows.core.faults import Fault, FaultKind
-from airflow_okta_workflows.core.secret import redact
+from airflow_okta_workflows.core.secret import redact_value
 from airflow_okta_workflows.core.waiting import ATTEMPTS, WaitBudget, asked_wait, backoff
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path. Only the org authorization server's; custom ones refuse
 _LONGEST_LIFETIME = 86_400.0
-_LONGEST_DESCRIPTION = 300
+_SHORTEST_LIFETIME = 60.0
+"""Seconds for which a token counts as good at least, whatever is said of it: its host is the judge, with a 401."""
+
+_SHORTEST_SECRET = 16
+"""Characters; what is shorter is no token, and redacting it would eat other words."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def request_token(
         if isinstance(event, HttpAnswer):
             reply = _Reply(event, assertion, clock())
             if event.status == 200:
-                token = _read_token(reply, asked_at)
+                token = _read_token(reply, asked_at, clock())
                 yield Mask((token.value,), until=token.expires_at)
                 return token
             if event.status == 429:
@@ -126,9 +130,11 @@ class _Reply:
 
     def __init__(self, answer: HttpAnswer, assertion: str, now: float) -> None:
         self.status = answer.status
-        text = redact(answer.body.decode("utf-8", "replace"), (assertion,))
-        _, value = parse_json(text)
-        self.members: dict[str, Any] = value if isinstance(value, dict) else {}
+        _, value = parse_json(answer.body.decode("utf-8", "replace"))
+        members: dict[str, Any] = value if isinstance(value, dict) else {}
+        self.access_token = members.get("access_token")
+        secrets = [value for value in (assertion, self.access_token) if isinstance(value, str)]
+        self.members = redact_value(members, tuple(value for value in secrets if len(value) >= _SHORTEST_SECRET))
         self.error = self.text("error") or self.text("errorCode")
         self.description = self.text("error_description") or error_message(self.members) or None
         self.clock_offset = clock_offset(answer.headers, now)
@@ -145,7 +151,7 @@ class _Reply:
 
     def text(self, name: str) -> str | None:
         value = self.members.get(name)
-        return value[:_LONGEST_DESCRIPTION] if isinstance(value, str) and value else None
+        return one_line(value) or None if isinstance(value, str) else None
 
 
 def _http_request(request: TokenRequest, assertion: str) -> HttpRequest:
@@ -163,8 +169,8 @@ def _http_request(request: TokenRequest, assertion: str) -> HttpRequest:
     )
 
 
-def _read_token(reply: _Reply, asked_at: float) -> AccessToken:
-    value = reply.members.get("access_token")
+def _read_token(reply: _Reply, asked_at: float, now: float) -> AccessToken:
+    value = reply.access_token
     token_type = str(reply.members.get("token_type", "Bearer"))
     if token_type.lower() == "dpop":
         raise reply.fault(
@@ -179,7 +185,8 @@ def _read_token(reply: _Reply, asked_at: float) -> AccessToken:
             refusals.NOT_THE_ORG,
         )
     lifetime = _lifetime(reply.members.get("expires_in"))
-    return AccessToken(value, expires_at=asked_at + lifetime, lifetime=lifetime, scope=reply.text("scope"))
+    expires_at = max(asked_at + lifetime, now + _SHORTEST_LIFETIME)
+    return AccessToken(value, expires_at=expires_at, lifetime=lifetime, scope=reply.text("scope"))
 
 
 def _lifetime(expires_in: Any) -> float:
@@ -187,7 +194,7 @@ def _lifetime(expires_in: Any) -> float:
         seconds = float(expires_in)
     except (TypeError, ValueError, OverflowError):
         return 3600.0  # what Okta documents for this token
-    return min(max(seconds, 0.0), _LONGEST_LIFETIME) if seconds == seconds else 3600.0  # noqa: PLR0124  # NaN
+    return min(max(seconds, _SHORTEST_LIFETIME), _LONGEST_LIFETIME) if seconds == seconds else 3600.0  # noqa: PLR0124  # NaN
 
 
 def _refusal(request: TokenRequest, reply: _Reply) -> Fault:

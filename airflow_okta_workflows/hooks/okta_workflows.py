@@ -8,6 +8,7 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_okta_workflows.connection import CONN_TYPE, DEFAULT_CONN_ID, FORM
 from airflow_okta_workflows.core.answers import error_message
+from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
 from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
@@ -126,7 +127,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         except ValueError:
             said = ""
         raise OktaFlowFailedError(
-            f"{response.url.partition('?')[0]} answered {response.status_code}" + (f": {said!r}." if said else ".")
+            f"{public_part(response.url)} answered {response.status_code}" + (f": {said!r}." if said else ".")
         )
 
     def test_connection(self) -> tuple[bool, str]:

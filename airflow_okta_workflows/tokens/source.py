@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_okta_workflows.core.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.tokens.cache import FAILURE_REST, TokenCache, default_directory, open_token_cache
 
@@ -187,7 +188,7 @@ def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
     mode = conf.get("okta_workflows", "token_cache", fallback="disk").strip().lower()
     if mode not in ("disk", "memory", "off"):
         raise OktaConfigurationError(
-            f"[okta_workflows] token_cache is {mode!r}. Set it to disk, memory or off.",
+            f"[okta_workflows] token_cache is {shown(mode, 20)}. Set it to disk, memory or off.",
             hint="Set it to disk, memory or off.",
         )
     if mode == "off":

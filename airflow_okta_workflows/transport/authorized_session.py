@@ -11,6 +11,7 @@ from airflow_okta_workflows.core.addresses import read_origin, require_allowed
 from airflow_okta_workflows.core.answers import FlowResponse
 from airflow_okta_workflows.core.exchange import Headers
 from airflow_okta_workflows.core.refusals import ANSWER_REDIRECTED
+from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowAnswerError, faults_as_errors
 from airflow_okta_workflows.transport.network import BASE_HEADERS, ca_bundle, proxy_for
 from airflow_okta_workflows.transport.requests_transport import OneShotAdapter
@@ -80,8 +81,7 @@ class AuthorizedSession(requests.Session):
         self.cookies.clear()
         if response.is_redirect:
             raise OktaFlowAnswerError(
-                f"{(request.url or '').partition('?')[0]} answered {response.status_code}, a redirect."
-                f" {ANSWER_REDIRECTED}",
+                f"{public_part(request.url or '')} answered {response.status_code}, a redirect. {ANSWER_REDIRECTED}",
                 hint=ANSWER_REDIRECTED,
                 response=FlowResponse(response.status_code, Headers(response.headers), None, None, 0.0),
             )

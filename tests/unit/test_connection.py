@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.connection import read_connection
+from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
@@ -148,7 +149,7 @@ def test_every_fault_is_found_at_once() -> None:
         "'a' is int",
         "'b' has neither",
         "'c' is http://evil.example",
-        "' ' cannot be told",
+        "' ' is empty",
         "'ftp'",
         "from 60 to 3600",
         "'soon'",
@@ -168,7 +169,7 @@ def test_every_fault_is_found_at_once() -> None:
         ({"host": "http://acme.okta.com"}, "clear text"),
         ({"host": "login.acme.com"}, "workflows_host is missing"),
         ({"schema": "ftp"}, "Schema is 'ftp'"),
-        ({"login": "0oa bc"}, "blanks"),
+        ({"login": "0oa bc"}, "no client id"),
         ({"password": None}, "private key is missing"),
         ({"extra": {"private_key": "x", "key_file": "y"}}, "more than one private key"),
         ({"password": None, "extra": {"private_key": 5}}, "private_key in extra is int"),
@@ -179,6 +180,22 @@ def test_every_fault_is_found_at_once() -> None:
         ({"extra": {"flows": "[1"}}, "flows is not a JSON object"),
         ({"extra": {"flows": [1]}}, "flows is not a JSON object"),
         ({"extra": {"allowed_hosts": 5}}, "allowed_hosts is not a list"),
+        ({"extra": {"allowed_hosts": "http://a.example"}}, "An allowed host is http://a.example: the token would"),
+        ({"extra": {"allowed_hosts": ["a.example", "http://10.0.0.1:81"]}}, "http://10.0.0.1:81: the token would"),
+        ({"extra": {"key_id": "x" * 101}}, "key_id is a value of 101 characters"),
+        ({"extra": {"key_id": "two words"}}, "is no kid"),
+        ({"extra": {"scope": "okta.users.read x\x1b[2J"}}, "is no scope"),
+        ({"login": "x" * 101}, "it has 101 characters"),
+        ({"login": JWK["d"]}, "The Client ID (Login) has a part of the private key in it"),
+        ({"extra": {"scope": "s", "key_id": JWK["d"]}}, "key_id has a part of the private key in it"),
+        ({"extra": {"flows": {"a": JWK["d"]}}}, "flows has a part of the private key in it"),
+        ({"extra": {"flows": {"a\nb": ALIAS}}}, "A name in flows is a value of 3 characters"),
+        ({"password": None, "extra": {"key_file": json.dumps(JWK)}}, "key_file takes the path of a file"),
+        ({"password": None, "extra": {"key_file": "~no-such-user/key"}}, "there is no home directory for its ~"),
+        ({"extra": {"verify": "x" * 5000}}, "a CA bundle that is not there: a value of 5000 characters"),
+        ({"extra": {"verify": "a\0b"}}, "a CA bundle that is not there"),
+        ({"extra": {"read_timeout": float("inf")}}, "read_timeout is inf"),
+        ({"extra": {"read_timeout": "1e999"}}, "read_timeout is inf"),
         ({"extra": {"max_response_bytes": 0}}, "from 1 to"),
         ({"extra": {"read_timeout": True}}, "read_timeout"),
         ({"extra": {"read_timeout": "nan"}}, "read_timeout"),
@@ -223,15 +240,31 @@ def test_plain_http_elsewhere_is_a_warning_if_it_is_wanted(caplog: pytest.LogCap
             host="http://okta:8080",
             extra={
                 "insecure_http": True,
-                "workflows_host": "http://okta:8080",
-                "allowed_hosts": ["other:81"],
+                "workflows_host": "http://okta:8081",
+                "allowed_hosts": ["other:81", "http://third:82", "10.0.0.1"],
+                "flows": {"a": f"http://flows:83/api/flo/{ALIAS}/invoke"},
                 "verify": False,
             },
         )
 
-    assert {origin.url for origin in found.allowed} == {"http://okta:8080", "http://other:81", "https://other:81"}
-    assert "clear text" in caplog.text
+    assert {origin.url for origin in found.allowed} == {
+        "http://okta:8081", "http://other:81", "https://other:81", "http://third:82", "https://10.0.0.1",
+        "http://10.0.0.1", "http://flows:83",
+    }  # fmt: skip
+    for url in ("okta:8080", "okta:8081", "other:81", "third:82", "flows:83", "10.0.0.1"):
+        assert f"http://{url}: tokens travel in clear text" in caplog.text
     assert "verify is false" in caplog.text
+
+
+def test_no_flow_of_a_task_goes_over_plain_http_without_the_flag() -> None:
+    url = f"http://acme.workflows.okta.com/api/flo/{ALIAS}/invoke"
+
+    with pytest.raises(Fault, match="may not receive"):
+        read().find_flow(url)
+    with pytest.raises(Fault, match="may not receive"):
+        read(extra={"insecure_http": True}).find_flow(url)
+    allowed = read(extra={"insecure_http": True, "allowed_hosts": "http://acme.workflows.okta.com"})
+    assert allowed.find_flow(url).url == url
 
 
 def test_an_unknown_field_is_a_warning_that_names_the_nearest(caplog: pytest.LogCaptureFixture) -> None:

@@ -85,6 +85,32 @@ def test_the_workflows_host_follows_from_the_domain(domain: str, workflows: str 
     assert (origin.url if origin else None) == workflows
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "okta.localhost", "a.b.localhost"])
+def test_loopback_is_this_machine(host: str) -> None:
+    origin = Origin("http", host, 8080)
+
+    assert origin.is_loopback
+    assert not origin.is_insecure
+    assert read_origin(f"[{host}]:1" if ":" in host else f"{host}:1", "it").scheme == "http"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["10.0.0.1", "192.168.1.1", "0.0.0.0", "128.0.0.1", "126.255.255.255", "169.254.1.1", "::2", "fe80::1", "fd00::1",
+     "::ffff:10.0.0.1", "::ffff:127.0.0.1", "localhost.example", "notlocalhost", "okta", "2130706433"],
+)  # fmt: skip
+def test_every_other_address_is_another_machine(host: str) -> None:
+    origin = Origin("http", host, 8080)
+
+    assert not origin.is_loopback
+    assert origin.is_insecure
+    assert not Origin("https", host, 443).is_insecure
+    with pytest.raises(Fault, match="clear text"):
+        require_encryption(origin, "it", insecure_http=False)
+    if ":" not in host:
+        assert read_origin(host, "it").scheme == "https"
+
+
 def test_plain_http_needs_loopback_or_consent() -> None:
     require_encryption(Origin("http", "127.9.9.9", 80), "it", insecure_http=False)
     require_encryption(Origin("http", "::1", 80), "it", insecure_http=False)
@@ -124,6 +150,11 @@ def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
         ("https://acme.workflows.okta.com/api/flo/x/invoke#y", "is not the invoke URL"),
         ("https://acme.workflows.okta.com/api/flo/../x/invoke", "is not the invoke URL"),
         ("https://acme.workflows.okta.com/api/flo/x/invoke?clientToken=s3cret", "carries a query"),
+        ("acme.workflows.okta.com/api/flo/x/invoke?clientToken=s3cret", "no flow named"),
+        ("https://acme.workflows.okta.com/api/flo/x/run?clientToken=s3cret", "is not the invoke URL"),
+        ("https://ada:s3cret@acme.workflows.okta.com/api/flo/x/invoke", "user name or password"),
+        ("https://ada:s3cret@acme.workflows.okta.com:x/api/flo/x/invoke", "is not a host"),
+        ("https://ada:8/s3cret@acme.workflows.okta.com/api/flo/x/invoke", "is not the invoke URL"),
     ],
 )
 def test_a_flow_that_cannot_be_invoked_says_why(reference: str, sentence: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,13 @@ def test_a_body_is_json_text_or_nothing(body: bytes, headers: dict[str, str], va
         ({}, {"execution_id": "x" * 500}, None),
         ({"X-Execution-Id": ""}, {"context": "none"}, None),
         ({}, [1], None),
+        ({}, {"execution_id": "f47ac10b-58cc-4372-a567-0e02b2c3d479"}, "f47ac10b-58cc-4372-a567-0e02b2c3d479"),
+        ({}, {"execution_id": "x\n[2026-01-01 00:00:00] INFO - Marking task as SUCCESS"}, None),
+        ({}, {"execution_id": "x\x1b[2J"}, None),
+        ({}, {"execution_id": "x\u2028y"}, None),
+        ({}, {"execution_id": "two words"}, None),
+        ({}, {"context": {"execution_id": "x\r\ny"}}, None),
+        ({"X-Execution-Id": "-"}, {"execution_id": "e2"}, "e2"),
     ],
 )
 def test_the_execution_id_is_found_where_it_may_be(
@@ -72,6 +80,38 @@ def test_a_secret_that_is_echoed_does_not_come_back() -> None:
     assert response.headers["x-echo"] == "***"
 
 
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIwb2EifQ.c2lnbmF0dXJl/+=="
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"echo": f"Bearer {TOKEN}"}),
+        json.dumps({"echo": f"Bearer {TOKEN}"}).replace("/", "\\/"),
+        '{"echo": "Bearer \\u0065' + TOKEN[1:] + '"}',
+        json.dumps({"echo": {TOKEN: 1}}),
+        json.dumps({"echo": [json.dumps({"headers": TOKEN}).replace("e", "\\u0065")]}),
+        json.dumps({"echo": f"https://acme.example/?token={quote(TOKEN, safe='')}"}),
+        f"<p>Bearer {TOKEN}</p>",
+        f"token={quote(TOKEN, safe='').lower().replace(TOKEN.lower(), TOKEN)}{quote(TOKEN, safe='')}",
+        "[" * 100_000 + TOKEN,
+    ],
+)
+@pytest.mark.parametrize("headers", [JSON, {}, {"Content-Type": "text/plain"}])
+def test_a_token_does_not_come_back_in_whatever_form_it_is_echoed(body: str, headers: dict[str, str]) -> None:
+    response = read(body, {**headers, "X-Echo": quote(TOKEN, safe=""), TOKEN: "x"}, (TOKEN,))
+
+    assert "***" in str(response.body)
+    for place in (response.body, dict(response.headers)):
+        assert not [part for part in TOKEN.split(".") if part in json.dumps(place)]
+
+
+def test_a_body_with_other_escapes_stays_as_it_is() -> None:
+    body = {"text": "100 % \\u0065 %41 &amp; ä"}
+
+    assert read(json.dumps(body), JSON, (TOKEN,)).body == body
+
+
 def test_repr_shows_no_body() -> None:
     assert "ada@example.com" not in repr(read("ada@example.com", {"X-Mail": "ada@example.com"}))
 
@@ -82,6 +122,7 @@ def test_repr_shows_no_body() -> None:
         ({"message": " no\nsuch   group "}, "no such group"),
         ({"error": {"message": "nested"}}, "nested"),
         ({"errorSummary": "x" * 400}, "x" * 299 + "…"),
+        ({"message": "x\x1b[2J\u2028\u202ey"}, "x [2J y"),
         ({"message": 5}, ""),
         ({"data": "private"}, ""),
         ("a text", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -119,7 +120,18 @@ def test_a_token_is_read_and_masked_before_anyone_sees_it() -> None:
 
 @pytest.mark.parametrize(
     ("expires_in", "lifetime"),
-    [("3600", 3600), (None, 3600), ("soon", 3600), (-5, 0), (10**9, 86_400), ("nan", 3600), ([1], 3600)],
+    [
+        ("3600", 3600),
+        (None, 3600),
+        ("soon", 3600),
+        (-5, 60),
+        (0, 60),
+        (1, 60),
+        (True, 60),
+        (10**9, 86_400),
+        ("nan", 3600),
+        ([1], 3600),
+    ],
 )
 def test_a_lifetime_is_read_with_care(expires_in: Any, lifetime: float) -> None:
     assert Talk(answer(200, {**GRANTED, "expires_in": expires_in})).token.lifetime == lifetime
@@ -255,6 +267,75 @@ def test_an_assertion_that_is_echoed_does_not_come_back() -> None:
         conversation.send(answer(401, echo))
 
     assert "bad assertion ***" in str(caught.value)
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "as it is": lambda text: text,
+    "one character escaped": lambda text: "\\u0065" + text[1:],
+    "in a URL": lambda text: "".join(f"%{ord(char):02x}" for char in text),
+    "in JSON in it": lambda text: json.dumps({"a": text})[1:-1].replace('"', '\\"').replace("e", "\\\\u0065"),
+}
+
+
+@pytest.mark.parametrize("member", ["error", "error_description", "errorCode", "errorSummary", "message"])
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@pytest.mark.parametrize("before", [0, 250, 299])
+def test_an_echoed_assertion_is_nowhere_in_the_fault(member: str, encode: Callable[[str], str], before: int) -> None:
+    conversation = request_token(
+        TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
+    )
+    mask = conversation.send(None)
+    assert isinstance(mask, Mask)
+    conversation.send(None)
+    assertion = mask.texts[0]
+    body = f'{{"{member}": "{"x" * before} {encode(assertion)} and more"}}'
+    json.loads(body)
+    with pytest.raises(Fault) as caught:
+        conversation.send(answer(401, body.encode()))
+
+    told = str(caught.value) + str(caught.value.data)
+    assert not [at for at in range(len(assertion) - 16) if assertion[at : at + 16] in told]
+
+
+def test_a_token_that_is_of_no_use_is_not_told_either() -> None:
+    talk = Talk(answer(200, {**GRANTED, "access_token": "t0ken-t0ken-t0ken", "token_type": "DPoP",
+                             "error_description": "no proof for t0ken-t0ken-t0ken"}))  # fmt: skip
+
+    assert "t0ken" not in str(talk.refusal().data)
+
+
+@pytest.mark.parametrize("words", ["x\n[2026-01-01] INFO - Marking task as SUCCESS", "x\x1b[2J", "x\u2028y", "x\ry"])
+def test_what_the_token_endpoint_says_stays_on_one_line(words: str) -> None:
+    fault = Talk(answer(401, {"error": words, "error_description": words})).refusal()
+    waited = Talk(*[answer(503, {"error": words, "error_description": words})] * 3).refusal()
+
+    for text in (str(fault), *fault.data.values(), str(waited)):
+        assert str(text).isprintable()
+    assert str(Talk(answer(200, {**GRANTED, "scope": words})).token.scope).isprintable()
+
+
+@pytest.mark.parametrize("value", ["", "tök-tök-tök", "two\nlines", "null\x00", "del\x7f", 5, None, ["t"], {}])
+def test_a_token_that_cannot_stand_in_a_header_is_none(value: Any) -> None:
+    talk = Talk(answer(200, {**GRANTED, "access_token": value}))
+
+    assert talk.token is None
+    assert "without a usable token" in str(talk.refusal())
+
+
+def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None:
+    times = iter([NOW, NOW, NOW + 65, NOW + 65])
+    conversation = request_token(
+        TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0),
+        clock=lambda: next(times),
+        random=lambda: 0.5,
+        new_id=lambda: "x",
+    )
+    conversation.send(None)
+    conversation.send(None)
+    mask = conversation.send(answer(200, {**GRANTED, "expires_in": 0}))
+
+    assert isinstance(mask, Mask)
+    assert mask.until == NOW + 125
 
 
 @given(

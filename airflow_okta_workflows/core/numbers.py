@@ -1,0 +1,36 @@
+"""Numbers as arguments and fields: finite, within bounds, and no bool."""
+
+from __future__ import annotations
+
+from airflow_okta_workflows.core.faults import misconfigured
+from airflow_okta_workflows.core.secret import shown
+
+YEAR = 366 * 86_400.0
+"""Seconds; nothing here waits for longer."""
+
+_LARGEST_TOLD = 10**20
+
+
+def check_number(value: object, name: str, *, least: float, most: float, whole: bool = False) -> None:
+    """Raise if an argument is not a number within its bounds.
+
+    :param value: the argument
+    :param name: its name
+    :param least: the smallest number that is allowed
+    :param most: the largest
+    :param whole: whether it has to be an int
+    :raises Fault: if it is anything else, such as infinity, a bool or a string
+    """
+    kinds = int if whole else (int, float)
+    # Neither infinity nor NaN is within bounds.
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        kind = "a whole number" if whole else "a number"
+        raise misconfigured(f"{name} is {_told(value)}.", f"Set it to {kind} from {least:g} to {most:g}.")
+
+
+def _told(value: object) -> str:
+    if isinstance(value, float):
+        return str(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < _LARGEST_TOLD else "a very large number"
+    return shown(value, 20)
