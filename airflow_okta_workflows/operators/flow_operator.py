@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 
 from airflow_okta_workflows.core.conditions import ExpressionError, expression
+from airflow_okta_workflows.core.flow_request import check_timeout
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.stopping import StopsOnKill
@@ -57,6 +58,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
         with faults_as_errors():
             expression(success_when, "success_when")
             expression(result, "result")
+            check_timeout(self._answer_seconds)
 
     @cached_property
     def hook(self) -> FlowHook:

@@ -12,7 +12,9 @@ from airflow_okta_workflows.core.conditions import expression
 from airflow_okta_workflows.core.exchange import Stage
 from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
 from airflow_okta_workflows.core.idempotency_key import WantedRun
+from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.pacing import FLOW_RATE
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowError,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.batch_records import BatchRecord
     from airflow_okta_workflows.operators.batch_run import BatchRun
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
+
+_SLOWEST, _FASTEST = 0.001, 100_000.0
+"""Invocations per second."""
+_MOST_IN_FLIGHT = 100_000
 
 
 class InvokeOktaFlowOperator(FlowOperator):
@@ -148,7 +154,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         outcome = event.get("outcome") if isinstance(event, dict) else None
         if outcome not in ("sealed", "not_handed_over"):
             raise OktaWorkflowsError(
-                f"The trigger of {self.task_id!r} fired an event that is not known here: {str(outcome)[:50]!r}. Let"
+                f"The trigger of {self.task_id!r} fired an event that is not known here: {shown(outcome)}. Let"
                 " the triggerer and the workers run the same version of this provider."
             )
         journal = self._journal(context)
@@ -320,17 +326,15 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         self.on_error = on_error
         self._run: BatchRun | None = None
         if on_error not in ("fail", "collect"):
-            raise OktaConfigurationError(f"on_error is {on_error!r}. Set it to 'fail' or 'collect'.")
-        if not max_rate > 0 or not max_in_flight >= 1:
-            raise OktaConfigurationError(
-                f"max_rate is {max_rate!r} and max_in_flight is {max_in_flight!r}. Set both to more than 0."
-            )
+            raise OktaConfigurationError(f"on_error is {shown(on_error, 20)}. Set it to 'fail' or 'collect'.")
         if isinstance(payloads, Iterator):
             raise OktaConfigurationError(
                 "payloads is an iterator, which is used up by the first try. Give a list, or a callable that returns"
                 " an iterable."
             )
         with faults_as_errors():
+            check_number(max_rate, "max_rate", least=_SLOWEST, most=_FASTEST)
+            check_number(max_in_flight, "max_in_flight", least=1, most=_MOST_IN_FLIGHT, whole=True)
             check_as_parsed("POST", None, query, headers)
             expression(item_key, "item_key")
 

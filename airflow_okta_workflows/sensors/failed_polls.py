@@ -9,6 +9,9 @@ from airflow_okta_workflows.exceptions import OktaWorkflowsError, is_transient
 
 log = logging.getLogger(__name__)
 
+MOST_FAILED_POLLS = 1_000_000
+"""That may be tolerated."""
+
 _NAME = "okta_workflows_failed_polls"
 
 

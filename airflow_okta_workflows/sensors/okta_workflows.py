@@ -18,6 +18,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_okta_workflows.core.conditions import ExpressionError
 from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
+from airflow_okta_workflows.core.numbers import YEAR, check_number
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.core.status import Status, StatusRule
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
@@ -26,7 +28,7 @@ from airflow_okta_workflows.exceptions import (
     faults_as_errors,
 )
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
-from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
+from airflow_okta_workflows.sensors.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory
 from airflow_okta_workflows.stopping import StopsOnKill
 from airflow_okta_workflows.surroundings import Surroundings
 
@@ -60,6 +62,9 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     :param success_when: a JMESPath expression over the body: when it holds, the wait is over
     :param failure_when: a JMESPath expression over the body: when it holds, the task fails; None for none
     :param result: a JMESPath expression over the body; what it selects is returned in the body's place
+    :param poke_interval: seconds between two polls, or a ``timedelta``
+    :param timeout: seconds until the sensor gives up, or a ``timedelta``; the config's ``[sensors] default_timeout`` if
+        None
     :param max_failed_polls: so many polls in a row may fail for reasons that pass (no connection, a rate limit, a 5xx)
         before the sensor does. In ``mode="reschedule"`` this needs Airflow 3.3; before, none may
     :param deferrable: wait in the triggerer; the config's ``[operators] default_deferrable`` if not given
@@ -84,12 +89,20 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         success_when: str = "status == 'SUCCEEDED'",
         failure_when: str | None = "status == 'FAILED'",
         result: str | None = None,
+        poke_interval: timedelta | float = 60,
+        timeout: timedelta | float | None = None,
         max_failed_polls: int = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        with faults_as_errors():
+            # Ahead of Airflow, to which infinity is an OverflowError and true a second.
+            check_number(_seconds(poke_interval), "poke_interval", least=0, most=YEAR)
+            if timeout is not None:
+                check_number(_seconds(timeout), "timeout", least=0, most=YEAR)
+            check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.flow = flow
         self.payload = payload
         self.query = query
@@ -185,7 +198,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         outcome = event.get("outcome") if isinstance(event, dict) else None
         if outcome not in ("settled", "error", "timeout"):
             raise OktaWorkflowsError(
-                f"The trigger of {self.task_id!r} fired an event that is not known here: {str(outcome)[:50]!r}. Let"
+                f"The trigger of {self.task_id!r} fired an event that is not known here: {shown(outcome)}. Let"
                 " the triggerer and the workers run the same version of this provider."
             )
         deadline = time.time() + self.timeout if deadline is None else deadline
@@ -285,3 +298,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             flow=self.flow,
             response=response,
         )
+
+
+def _seconds(value: timedelta | float) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else value

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_okta_workflows.core.conditions import ExpressionError
+from airflow_okta_workflows.core.flow_request import check_timeout
+from airflow_okta_workflows.core.numbers import YEAR, check_number
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.core.status import Status, StatusRule
-from airflow_okta_workflows.exceptions import OktaWorkflowsError
-from airflow_okta_workflows.sensors.failed_polls import FailedPolls, ProcessMemory
+from airflow_okta_workflows.exceptions import OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.sensors.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory
 from airflow_okta_workflows.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.triggers.shared_flow import SharedFlow
 
+_LATEST = 1e11
+"""A moment in seconds since the epoch; a later one is no moment, but milliseconds."""
 
 _WHAT_INVOKES = (
     "airflow_okta_workflows.triggers.shared_flow",
@@ -62,6 +67,8 @@ class _OktaFlowTrigger(BaseTrigger):
         self.query = query
         self.method = method
         self.okta_workflows_conn_id = okta_workflows_conn_id
+        with faults_as_errors():
+            check_number(not_before, "not_before", least=0, most=_LATEST)
         self.not_before = not_before
         self._surroundings = surroundings or Surroundings()
 
@@ -89,7 +96,7 @@ class _OktaFlowTrigger(BaseTrigger):
     def _log_failure(self, what: str, error: Exception) -> None:
         # What leaves run() as an exception ends the task without a word of why; an event lets the worker say it.
         own = isinstance(error, (OktaWorkflowsError, ExpressionError))
-        self.log.warning("Flow %r %s: %s", self.flow, what, error, exc_info=not own)
+        self.log.warning("Flow %s %s: %s", shown(self.flow), what, error, exc_info=not own)
 
     async def _event(self, **payload: Any) -> TriggerEvent:
         early = self.not_before - self._surroundings.clock()
@@ -137,6 +144,10 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         surroundings: Surroundings | None = None,
     ) -> None:
         super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, surroundings)
+        with faults_as_errors():
+            check_number(poke_interval, "poke_interval", least=0, most=YEAR)
+            check_number(deadline, "deadline", least=0, most=_LATEST)
+            check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
         self.success_when = success_when
         self.failure_when = failure_when
         self.poke_interval = poke_interval
@@ -220,6 +231,8 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
         surroundings: Surroundings | None = None,
     ) -> None:
         super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, surroundings)
+        with faults_as_errors():
+            check_timeout(timeout)
         self.headers = headers
         self.invocation_key = invocation_key
         self.timeout = timeout

@@ -52,7 +52,7 @@ class _Trigger(OktaFlowStatusTrigger):
     """Be a sensor's trigger, in a triggerer whose network is simulated."""
 
     def __init__(self, triggerer: _Triggerer, org: SimulatedOrg, poke_interval: float) -> None:
-        super().__init__(FLOW, poke_interval=poke_interval, deadline=float("inf"), surroundings=org.surroundings)
+        super().__init__(FLOW, poke_interval=poke_interval, deadline=1e10, surroundings=org.surroundings)
         self._triggerer = triggerer
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -147,8 +148,13 @@ def test_payloads_that_cannot_be_sent_are_named_before_anything_is_sent(
     ("options", "sentence"),
     [
         ({"on_error": "ignore"}, "on_error"),
-        ({"max_rate": 0}, "max_rate is 0"),
-        ({"max_in_flight": 0}, "max_in_flight is 0"),
+        *(
+            ({"max_rate": value}, "max_rate is ")
+            for value in (0, -1, float("inf"), float("nan"), True, "10", None, 1e9, 10**5000)
+        ),
+        *(({"max_in_flight": value}, "max_in_flight is ") for value in (0, -1, 2.5, float("inf"), True, "10", None)),
+        *(({"timeout": value}, "timeout is ") for value in (0, -1, float("inf"), float("nan"), True, "60", 1e6)),
+        ({"timeout": timedelta(days=2)}, "timeout is 172800"),
         ({"item_key": "a["}, "item_key"),
         ({"success_when": "a["}, "success_when"),
         ({"headers": {"Authorization": "x"}}, "cannot be set"),

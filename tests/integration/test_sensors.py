@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
 )
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
-from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger, OktaFlowStatusTrigger
 from tests.integration.task_context import Store, context, with_store
 
 Connect = Callable[..., None]
@@ -39,6 +40,52 @@ def test_the_sensors_conditions_are_checked_too() -> None:
         sensor(failure_when="a ==")
     with pytest.raises(OktaConfigurationError, match="result"):
         sensor(result="a[")
+
+
+NO_SECONDS = [-1, float("inf"), float("nan"), True, "60", [60], 1e12]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("poke_interval", value) for value in NO_SECONDS],
+        *[("timeout", value) for value in NO_SECONDS],
+        *[("max_failed_polls", value) for value in (-1, 2.5, float("inf"), float("nan"), True, "5", None)],
+    ],
+)
+def test_a_number_that_cannot_work_is_refused_when_the_dag_is_parsed(name: str, value: Any, deferrable: bool) -> None:
+    with pytest.raises(OktaConfigurationError, match=f"{name} is .*Set it to a (whole )?number from "):
+        sensor(deferrable=deferrable, **{name: value})
+
+
+def test_a_number_that_cannot_work_is_refused_among_default_args_too() -> None:
+    with pytest.raises(OktaConfigurationError, match="poke_interval is inf"):
+        sensor(default_args={"poke_interval": float("inf")})
+
+
+def test_seconds_may_be_a_timedelta() -> None:
+    task = sensor(poke_interval=timedelta(minutes=2), timeout=timedelta(hours=1))
+
+    assert (task.poke_interval, task.timeout) == (120, 3600)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"poke_interval": float("nan")},
+        {"poke_interval": "60"},
+        {"deadline": float("inf")},
+        {"deadline": None},
+        {"max_failed_polls": 2.5},
+        {"not_before": float("nan")},
+    ],
+)
+def test_a_trigger_refuses_them_too(options: dict[str, Any]) -> None:
+    with pytest.raises(OktaConfigurationError, match=next(iter(options))):
+        OktaFlowStatusTrigger(**{"flow": "status", **options})
+    with pytest.raises(OktaConfigurationError, match="timeout"):
+        OktaFlowInvocationTrigger(flow="status", timeout=True)
 
 
 def statuses(org: LocalOrg, *answers: Any) -> None:
