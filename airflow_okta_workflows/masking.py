@@ -7,12 +7,12 @@ process: each task masks anew.
 from __future__ import annotations
 
 import re
-import threading
 import time
-from functools import cached_property
 from typing import Any
 
 from airflow.providers.common.compat.sdk import mask_secret
+
+from airflow_okta_workflows.forking import ForkSafeLock, cached_property
 
 _GRACE = 600.0
 """Seconds for which a token or an assertion stays masked beyond its end: clocks differ."""
@@ -22,7 +22,7 @@ _LONG = 16
 
 _ends: dict[str, float] = {}
 """When each text that was masked may be forgotten, in seconds since the epoch."""
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 
 
 def mask(texts: tuple[str, ...], until: float = float("inf")) -> None:
@@ -75,8 +75,9 @@ def _mask_at_once(texts: tuple[str, ...], until: float) -> None:
             _ends[text] = max(_ends.get(text, 0.0), until + _GRACE)
         new = {re.escape(text) for text in texts if len(text) >= _LONG} - masker.patterns
         if new:
+            # First what masks: a child that is forked in between masks what is then listed.
+            masker.replacer = _Replacer(masker.patterns | new)
             masker.patterns |= new
-            masker.replacer = _Replacer(masker.patterns)
 
 
 class _Replacer:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core import addresses
 from airflow_okta_workflows.core.token_request import TOKEN_PATH
+from airflow_okta_workflows.forking import cached_property
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -225,7 +225,7 @@ WARNINGS = {
     "the field … in extra is not known and is ignored…": "The nearest known field is named beside it.",
     "… is …: tokens travel in clear text (insecure_http is set)": "For a local org only.",
     "verify is false: whoever sits between here and the org can read tokens": "Set `verify` to a CA bundle instead.",
-    "Access tokens are not shared between processes: … …. Each process asks for its own. Set token_cache_dir under"
+    "Access tokens are not shared between processes: …. Each process asks for its own. Set token_cache_dir under"
     " [okta_workflows] to a directory of your own, or token_cache to memory.": "The directory of the token cache is not"
     " there, or is not this user's alone. Tasks run, with more token requests.",
     "The access token could not be kept in …: …": "As above: the disk is full, or not to be written.",

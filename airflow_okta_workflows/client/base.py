@@ -63,11 +63,14 @@ class Client(Generic[TransportT]):
         self.surroundings = surroundings
         self._token_attempts = token_attempts
 
-    def obtain_token(self, known: AccessToken | None, refused: str | None) -> Conversation[AccessToken]:
+    def obtain_token(
+        self, known: AccessToken | None, refused: str | None, *, patient: bool = True
+    ) -> Conversation[AccessToken]:
         """Begin the conversation that brings a token: another process's, or a new one.
 
         :param known: a stale token of this process, good for now
         :param refused: the text of a token that a flow's host refused, which must not come back
+        :param patient: whether another that asks may be waited for
         """
         return obtain_token(
             self._request_token,
@@ -76,6 +79,7 @@ class Client(Generic[TransportT]):
             refused=refused,
             clock=self.surroundings.clock,
             random=self.surroundings.random,
+            patient=patient,
         )
 
     def _request_token(self) -> Conversation[AccessToken]:

@@ -23,6 +23,7 @@ from airflow_okta_workflows.core.exchange import (
 )
 from airflow_okta_workflows.frames import NoFrames
 from airflow_okta_workflows.masking import mask
+from airflow_okta_workflows.tokens.source import running_loop
 from airflow_okta_workflows.transport.requests_transport import RequestsTransport
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class FlowClient(Client[RequestsTransport]):
         return self.tokens.get(self._renew, refused=refused)
 
     def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
-        return self._drive(self.obtain_token(known, refused))
+        return self._drive(self.obtain_token(known, refused, patient=running_loop() is None))
 
     def _drive(self, conversation: Conversation[T], on_stage: Callable[[Stage], None] | None = None) -> T:
         # Closed whatever happens: a conversation may hold the lock of the token cache.

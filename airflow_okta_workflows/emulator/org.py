@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import threading
 import time
 import uuid
 from collections import deque
@@ -24,6 +23,7 @@ from airflow_okta_workflows.emulator.records import (
     SeenTokenRequest,
 )
 from airflow_okta_workflows.emulator.token_endpoint import App
+from airflow_okta_workflows.forking import ForkSafeLock
 
 if TYPE_CHECKING:
     import ssl
@@ -90,7 +90,7 @@ class LocalOrg:
         self._clock = clock
         self._tokens: dict[str, GrantedToken] = {}
         self._faults: dict[str | None, deque[Fault]] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._server: Server | None = None
         self._signing_secret = secrets.token_hex(32)
         self._private_jwk = dict(private_jwk or generate_jwk(key_type))

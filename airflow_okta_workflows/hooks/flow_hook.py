@@ -7,7 +7,6 @@ it is an ``HttpHook``, whose import costs a task process more than an invocation
 from __future__ import annotations
 
 import uuid
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -15,6 +14,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_okta_workflows.connection import DEFAULT_CONN_ID, read_connection
 from airflow_okta_workflows.core.flow_call import FlowCall
 from airflow_okta_workflows.exceptions import faults_as_errors
+from airflow_okta_workflows.forking import cached_property
 from airflow_okta_workflows.masking import amask, mask
 from airflow_okta_workflows.surroundings import Surroundings
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for

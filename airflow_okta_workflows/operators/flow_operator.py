@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
@@ -11,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 from airflow_okta_workflows.core.conditions import ExpressionError, expression
 from airflow_okta_workflows.core.flow_request import check_timeout
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
+from airflow_okta_workflows.forking import cached_property
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.stopping import StopsOnKill
 from airflow_okta_workflows.surroundings import Surroundings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_okta_workflows.core.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.exchange import Conversation, Log, Mask, Wait
 from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.tokens.cache import FAILURE_REST, try_lock
+from airflow_okta_workflows.tokens.cache import FAILURE_REST, release, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ def obtain_token(
     refused: str | None,
     clock: Callable[[], float],
     random: Callable[[], float],
+    patient: bool = True,
 ) -> Conversation[AccessToken]:
     """Return a token that is good now: another process's, or a new one.
 
@@ -42,6 +43,8 @@ def obtain_token(
     :param refused: the text of a token that a flow's host refused, which must not come back
     :param clock: gives seconds since the epoch
     :param random: gives numbers from 0 to 1
+    :param patient: whether another that asks may be waited for. A synchronous call on an event loop may not: the other
+        may be a task of that loop, which could then not go on
     :raises Fault: if the org gives none and there is no stale one
     """
     if cache is None:
@@ -67,7 +70,7 @@ def obtain_token(
             taken = try_lock(lock)
             if taken is False and stale:
                 return (yield from _taken_over(stale))
-            if taken is None or waited > _PATIENCE:
+            if taken is None or (not taken and (not patient or waited > _PATIENCE)):
                 return (yield from _ask(ask, cache, stale, refused, clock))
             if not taken:
                 seconds = _LOOK_AGAIN * (0.5 + random())
@@ -75,7 +78,7 @@ def obtain_token(
                 yield Wait(seconds, "")
     finally:
         if lock:
-            lock.release()
+            release(lock)
 
 
 def _taken_over(token: AccessToken) -> Conversation[AccessToken]:

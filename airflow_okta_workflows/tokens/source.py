@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
@@ -18,7 +16,8 @@ from airflow_okta_workflows.core.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.tokens.cache import FAILURE_REST, TokenCache, default_directory, open_token_cache
+from airflow_okta_workflows.forking import ForkSafeLock
+from airflow_okta_workflows.tokens.cache import FAILURE_REST, TokenCache, cache_directory, open_token_cache
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
@@ -63,12 +62,21 @@ class TokenSource:
     def __init__(self, clock: Callable[[], float] = time.time, cache: TokenCache | None = None) -> None:
         self.cache = cache
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._token: AccessToken | None = None
         self._refused: str | None = None
         self._renewal: _Renewal | None = None
         self._failure: Exception | None = None
         self._rest_until = float("-inf")
+
+    def _begin_if_forked(self) -> None:
+        # A renewal that a thread of the parent makes never ends here, and no log of this process masks its token.
+        if self._process != os.getpid():
+            self._begin()
 
     def get(self, renew: Renew, *, refused: str | None = None) -> AccessToken:
         """Return a token that is good now.
@@ -77,7 +85,7 @@ class TokenSource:
         :param refused: the text of a token that a flow's host refused, which is dropped
         :raises Fault: if the org gives none
         """
-        loop = _running_loop()
+        loop = running_loop()
         while True:
             claim, mine = self._claim(refused, loop)
             if isinstance(claim, AccessToken):
@@ -91,7 +99,7 @@ class TokenSource:
                 return self._renewed(claim, token)
             if loop is not None and claim.loop is loop:
                 # Waiting would stop the very loop that is to bring the token.
-                return renew(claim.known, claim.refused)
+                return self._kept(renew(claim.known, claim.refused))
             try:
                 return claim.outcome.result()
             except _AbandonedError:
@@ -127,6 +135,7 @@ class TokenSource:
         :param refused: its text
         """
         with self._lock:
+            self._begin_if_forked()
             if self._token is None or self._token.value == refused:
                 self._token = None
                 self._refused = refused
@@ -138,6 +147,7 @@ class TokenSource:
         if refused is not None:
             self.drop(refused)
         with self._lock:
+            self._begin_if_forked()
             now = self._clock()
             state = self._token.state(now) if self._token else TokenState.EXPIRED
             usable = self._token if state is not TokenState.EXPIRED else None
@@ -165,6 +175,13 @@ class TokenSource:
         renewal.outcome.set_result(token)
         return token
 
+    def _kept(self, token: AccessToken) -> AccessToken:
+        """Return a token that came past the renewal which is under way, for those who come before that has ended."""
+        with self._lock:
+            if token.value != self._refused:
+                self._token = token
+        return token
+
     def _failed(self, renewal: _Renewal, error: BaseException) -> None:
         with self._lock:
             self._renewal = None
@@ -176,7 +193,7 @@ class TokenSource:
 
 
 _sources: dict[str, TokenSource] = {}
-_sources_lock = threading.Lock()
+_sources_lock = ForkSafeLock()
 
 
 def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
@@ -196,27 +213,17 @@ def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
     identity = settings.identity
     with _sources_lock:
         if identity not in _sources:
-            cache = open_token_cache(_cache_directory(), identity, settings.cache_key()) if mode == "disk" else None
-            _sources[identity] = TokenSource(cache=cache)
+            _sources[identity] = TokenSource(cache=_open_cache(settings) if mode == "disk" else None)
         return _sources[identity]
 
 
-def _cache_directory() -> Path:
-    configured = conf.get("okta_workflows", "token_cache_dir", fallback="").strip()
-    return Path(configured).expanduser() if configured else default_directory()
+def _open_cache(settings: OktaWorkflowsSettings) -> TokenCache | None:
+    directory = cache_directory(conf.get("okta_workflows", "token_cache_dir", fallback="").strip())
+    return open_token_cache(directory, settings.identity, settings.cache_key())
 
 
-def _forget_sources() -> None:
-    """Begin anew in a forked child: a lock or a renewal that its parent held would stay so for ever."""
-    global _sources_lock  # noqa: PLW0603  # the child's copy may be held by a thread that it does not have
-    _sources_lock = threading.Lock()
-    _sources.clear()
-
-
-os.register_at_fork(after_in_child=_forget_sources)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread; None if there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

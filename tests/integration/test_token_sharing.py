@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import multiprocessing
+import pwd
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_okta_workflows.core import keys
-from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.emulator import Latency, LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.surroundings import Surroundings
+from airflow_okta_workflows.tokens import cache as token_cache
+from airflow_okta_workflows.tokens.cache import try_lock
+from airflow_okta_workflows.tokens.source import token_source_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,3 +148,117 @@ def test_nothing_on_disk_tells_a_secret(org: LocalOrg, connect: Connect, directo
     for secret in (*org._tokens, org.private_jwk["d"], org.app.client_id, org.private_jwk["kid"]):
         assert secret.encode() not in kept
     assert directory.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("lifetime", [0, -3600, 1, 30])
+@pytest.mark.parametrize("mode", ["disk", "memory"])
+def test_a_token_whose_lifetime_is_none_is_not_asked_for_with_each_invocation(
+    org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch, lifetime: int, mode: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", mode)
+    monkeypatch.setattr(org, "token_lifetime", lifetime)
+    monkeypatch.setattr(org, "accepts_token", lambda token: True)
+    connect(org)
+    hook = OktaWorkflowsHook()
+    for _ in range(5):
+        hook.invoke("echo")
+        asyncio.run(OktaWorkflowsHook().ainvoke("echo"))
+    hook.close()
+
+    assert len(org.flows["echo"].runs) == 10
+    assert len(org.token_requests) == 1
+
+
+def test_a_token_that_really_ends_so_soon_is_renewed_when_its_host_says_so(
+    org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(org)
+    hook = OktaWorkflowsHook()
+    monkeypatch.setattr(org, "token_lifetime", 1)
+    for _ in range(3):
+        hook.invoke("echo")
+        org.expire_tokens()
+    hook.close()
+
+    assert len(org.flows["echo"].runs) == 3
+    assert len(org.token_requests) == 3
+
+
+@pytest.mark.parametrize("configured", [None, "~/tokens", "~no-such-user/tokens"])
+def test_without_a_home_directory_a_task_runs_and_one_warning_says_what_to_set(
+    org: LocalOrg,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    configured: str | None,
+) -> None:
+    def nobody(uid: int) -> Any:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    if configured is None:
+        monkeypatch.delenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR")
+    else:
+        monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR", configured)
+    connect(org)
+    token_cache._warned.clear()
+    with caplog.at_level(logging.WARNING, "airflow_okta_workflows.tokens"):
+        for _ in range(2):
+            OktaWorkflowsHook().invoke("echo")
+            asyncio.run(OktaWorkflowsHook().ainvoke("echo"))
+
+    assert len(org.token_requests) == 1, "it is shared within the process"
+    (message,) = [record.getMessage() for record in caplog.records if "tokens" in record.name]
+    assert "token_cache_dir" in message
+
+
+@pytest.mark.parametrize("mode", ["disk", "memory"])
+@pytest.mark.parametrize("what", ["get_access_token", "invoke", "get_conn"])
+def test_a_synchronous_call_on_a_loop_that_asks_does_not_wait_for_it(
+    org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch, mode: str, what: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", mode)
+    connect(org)
+    slept: list[float] = []
+    hook = OktaWorkflowsHook(surroundings=Surroundings(sleep=slept.append))
+
+    async def main() -> None:
+        loop, asking = asyncio.get_running_loop(), asyncio.Event()
+        monkeypatch.setattr(org, "saw_assertion", lambda _: loop.call_soon_threadsafe(asking.set))
+        org.order(Latency(0.3))
+        renewal = asyncio.create_task(hook.aget_access_token())
+        await asking.wait()
+        if what == "get_access_token":
+            hook.get_access_token()
+        elif what == "invoke":
+            hook.invoke("echo")
+        else:
+            assert hook.get_conn().post(org.invoke_url("echo"), json={}).status_code == 200
+        assert not renewal.done(), "the loop has not gone on meanwhile"
+        await renewal
+
+    asyncio.run(main())
+    hook.close()
+    assert slept == []
+    assert len(org.token_requests) == 2
+
+
+def test_a_synchronous_call_on_a_loop_does_not_wait_for_another_process_either(
+    org: LocalOrg, connect: Connect, directory: Path
+) -> None:
+    connect(org)
+    slept: list[float] = []
+    hook = OktaWorkflowsHook(surroundings=Surroundings(sleep=slept.append))
+    cache = token_source_for(hook.settings).cache
+    assert cache
+    lock = cache.lock()
+    assert try_lock(lock)
+
+    async def main() -> None:
+        hook.get_access_token()
+
+    asyncio.run(main())
+    lock.release()
+    assert slept == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 import secrets
 import stat
 import time
@@ -16,7 +17,7 @@ from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.exchange import Conversation, Log, Mask, Wait
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.tokens import cache as token_cache
-from airflow_okta_workflows.tokens.cache import TokenCache, default_directory, open_token_cache, try_lock
+from airflow_okta_workflows.tokens.cache import TokenCache, cache_directory, open_token_cache, try_lock
 from airflow_okta_workflows.tokens.sharing import obtain_token
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NOW = 1_000_000.0
 KEY = secrets.token_bytes(32)
+IDENTITY, OTHER = "ab" * 32, "cd" * 32
 TOKEN = AccessToken("t0ken-on-disk", NOW + 3600, 3600)
 
 
@@ -34,7 +36,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cache(directory: Path) -> TokenCache:
-    opened = open_token_cache(directory, "identity", KEY)
+    opened = open_token_cache(directory, IDENTITY, KEY)
     assert opened
     return opened
 
@@ -107,14 +109,14 @@ def test_an_entry_that_cannot_be_trusted_is_a_miss(cache: TokenCache, name: str)
 def test_an_entry_of_another_key_or_another_name_is_a_miss(cache: TokenCache) -> None:
     cache.write(token=TOKEN, now=NOW)
 
-    assert TokenCache(cache.directory, "identity", b"x" * 32).read() is None
-    only_file(cache).rename(cache.directory / "other.token")
-    assert TokenCache(cache.directory, "other", KEY).read() is None
+    assert TokenCache(cache.directory, IDENTITY, b"x" * 32).read() is None
+    only_file(cache).rename(cache.directory / f"{OTHER}.token")
+    assert TokenCache(cache.directory, OTHER, KEY).read() is None
 
 
 @given(st.binary())
 def test_any_file_is_an_entry_or_a_miss(data: bytes) -> None:
-    cache = TokenCache(Path("/nowhere"), "identity", KEY)
+    cache = TokenCache(Path("/nowhere"), IDENTITY, KEY)
 
     assert cache._decode(data) is None
     assert cache._decode(token_cache._MAGIC + data) is None
@@ -139,7 +141,7 @@ def test_what_was_sealed_with_another_content_is_a_miss(cache: TokenCache) -> No
     [
         (lambda path: path.chmod(0o777), "can be written by other users"),
         (lambda path: path.chmod(0o770), "can be written by other users"),
-        (lambda path: (path.rmdir(), path.write_text("")), "cannot be used"),
+        (lambda path: (path.rmdir(), path.write_text("")), "is not a directory"),
         (
             lambda path: (path.rename(path.with_name("real")), path.symlink_to(path.with_name("real"))),
             "not a directory of its own",
@@ -153,8 +155,8 @@ def test_a_directory_that_cannot_be_trusted_is_one_warning(
     prepare(directory)
 
     with caplog.at_level(logging.WARNING):
-        assert open_token_cache(directory, "identity", KEY) is None
-        assert open_token_cache(directory, "identity", KEY) is None
+        assert open_token_cache(directory, IDENTITY, KEY) is None
+        assert open_token_cache(directory, IDENTITY, KEY) is None
 
     assert [reason in record.getMessage() for record in caplog.records] == [True]
 
@@ -163,18 +165,18 @@ def test_another_user_s_directory_is_not_used(directory: Path, monkeypatch: pyte
     directory.mkdir(parents=True)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
-    assert open_token_cache(directory, "identity", KEY) is None
+    assert open_token_cache(directory, IDENTITY, KEY) is None
 
 
 def test_a_directory_that_cannot_be_written_is_not_used(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory.mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
 
-    assert open_token_cache(directory, "identity", KEY) is None
+    assert open_token_cache(directory, IDENTITY, KEY) is None
 
 
 def test_a_cache_that_cannot_write_does_not_stop_a_task(cache: TokenCache, caplog: pytest.LogCaptureFixture) -> None:
-    gone = TokenCache(cache.directory / "gone", "identity", KEY)
+    gone = TokenCache(cache.directory / "gone", IDENTITY, KEY)
 
     with caplog.at_level(logging.WARNING):
         gone.write(token=TOKEN, now=NOW)
@@ -184,24 +186,193 @@ def test_a_cache_that_cannot_write_does_not_stop_a_task(cache: TokenCache, caplo
     assert try_lock(TokenCache(Path("/proc/none"), "i", KEY).lock()) is None
 
 
-def test_entries_that_nobody_renews_are_removed(cache: TokenCache) -> None:
-    now = time.time()
-    old, new = cache.directory / "old.token", cache.directory / "new.tmp"
-    for path, age in ((old, 90_000), (new, 60)):
-        path.write_bytes(b"")
-        os.utime(path, (now - age, now - age))
+DAY = 86_400
 
-    cache.write(token=TOKEN, now=now)
 
-    assert not old.exists()
-    assert new.exists()
+def put(path: Path, data: bytes = b"", *, age: float = DAY + 60, mode: int = 0o600) -> Path:
+    path.write_bytes(data)
+    path.chmod(mode)
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_what_nobody_renews_is_removed(cache: TokenCache) -> None:
+    entry = token_cache._MAGIC + b"x" * 100
+    old = [
+        put(cache.directory / f"{OTHER}.token", entry),
+        put(cache.directory / f"{OTHER}.lock"),
+        put(cache.directory / f"{OTHER}.{'0' * 16}.tmp", entry),
+        put(cache.directory / f"{OTHER}.{'1' * 16}.tmp", entry[:5]),
+        put(cache.directory / f"{OTHER}.{'2' * 16}.tmp"),
+        put(cache.directory / f"{'ef' * 32}.token", b"okta-workflows-token-9\n of a later version"),
+    ]
+    young = [
+        put(cache.directory / f"{'12' * 32}.token", entry, age=60),
+        put(cache.directory / f"{'12' * 32}.lock"),
+        put(cache.directory / f"{'34' * 32}.lock", age=60),
+        put(cache.directory / f"{'34' * 32}.{'0' * 16}.tmp", age=60),
+    ]
+
+    for _ in range(2):
+        cache.write(token=TOKEN, now=time.time())
+
+    assert [path.name for path in old if path.exists()] == [], "a lock goes with its token, or one write later"
+    assert all(path.exists() for path in young)
+    assert cache.read() is not None
+
+
+FOREIGN: dict[str, bytes] = {
+    "github.token": b"",
+    "vault.token": b"s.secret",
+    "report.tmp": b"",
+    "notes.txt": b"",
+    ".token": b"",
+    "poetry.lock": b"",
+    f"{OTHER}.token": b"a token of somebody else's",
+    f"{'ef' * 32}.token": b"",
+    f"{OTHER.upper()}.token": token_cache._MAGIC,
+    f"{OTHER[:-1]}.token": token_cache._MAGIC,
+    f"{OTHER}a.token": token_cache._MAGIC,
+    f"x{OTHER}.token": token_cache._MAGIC,
+    f"{OTHER}.token.bak": token_cache._MAGIC,
+    f"{OTHER}.tmp": b"",
+    f"{OTHER}.{'0' * 15}.tmp": b"",
+    f"{OTHER}.{'0' * 16}.tmp": b"something else",
+    f"{OTHER}.lock": b"not empty",
+    f"{OTHER}.token\n": token_cache._MAGIC,
+}
+
+
+def test_what_the_cache_has_not_written_is_never_removed(cache: TokenCache) -> None:
+    for name, data in FOREIGN.items():
+        put(cache.directory / name, data)
+    elsewhere = put(cache.directory / "elsewhere", token_cache._MAGIC)
+    (cache.directory / f"{'12' * 32}.token").symlink_to(elsewhere)
+    (cache.directory / f"{'34' * 32}.token").mkdir()
+    os.mkfifo(cache.directory / f"{'56' * 32}.token")
+    before = sorted(path.name for path in cache.directory.iterdir())
+
+    for _ in range(2):
+        cache.write(token=TOKEN, now=time.time() + 100 * DAY)
+        cache.write(failure=Fault(FaultKind.TOKEN, "down"), now=time.time() + 100 * DAY)
+
+    assert sorted({path.name for path in cache.directory.iterdir()} - {f"{IDENTITY}.token"}) == before
+
+
+def test_files_of_another_user_stay(cache: TokenCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(cache.directory / f"{OTHER}.token", token_cache._MAGIC)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+    cache.write(token=TOKEN, now=time.time())
+
+    assert path.exists()
+
+
+def test_a_lock_that_somebody_holds_is_not_removed(cache: TokenCache) -> None:
+    held = TokenCache(cache.directory, OTHER, KEY).lock()
+    assert try_lock(held)
+    os.utime(held.lock_file, (time.time() - 2 * DAY,) * 2)
+
+    cache.write(token=TOKEN, now=time.time())
+    assert Path(held.lock_file).exists()
+    assert try_lock(TokenCache(cache.directory, OTHER, KEY).lock()) is False, "it excludes others as before"
+    held.release()
+    cache.write(token=TOKEN, now=time.time())
+    assert not Path(held.lock_file).exists()
+    assert try_lock(held)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_each_directory_that_is_made_is_private_and_none_that_is_there_changes(tmp_path: Path, umask: int) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    directory = there / "a" / "b" / "tokens"
+    before = os.umask(umask)
+    try:
+        assert open_token_cache(directory, IDENTITY, KEY)
+        assert open_token_cache(directory, IDENTITY, KEY)
+    finally:
+        os.umask(before)
+
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (there / "a", there / "a" / "b", directory)] == [0o700] * 3
+    assert stat.S_IMODE(there.stat().st_mode) == 0o755
+
+
+def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "tokens").symlink_to(tmp_path / "nowhere" / "tokens")
+
+    assert open_token_cache(tmp_path / "tokens", IDENTITY, KEY) is None
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(5, "I/O error"), RuntimeError("x"), KeyError("x"), ValueError("x")])
+@pytest.mark.parametrize("name", ["open", "fstat", "scandir", "geteuid", "access", "mkdir"])
+def test_nothing_that_a_file_system_does_stops_a_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    existing = open_token_cache(tmp_path / "existing", IDENTITY, KEY)
+    assert existing
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, fail)
+        assert existing.read() is None
+        existing.write(token=TOKEN, now=NOW)
+        try_lock(existing.lock())
+        opened = open_token_cache(tmp_path / "new", IDENTITY, KEY)
+        assert opened is None or Host(opened).token() == "new-1"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(37, "no locks"), NotImplementedError("no locks"), RuntimeError("x"), KeyError("x")]
+)
+def test_a_lock_that_cannot_be_is_done_without(cache: TokenCache, error: Exception) -> None:
+    class NoLock:
+        def acquire(self, **options: Any) -> None:
+            raise error
+
+        def release(self) -> None:
+            raise error
+
+    lock: Any = NoLock()
+
+    assert try_lock(lock) is None
+    token_cache.release(lock)
 
 
 def test_the_default_directory_is_the_user_s_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     for base, root in (("", "/home/ada/.cache"), ("relative", "/home/ada/.cache"), ("/var/c", "/var/c")):
         monkeypatch.setenv("XDG_CACHE_HOME", base)
-        assert default_directory() == Path(root) / "airflow-okta-workflows"
+        assert cache_directory("") == Path(root) / "airflow-okta-workflows"
+    assert cache_directory("~/tokens") == Path("/home/ada/tokens")
+    assert cache_directory("/var/tokens") == Path("/var/tokens")
+
+
+def test_without_a_home_directory_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> Any:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+
+    assert [cache_directory(name) for name in ("", "~", "~/x", "~no-such-user/x")] == [None] * 4
+    assert cache_directory("/var/tokens") == Path("/var/tokens")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/c")
+    assert cache_directory("") == Path("/var/c/airflow-okta-workflows")
+
+
+def test_no_directory_is_one_warning_that_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
+    token_cache._warned.clear()
+    with caplog.at_level(logging.WARNING):
+        assert [open_token_cache(None, identity, KEY) for identity in (IDENTITY, OTHER)] == [None, None]
+
+    (record,) = caplog.records
+    assert "no home directory" in record.getMessage()
+    assert "Set token_cache_dir" in record.getMessage()
 
 
 class Host:
@@ -212,6 +383,7 @@ class Host:
         self.now = now
         self.asked = 0
         self.fault: Fault | None = None
+        self.patient = True
         self.masked: list[str] = []
         self.waited: list[float] = []
         self.logged: list[str] = []
@@ -226,7 +398,13 @@ class Host:
 
     def token(self, known: AccessToken | None = None, refused: str | None = None) -> str:
         conversation = obtain_token(
-            self._ask, self.cache, known=known, refused=refused, clock=lambda: self.now, random=lambda: 0.5
+            self._ask,
+            self.cache,
+            known=known,
+            refused=refused,
+            clock=lambda: self.now,
+            random=lambda: 0.5,
+            patient=self.patient,
         )
         try:
             while True:
@@ -297,6 +475,20 @@ def test_a_process_that_hangs_is_not_waited_for_for_ever(cache: TokenCache) -> N
     assert host.token() == "new-1"
     assert 299 < sum(host.waited) < 302
     lock.release()
+
+
+def test_who_may_not_wait_asks_at_once(cache: TokenCache) -> None:
+    lock = locked(cache)
+    host = Host(cache)
+    host.patient = False
+
+    assert host.token() == "new-1"
+    assert sum(host.waited) == 0
+    assert Host(cache).token() == "new-1", "it is there for the others"
+    lock.release()
+    free = Host(None, NOW)
+    free.patient = False
+    assert free.token() == "new-1"
 
 
 def test_a_stale_token_is_used_while_another_process_renews_it(cache: TokenCache) -> None:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,9 @@ import pytest
 from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.tokens import source as token_source
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
+from tests.forked import in_a_forked_child
 
 
 class Org:
@@ -236,6 +236,58 @@ async def test_a_synchronous_call_on_the_loop_that_asks_does_not_wait_for_itself
     assert (await renewing).value == "t2"
 
 
+async def test_synchronous_calls_on_the_loop_that_asks_ask_once_among_them(source: TokenSource, org: Org) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(*known_and_refused: Any) -> AccessToken:
+        started.set()
+        await go.wait()
+        return org.token()
+
+    renewing = asyncio.create_task(source.aget(slow))
+    await started.wait()
+
+    assert [source.get(org.token).value for _ in range(5)] == ["t1"] * 5
+    assert org.asked == 1
+    go.set()
+    await renewing
+
+
+def test_an_expired_token_is_handed_out_to_nobody_while_one_renews_it(source: TokenSource, org: Org) -> None:
+    source.get(org.token)
+    org.now += 3600
+    go, asking = threading.Event(), threading.Event()
+    got: list[str] = []
+
+    def slow(*known_and_refused: Any) -> AccessToken:
+        assert known_and_refused == (None, None), "it is not offered as a stale one either"
+        asking.set()
+        go.wait(10)
+        return org.token()
+
+    threads = [threading.Thread(target=lambda: got.append(source.get(slow).value)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert asking.wait(10)
+    assert got == []
+    go.set()
+    for thread in threads:
+        thread.join()
+
+    assert got == ["t2"] * 4
+    assert org.asked == 2
+
+
+async def test_an_expired_token_is_handed_out_to_no_task_either(source: TokenSource, org: Org) -> None:
+    await source.aget(org.atoken)
+    org.now += 3600
+
+    tokens = await asyncio.gather(*(source.aget(org.atoken) for _ in range(4)))
+
+    assert [token.value for token in tokens] == ["t2"] * 4
+    assert org.asked == 2
+
+
 class Settings:
     def __init__(self, identity: str) -> None:
         self.identity = identity
@@ -248,23 +300,36 @@ def source_for(identity: str) -> TokenSource:
     return token_source_for(Settings(identity))  # type: ignore[arg-type]  # the part of it that counts
 
 
-def test_sources_are_shared_by_identity_and_forgotten_by_a_forked_child() -> None:
+def test_sources_are_shared_by_identity() -> None:
     source = source_for("a")
+
     assert source_for("a") is source
     assert source_for("b") is not source
 
-    # Forking a process with threads is what Airflow's workers do; Python 3.12 warns of it.
-    read, write = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:  # pragma: no cover  # in another process
-        os.write(write, b"same" if source_for("a") is source else b"new")
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        assert pipe.read() == b"new"
+
+def test_a_forked_child_waits_for_no_thread_of_its_parent(source: TokenSource, org: Org) -> None:
+    go, asking = threading.Event(), threading.Event()
+
+    def slow(*known_and_refused: Any) -> AccessToken:
+        asking.set()
+        go.wait(10)
+        return org.token()
+
+    renewing = threading.Thread(target=source.get, args=(slow,))
+    renewing.start()
+    assert asking.wait(10)
+
+    assert in_a_forked_child(lambda: source.get(org.token).value) == "t1"
+    go.set()
+    renewing.join()
+    assert in_a_forked_child(lambda: source.get(org.token).value) == "t2", "no log of the child masks the first one"
+    assert source.get(org.token).value == "t1"
+
+
+def test_a_forked_child_asks_while_its_parent_holds_each_lock(source: TokenSource, org: Org) -> None:
+    with source._lock, token_source._sources_lock:
+        assert in_a_forked_child(lambda: source_for("c").get(org.token).value) == "t1"
+        assert in_a_forked_child(lambda: source.get(org.token).value) == "t1"
 
 
 def test_a_fault_of_any_other_kind_is_not_hidden_by_a_stale_token(source: TokenSource, org: Org) -> None:
