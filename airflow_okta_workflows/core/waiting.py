@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 """Attempts in all, where another one is safe."""
 
+LONGEST_ASKED = 86_400.0
+"""Seconds; a host that asks for more is not taken at its word: most often it counts in other units."""
+
 _SHORTEST = 0.5
 _LONGEST = 30.0
 
@@ -26,7 +29,7 @@ def backoff(failures: int, random: Callable[[], float]) -> float:
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that a 429 asks its caller to wait, or None if it does not say.
+    """Return the seconds that a 429 asks its caller to wait, at most a day, or None if it does not say.
 
     ``Retry-After`` (RFC 9110, section 10.2.3) comes first, then Okta's ``X-Rate-Limit-Reset``. Points in time
     are compared with the answer's own ``Date``, so that the local clock does not matter.
@@ -42,11 +45,11 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
         if seconds is None and (moment := http_date(retry_after)) is not None:
             seconds = moment - reference
         if seconds is not None:
-            return max(0.0, seconds)
+            return _within_bounds(seconds)
     # A gateway that counts in several windows gives several values: the last of them to end is safe.
     resets = [_number(value) for value in headers.get("X-Rate-Limit-Reset", "").split(",")]
     known = [reset for reset in resets if reset is not None]
-    return max(0.0, max(known) - reference) if known else None
+    return _within_bounds(max(known) - reference) if known else None
 
 
 class WaitBudget:
@@ -73,6 +76,10 @@ class WaitBudget:
             return None
         self._left -= seconds
         return seconds
+
+
+def _within_bounds(seconds: float) -> float:
+    return min(max(0.0, seconds), LONGEST_ASKED)
 
 
 def _number(text: str) -> float | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, is_transient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
@@ -16,27 +19,27 @@ _NAME = "okta_workflows_failed_polls"
 
 
 class Memory(Protocol):
-    """Be a place that keeps a number, such as Airflow's task state store."""
+    """A place that keeps values, such as Airflow's task state store."""
 
-    def get(self, key: str, default: int) -> int:
+    def get(self, key: str, default: Any = None) -> Any:
         """Return what is kept."""
 
-    def set(self, key: str, value: int) -> None:
-        """Keep a number."""
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value."""
 
 
 class ProcessMemory:
-    """Keep numbers for as long as this process lives."""
+    """A memory that lasts as long as this process."""
 
     def __init__(self) -> None:
-        self._values: dict[str, int] = {}
+        self._values: dict[str, Any] = {}
 
-    def get(self, key: str, default: int) -> int:
+    def get(self, key: str, default: Any = None) -> Any:
         """Return what is kept."""
         return self._values.get(key, default)
 
-    def set(self, key: str, value: int) -> None:
-        """Keep a number."""
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value."""
         self._values[key] = value
 
 
@@ -45,24 +48,46 @@ class FailedPolls:
 
     :param limit: so many are tolerated
     :param memory: where the count is kept; it has to outlive a poll
+    :param attempt: what tells this try of the task from others: their polls do not count
     """
 
-    def __init__(self, limit: int, memory: Memory) -> None:
+    def __init__(self, limit: int, memory: Memory, attempt: str = "") -> None:
         self._limit = limit
         self._memory = memory
+        self._attempt = attempt
 
     def tolerate(self, error: OktaWorkflowsError) -> None:
         """Count a failed poll, or raise its error if it is one too many or will not pass.
 
         :param error: what the poll ended with
         """
-        count = self._memory.get(_NAME, 0) + 1
+        count = self._count() + 1
         if count > self._limit or not is_transient(error):
             raise error
         log.warning("Poll failed, %d of %d in a row: %s", count, self._limit, error)
-        self._memory.set(_NAME, count)
+        self._keep(count)
 
     def forget(self) -> None:
-        """Begin to count anew after a poll that went well."""
-        if self._memory.get(_NAME, 0):
-            self._memory.set(_NAME, 0)
+        """Start the count again after a poll that went well."""
+        if self._count():
+            self._keep(0)
+
+    def _count(self) -> int:
+        kept = self._memory.get(_NAME, None)
+        # Another try's, or of a version that keeps it in another form.
+        if not isinstance(kept, dict) or kept.get("attempt") != self._attempt:
+            return 0
+        count = kept.get("count")
+        return count if isinstance(count, int) and count > 0 else 0
+
+    def _keep(self, count: int) -> None:
+        self._memory.set(_NAME, {"attempt": self._attempt, "count": count})
+
+
+def attempt_of(context: Mapping[str, Any]) -> str:
+    """Return what tells a try of a task from its other tries, those before it was cleared included.
+
+    :param context: the task's context
+    """
+    ti = context["ti"]
+    return f"{ti.try_number}/{ti.max_tries}"

@@ -28,7 +28,7 @@ from airflow_okta_workflows.exceptions import (
     faults_as_errors,
 )
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
-from airflow_okta_workflows.sensors.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory
+from airflow_okta_workflows.sensors.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory, attempt_of
 from airflow_okta_workflows.stopping import StopsOnKill
 from airflow_okta_workflows.surroundings import Surroundings
 
@@ -245,11 +245,12 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         )
 
     def _failed_polls(self, context: Context) -> FailedPolls:
-        if self.deferrable or not self.reschedule:
-            return FailedPolls(self.max_failed_polls, self._memory)
-        # Each poll has a process of its own then; without a store to count in, none may fail.
-        store: Any = context.get("task_state_store")
-        return FailedPolls(self.max_failed_polls, store) if store is not None else FailedPolls(0, self._memory)
+        limit, memory = self.max_failed_polls, self._memory
+        if self.reschedule and not self.deferrable:
+            # Each poll has a process of its own then; without a store to count in, none may fail.
+            store: Any = context.get("task_state_store")
+            limit, memory = (limit, store) if store is not None else (0, memory)
+        return FailedPolls(limit, memory, attempt_of(context))
 
     def _ask(self, context: Context) -> FlowResponse:
         from airflow_okta_workflows.hooks.flow_hook import FlowHook

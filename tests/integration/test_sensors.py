@@ -167,6 +167,37 @@ def test_a_rescheduled_sensor_counts_in_the_state_store(org: LocalOrg, connect: 
         sensor(mode="reschedule").poke(context())
 
 
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+@pytest.mark.parametrize(
+    "later",
+    [{"max_tries": 5}, {"try_number": 2}, {"try_number": 2, "max_tries": 5}],
+    ids=["cleared", "retried", "both"],
+)
+def test_failed_polls_of_another_try_do_not_count(
+    org: LocalOrg, connect: Connect, mode: str, later: dict[str, int]
+) -> None:
+    statuses(org, ReturnError(503, "down"))
+    connect(org)
+    store = Store()
+    task = sensor(mode=mode, max_failed_polls=2)
+
+    for given in (with_store(store), with_store(store, **later)):
+        assert [bool(task.poke(given)), bool(task.poke(given))] == [False, False]
+        with pytest.raises(OktaFlowFailedError):
+            task.poke(given)
+
+
+@pytest.mark.parametrize(
+    "kept", [2, "2", [2], None, {}, {"count": 2}, {"attempt": "1/3"}, {"attempt": "1/3", "count": "2"}, {"other": 1}]
+)
+def test_a_count_that_another_version_has_kept_does_not_count(org: LocalOrg, connect: Connect, kept: Any) -> None:
+    statuses(org, ReturnError(503, "down"))
+    connect(org)
+    store = Store({"okta_workflows_failed_polls": kept})
+
+    assert not sensor(mode="reschedule", max_failed_polls=1).poke(with_store(store)).is_done
+
+
 def test_a_question_without_an_answer_is_asked_again(org: LocalOrg, connect: Connect) -> None:
     statuses(org, DONE)
     connect(org)

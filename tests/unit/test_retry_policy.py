@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,12 @@ from tests.airflow_features import RETRY_POLICY, lacks, needs
     [
         (OktaFlowRateLimitedError("429", retry_after=90.0), "RETRY", 90),
         (OktaFlowRateLimitedError("429"), "DEFAULT", None),
+        (OktaFlowRateLimitedError("429", retry_after=9_999_999_999.0), "RETRY", 3600),
+        (OktaFlowRateLimitedError("429", retry_after=1e14), "RETRY", 3600),
+        (OktaFlowRateLimitedError("429", retry_after=float("inf")), "RETRY", 3600),
+        (OktaFlowRateLimitedError("429", retry_after=float("nan")), "DEFAULT", None),
+        (OktaFlowRateLimitedError("429", retry_after=-5.0), "DEFAULT", None),
+        (OktaFlowRateLimitedError("429", retry_after="soon"), "DEFAULT", None),
         (OktaConfigurationError("bad", hint="Mend it."), "FAIL", None),
         (OktaFlowOutcomeUnknownError("unknown"), "FAIL", None),
         (OktaFlowFailedError("500"), "DEFAULT", None),
@@ -43,9 +50,24 @@ def test_it_decides_by_what_the_error_says(error: Exception, action: str, delay:
 def test_it_survives_the_serialized_dag() -> None:
     from airflow_okta_workflows.retry_policy import OktaFlowRetryPolicy
 
-    policy = OktaFlowRetryPolicy()
+    policy = OktaFlowRetryPolicy(max_wait=datetime.timedelta(minutes=5))
 
-    assert isinstance(OktaFlowRetryPolicy.deserialize(policy.serialize()), OktaFlowRetryPolicy)
+    data = json.loads(json.dumps(policy.serialize()))
+    assert OktaFlowRetryPolicy.deserialize(data).max_wait == policy.max_wait == 300
+    assert OktaFlowRetryPolicy.deserialize({}).max_wait == 3600, "an earlier version stored nothing"
+    assert OktaFlowRetryPolicy.deserialize({**data, "later": 1}).max_wait == 300
+
+
+@needs(RETRY_POLICY)
+def test_the_longest_delay_can_be_set() -> None:
+    from airflow_okta_workflows.retry_policy import OktaFlowRetryPolicy
+
+    error = OktaFlowRateLimitedError("429", retry_after=90.0)
+
+    assert OktaFlowRetryPolicy(60).evaluate(error, 1, 3).retry_delay == datetime.timedelta(seconds=60)
+    for value in (float("inf"), float("nan"), -1, True, "60", None):
+        with pytest.raises(OktaConfigurationError, match="max_wait is"):
+            OktaFlowRetryPolicy(max_wait=value)  # type: ignore[arg-type]  # what somebody may write
 
 
 @lacks(RETRY_POLICY)
