@@ -47,6 +47,10 @@ class Fault(Exception):  # noqa: N818  # not an error class of its own: it becom
         self.hint = hint
         self.data = data
 
+    def copy(self) -> Fault:
+        """Return the same finding without a traceback, for somebody else to raise."""
+        return Fault(self.kind, self.message, self.hint, **self.data)
+
 
 def misconfigured(message: str, hint: str = "") -> Fault:
     """Make the fault of a setting or an argument that cannot work."""

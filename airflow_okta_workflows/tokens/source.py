@@ -100,10 +100,11 @@ class TokenSource:
             if loop is not None and claim.loop is loop:
                 # Waiting would stop the very loop that is to bring the token.
                 return self._kept(renew(claim.known, claim.refused))
-            try:
+            failure = claim.outcome.exception()
+            if failure is None:
                 return claim.outcome.result()
-            except _AbandonedError:
-                continue
+            if not isinstance(failure, _AbandonedError):
+                raise _for_another(failure)
 
     async def aget(self, renew: ARenew, *, refused: str | None = None) -> AccessToken:
         """Return a token that is good now, without blocking the event loop; else as :meth:`get`.
@@ -128,6 +129,9 @@ class TokenSource:
                 return await asyncio.wrap_future(claim.outcome)
             except _AbandonedError:
                 continue
+            except Fault as fault:
+                failure = fault.copy()
+            raise failure
 
     def drop(self, refused: str) -> None:
         """Forget a token that a flow's host refused.
@@ -157,7 +161,7 @@ class TokenSource:
             if self._renewal:
                 return self._renewal, False
             if resting and self._failure:
-                raise self._failure
+                raise _for_another(self._failure)
             outcome: Future[AccessToken] = Future()
             # From now on it cannot be cancelled: a task that waits for it and is cancelled leaves alone.
             outcome.set_running_or_notify_cancel()
@@ -220,6 +224,11 @@ def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
 def _open_cache(settings: OktaWorkflowsSettings) -> TokenCache | None:
     directory = cache_directory(conf.get("okta_workflows", "token_cache_dir", fallback="").strip())
     return open_token_cache(directory, settings.identity, settings.cache_key())
+
+
+def _for_another(failure: BaseException) -> BaseException:
+    # One object would gather the frames of all who raise it, and each of them would report those of the others.
+    return failure.copy() if isinstance(failure, Fault) else failure
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
