@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import inf, sqrt
 
+from airflow_okta_workflows.core.numbers import check_number
+
 FLOW_RATE = 10.0
 """Invocations per second that Okta lets one flow take."""
 
@@ -21,6 +23,21 @@ _SLOWED = 1.25
 _SLOWEST = 20.0
 _DOUBLED_AFTER = 40.0
 """Seconds without a 429 after which a rate near the full one has doubled."""
+
+
+_SLOWEST_RATE, _FASTEST_RATE = 0.001, 100_000.0
+_MOST_IN_FLIGHT = 100_000
+
+
+def check_pace(max_rate: object, max_in_flight: object) -> None:
+    """Raise if a batch cannot be sent at a pace.
+
+    :param max_rate: invocations per second
+    :param max_in_flight: calls that may be open at the same time
+    :raises Fault: if one of them is not a number within bounds
+    """
+    check_number(max_rate, "max_rate", least=_SLOWEST_RATE, most=_FASTEST_RATE)
+    check_number(max_in_flight, "max_in_flight", least=1, most=_MOST_IN_FLIGHT, whole=True)
 
 
 class Pacer:

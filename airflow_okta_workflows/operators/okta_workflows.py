@@ -12,8 +12,7 @@ from airflow_okta_workflows.core.conditions import expression
 from airflow_okta_workflows.core.exchange import Stage
 from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
 from airflow_okta_workflows.core.idempotency_key import WantedRun
-from airflow_okta_workflows.core.numbers import check_number
-from airflow_okta_workflows.core.pacing import FLOW_RATE
+from airflow_okta_workflows.core.pacing import FLOW_RATE, check_pace
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -36,10 +35,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.batch_records import BatchRecord
     from airflow_okta_workflows.operators.batch_run import BatchRun
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
-
-_SLOWEST, _FASTEST = 0.001, 100_000.0
-"""Invocations per second."""
-_MOST_IN_FLIGHT = 100_000
 
 
 class InvokeOktaFlowOperator(FlowOperator):
@@ -333,8 +328,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
                 " an iterable."
             )
         with faults_as_errors():
-            check_number(max_rate, "max_rate", least=_SLOWEST, most=_FASTEST)
-            check_number(max_in_flight, "max_in_flight", least=1, most=_MOST_IN_FLIGHT, whole=True)
+            check_pace(max_rate, max_in_flight)
             check_as_parsed("POST", None, query, headers)
             expression(item_key, "item_key")
 
