@@ -126,7 +126,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                         "label": "Allow plain HTTP",
                         "description": "Lets the domain and the flows be http:// on other machines. For a local"
                         " org only: the token travels in clear text.",
-                        "schema": {"type": ["boolean", "null"]},
+                        # With a default, every form stores a boolean, which is what http_guard.py asks for.
+                        "schema": {"type": ["boolean", "null"], "default": False},
                     },
                 },
             }

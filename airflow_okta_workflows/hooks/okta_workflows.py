@@ -57,6 +57,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from flask_babel import lazy_gettext
         from wtforms import BooleanField, IntegerField, PasswordField, StringField
+        from wtforms.validators import Optional
 
         widgets: dict[str, Any] = {}
         for name, form_field in FORM["conn-fields"].items():
@@ -65,9 +66,11 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
             if schema.get("format") == "password":
                 widgets[name] = PasswordField(label, description=description, widget=BS3PasswordFieldWidget())
             elif "boolean" in schema["type"]:
-                widgets[name] = BooleanField(label, description=description)
+                widgets[name] = BooleanField(label, description=description, default=schema["default"])
             elif "integer" in schema["type"]:
-                widgets[name] = IntegerField(label, description=description, widget=BS3TextFieldWidget())
+                # Without the validator, Airflow 2.11 does not save a form in which the field is empty.
+                options = {"validators": [Optional()], "widget": BS3TextFieldWidget()}
+                widgets[name] = IntegerField(label, description=description, **options)
             else:
                 widgets[name] = StringField(label, description=description, widget=BS3TextFieldWidget())
         return widgets
