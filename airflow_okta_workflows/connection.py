@@ -25,6 +25,7 @@ from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.get_provider_info import get_provider_info
+from airflow_okta_workflows.http_guard import gives_secrets_away
 from airflow_okta_workflows.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
@@ -90,6 +91,7 @@ class _Reading:
         if not isinstance(extra, Mapping) or (not extra and not _is_json_object(connection.extra)):
             self.faults.append("Extra is not a JSON object. Write it as {...}, names and texts in double quotes.")
             extra = {}
+        self._gives_secrets_away = gives_secrets_away(connection.password, extra)
         # A form stores a field that was left empty as "" or null.
         self._extra = {
             name: value
@@ -155,6 +157,7 @@ class _Reading:
             http_proxy=http_proxy,
             rate_limit_wait=rate_limit_wait,
             max_response_bytes=int(max_response_bytes),
+            gives_secrets_away=self._gives_secrets_away,
         )
 
     def _try(self, read: Callable[[], T]) -> T | None:

@@ -42,6 +42,8 @@ class OktaWorkflowsSettings:
     :param http_proxy: the proxy's URL, which may hold a password; None for the environment's
     :param rate_limit_wait: seconds
     :param max_response_bytes: bytes
+    :param gives_secrets_away: whether hooks of Airflow's http provider would send its secrets; see
+        :mod:`airflow_okta_workflows.http_guard`
     """
 
     conn_id: str
@@ -62,6 +64,7 @@ class OktaWorkflowsSettings:
     http_proxy: Secret | None
     rate_limit_wait: float
     max_response_bytes: int
+    gives_secrets_away: bool
 
     @property
     def token_url(self) -> str:

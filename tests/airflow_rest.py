@@ -61,6 +61,13 @@ class AirflowRest:
         body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection["extra"])}
         self._api("POST", "/connections", body).raise_for_status()
 
+    def connection(self, conn_id: str) -> dict[str, Any]:
+        """Return a connection as Airflow shows it, its extra decoded and its secrets masked."""
+        answer = self._api("GET", f"/connections/{conn_id}")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return {**found, "extra": json.loads(found["extra"])}
+
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a DAG run as soon as the DAG is known, and return its id."""
 

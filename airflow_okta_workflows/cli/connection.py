@@ -29,6 +29,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param output: where to write
     """
     from airflow_okta_workflows.connection import CONN_TYPE, DEFAULT_CONN_ID
+    from airflow_okta_workflows.http_guard import GUARD
 
     conn_id = args.conn_id or DEFAULT_CONN_ID
     if args.replace and not args.add:
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         "host": args.domain,
         "login": args.client_id,
         "extra": {
+            **GUARD,
             "key_file": _anywhere(args.key_file) if args.keep_key_file else args.key_file,
             **_optional_fields(args),
         },

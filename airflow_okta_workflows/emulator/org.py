@@ -24,6 +24,7 @@ from airflow_okta_workflows.emulator.records import (
 )
 from airflow_okta_workflows.emulator.token_endpoint import App
 from airflow_okta_workflows.forking import ForkSafeLock
+from airflow_okta_workflows.http_guard import GUARD
 
 if TYPE_CHECKING:
     import ssl
@@ -211,7 +212,7 @@ class LocalOrg:
         :param domain: the Okta domain; by default :attr:`name`, under which flows expect tokens to be asked for
         :param extra: fields of extra, in addition or in place of what is there
         """
-        fields: dict[str, Any] = {"flows": {name: flow.alias for name, flow in self.flows.items()}}
+        fields: dict[str, Any] = {**GUARD, "flows": {name: flow.alias for name, flow in self.flows.items()}}
         own = self._origin(self.public_host)
         if self.custom_domains or default_workflows_origin(own) != own:
             fields["workflows_host"] = own.url

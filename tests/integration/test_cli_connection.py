@@ -148,7 +148,7 @@ def test_a_custom_domain_comes_with_its_workflows_host(org: LocalOrg, build: Bui
 
     assert (without.code, with_it.code) == (1, 0)
     assert "workflows_host is missing" in without.err
-    assert with_it.json["extra"] == {"workflows_host": "acme.workflows.okta.com"}
+    assert with_it.json["extra"] == {"insecure_http": False, "workflows_host": "acme.workflows.okta.com"}
 
 
 def test_what_is_wrong_is_listed_at_once_and_nothing_is_printed(org: LocalOrg, okta_workflows: CommandLine) -> None:
@@ -239,7 +239,8 @@ def test_a_key_file_can_stay_where_the_key_is(
     ended = build("--keep-key-file", "--offline", "--ca-file", "ca.pem", "--format", "json")
 
     assert ended.code == 0
-    assert ended.json["extra"] == {"key_file": str(tmp_path / "key"), "verify": str(tmp_path / "ca.pem")}
+    paths = {"key_file": str(tmp_path / "key"), "verify": str(tmp_path / "ca.pem")}
+    assert ended.json["extra"] == {"insecure_http": False, **paths}
     assert "password" not in ended.json
     assert "holds no secret" in ended.err
     assert org.private_jwk["d"] not in ended.out + ended.err

@@ -15,8 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, conf
-from airflow.providers.http.sensors.http import HttpSensor
+from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, ParamValidationError, conf
 
 from airflow_okta_workflows.connection import FORM, read_connection
 from airflow_okta_workflows.core.conditions import Expression
@@ -30,7 +29,6 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.settings import OktaWorkflowsSettings
 from tests.airflow_features import RETRY_POLICY
-from tests.integration.listener import Listener, http
 from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks, write_files
 
 KEY = json.dumps(generate_jwk())
@@ -103,9 +101,10 @@ def read(connection: dict[str, Any]) -> OktaWorkflowsSettings:
 def test_a_connection_is_read_without_a_fault_or_a_warning(
     block: Block, machine: Callable[[str], str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    read(json.loads(machine(block.text)))
+    settings = read(json.loads(machine(block.text)))
 
     assert caplog.text == ""
+    assert not settings.gives_secrets_away
 
 
 @pytest.mark.parametrize("block", of("bash"), ids=str)
@@ -117,7 +116,9 @@ def test_a_shell_sets_a_connection(block: Block, machine: Callable[[str], str]) 
         check=True,
     )
 
-    assert read(json.loads(done.stdout)).domain.host == "acme.okta.com"
+    settings = read(json.loads(done.stdout))
+    assert settings.domain.host == "acme.okta.com"
+    assert not settings.gives_secrets_away
 
 
 @pytest.mark.parametrize("block", of("ini"), ids=str)
@@ -283,19 +284,16 @@ def anchor(line: str) -> str:
     return re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
 
 
-@pytest.mark.filterwarnings("ignore:The .airflow.utils.operator_helpers:FutureWarning")
-def test_the_warning_of_operators_that_read_the_connection_by_themselves_is_due(
-    okta_local_org: LocalOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Listener(http()) as host:
-        connection = {**okta_local_org.connection(), "host": host.url, "extra": {"key_id": "my-kid"}}
-        monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
-        sensor = HttpSensor(task_id="sensor", http_conn_id="okta_workflows_default", endpoint="/")
-        sensor.poke({})
+def test_a_closed_list_of_flows_takes_no_other() -> None:
+    (block,) = [block for block in of("python") if block.page == "docs/security.md"]
+    names: dict[str, Any] = {}
+    exec(compile(block.text, str(block), "exec"), names)
+    choice = names["dag"].params.get_param("flow")
 
-    (request,) = host.received
-    assert b"Authorization: Basic " in request
-    assert b"key_id: my-kid" in request
+    assert choice.resolve("offboard") == "offboard"
+    for other in ("delete_all_users", ALIAS, f"https://acme.workflows.okta.com/api/flo/{ALIAS}/invoke"):
+        with pytest.raises(ParamValidationError):
+            choice.resolve(other)
 
 
 def test_the_idempotent_flow_does_failed_work_anew(okta_local_org: LocalOrg, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ from playwright.sync_api import Page, Route, expect
 from airflow_okta_workflows.connection import FORM
 from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
+from tests.stored_form import stored_in_a_process
 from tests.ui.connection_form import ConnectionForm
 
 if TYPE_CHECKING:
@@ -91,6 +94,24 @@ def test_a_connection_that_was_edited_keeps_what_the_page_does_not_know(
 
     expect(form.row("okta_edited")).to_contain_text("edited")
     expect(form.test("okta_edited")).to_contain_text("Test Connection Successful")
+
+
+def test_what_it_stores_keeps_airflows_http_operators_from_sending(
+    form: ConnectionForm, good: dict[str, Any], flows: dict[str, str], stage: Stage, tmp_path: Path
+) -> None:
+    form.fill("okta_bare", **good)
+    form.save()
+    form.fill("okta_filled", **good, flows=flows, extra={"key_id": "my-kid"})
+    form.save()
+    for conn_id in ("okta_bare", "okta_filled"):
+        form.edit(conn_id)
+        form.standard("Description").fill("edited")
+        form.save()
+    bare, filled = (stage.airflow.connection(conn_id)["extra"] for conn_id in ("okta_bare", "okta_filled"))
+
+    assert bare["insecure_http"] is filled["insecure_http"] is False
+    typed = {"flows": json.dumps(flows), "key_id": "my-kid"}
+    assert [bare, filled] == stored_in_a_process([{}, typed], tmp_path), "no other test looks at the browser"
 
 
 def test_the_test_button_approves_of_a_good_connection(
