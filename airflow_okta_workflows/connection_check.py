@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows import http_guard
 from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.clock import clock_offset, require_clock
@@ -32,6 +33,8 @@ class Result(Enum):
 
     PASSED = "passed"
     FAILED = "failed"
+    WARNING = "warning"
+    """It works, and something in it should be changed all the same."""
     SKIPPED = "skipped"
     """It could not be done, or there was nothing to do; the step says why."""
 
@@ -43,7 +46,7 @@ class CheckStep:
     :param name: what was looked at: one word
     :param result: how it went
     :param detail: what was found: a phrase or sentences, without secrets
-    :param fix: what to change; empty unless it failed
+    :param fix: what to change; empty unless it failed, or is a warning
     """
 
     name: str
@@ -75,11 +78,11 @@ def check_connection(
         yield CheckStep("fields", Result.FAILED, f"The connection has {what}.", " ".join(_numbered(faults)))
         yield from skipped(AFTER_FIELDS, "the fields have to be right first")
         return
-    yield CheckStep(
-        "fields",
-        Result.PASSED,
-        f"{settings.client_id} at {settings.domain.netloc}, flows at {settings.workflows.netloc}",
-    )
+    told = f"{settings.client_id} at {settings.domain.netloc}, flows at {settings.workflows.netloc}"
+    if settings.gives_secrets_away:
+        yield CheckStep("fields", Result.WARNING, f"{told}. {http_guard.WARNING}", http_guard.FIX)
+    else:
+        yield CheckStep("fields", Result.PASSED, told)
     with closing(RequestsTransport(settings)) as transport:
         yield from _check(settings, transport, surroundings, flows)
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows import http_guard
 from airflow_okta_workflows.client.sync_client import FlowClient
 from airflow_okta_workflows.core.exchange import Lost
 from airflow_okta_workflows.core.faults import Fault
@@ -46,6 +47,8 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
     told = f"{settings.domain.netloc} gave a token for {settings.client_id}, good for {token.lifetime:.0f} s. {name}"
     if not good:
         return False, _shortened(told)
+    if settings.gives_secrets_away:
+        told += f" Warning: {http_guard.WARNING} {http_guard.FIX}"
     flows = ", ".join(sorted(settings.flows)) or "none"
     return True, _shortened(
         f"{told} Flows are looked for at {settings.workflows.netloc}; named: {flows}. No flow was invoked."

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+_STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "warning": "bold yellow"}
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ class Output:
     def row(self, result: str, name: str, detail: str, notes: Sequence[str] = (), *, to_stderr: bool = False) -> None:
         """Write one line of a list of steps, and below it what is to be noted.
 
-        :param result: ``passed``, ``failed`` or ``skipped``
+        :param result: ``passed``, ``failed``, ``warning`` or ``skipped``
         :param name: what the line is about
         :param detail: what was found
         :param notes: lines to follow, such as the fix

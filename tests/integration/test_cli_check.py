@@ -66,6 +66,25 @@ def test_text_is_one_line_a_step(org: LocalOrg, okta_workflows: CommandLine) -> 
     assert ended.err == ""
 
 
+def test_a_connection_that_airflows_http_operators_would_send_is_warned_of(
+    org: LocalOrg, okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exposed = {**org.connection(), "extra": {"workflows_host": org.url}}
+    monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(exposed))
+    as_json, as_text = okta_workflows("check", "--output", "json"), okta_workflows("check")
+    exposed["extra"] = {"insecure_http": False, **exposed["extra"]}
+    monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(exposed))
+    mended = okta_workflows("check", "--output", "json")
+
+    assert (as_json.code, as_json.json["good"]) == (as_text.code, mended.code == 0) == (0, True)
+    assert step(as_json, "fields")["result"] == "warning"
+    assert "would send the secrets of this connection" in step(as_json, "fields")["detail"]
+    assert '"insecure_http": false' in step(as_json, "fields")["fix"]
+    assert as_text.out.startswith("warning  fields      ")
+    assert "Fix: Put a value that is not a string first in extra" in as_text.out
+    assert step(mended, "fields")["result"] == "passed"
+
+
 def test_a_token_is_asked_for_anew_each_time(org: LocalOrg, okta_workflows: CommandLine) -> None:
     okta_workflows("check")
     okta_workflows("check")

@@ -143,6 +143,21 @@ def test_the_verdict_on_a_good_connection(org: LocalOrg, connect: Connect) -> No
     assert org.log == []
 
 
+def test_the_verdict_warns_of_what_airflows_http_operators_would_send(
+    org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Flows as the text that older forms store: no guard, and enough of them to fill the verdict.
+    flows = json.dumps({f"flow-{number:04}": "abc" for number in range(500)})
+    connection = {**org.connection(), "extra": {"flows": flows}}
+    monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
+    good, text = OktaWorkflowsHook().test_connection()
+
+    assert good
+    assert "would send the secrets of this connection" in text
+    assert '"insecure_http": false' in text
+    assert len(text) == 2000
+
+
 def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: Any) -> None:
     org.app.granted_scopes.clear()
     connect(org)
