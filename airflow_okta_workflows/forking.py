@@ -1,7 +1,7 @@
 """What a forked child can go on with, though it has only one of its parent's threads.
 
 Airflow's workers fork each task. A lock that another thread holds at that moment stays held in the child for ever,
-since nobody is left there to release it. So each lock of this package is one of these.
+since nobody is left there to release it. So each lock of this package is replaced in the child.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,31 +18,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ForkSafeLock:
-    """A lock that is free in a forked child, whichever thread of the parent held it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        _locks.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        if self._lock.locked():  # not in a child that was forked in between
-            self._lock.release()
-
-    def renew(self) -> None:
-        """Replace the lock by one that is free."""
-        self._lock = threading.Lock()
+_owners: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
 
-_locks: WeakSet[ForkSafeLock] = WeakSet()
+def renew_in_child(owner: object, name: str) -> None:
+    """Replace a lock by a free one in each forked child, whichever thread of the parent holds it then.
+
+    The lock itself is a plain one: between a ``__enter__`` in Python and the block that it guards, a signal handler
+    could raise, as that of a task's time-out does, and the lock would stay held.
+
+    :param owner: the object or module that has the lock
+    :param name: the attribute
+    """
+    _owners[owner] = name
 
 
 def _renew_locks() -> None:
-    for lock in _locks:
-        lock.renew()
+    for owner, name in _owners.items():
+        setattr(owner, name, threading.Lock())
 
 
 os.register_at_fork(after_in_child=_renew_locks)

@@ -7,12 +7,14 @@ process: each task masks anew.
 from __future__ import annotations
 
 import re
+import sys
+import threading
 import time
 from typing import Any
 
 from airflow.providers.common.compat.sdk import mask_secret
 
-from airflow_okta_workflows.forking import ForkSafeLock, cached_property
+from airflow_okta_workflows.forking import cached_property, renew_in_child
 
 _GRACE = 600.0
 """Seconds for which a token or an assertion stays masked beyond its end: clocks differ."""
@@ -22,7 +24,8 @@ _LONG = 16
 
 _ends: dict[str, float] = {}
 """When each text that was masked may be forgotten, in seconds since the epoch."""
-_lock = ForkSafeLock()
+_lock = threading.Lock()
+renew_in_child(sys.modules[__name__], "_lock")
 
 
 def mask(texts: tuple[str, ...], until: float = float("inf")) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import threading
 import time
 import uuid
 from collections import deque
@@ -23,7 +24,7 @@ from airflow_okta_workflows.emulator.records import (
     SeenTokenRequest,
 )
 from airflow_okta_workflows.emulator.token_endpoint import App
-from airflow_okta_workflows.forking import ForkSafeLock
+from airflow_okta_workflows.forking import renew_in_child
 from airflow_okta_workflows.http_guard import GUARD
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class LocalOrg:
         self._clock = clock
         self._tokens: dict[str, GrantedToken] = {}
         self._faults: dict[str | None, deque[Fault]] = {}
-        self._lock = ForkSafeLock()
+        self._lock = threading.Lock()
+        renew_in_child(self, "_lock")
         self._server: Server | None = None
         self._signing_secret = secrets.token_hex(32)
         self._private_jwk = dict(private_jwk or generate_jwk(key_type))

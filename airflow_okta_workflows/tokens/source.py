@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -16,7 +18,7 @@ from airflow_okta_workflows.core.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.forking import ForkSafeLock
+from airflow_okta_workflows.forking import renew_in_child
 from airflow_okta_workflows.tokens.cache import FAILURE_REST, TokenCache, cache_directory, open_token_cache
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ class TokenSource:
     def __init__(self, clock: Callable[[], float] = time.time, cache: TokenCache | None = None) -> None:
         self.cache = cache
         self._clock = clock
-        self._lock = ForkSafeLock()
+        self._lock = threading.Lock()
+        renew_in_child(self, "_lock")
         self._begin()
 
     def _begin(self) -> None:
@@ -197,7 +200,8 @@ class TokenSource:
 
 
 _sources: dict[str, TokenSource] = {}
-_sources_lock = ForkSafeLock()
+_sources_lock = threading.Lock()
+renew_in_child(sys.modules[__name__], "_sources_lock")
 
 
 def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
