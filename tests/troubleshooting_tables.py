@@ -168,7 +168,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "fields of the connection": (
         "connection.py", "key_place.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
     ),
-    "keys": ("core/key_text.py", "core/keys.py"),
+    "keys": ("core/key_text.py", "core/keys.py", "core/rsa_numbers.py"),
     "arguments": (
         "core/conditions.py", "core/flow_request.py", "core/flow_call.py", "core/batch_items.py",
         "operators/okta_workflows.py",

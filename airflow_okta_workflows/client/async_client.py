@@ -12,6 +12,7 @@ from airflow_okta_workflows.core.exchange import (
     Conversation,
     Event,
     GetToken,
+    LoadKey,
     Log,
     Mask,
     Note,
@@ -135,6 +136,8 @@ class AsyncFlowClient(Client[AiohttpTransport]):
             case Note(stage):
                 if on_stage:
                     await on_stage(stage)
+            case LoadKey():
+                return await asyncio.to_thread(step.perform)
             case Mask(texts, until):
                 await amask(texts, until)
             case Log(text):

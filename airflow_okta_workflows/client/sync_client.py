@@ -11,6 +11,7 @@ from airflow_okta_workflows.core.exchange import (
     Conversation,
     Event,
     GetToken,
+    LoadKey,
     Log,
     Mask,
     Note,
@@ -99,6 +100,8 @@ class FlowClient(Client[RequestsTransport]):
             case Note(stage):
                 if on_stage:
                     on_stage(stage)
+            case LoadKey():
+                return step.perform()
             case Mask(texts, until):
                 mask(texts, until)
             case Log(text):

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from airflow_okta_workflows.core.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_okta_workflows.core.keys import SigningKey
 
 T = TypeVar("T")
 
@@ -139,6 +146,25 @@ class GetToken:
 
 
 @dataclass(frozen=True)
+class LoadKey:
+    """Ask the driver for the signing key; the event is the key, or the :class:`Fault` that says why there is none.
+
+    Reading a key takes time and may read a file, so a driver on an event loop does it in a thread.
+
+    :param load: returns the key
+    """
+
+    load: Callable[[], SigningKey] = field(repr=False)
+
+    def perform(self) -> SigningKey | Fault:
+        """Return the event."""
+        try:
+            return self.load()
+        except Fault as fault:
+            return fault.with_traceback(None)
+
+
+@dataclass(frozen=True)
 class Mask:
     """Ask the driver to keep texts out of the logs from now on; the event is None.
 
@@ -173,6 +199,6 @@ class Log:
     text: str
 
 
-Step = Send | Wait | Pace | GetToken | Mask | Note | Log
-Event = HttpAnswer | Lost | str | None
+Step = Send | Wait | Pace | GetToken | LoadKey | Mask | Note | Log
+Event: TypeAlias = "HttpAnswer | Lost | SigningKey | Fault | str | None"
 Conversation = Generator[Step, Event, T]

@@ -23,10 +23,10 @@ from airflow_okta_workflows.core.secret import Secret, shown
 MAX_KEY_CHARS = 100_000
 """No private key is longer; what is longer is some other file."""
 
-_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
-_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
+_MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
 _PRIVATE_LABELS = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
-_ESCAPED_NEWLINE = re.compile(r"(?:\\+[rn])+")
+# No pattern here may begin to match at each character of a long run: that takes time with the square of its length.
+_ESCAPED_NEWLINE = re.compile(r"(?<!\\)(?:\\+[rn])+")
 # RFC 1421 headers of an encrypted traditional key. The IV's length is the cipher's block, which is what
 # tells it from the base64 that follows when the newlines are lost.
 _ENCRYPTION = re.compile(
@@ -34,7 +34,7 @@ _ENCRYPTION = re.compile(
     r"((?:AES-\d+-CBC),[0-9A-Fa-f]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-Fa-f]{16})"
 )
 # Between the pieces of a pasted key: white space, escaped newlines, quotes, and what is in a PEM's headers.
-_PIECES = re.compile(r"(?:\s|\\+[rn]|-----[A-Z ]+-----|[\"',:\\])+")
+_PIECES = re.compile(r"(?:\s|\\+[rn]?|-----[A-Z ]+-----|[\"',:])+")
 _HARMLESS = re.compile(r"Proc-Type|ENCRYPTED|DEK-Info|[A-Z0-9-]+-CBC.*")
 _JWK_PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "k")
 _MIN_MASKED = 8
@@ -93,7 +93,7 @@ class KeyText:
         else:
             parts = [line for line in text.splitlines() if not line.startswith("-----") and ":" not in line]
             pieces = [piece for piece in _PIECES.split(pasted) if not _HARMLESS.fullmatch(piece)]
-        uncovered = [piece for piece in pieces if _rest(piece, parts)]
+        uncovered = _uncovered(pieces, parts)
         if uncovered and "".join(pieces) == "".join(parts):
             # Wrapped in another width. A mask that ends within another's text would leave the rest of it to see, so
             # only the lines as they were pasted are masked; nobody ever prints the others.
@@ -167,7 +167,7 @@ def _decode_base64(text: str) -> bytes | None:
 
 
 def _read_pem(text: str) -> KeyText:
-    blocks = dict(_PEM.findall(text))
+    blocks = _pem_blocks(text)
     label = next((label for label in blocks if label in _PRIVATE_LABELS), None)
     if label is None:
         raise _not_a_private_key(text, set(blocks))
@@ -192,8 +192,21 @@ def _read_pem(text: str) -> KeyText:
     return KeyText("pem", Secret(pem), encrypted=encrypted)
 
 
+def _pem_blocks(text: str) -> dict[str, str]:
+    """Return what is between the BEGIN and the END of each label; of several blocks with one label, the last."""
+    blocks: dict[str, str] = {}
+    begun: dict[str, int] = {}
+    for marker in _MARKER.finditer(text):
+        if marker[1] == "BEGIN":
+            begun.setdefault(marker[2], marker.end())
+        elif (start := begun.get(marker[2])) is not None:
+            blocks[marker[2]] = text[start : marker.start()]
+            begun.clear()
+    return blocks
+
+
 def _not_a_private_key(text: str, labels: set[str]) -> Exception:
-    begun = set(_BEGIN.findall(text))
+    begun = {label for kind, label in _MARKER.findall(text) if kind == "BEGIN"}
     if "OPENSSH PRIVATE KEY" in begun:
         return misconfigured(
             "This is a private key in OpenSSH's own format, which cannot sign a client assertion here.",
@@ -300,8 +313,21 @@ def _check_jwk(jwk: dict[str, Any]) -> KeyText:
     )
 
 
-def _rest(piece: str, masked: list[str]) -> str:
-    """Return what is left to see of a piece once the masked parts are taken out; nothing if it is too little."""
-    for part in masked:
-        piece = piece.replace(part, "")
-    return piece if len(piece) >= _MIN_MASKED else ""
+def _uncovered(pieces: list[str], masked: list[str]) -> list[str]:
+    """Return the pieces of which too much is left to see once the masked parts are taken out.
+
+    :param pieces: the pieces
+    :param masked: the parts
+    """
+    # Parts have few lengths: the lines of a PEM one but for the last, the members of a JWK one each.
+    parts, lengths = set(masked), sorted({len(part) for part in masked}, reverse=True)
+    return [piece for piece in pieces if _too_much_is_left(piece, parts, lengths)]
+
+
+def _too_much_is_left(piece: str, parts: set[str], lengths: list[int]) -> bool:
+    at = left = 0
+    while at < len(piece) and left < _MIN_MASKED:
+        length = next((length for length in lengths if piece[at : at + length] in parts), 0)
+        at += length or 1
+        left += not length
+    return left >= _MIN_MASKED

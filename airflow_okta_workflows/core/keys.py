@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
+
+# The first signature imports it. So it is imported in a thread where there is an event loop, with the rest.
+from cryptography.hazmat.backends.openssl import backend as _backend  # noqa: F401  # imported for its import alone
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from airflow_okta_workflows.core.algorithms import EC_ALGORITHMS, RSA_ALGORITHMS
 from airflow_okta_workflows.core.faults import Fault, misconfigured
+from airflow_okta_workflows.core.rsa_numbers import is_sound, require_size, rsa_key_from_jwk
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.key_text import KeyText
     from airflow_okta_workflows.core.secret import Secret
 
-_MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
+_LONGEST_KID = 100
+"""Characters; a kid is a thumbprint or a short name."""
 _PROBE = {"probe": True}
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -68,11 +73,7 @@ def load_signing_key(
     if isinstance(key, rsa.RSAPrivateKey):
         fitting: tuple[str, ...] = RSA_ALGORITHMS
         description = f"RSA {key.key_size}"
-        if key.key_size < _MIN_RSA_BITS:
-            raise misconfigured(
-                f"The RSA key has {key.key_size} bits; {_MIN_RSA_BITS} are the least that is allowed.",
-                "Generate a new key.",
-            )
+        require_size(key.key_size)
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         if key.curve.name not in EC_ALGORITHMS:
             raise misconfigured(
@@ -91,7 +92,9 @@ def load_signing_key(
             f"The algorithm {algorithm} does not fit the key, which is {description}.",
             f"Leave algorithm empty, or set it to {' or '.join(fitting)}.",
         )
-    signing_key = SigningKey(algorithm or fitting[0], kid or key_text.kid, description, key)
+    kid = kid or key_text.kid
+    _require_kid(kid, key)
+    signing_key = SigningKey(algorithm or fitting[0], kid, description, key)
     _require_sound(signing_key)
     return signing_key
 
@@ -112,7 +115,7 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
             "The private key's type, curve or encryption is not supported.",
             "Use an RSA key or an EC key (P-256, P-384, P-521); encrypt it with AES, or not at all.",
         )
-    except (ValueError, TypeError, ArithmeticError, jwt.PyJWTError):
+    except (ValueError, TypeError, KeyError, ArithmeticError, jwt.PyJWTError):
         if key_text.encrypted:
             fault = misconfigured(
                 "The private key cannot be decrypted: the passphrase is wrong, or the key is damaged.",
@@ -129,8 +132,7 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
 
 
 def _load_asn1(key_text: KeyText, passphrase: Secret | None) -> object:
-    # Checking the primes takes 40 ms for 2048 bits and 280 ms for 4096, with the GIL held. _require_sound
-    # finds the same damage in a thousandth of it.
+    # _require_sound finds what the library's check of the primes would, in a thousandth of the time.
     text = key_text.text.reveal()
     password = passphrase.reveal().encode() if passphrase and key_text.encrypted else None
     if key_text.form == "der":
@@ -141,16 +143,44 @@ def _load_asn1(key_text: KeyText, passphrase: Secret | None) -> object:
 def _load_jwk(key_text: KeyText) -> object:
     jwk = json.loads(key_text.text.reveal())
     if jwk["kty"] == "RSA":
-        return jwt.algorithms.RSAAlgorithm.from_jwk(jwk)
+        if "oth" in jwk:
+            raise UnsupportedAlgorithm("more than two primes")
+        return rsa_key_from_jwk(jwk)
+    if len(jwk["d"]) > _LONGEST_KID:
+        raise ValueError
     return jwt.algorithms.ECAlgorithm.from_jwk(jwk)
 
 
+# OpenSSL sets up its random numbers at their first use, for 1 to 2 ms. Whoever imports this module signs; an event loop
+# imports it in a thread, and signs without that wait.
+ec.generate_private_key(ec.SECP256R1())
+
+
 def _require_sound(key: SigningKey) -> None:
-    """Sign something and verify it, before anyone else sees a signature of a damaged key."""
-    sound = True
+    """Raise if a key is damaged, before anyone sees a signature of it."""
     try:
-        jwt.decode(key.sign(_PROBE), key.key.public_key(), algorithms=[key.algorithm])
+        if isinstance(key.key, rsa.RSAPrivateKey):
+            sound = is_sound(key.key.private_numbers())
+        else:
+            # A signature on a curve is so cheap that one is made and verified.
+            jwt.decode(key.sign(_PROBE), key.key.public_key(), algorithms=[key.algorithm])
+            sound = True
     except (ValueError, TypeError, jwt.PyJWTError):
         sound = False
     if not sound:
         raise misconfigured("The private key is damaged: what it signs does not verify.", "Paste the key again, whole.")
+
+
+def _require_kid(kid: str | None, key: PrivateKey) -> None:
+    """Raise if a kid is none: it goes to the org in the clear, and somebody may have put the private key there."""
+    if kid is None:
+        return
+    secret = ""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        number = key.private_numbers().private_value
+        secret = jwt.utils.base64url_encode(number.to_bytes((key.key_size + 7) // 8)).decode()
+    if len(kid) > _LONGEST_KID or not kid.isprintable() or (secret and secret in kid):
+        raise misconfigured(
+            f"The kid is a value of {len(kid)} characters that is no kid.",
+            "Copy it from the app's Public Keys tab, into key_id or into the JWK.",
+        )

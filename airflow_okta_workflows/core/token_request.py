@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from airflow_okta_workflows.core import refusals
@@ -15,6 +15,7 @@ from airflow_okta_workflows.core.exchange import (
     Conversation,
     HttpAnswer,
     HttpRequest,
+    LoadKey,
     Lost,
     Mask,
     Phase,
@@ -77,7 +78,7 @@ def request_token(
     :raises Fault: of kind ``TOKEN`` or ``TOKEN_REFUSED``, or ``CONFIGURATION`` for a key that cannot be read
     """
     budget = WaitBudget(request.rate_limit_wait, random)
-    key = request.load_key()
+    key = yield from _signing_key(request.load_key)
     failures = 0
     while True:
         assertion = sign_client_assertion(
@@ -123,6 +124,13 @@ def request_token(
             raise fault
         seconds = backoff(failures, random)
         yield Wait(seconds, f"{fault.message} Attempt {failures} of {request.attempts}; next in {seconds:.1f} s")
+
+
+def _signing_key(load: Callable[[], SigningKey]) -> Conversation[SigningKey]:
+    event = yield LoadKey(load)
+    if isinstance(event, Fault):
+        raise event
+    return cast("SigningKey", event)
 
 
 class _Reply:

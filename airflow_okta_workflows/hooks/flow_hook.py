@@ -6,6 +6,7 @@ it is an ``HttpHook``, whose import costs a task process more than an invocation
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,9 @@ class FlowHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
         connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
-        settings = read_connection(connection, await get_async_extra_dejson(connection))
+        extra = await get_async_extra_dejson(connection)
+        # In a thread: it may read a key file, and where something is wrong it reads the key.
+        settings = await asyncio.to_thread(read_connection, connection, extra)
         await amask(settings.secret_forms())
         return settings
 

@@ -40,6 +40,6 @@ ROWS = {
         Row("flows", "the same over 20 flows at once"),
         Row("sensors", "1,000 deferred sensors in one process"),
         Row("parse", "import time of a DAG file"),
-        Row("sign", "client assertions per second"),
+        Row("sign", "the first client assertion of a process, and how many a second"),
     )
 }

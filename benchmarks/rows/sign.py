@@ -1,4 +1,4 @@
-"""Client assertions per second and core, beside the bare signature."""
+"""The first client assertion of a process, and how many a core signs in a second, beside the bare signature."""
 
 from __future__ import annotations
 
@@ -7,30 +7,80 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from airflow_okta_workflows.core.client_assertion import sign_client_assertion
-from airflow_okta_workflows.core.key_generation import generate_jwk
+from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
 from airflow_okta_workflows.core.key_text import read_key_text
 from airflow_okta_workflows.core.keys import load_signing_key
-from benchmarks.figures import Figure, compare
-from benchmarks.measuring import alternate, cost_of
+from benchmarks.figures import Figure, at_most, compare
+from benchmarks.measuring import alternate, become_warm_parent, cost_of, in_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PEER = "cryptography, the signature alone"
+FIRST_PEER = "PyJWT by itself"
+_PRIMES = ("p", "q", "dp", "dq", "qi")
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare a whole client assertion with the signature in it.
+    """Compare a process's first client assertion with PyJWT's, and each later one with the signature in it.
 
     :param quick: in the small form
     """
-    rounds, times = (2, 20) if quick else (11, 300)
+    keys = {name: generate_jwk(name) for name in ("rsa2048", "rsa4096", "p256")}
+    return [*_first(keys, rounds=2 if quick else 11), *_later(keys, *((2, 20) if quick else (11, 300)))]
+
+
+def _first(keys: dict[Any, dict[str, Any]], rounds: int) -> list[Figure]:
+    become_warm_parent()
     figures = []
-    for title, jwk in (("RSA-2048", generate_jwk("rsa2048")), ("ES256", generate_jwk("p256"))):
+    for title, text in _texts(keys).items():
+        ways = {"ours": partial(_sign_with, text), FIRST_PEER: partial(_sign_with_pyjwt, text)}
+        work = {name: partial(in_fork, partial(cost_of, way)) for name, way in ways.items()}
+        costs = {name: [cost.cpu * 1000 for cost in found] for name, found in alternate(rounds, work).items()}
+        how = f"CPU, from the key's text to the assertion; median of {rounds} forks in turns, imports done"
+        target = None if "without" in title else at_most(5, "ms")
+        figures.append(
+            compare(
+                f"first signature, {title}", "ms", costs["ours"], FIRST_PEER, costs[FIRST_PEER], how=how, target=target
+            )
+        )
+    return figures
+
+
+def _texts(keys: dict[Any, dict[str, Any]]) -> dict[str, str]:
+    """Return keys as people have them, by what they are."""
+    texts = {}
+    for name, title in (("rsa2048", "RSA-2048"), ("rsa4096", "RSA-4096"), ("p256", "P-256")):
+        texts[f"{title} PEM"] = pem_of(keys[name])
+        texts[f"{title} JWK"] = json.dumps(keys[name])
+        if name != "p256":
+            bare = {member: value for member, value in keys[name].items() if member not in _PRIMES}
+            texts[f"{title} JWK without primes"] = json.dumps(bare)
+    return texts
+
+
+def _sign_with(text: str) -> str:
+    key = load_signing_key(read_key_text(text))
+    return sign_client_assertion(
+        key, client_id="0oa", token_url="https://acme.okta.com/oauth2/v1/token", now=time.time(), lifetime=300, jti="x"
+    )
+
+
+def _sign_with_pyjwt(text: str) -> str:
+    claims = {"iss": "0oa", "sub": "0oa", "aud": "https://acme.okta.com/oauth2/v1/token", "exp": time.time() + 300}
+    key: Any = jwt.PyJWK(json.loads(text)).key if text.startswith("{") else text
+    algorithm = "ES256" if '"EC"' in text or len(text) < 500 else "RS256"
+    return jwt.encode(claims, key, algorithm=algorithm)
+
+
+def _later(keys: dict[Any, dict[str, Any]], rounds: int, times: int) -> list[Figure]:
+    figures = []
+    for title, jwk in (("RSA-2048", keys["rsa2048"]), ("ES256", keys["p256"])):
         costs = alternate(rounds, {name: partial(cost_of, work, times) for name, work in _ways(jwk).items()})
         rates = {name: [1 / cost.cpu for cost in found] for name, found in costs.items()}
         how = f"per second of CPU; median of {rounds} rounds of {times} in turns, parsed key, same input size"

@@ -253,6 +253,17 @@ def test_a_key_whose_parts_do_not_belong_together_never_signs() -> None:
     assert "damaged" in str(fault(pem(damaged)))
 
 
+@pytest.mark.parametrize(
+    "kid", [EC_JWK["d"], "x" + EC_JWK["d"], "x" * 101, "two\nlines"], ids=["d", "d in it", "long", "lines"]
+)
+def test_a_kid_that_could_be_the_key_is_refused(kid: str) -> None:
+    for text in (json.dumps({**EC_JWK, "kid": "k"}), pem_of(EC_JWK)):
+        with pytest.raises(Fault, match=f"The kid is a value of {len(kid)} characters"):
+            load(text, kid=kid)
+    with pytest.raises(Fault, match="is no kid"):
+        load(json.dumps({**EC_JWK, "kid": kid}))
+
+
 def rewrapped(text: str, width: int) -> str:
     head, *body, tail = text.strip().splitlines()
     return "\n".join([head, *textwrap.wrap("".join(body), width), tail])

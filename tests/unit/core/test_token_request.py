@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.client_assertion import sign_client_assertion
-from airflow_okta_workflows.core.exchange import Headers, HttpAnswer, Lost, Mask, Phase, Send, Wait
+from airflow_okta_workflows.core.exchange import Headers, HttpAnswer, LoadKey, Lost, Mask, Phase, Send, Wait
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.key_generation import generate_jwk
 from airflow_okta_workflows.core.key_text import read_key_text
@@ -61,6 +61,8 @@ class Talk:
                     case Mask(texts):
                         self.masked += texts
                         event = None
+                    case LoadKey() as step:
+                        event = step.perform()
         except StopIteration as end:
             self.token = end.value
         except Fault as fault:
@@ -73,6 +75,32 @@ class Talk:
         assert self.fault is not None
         assert self.assertion() not in str(self.fault)
         return self.fault
+
+
+def first_mask(conversation: Any) -> Mask:
+    """Drive a conversation until it has sent its first request, and return what it masked before."""
+    load = conversation.send(None)
+    assert isinstance(load, LoadKey)
+    mask = conversation.send(load.perform())
+    assert isinstance(mask, Mask)
+    assert isinstance(conversation.send(None), Send)
+    return mask
+
+
+def test_without_a_key_nothing_is_sent() -> None:
+    def load() -> Any:
+        raise Fault(FaultKind.CONFIGURATION, "no key")
+
+    conversation = request_token(
+        TokenRequest(URL, "0oa", "s", load, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
+    )
+    step = conversation.send(None)
+    assert isinstance(step, LoadKey)
+    fault = step.perform()
+    assert isinstance(fault, Fault)
+    assert fault.__traceback__ is None, "its frames hold the key"
+    with pytest.raises(Fault, match="no key"):
+        conversation.send(fault)
 
 
 def test_the_request_is_what_okta_asks_for() -> None:
@@ -259,9 +287,7 @@ def test_an_assertion_that_is_echoed_does_not_come_back() -> None:
     conversation = request_token(
         TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
     )
-    mask = conversation.send(None)
-    assert isinstance(mask, Mask)
-    conversation.send(None)
+    mask = first_mask(conversation)
     echo = {"error": "invalid_client", "error_description": f"bad assertion {mask.texts[0]}"}
     with pytest.raises(Fault) as caught:
         conversation.send(answer(401, echo))
@@ -284,9 +310,7 @@ def test_an_echoed_assertion_is_nowhere_in_the_fault(member: str, encode: Callab
     conversation = request_token(
         TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
     )
-    mask = conversation.send(None)
-    assert isinstance(mask, Mask)
-    conversation.send(None)
+    mask = first_mask(conversation)
     assertion = mask.texts[0]
     body = f'{{"{member}": "{"x" * before} {encode(assertion)} and more"}}'
     json.loads(body)
@@ -330,8 +354,7 @@ def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None
         random=lambda: 0.5,
         new_id=lambda: "x",
     )
-    conversation.send(None)
-    conversation.send(None)
+    first_mask(conversation)
     mask = conversation.send(answer(200, {**GRANTED, "expires_in": 0}))
 
     assert isinstance(mask, Mask)

@@ -1,0 +1,62 @@
+"""Texts as long as are read, of the kinds that pattern matching is slow with."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import random
+import textwrap
+
+import pytest
+
+from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
+from airflow_okta_workflows.core.key_text import MAX_KEY_CHARS, read_key_text
+from airflow_okta_workflows.core.keys import load_signing_key
+
+JWK = generate_jwk("rsa2048")
+PEM = pem_of(JWK)
+N = MAX_KEY_CHARS - 4000
+LONG: dict[str, str] = {
+    "backslashes": "\\" * N,
+    "backslashes behind a key": PEM + "\\" * N,
+    "backslashes in a key": PEM.replace("\n", "\\" * 2000 + "n", 40),
+    "backslashes in a JWK": json.dumps(JWK)[:-1] + "\\" * N,
+    "escaped newlines": "{" + "\\n" * (N // 2),
+    "a BEGIN after the other": "-----BEGIN A-----" * (N // 17),
+    "a BEGIN of each kind": "".join(f"-----BEGIN A{number}-----" for number in range(N // 23)),
+    "ENDs of another": "-----BEGIN A-----" + "-----END B-----" * (N // 15),
+    "dashes": "-" * N,
+    "spaces in a label": "-----BEGIN " + " " * N,
+    "half a marker behind a key": PEM + "-----A" * (N // 6),
+    "spaces in a header": "-----BEGIN RSA PRIVATE KEY-----\nProc-Type:" + " " * N,
+    "quotes behind a key": PEM + "'\\" * (N // 2),
+    "a cipher's name": PEM + "A-" * (N // 2),
+    "one character on a line": "-----BEGIN PRIVATE KEY-----\n" + "A\n" * (N // 2) + "-----END PRIVATE KEY-----",
+    "a public key of OpenSSH": "ecdsa-sha2-" + "x" * N,
+}
+
+
+def whole_der(size: int) -> str:
+    return base64.b64encode(b"\x30\x83" + size.to_bytes(3) + random.Random(7).randbytes(size)).decode()
+
+
+LONG |= {
+    f"a PEM in lines of {width}": "\n".join(
+        ["-----BEGIN PRIVATE KEY-----", *textwrap.wrap(whole_der(size), width), "-----END PRIVATE KEY-----"]
+    )
+    for width, size in ((1, 30_000), (9, 60_000), (48, 70_000), (64, 70_000), (10**6, 70_000))
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", LONG)
+def test_no_text_takes_time_with_the_square_of_its_length(name: str) -> None:
+    # With the square it would be minutes for each of them.
+    assert len(LONG[name]) <= MAX_KEY_CHARS
+    with contextlib.suppress(Fault):
+        for _ in range(10):
+            key = read_key_text(LONG[name])
+            key.secret_forms()
+        load_signing_key(key)
