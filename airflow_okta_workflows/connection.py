@@ -22,6 +22,7 @@ from airflow_okta_workflows.core.client_assertion import MAX_LIFETIME
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 from airflow_okta_workflows.core.key_text import KeyText, read_key_text
 from airflow_okta_workflows.core.numbers import check_number
+from airflow_okta_workflows.core.proxies import parse_proxy
 from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.get_provider_info import get_provider_info
@@ -328,11 +329,7 @@ class _Reading:
         text = self._text("http_proxy")
         if text is None:
             return None
-        if not text.lower().startswith(("http://", "https://")):
-            raise misconfigured(
-                "http_proxy is not the URL of an HTTP proxy (not shown: it may hold a password).",
-                "Write it as http://host:port.",
-            )
+        parse_proxy(text, "http_proxy")
         return Secret(text)
 
     def _text(self, name: str) -> str | None:

@@ -11,13 +11,13 @@ from airflow_okta_workflows import http_guard
 from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.clock import clock_offset, require_clock
-from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost, Phase
+from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer
 from airflow_okta_workflows.core.secret import may_hold_key
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.transport.h11_transport import H11Transport
 from airflow_okta_workflows.transport.network import ca_bundle, proxy_for
-from airflow_okta_workflows.transport.requests_transport import RequestsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +83,7 @@ def check_connection(
         yield CheckStep("fields", Result.WARNING, f"{told}. {http_guard.WARNING}", http_guard.FIX)
     else:
         yield CheckStep("fields", Result.PASSED, told)
-    with closing(RequestsTransport(settings)) as transport:
+    with closing(H11Transport(settings)) as transport:
         yield from _check(settings, transport, surroundings, flows)
 
 
@@ -102,7 +102,7 @@ def _numbered(faults: Sequence[str]) -> Sequence[str]:
 
 
 def _check(
-    settings: OktaWorkflowsSettings, transport: RequestsTransport, surroundings: Surroundings, flows: Sequence[str]
+    settings: OktaWorkflowsSettings, transport: H11Transport, surroundings: Surroundings, flows: Sequence[str]
 ) -> Iterator[CheckStep]:
     key = _step("key", lambda: _key(settings))
     yield key
@@ -155,9 +155,8 @@ def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:
 
 
 def _reachable(answer: HttpAnswer | Lost, settings: OktaWorkflowsSettings, origin: Origin) -> str:
-    # An answer that is too large to be taken is still one.
-    if isinstance(answer, Lost) and answer.phase is not Phase.UNREADABLE:
-        raise misconfigured(f"{origin.url} gave no answer: {answer.detail}.", refusals.lost_hint(answer.phase))
+    if isinstance(answer, Lost):
+        raise misconfigured(f"{origin.url} gave no answer: {answer.detail}.", refusals.lost_hint(answer))
     way = ", through a proxy" if proxy_for(origin.url, settings) else ""
     return f"{origin.url} answers{way}; {_protection(settings, origin)}"
 
@@ -182,7 +181,7 @@ def _clock(offset: float, settings: OktaWorkflowsSettings) -> str:
     return f"within {max(1, round(abs(offset)))} s of the org's"
 
 
-def _token(settings: OktaWorkflowsSettings, transport: RequestsTransport, surroundings: Surroundings) -> str:
+def _token(settings: OktaWorkflowsSettings, transport: H11Transport, surroundings: Surroundings) -> str:
     token = ask_for_token(settings, transport, surroundings)
     granted = token.scope or settings.scope
     if missing := set(settings.scope.split()) - set(granted.split()):
@@ -192,7 +191,7 @@ def _token(settings: OktaWorkflowsSettings, transport: RequestsTransport, surrou
     return f"granted for {token.lifetime:.0f} s, scope {granted}"
 
 
-def _flows(names: Sequence[str], settings: OktaWorkflowsSettings, transport: RequestsTransport) -> str:
+def _flows(names: Sequence[str], settings: OktaWorkflowsSettings, transport: H11Transport) -> str:
     origins = {settings.find_flow(name).origin for name in names} - {settings.domain}
     for origin in sorted(origins, key=lambda one: one.url):
         # The root of the host: no flow is there, and no token goes along.

@@ -13,7 +13,7 @@ from airflow_okta_workflows.core.faults import Fault
 from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError, faults_as_errors
 from airflow_okta_workflows.tokens.source import TokenSource
-from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
     """
     try:
         settings = with_short_waits(read())
-        with faults_as_errors(), closing(RequestsTransport(settings)) as transport:
+        with faults_as_errors(), closing(H11Transport(settings)) as transport:
             token = ask_for_token(settings, transport, surroundings)
             good, name = _look_at_name(settings, transport)
     except OktaWorkflowsError as error:
@@ -55,7 +55,7 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
     )
 
 
-def _look_at_name(settings: OktaWorkflowsSettings, transport: RequestsTransport) -> tuple[bool, str]:
+def _look_at_name(settings: OktaWorkflowsSettings, transport: H11Transport) -> tuple[bool, str]:
     """Return whether flows will take the org's token, as far as its metadata tell, and what there is to say of it."""
     answer = transport.send(metadata_request(settings.domain))
     if isinstance(answer, Lost):
@@ -88,9 +88,7 @@ def with_short_waits(settings: OktaWorkflowsSettings) -> OktaWorkflowsSettings:
     )
 
 
-def ask_for_token(
-    settings: OktaWorkflowsSettings, transport: RequestsTransport, surroundings: Surroundings
-) -> AccessToken:
+def ask_for_token(settings: OktaWorkflowsSettings, transport: H11Transport, surroundings: Surroundings) -> AccessToken:
     """Ask a connection's org for a token of its own, once.
 
     :param settings: the connection

@@ -8,22 +8,32 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import trustme
+
 from airflow_okta_workflows.emulator import (
     Answer,
+    Drip,
+    GatewayPage,
     HtmlError,
+    Interim,
     Latency,
     LocalOrg,
+    LocalProxy,
+    LoginPage,
     Reset,
     ReturnError,
+    ReturnRaw,
     TooManyRequests,
     Truncate,
+    TruncatedGzip,
 )
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -63,6 +73,11 @@ def elsewhere(url: str) -> Prepare:
     return lambda org: {"flows": {"echo": f"{url}/api/flo/x/invoke"}}
 
 
+def far(org: LocalOrg) -> dict[str, Any]:
+    """Point the flow at a host that only the proxy can reach."""
+    return {"flows": {"echo": "https://flows.example/api/flo/x/invoke"}, "connect_timeout": 0.5}
+
+
 def app(**changes: Any) -> Prepare:
     """Change what the console can change of the app."""
 
@@ -100,6 +115,7 @@ class Row:
     :param runs: how often the flow runs
     :param idempotent: whether the flow is declared idempotent
     :param options: further arguments of the invocation
+    :param proxy: what the proxy between the worker and the flow does; None for no proxy
     """
 
     name: str
@@ -108,6 +124,7 @@ class Row:
     runs: int
     idempotent: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    proxy: dict[str, Any] | None = None
 
 
 HTML = {"Content-Type": "text/html"}
@@ -121,6 +138,18 @@ ROWS = [
     Row("latency", ordered(Latency(0.01)), None, 1),
     Row("longer than the time-out, before running", ordered(Latency(30)), OktaFlowOutcomeUnknownError, 0, options={"timeout": 0.2}),
     Row("longer than the time-out, after running", ordered(Latency(30, after_run=True)), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.2}),
+    Row("interim responses (103)", ordered(Interim(times=3)), None, 1),
+    Row("a head that never ends", ordered(Drip("head")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
+    Row("a body that never ends", ordered(Drip("body")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
+    Row("a chunk's extension that never ends", ordered(Drip("chunks")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
+    Row("trailers that never end", ordered(Drip("trailers")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
+    Row("interim responses without end", ordered(Drip("interim")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
+    Row("a proxy answers 403 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"behavior": "refuse"}),
+    Row("a proxy answers 407 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"login": "me:secret"}),
+    Row("a proxy answers 502 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"behavior": "refuse", "status": 502}),
+    Row("a proxy hangs", far, OktaFlowNotSentError, 0, proxy={"behavior": "hang"}),
+    Row("a proxy cuts the handshake", far, OktaFlowNotSentError, 0, proxy={"behavior": "cut"}),
+    Row("a proxy intercepts, by a CA that is not known here", far, OktaFlowNotSentError, 0, proxy={"behavior": "intercept"}),
     Row("reset before running", ordered(Reset()), OktaFlowOutcomeUnknownError, 0),
     Row("reset after running", ordered(Reset(after_run=True)), OktaFlowOutcomeUnknownError, 1),
     Row("reset after running", ordered(Reset(after_run=True)), None, 2, idempotent=True),
@@ -130,8 +159,18 @@ ROWS = [
     Row("a gateway's 502", ordered(HtmlError(502)), OktaFlowOutcomeUnknownError, 0),
     Row("a gateway's 504 after running", ordered(HtmlError(504, after_run=True)), OktaFlowOutcomeUnknownError, 1),
     Row("a gateway's 503, twice", ordered(HtmlError(503), 2), None, 1, idempotent=True),
-    Row("500 with HTML", ordered(Answer(500, b"oops", HTML)), OktaFlowFailedError, 0, idempotent=True),
-    Row("503 of the flow itself", ordered(Answer(503, b"{}", {"Content-Type": "application/json"})), OktaFlowFailedError, 0, idempotent=True),
+    Row("408 of nginx after running", ordered(GatewayPage("nginx", 408, after_run=True)), OktaFlowOutcomeUnknownError, 1),
+    Row("502 of an AWS load balancer", ordered(GatewayPage("alb", 502)), OktaFlowOutcomeUnknownError, 0),
+    Row("503 of Envoy", ordered(GatewayPage("envoy", 503)), OktaFlowOutcomeUnknownError, 0),
+    Row("504 of an AWS API gateway, in JSON, after running", ordered(GatewayPage("api-gateway", 504, after_run=True)), OktaFlowOutcomeUnknownError, 1),
+    Row("504 of Kong, in JSON, twice", ordered(GatewayPage("kong", 504), 2), None, 1, idempotent=True),
+    Row("524 of Cloudflare after running", ordered(GatewayPage("cloudflare", 524, after_run=True)), OktaFlowOutcomeUnknownError, 1),
+    Row("500 with an HTML page", ordered(HtmlError(500)), OktaFlowOutcomeUnknownError, 0),
+    Row("200 with a login page", ordered(LoginPage()), OktaFlowOutcomeUnknownError, 0),
+    Row("500 without a page", ordered(Answer(500, b"oops", HTML)), OktaFlowFailedError, 0, idempotent=True),
+    Row("503 of the flow itself", flow(function=lambda request: ReturnError(503, "x")), OktaFlowFailedError, 1, idempotent=True),
+    Row("429 of the flow itself", flow(function=lambda request: ReturnRaw(429, "x")), OktaFlowFailedError, 1, idempotent=True),
+    Row("405, 413 and others before the flow", ordered(Answer(413, b"<h1>Too large</h1>", HTML)), OktaFlowFailedError, 0),
     Row("Return Error 409", flow(function=lambda request: ReturnError(409, "x")), OktaFlowFailedError, 1),
     Row("429 with Retry-After, twice", ordered(TooManyRequests(retry_after=3), 2), None, 1),
     Row("429 with X-Rate-Limit-Reset", ordered(TooManyRequests(reset_in=2)), None, 1),
@@ -146,6 +185,11 @@ ROWS = [
     Row("a redirect", ordered(Answer(302, b"", {"Location": "http://127.0.0.1:1/"})), OktaFlowAnswerError, 0, idempotent=True),
     Row("an answer over max_response_bytes", ordered(Answer(200, b"x" * 20_001)), OktaFlowAnswerError, 0, idempotent=True),
     Row("broken compression", ordered(Answer(200, b"nonsense", {"Content-Encoding": "gzip"})), OktaFlowAnswerError, 0, idempotent=True),
+    Row("a gzip body cut off, under a length that fits", ordered(TruncatedGzip()), OktaFlowAnswerError, 1, idempotent=True),
+    Row("a content coding that nobody asked for", ordered(Answer(200, b"\x0b\x02", {"Content-Encoding": "br"}, True)), OktaFlowAnswerError, 1, idempotent=True),
+    Row("a charset that is no common one", ordered(Answer(200, b"x", {"Content-Type": "text/plain; charset=punycode"}, True)), OktaFlowAnswerError, 1, idempotent=True),
+    Row("a number that is too large to store", ordered(Answer(200, b"[1e999]", {}, True)), OktaFlowAnswerError, 1, idempotent=True),
+    Row("token: interim responses (100)", ordered(Interim(100), 1, None), None, 1),
     Row("token: a gateway's 503, twice", ordered(HtmlError(503), 2, None), None, 1),
     Row("token: a gateway's 503, each time", ordered(HtmlError(503), 3, None), OktaTokenError, 0),
     Row("token: reset, twice", ordered(Reset(), 2, None), None, 1),
@@ -190,30 +234,73 @@ def by_operator(hook: Any, options: dict[str, Any]) -> Any:
     return operator_class(task_id="t", **options).execute({"ti": TaskInstance()})
 
 
+def by_batch(hook: Any, options: dict[str, Any]) -> Any:
+    """Invoke as the one item of a batch, and return its outcome."""
+    from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
+    from tests.integration.task_context import context
+
+    operator_class = type("Batch", (InvokeOktaFlowBatchOperator,), {"hook": hook})
+    payload = options.pop("payload", {})
+    task = operator_class(task_id="t", payloads=[payload], on_error="collect", **options)
+    return task.execute(context())[0]["outcome"]
+
+
+def by_trigger(hook: Any, options: dict[str, Any]) -> Any:
+    """Invoke from the triggerer, and take the outcome up in a worker."""
+    from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
+    from airflow_okta_workflows.triggers.sealed_outcome import open_outcome
+
+    options.pop("idempotent")
+    trigger = OktaFlowInvocationTrigger(invocation_key="key", surroundings=hook.surroundings, **options)
+
+    async def fired() -> Any:
+        (event,) = [event.payload async for event in trigger.run()]
+        return event
+
+    sealed = asyncio.run(fired()).get("sealed")
+    if sealed is None:  # the triggerer cannot use the connection, so the worker invokes
+        return by_hook(hook, options)
+    outcome = open_outcome(sealed, hook.settings, "key")
+    if isinstance(outcome, OktaWorkflowsError):
+        raise outcome
+    return outcome
+
+
 WAYS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "hook": by_hook,
     "hook, async": by_hook_async,
     "operator": by_operator,
 }
+"""Ways that end with an error's class."""
 
 
-def play(row: Row, way: str, surroundings: Any) -> tuple[type[OktaWorkflowsError] | None, int, int]:
-    """Play one fault in one way; return the error's class, how often the flow ran, and how many requests it saw."""
+def play(
+    row: Row, way: Callable[[Any, dict[str, Any]], Any], surroundings: Any
+) -> tuple[OktaWorkflowsError | None, Any, int, int]:
+    """Play one fault in one way; return error or result, how often the flow ran, and how many requests it saw."""
     from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
-    with LocalOrg(rate_limit=None, clock=surroundings.clock) as org:
+    with ExitStack() as stack:
+        org = stack.enter_context(LocalOrg(rate_limit=None, clock=surroundings.clock))
         org.flow("echo")(lambda request: {"ok": True})
         extra = row.prepare(org) or {}
         os.environ.update(org.environment(max_response_bytes=20_000, **extra))
+        os.environ["HTTPS_PROXY"] = stack.enter_context(_proxy(row.proxy, org)).address if row.proxy else ""
         hook = OktaWorkflowsHook(surroundings=surroundings)
-        error = None
+        error = result = None
         try:
-            WAYS[way](hook, {"flow": "echo", "idempotent": row.idempotent, **row.options})
+            result = way(hook, {"flow": "echo", "idempotent": row.idempotent, **row.options})
         except OktaWorkflowsError as caught:
-            error = type(caught)
+            error = caught
         finally:
             hook.close()
-        return error, len(org.flows["echo"].runs), len(org.requests("echo"))
+        return error, result, len(org.flows["echo"].runs), len(org.requests("echo"))
+
+
+def _proxy(options: dict[str, Any], org: LocalOrg) -> LocalProxy:
+    certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("flows.example").configure_cert(certificate)
+    return LocalProxy({"flows.example": ("127.0.0.1", org.port)}, certificate=certificate, **options)
 
 
 def table(surroundings: Callable[[], Any]) -> str:
@@ -228,7 +315,8 @@ def table(surroundings: Callable[[], Any]) -> str:
         print(f"{number} of {len(ROWS)}: {row.name}", file=sys.stderr)
         # Each mask makes the next one dearer, and each row has secrets of its own.
         forget_masks()
-        found = {play(row, way, surroundings()) for way in WAYS}
+        played = [play(row, way, surroundings()) for way in WAYS.values()]
+        found = {(type(error) if error else None, runs, requests) for error, _, runs, requests in played}
         if len(found) != 1:
             raise AssertionError(f"{row.name}: the ways differ: {found}")
         error, runs, requests = found.pop()

@@ -123,8 +123,8 @@ FLOW_ANSWERED = [
         f"Look it up in the flow's execution history. {FORGET_IT}"),
     Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowAnswerError", "The task was"
         " killed after the answer, which is too large to be noted and so is lost.", LOOK_IT_UP),
-    Row("answered, but …", "OktaFlowAnswerError", "`the answer is larger than max_response_bytes (…)`, or `the answer's"
-        " compression is broken`. The flow has run."),
+    Row("answered …, but …", "OktaFlowAnswerError", "Behind `but` stands why the body is of no use: see"
+        " [unreadable](#unreadable). With an execution id beside the status, the flow has run."),
     Row("answered …, a redirect", "OktaFlowAnswerError", "The invoke URL leads somewhere else. Where to, is not followed."),
     Row("answered 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
         " execution and the flow's own message.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
@@ -134,11 +134,12 @@ FLOW_ANSWERED = [
 ]  # fmt: skip
 
 NOT_SENT = [
-    Row("could not be invoked in … attempts: …", "OktaFlowNotSentError", "No connection could be made. Nothing was sent."),
+    Row("could not be invoked in … attempts: …", "OktaFlowNotSentError", "No connection could be made. Nothing was sent.",
+        refusals.UNREACHABLE),
     Row("was not invoked: the task was stopped", "OktaFlowNotSentError", "The task was marked failed, cleared or timed out"
         " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "Nothing is to be done."),
-    Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's. Nothing"
-        " was sent, and it was not tried again."),
+    Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's; or this"
+        " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", refusals.CERTIFICATE),
     Row("… may not receive the org's token. Allowed: ….", "OktaConfigurationError", "The flow's host is none that the"
         " connection names. Nothing was sent, no token was asked for."),
 ]  # fmt: skip
@@ -168,6 +169,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "fields of the connection": (
         "connection.py", "key_place.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
     ),
+    "network": ("core/proxies.py", "transport/network.py"),
     "keys": ("core/key_text.py", "core/keys.py", "core/rsa_numbers.py"),
     "arguments": (
         "core/conditions.py", "core/flow_request.py", "core/flow_call.py", "core/batch_items.py",

@@ -25,7 +25,7 @@ from airflow_okta_workflows.core.exchange import (
 from airflow_okta_workflows.frames import NoFrames
 from airflow_okta_workflows.masking import mask
 from airflow_okta_workflows.tokens.source import running_loop
-from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class FlowClient(Client[RequestsTransport]):
+class FlowClient(Client[H11Transport]):
     """Invoke flows from threads and task processes."""
 
     def invoke_flow(self, call: FlowCall, on_stage: Callable[[Stage], None] | None = None) -> FlowResponse:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.content import UnreadableError, decode_text
 from airflow_okta_workflows.core.exchange import Headers
+from airflow_okta_workflows.core.json_text import read_json, storable_text
 from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
 if TYPE_CHECKING:
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.exchange import HttpAnswer
 
-_CHARSET = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+EXECUTION_HEADER = "x-flo-instance"
+"""The header in which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""
+
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# X-Execution-Id names an execution; X-Execution-Time-Ms, X-Execution-Count or X-Execution-Mode tell something of one.
+_NAMES_EXECUTION = re.compile(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGNORECASE)
+# A count, a duration, a state: none of them tells one execution from all others.
+_NO_ID = re.compile(r"[0-9]{1,5}(?:\.[0-9]*)?\s*(?:[mun]?s|sec[a-z]*)?|[^0-9]*", re.IGNORECASE)
+
+_PAGE = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+
 _LONGEST_LINE = 300
 _LONGEST_READ = 10 * _LONGEST_LINE
 """Characters of a server's words that are looked at."""
@@ -33,6 +44,7 @@ class FlowResponse:
     :param body: the JSON value, else the text, else None for an empty body
     :param execution_id: the id of the flow's execution, for its execution history; None if none was told
     :param elapsed: seconds from sending the invocation to the end of the answer
+    :param unreadable: why there is no body though there was one, such as "its compressed body is cut off"
     """
 
     status_code: int
@@ -40,6 +52,7 @@ class FlowResponse:
     body: Any = field(repr=False)
     execution_id: str | None
     elapsed: float
+    unreadable: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as a JSON object, without its headers."""
@@ -69,14 +82,20 @@ class FlowResponse:
 
 
 def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResponse:
-    """Read a flow's answer.
+    """Read a flow's response.
 
-    A body is taken for JSON if it says so, or says nothing and looks like it; what does not parse stays text.
+    A whole JSON object or list is read as such whatever its content type says: Return Raw sends JSON under any. Other
+    JSON needs the label, and what does not parse stays text.
 
-    :param answer: the HTTP answer
+    :param answer: the HTTP response
     :param secrets: the secrets that were sent: a flow that echoes its request must not carry them back
     """
-    body = _read_body(answer, secrets)
+    body, unreadable = None, answer.unreadable
+    if not unreadable:
+        try:
+            body = _read_body(answer, secrets)
+        except UnreadableError as error:
+            unreadable = str(error)
     headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in answer.headers.items()})
     return FlowResponse(
         status_code=answer.status,
@@ -84,13 +103,21 @@ def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResp
         body=body,
         execution_id=_execution_id(headers, body),
         elapsed=answer.elapsed,
+        unreadable=unreadable,
     )
 
 
-def is_json(headers: Headers) -> bool:
-    """Tell whether an answer says that its body is JSON (RFC 8259, and the +json suffix of RFC 6839)."""
-    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return media_type.endswith(("/json", "+json"))
+def is_foreign_page(response: FlowResponse) -> bool:
+    """Return whether a response is an HTML page without an execution id: a login page, a proxy's or a gateway's.
+
+    :param response: the response
+    """
+    if response.execution_id is not None or not isinstance(response.body, str):
+        return False
+    media_type, begin = _media_type(response.headers), response.body[:1000].lstrip()
+    if media_type:
+        return media_type in ("text/html", "application/xhtml+xml") and begin.startswith("<")
+    return _PAGE.match(begin) is not None
 
 
 def parse_json(text: str) -> tuple[bool, Any]:
@@ -98,10 +125,9 @@ def parse_json(text: str) -> tuple[bool, Any]:
 
     :param text: the text, from a server and so of any form
     """
-    # No error leaves: a JSONDecodeError holds the whole document.
     try:
-        return True, json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return True, read_json(text)
+    except ValueError:
         return False, None
 
 
@@ -135,34 +161,54 @@ def one_line(text: str) -> str:
 def _read_body(answer: HttpAnswer, secrets: tuple[str, ...]) -> Any:
     if not answer.body.strip():
         return None
-    content_type = answer.headers.get("Content-Type", "")
-    charset = _CHARSET.search(content_type)
-    try:
-        text = answer.body.decode(charset[1] if charset else "utf-8", "replace")
-    except (LookupError, UnicodeError):
-        text = answer.body.decode("utf-8", "replace")
-    text = text.lstrip("\ufeff")
-    if is_json(answer.headers) or (not content_type and text.lstrip()[:1] in ("{", "[")):
-        parsed, value = parse_json(text)
-        if parsed:
+    text = decode_text(answer.body, answer.headers.get("Content-Type", "")).lstrip("\ufeff")
+    # RFC 8259, and the +json suffix of RFC 6839.
+    if text.lstrip()[:1] in ("{", "[") or _media_type(answer.headers).endswith(("/json", "+json")):
+        try:
+            value = read_json(text)
+        except UnreadableError:
+            raise
+        except ValueError:
+            pass
+        else:
             # After parsing, which undoes what an encoder has escaped; a walk over a large value is slow.
             return redact_value(value, secrets) if may_echo(text, secrets) else value
-    return redact(text, secrets)
+    return storable_text(redact(text, secrets))
+
+
+def _media_type(headers: Headers) -> str:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _execution_id(headers: Headers, body: Any) -> str | None:
-    """Look for the execution id where Okta puts it: a header whose name is not documented, or the body."""
-    candidates: list[Any] = [value for name, value in headers.items() if "execution" in name.lower()]
+    """Return the id of the flow's execution from where it may be: a header, the body, Okta's error object."""
+    candidates: list[Any] = [
+        headers.get(EXECUTION_HEADER),
+        *(value for name, value in headers.items() if "execution" in name.lower() and _is_named(name, value)),
+    ]
     if isinstance(body, dict):
-        candidates.append(body.get("execution_id"))
-        if isinstance(context := body.get("context"), dict):
-            candidates.append(context.get("execution_id"))
+        candidates += [body.get("execution_id"), _member(body.get("context"), "execution_id")]
+        if body.get("_error") is True:
+            source = body.get("source")
+            candidates += [_text_of(body.get("execution")), _text_of(_member(source, "execution"))]
     for candidate in candidates:
-        # What does not look like an id could begin log lines of its own (CWE-117).
-        if isinstance(candidate, str) and _EXECUTION_ID.fullmatch(candidate.strip()):
-            return candidate.strip()
+        # What does not look like an id could begin log lines of its own (CWE-117). A header that came twice is joined
+        # with a comma, which no id has.
+        if isinstance(candidate, str) and _EXECUTION_ID.fullmatch(text := candidate.partition(",")[0].strip()):
+            return text
     return None
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _is_named(name: str, value: str) -> bool:
+    """Return whether a header holds the id of an execution, rather than something else about one."""
+    text = value.partition(",")[0].strip()
+    return bool(_UUID.fullmatch(text) or (_NAMES_EXECUTION.search(name) and not _NO_ID.fullmatch(text)))
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _text_of(value: Any) -> Any:
+    """Return a number as text: other ids in Okta's error object, such as that of the flow, are numbers."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -6,10 +6,10 @@ each step led to; it returns its result, or raises a :class:`~airflow_okta_workf
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 from airflow_okta_workflows.core.faults import Fault
 
@@ -34,8 +34,22 @@ class Headers(Mapping[str, str]):
     def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
         self._values: dict[str, tuple[str, str]] = {}
         for name, value in (pairs or {}).items():
-            first = self._values.get(name.lower())
-            self._values[name.lower()] = (first[0], f"{first[1]}, {value}") if first else (name, value)
+            self._add(name, value)
+
+    @classmethod
+    def decoded(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Self:
+        """Return headers as they were on the wire: UTF-8 where the bytes are that, Latin-1 otherwise.
+
+        :param pairs: the header fields, repeated ones included
+        """
+        headers = cls()
+        for name, value in pairs:
+            headers._add(name.decode("latin-1"), _decoded(value))
+        return headers
+
+    def _add(self, name: str, value: str) -> None:
+        first = self._values.get(name.lower())
+        self._values[name.lower()] = (first[0], f"{first[1]}, {value}") if first else (name, value)
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()][1]
@@ -48,6 +62,13 @@ class Headers(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"Headers({dict(self)!r})"
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 @dataclass(frozen=True)
@@ -70,43 +91,45 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """Hold one whole HTTP answer.
+    """One HTTP response.
 
     :param status: the status code
     :param headers: its headers
-    :param body: its body, decompressed
+    :param body: its body, decompressed; empty if it is unreadable
     :param elapsed: seconds from sending the request to the end of the body
+    :param unreadable: why the body cannot be read: a phrase, such as "its compressed body is cut off"; empty if it can
     """
 
     status: int
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
     elapsed: float = 0.0
+    unreadable: str = ""
 
 
 class Phase(Enum):
     """Name how far a request got that has no whole answer."""
 
     NOT_SENT = "not sent"
-    """DNS, connect or TLS handshake failed: nothing of the request left."""
-    UNTRUSTED = "not sent, host not trusted"
-    """The host's certificate or name is wrong: nothing was sent, and trying again cannot help."""
+    """DNS, connect, the proxy or the TLS handshake failed: nothing of the request left."""
+    UNTRUSTED = "not sent, and another attempt cannot help"
+    """The host's certificate or name is wrong, or this machine's CA bundle or proxy setting cannot be used."""
     FATE_UNKNOWN = "sent, fate unknown"
-    """Some of it was sent, and no whole answer came."""
-    UNREADABLE = "answered, answer not readable"
-    """An answer came that is larger than allowed, or whose compression is broken."""
+    """Some of it was sent, and no whole response came."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Tell of a request without a whole answer.
+    """A request without a whole response.
 
     :param phase: how far it got
     :param detail: what happened, for people, without secrets
+    :param hint: what to change, if more is known than the phase tells
     """
 
     phase: Phase
     detail: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)

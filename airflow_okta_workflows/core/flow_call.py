@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_okta_workflows.core import refusals
-from airflow_okta_workflows.core.answers import FlowResponse, error_message, is_json, read_flow_response
+from airflow_okta_workflows.core.answers import FlowResponse, error_message, is_foreign_page, read_flow_response
 from airflow_okta_workflows.core.exchange import (
     Conversation,
     GetToken,
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.addresses import FlowAddress
 
-_GATEWAY = (502, 503, 504)
+# A gateway gave up waiting, or lost the flow's host: nothing that the flow says. 520 to 524 are Cloudflare's.
+_GATEWAY = frozenset({408, 502, 503, 504, *range(520, 525)})
 _BEFORE_RUNNING = (401, 403, 404)
 
 
@@ -172,10 +173,11 @@ class _Invocation:
             if not isinstance(event, HttpAnswer):  # pragma: no cover  # a driver answers Send with one of the two
                 raise TypeError(f"Send was answered with {type(event).__name__}")
             response = read_flow_response(event, (token,))
-            # An execution id says that the flow ran: then even a 401 or a 429 is its own answer, and final.
+            # An execution id says that the flow ran: then even a 401, a 429 or a 504 is its own response, and final.
             ran = response.execution_id is not None
-            if 200 <= event.status < 300:
-                return response
+            page = is_foreign_page(response)
+            if 200 <= event.status < 300 and not page:
+                return self._readable(response)
             if 300 <= event.status < 400:
                 self._fail(
                     FaultKind.BAD_ANSWER,
@@ -183,10 +185,8 @@ class _Invocation:
                     refusals.ANSWER_REDIRECTED,
                     response=response,
                 )
-            if event.status in _GATEWAY and not ran and not is_json(event.headers):
-                yield from self._after_loss(
-                    Lost(Phase.FATE_UNKNOWN, f"a gateway answered {event.status} in the flow's place")
-                )
+            if (event.status in _GATEWAY and not ran) or (page and not 400 <= event.status < 500):
+                yield from self._after_loss(Lost(Phase.FATE_UNKNOWN, _said_by_a_gateway(event.status, page=page)))
             elif event.status == 401 and not ran and not renewed:
                 renewed = True
                 yield from self._not_run()
@@ -198,17 +198,27 @@ class _Invocation:
                 self._fail(
                     FaultKind.REFUSED,
                     f"refused the invocation with {event.status}{_said(response)}; the flow did not run",
-                    refusals.flow_hint(event.status),
+                    refusals.FOREIGN_REFUSAL if page else refusals.flow_hint(event.status),
                     response=response,
                 )
             else:
-                self._fail(FaultKind.FAILED, f"answered {event.status}{_said(response)}", "", response=response)
+                hint = "" if ran else refusals.failure_hint(event.status)
+                self._fail(FaultKind.FAILED, f"answered {event.status}{_said(response)}", hint, response=response)
+
+    def _readable(self, response: FlowResponse) -> FlowResponse:
+        if response.unreadable:
+            ran = f" (it ran: execution {response.execution_id})" if response.execution_id else ""
+            self._fail(
+                FaultKind.BAD_ANSWER,
+                f"answered {response.status_code}{ran}, but {response.unreadable}",
+                refusals.ANSWER_UNREADABLE,
+                response=response,
+            )
+        return response
 
     def _after_loss(self, lost: Lost) -> Conversation[None]:
         if lost.phase is Phase.UNTRUSTED:
-            self._fail(FaultKind.NOT_SENT, f"was not invoked: {lost.detail}", refusals.CERTIFICATE)
-        if lost.phase is Phase.UNREADABLE:
-            self._fail(FaultKind.BAD_ANSWER, f"answered, but {lost.detail}", refusals.ANSWER_TOO_LARGE)
+            self._fail(FaultKind.NOT_SENT, f"was not invoked: {lost.detail}", refusals.lost_hint(lost))
         if lost.phase is Phase.FATE_UNKNOWN:
             self._may_have_run = True
             if not self._call.idempotent:
@@ -222,7 +232,7 @@ class _Invocation:
             self._fail(
                 FaultKind.NOT_SENT,
                 f"could not be invoked in {ATTEMPTS} attempts: {lost.detail}",
-                refusals.UNREACHABLE,
+                refusals.lost_hint(lost),
             )
         seconds = backoff(self._failures, self._random)
         yield from self._not_run()
@@ -281,6 +291,12 @@ def _token(refused: str | None) -> Conversation[str]:
     return token
 
 
+def _said_by_a_gateway(status: int, *, page: bool) -> str:
+    if page:
+        return f"{status} and an HTML page came, which no flow sent: a proxy, a gateway or a login page answered"
+    return f"a gateway answered {status} instead of the flow"
+
+
 def _said(response: FlowResponse) -> str:
     message = error_message(response.body)
     execution = f", execution {response.execution_id}" if response.execution_id else ""
@@ -288,9 +304,11 @@ def _said(response: FlowResponse) -> str:
 
 
 def _check_key(invocation_key: str) -> str:
-    if not (0 < len(invocation_key) <= 255 and invocation_key.isascii() and invocation_key.isprintable()):
+    # Spaces at its ends would not arrive: they are no part of a header's value (RFC 9110, section 5.5).
+    good = isinstance(invocation_key, str) and invocation_key.isascii() and invocation_key.isprintable()
+    if not good or not 0 < len(invocation_key) <= 255 or invocation_key != invocation_key.strip():
         raise misconfigured(
-            "The invocation key is not a text of 1 to 255 printable ASCII characters.",
+            "The invocation key is not 1 to 255 printable ASCII characters without spaces at the ends.",
             "Use a UUID, or ids joined with dashes.",
         )
     return invocation_key

@@ -20,15 +20,24 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
 _NO_LISTS = (str, bytes, bytearray, memoryview)
 _FORBIDDEN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SHORTEST_RESPONSE, _LONGEST_RESPONSE = 0.001, 86_400.0
+_JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*\"?utf-?8\"?)?", re.IGNORECASE)
+_HTTP = "HTTP itself sets it."
 _SET_BY_THE_HOOK = {
     "authorization": "The hook sets it, from the connection.",
     "idempotency-key": "Pass the key as invocation_key.",
-    "content-type": "The hook sets it: a payload is JSON.",
-    "content-length": "HTTP itself sets it.",
-    "transfer-encoding": "HTTP itself sets it.",
-    "connection": "HTTP itself sets it.",
-    "host": "HTTP itself sets it.",
-}
+    "content-type": "A payload is JSON: leave it out, or set it to application/json.",
+    "x-api-client-token": "A flow secured with OAuth 2.0 needs no client token, and one with a client token takes no"
+    " OAuth token.",
+    "proxy-authorization": "Write the login into http_proxy of the connection: http://user:password@host:port.",
+    # Content-Length and its like frame a message: with two opinions of where it ends, a gateway may see two requests.
+    **dict.fromkeys(
+        (
+            "accept-encoding", "connection", "content-encoding", "content-length", "expect", "host", "keep-alive",
+            "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        ),
+        _HTTP,
+    ),
+}  # fmt: skip
 
 
 def check_method(method: object) -> str:
@@ -61,7 +70,7 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
 
 
 def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the caller's own headers, as texts.
+    """Return the caller's own headers, as strings. None as a value leaves the header out.
 
     :param headers: the headers, or None
     :raises Fault: for a reserved name, one that the hook or HTTP sets, or a value that would break the request
@@ -72,23 +81,29 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
     check_names(headers, "headers")
     checked: dict[str, str] = {}
     for name, value in headers.items():
+        text = "" if value is None else str(value).strip()
+        if name.lower() == "content-type" and _JSON_TYPE.fullmatch(text):
+            continue  # what is sent anyway
         if why := _SET_BY_THE_HOOK.get(name.lower()):
             raise misconfigured(f"The header {shown(name)} cannot be set.", why)
-        text = str(value).strip()
         # A newline in a value would begin a header of the caller's choice (CWE-113).
         if not _TOKEN.fullmatch(name) or _FORBIDDEN_VALUE.search(text):
             raise misconfigured(
                 f"The header {shown(name)} has a character that HTTP does not allow.",
                 "Remove newlines and control characters.",
             )
-        try:
-            text.encode("latin-1")
-        except UnicodeEncodeError:
+        if not text.isascii():
+            # Some take it for Latin-1 and some for UTF-8 (RFC 9110, section 5.5), Okta does not say which.
             raise misconfigured(
-                f"The value of the header {shown(name)} has a character outside Latin-1.",
-                "Send it in the payload.",
-            ) from None
-        checked[name] = text
+                f"The value of the header {shown(name)} has a character outside ASCII.",
+                "Send it in the payload or the query, or percent-encoded.",
+            )
+        if name.lower() in {other.lower() for other in checked}:
+            raise misconfigured(
+                f"The header {shown(name)} is there twice.", "Names differ in case only: leave one of them."
+            )
+        if value is not None:
+            checked[name] = text
     return checked
 
 

@@ -31,6 +31,8 @@ def read_issuer(answer: HttpAnswer) -> Origin:
     :param answer: what came for :func:`metadata_request`
     :raises Fault: if no org authorization server answers so
     """
+    if answer.unreadable:
+        raise misconfigured(f"No metadata: {answer.unreadable}.", refusals.NOT_THE_ORG)
     _, value = parse_json(answer.body.decode("utf-8", "replace"))
     issuer = value.get("issuer") if answer.status == 200 and isinstance(value, dict) else None
     if not isinstance(issuer, str):

@@ -6,7 +6,7 @@ The texts are those of Okta's OAuth error catalogue (release 2026.08.1).
 from __future__ import annotations
 
 from airflow_okta_workflows.core.client_assertion import MAX_LIFETIME
-from airflow_okta_workflows.core.exchange import Phase
+from airflow_okta_workflows.core.exchange import Lost, Phase
 
 _CLOCK = "Set this machine's clock (NTP)"
 _KEY = (
@@ -108,7 +108,22 @@ CERTIFICATE = (
 
 UNREACHABLE = "Check the host's name, the network and, if one is needed, http_proxy."
 
-ANSWER_TOO_LARGE = "Let the flow return less, or raise max_response_bytes. It has run: it is not run again."
+CA_BUNDLE = "Give the path of a file of certificates in PEM form, on each machine that runs tasks or triggers."
+
+PROXY_REFUSED = (
+    "Let the proxy allow this host: it is the proxy that refuses, not Okta. If it asks for a login, write http_proxy"
+    " as http://user:password@host:port."
+)
+
+FOREIGN_REFUSAL = (
+    "It came with an HTML page and no execution id: look for a proxy or firewall in between that refuses, and let it"
+    " pass the flow's host."
+)
+
+ANSWER_UNREADABLE = (
+    "Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it again, so there"
+    " is none: look it up in the flow's execution history."
+)
 
 ANSWER_REDIRECTED = "Set workflows_host, or the flow's URL, to where the flow really is. The token was not sent on."
 
@@ -148,12 +163,31 @@ def clock_hint(clock_offset: float) -> str:
     return f"{_CLOCK}: {_off_by(clock_offset)}."
 
 
-def lost_hint(phase: Phase) -> str:
-    """Say what to change after a request that never got to a host.
+def lost_hint(lost: Lost) -> str:
+    """Return what to change after a request that never got to a host.
 
-    :param phase: how far it got
+    :param lost: how far it got
     """
-    return CERTIFICATE if phase is Phase.UNTRUSTED else UNREACHABLE
+    return lost.hint or (CERTIFICATE if lost.phase is Phase.UNTRUSTED else UNREACHABLE)
+
+
+_FAILURES = {
+    405: "Check the invoke URL (an alias or host that is a placeholder?) and the method: a flow takes GET and POST.",
+    407: PROXY_REFUSED,
+    411: "Something between here and the flow changes requests: look for a proxy.",
+    413: "The payload is too large for the flow's host: send less, or a reference to it.",
+    414: "The query is too long: send it as the payload, with POST.",
+    415: "The flow's host does not take JSON here: check the invoke URL.",
+    431: "The headers are too large for the flow's host: send it in the payload.",
+}
+
+
+def failure_hint(status: int) -> str:
+    """Return what to change after a status that a host gives before it comes to the flow; empty for all others.
+
+    :param status: the HTTP status of a response without an execution id
+    """
+    return _FAILURES.get(status, "")
 
 
 def flow_hint(status: int) -> str:

@@ -144,7 +144,8 @@ class _Reply:
         secrets = [value for value in (assertion, self.access_token) if isinstance(value, str)]
         self.members = redact_value(members, tuple(value for value in secrets if len(value) >= _SHORTEST_SECRET))
         self.error = self.text("error") or self.text("errorCode")
-        self.description = self.text("error_description") or error_message(self.members) or None
+        said = self.text("error_description") or error_message(self.members)
+        self.description = said or answer.unreadable or None
         self.clock_offset = clock_offset(answer.headers, now)
 
     def fault(self, kind: FaultKind, message: str, hint: str) -> Fault:
@@ -218,4 +219,4 @@ def _refusal(request: TokenRequest, reply: _Reply) -> Fault:
 
 
 def _unreachable(request: TokenRequest, lost: Lost) -> Fault:
-    return Fault(FaultKind.TOKEN, f"No token from {request.token_url}: {lost.detail}.", refusals.lost_hint(lost.phase))
+    return Fault(FaultKind.TOKEN, f"No token from {request.token_url}: {lost.detail}.", refusals.lost_hint(lost))

@@ -16,24 +16,34 @@
 from airflow_okta_workflows.emulator.cards import Close, FlowRequest, Pause, Return, ReturnError, ReturnRaw
 from airflow_okta_workflows.emulator.faults import (
     Answer,
+    Drip,
     HtmlError,
+    Interim,
     Latency,
     Reset,
     TooManyRequests,
     Truncate,
+    TruncatedGzip,
 )
 from airflow_okta_workflows.emulator.flow_file import flow
+from airflow_okta_workflows.emulator.gateways import GatewayPage, LoginPage
 from airflow_okta_workflows.emulator.org import LocalOrg
+from airflow_okta_workflows.emulator.proxy import LocalProxy
 from airflow_okta_workflows.emulator.records import Flow, SeenRequest, SeenTokenRequest
 
 __all__ = [
     "Answer",
     "Close",
+    "Drip",
     "Flow",
     "FlowRequest",
+    "GatewayPage",
     "HtmlError",
+    "Interim",
     "Latency",
     "LocalOrg",
+    "LocalProxy",
+    "LoginPage",
     "Pause",
     "Reset",
     "Return",
@@ -43,5 +53,6 @@ __all__ = [
     "SeenTokenRequest",
     "TooManyRequests",
     "Truncate",
+    "TruncatedGzip",
     "flow",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,40 @@ def HtmlError(status: int = 502, *, after_run: bool = False) -> Answer:  # noqa:
 
 
 @dataclass(frozen=True)
+class Interim:
+    """Interim responses (1xx) before the one that counts.
+
+    :param status: 100, 102 or 103
+    :param times: how many
+    """
+
+    status: int = 103
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Drip:
+    """A run, and a response that comes a little at a time and never ends.
+
+    :param where: what comes so: ``head``, ``body``, ``chunks``, ``trailers``, or ``interim`` responses
+    :param every: seconds from one byte to the next
+    """
+
+    where: Literal["head", "body", "chunks", "trailers", "interim"] = "body"
+    every: float = 0.05
+
+
+def TruncatedGzip(body: bytes = b'{"account": "00u1"}' * 100) -> Answer:  # noqa: N802  # reads as the other faults
+    """Return a fault: a run, and a gzip stream that is cut off, under a Content-Length that fits what is left.
+
+    :param body: what the whole stream holds
+    """
+    stream = gzip.compress(body, mtime=0)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    return Answer(200, stream[: len(stream) // 2], headers, after_run=True)
+
+
+@dataclass(frozen=True)
 class TooManyRequests:
     """Answer 429 without running.
 
@@ -74,4 +109,4 @@ class TooManyRequests:
     reset_in: int | None = None
 
 
-Fault = Latency | Reset | Truncate | Answer | TooManyRequests
+Fault = Latency | Reset | Truncate | Answer | TooManyRequests | Interim | Drip

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import jwt
 
 from airflow_okta_workflows.core.addresses import Origin, default_workflows_origin
+from airflow_okta_workflows.core.answers import EXECUTION_HEADER
 from airflow_okta_workflows.core.key_generation import KeyType, generate_jwk
 from airflow_okta_workflows.emulator.records import (
     Flow,
@@ -51,7 +52,8 @@ class LocalOrg:
     :param token_lifetime: seconds that a token is good for
     :param custom_domains: further host names of the org. With exactly one, only tokens that were asked for under it
         are accepted, as in Okta; ``localhost`` will do
-    :param execution_header: the header that carries the execution id; None for none (Okta names none)
+    :param execution_header: the header that carries the execution id; None for none. Okta documents none; the default
+        is the one that public clients of Okta Workflows read
     :param ssl_context: to serve HTTPS
     :param clock: the org's clock, in seconds since the epoch
     """
@@ -69,7 +71,7 @@ class LocalOrg:
         time_limit: float = 60.0,
         token_lifetime: int = 3600,
         custom_domains: tuple[str, ...] = (),
-        execution_header: str | None = "x-execution-id",
+        execution_header: str | None = EXECUTION_HEADER,
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

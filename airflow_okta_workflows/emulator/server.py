@@ -11,6 +11,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -126,6 +127,10 @@ class Server:
             await asyncio.sleep(fault.seconds)
         if isinstance(fault, faults.Reset):
             return _reset(request)
+        if isinstance(fault, faults.Interim):
+            _transport(request).write(_interim(fault.status) * fault.times)
+        if isinstance(fault, faults.Drip):
+            return await _drip(request, fault)
         if isinstance(fault, (faults.Answer, faults.TooManyRequests)):
             answer = self._ordered(fault)
         else:
@@ -163,6 +168,8 @@ class Server:
         after_run = getattr(fault, "after_run", False)
         if isinstance(fault, faults.Latency) and not after_run:
             await asyncio.sleep(fault.seconds)
+        if isinstance(fault, faults.Interim):
+            _transport(request).write(_interim(fault.status) * fault.times)
         if isinstance(fault, faults.Reset) and not after_run:
             return _reset(request)
         if isinstance(fault, faults.TooManyRequests) or (isinstance(fault, faults.Answer) and not after_run):
@@ -176,6 +183,8 @@ class Server:
                 await asyncio.sleep(fault.seconds)
             if answer is None or (isinstance(fault, faults.Reset) and after_run):
                 return _reset(request)
+            if isinstance(fault, faults.Drip):
+                return await _drip(request, fault)
             if isinstance(fault, faults.Answer):
                 answer = self._ordered(fault)
         seen.answer = answer.body.decode("utf-8", "replace")
@@ -271,6 +280,31 @@ def _headers(request: web.Request) -> dict[str, str]:
 
 def _json(status: int, value: Any) -> RawAnswer:
     return RawAnswer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def _interim(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n\r\n".encode()
+
+
+async def _drip(request: web.Request, fault: faults.Drip) -> web.StreamResponse:
+    """Send a little now and then, until the caller leaves: then this is cancelled."""
+    begin, unit = {
+        "head": (_HEAD + b"X-Drip: ", b"a"),
+        "body": (_HEAD + b"Content-Length: 1000000\r\n\r\n", b" "),
+        "chunks": (_CHUNKED + b"2;x=", b"a"),
+        "trailers": (_CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Drip: a\r\n"),
+        "interim": (b"", _interim(100)),
+    }[fault.where]
+    transport = _transport(request)
+    transport.write(begin)
+    while not transport.is_closing():
+        transport.write(unit)
+        await asyncio.sleep(fault.every)
+    return web.Response()
 
 
 def _reset(request: web.Request) -> web.StreamResponse:

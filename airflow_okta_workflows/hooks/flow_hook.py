@@ -209,10 +209,10 @@ class FlowHook(BaseHook):
     @cached_property
     def _client(self) -> FlowClient:
         from airflow_okta_workflows.client.sync_client import FlowClient
-        from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+        from airflow_okta_workflows.transport.h11_transport import H11Transport
 
         settings = self.settings
-        return FlowClient(settings, self._tokens, RequestsTransport(settings), self.surroundings)
+        return FlowClient(settings, self._tokens, H11Transport(settings), self.surroundings)
 
     @cached_property
     def _tokens(self) -> TokenSource:

@@ -1,5 +1,8 @@
-"""The two shells that send what the core asks for: with requests, and with aiohttp.
+"""The two transports that send what the core asks for: in a thread over sockets and h11, on an event loop with aiohttp.
 
-Both send a request exactly once, follow no redirect, keep no cookie, read no ``.netrc``, bound the answer in
-size and time, and tell how far a failed request got. They differ in nothing that a caller could notice.
+Both send a request exactly once, follow no redirect, keep no cookie, read no ``.netrc``, bound the response in size
+and time, and know how far a failed request got. They differ in nothing that a caller could notice: what either has to
+decide is in :mod:`~airflow_okta_workflows.transport.network` (proxies, TLS trust), in
+:mod:`~airflow_okta_workflows.core.content` (content codings, charsets) and in
+:mod:`~airflow_okta_workflows.transport.losses` (what is said of a failure), and one suite runs each case over both.
 """

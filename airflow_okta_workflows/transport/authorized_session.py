@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from http.client import responses
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
 
 from airflow_okta_workflows.core.addresses import read_origin, require_allowed
 from airflow_okta_workflows.core.answers import FlowResponse
-from airflow_okta_workflows.core.exchange import Headers
-from airflow_okta_workflows.core.refusals import ANSWER_REDIRECTED
+from airflow_okta_workflows.core.exchange import Headers, HttpRequest, Lost, Phase
+from airflow_okta_workflows.core.refusals import ANSWER_REDIRECTED, lost_hint
 from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowAnswerError, faults_as_errors
-from airflow_okta_workflows.transport.network import BASE_HEADERS, ca_bundle, proxy_for
-from airflow_okta_workflows.transport.requests_transport import OneShotAdapter
+from airflow_okta_workflows.transport.h11_transport import H11Transport
+from airflow_okta_workflows.transport.losses import TIMED_OUT
+from airflow_okta_workflows.transport.network import BASE_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _BearerAuth(AuthBase):
-    """Put the token into a request, if its host may have it."""
+    """The token in a request, if its host may have it."""
 
     def __init__(self, settings: OktaWorkflowsSettings, get_token: Callable[[], str]) -> None:
         self._settings = settings
@@ -36,8 +41,77 @@ class _BearerAuth(AuthBase):
         return request
 
 
+class _Adapter(HTTPAdapter):
+    """The way of a session's requests: that of all others of this provider, with its proxy, TLS trust and deadlines.
+
+    :param settings: the connection
+    """
+
+    def __init__(self, settings: OktaWorkflowsSettings) -> None:
+        super().__init__()
+        self._transport = H11Transport(settings)
+
+    def send(self, request: requests.PreparedRequest, *_: Any, timeout: Any = None, **__: Any) -> requests.Response:
+        """Send a prepared request once, and return its whole response.
+
+        :param request: the request
+        :param timeout: seconds to connect, and seconds that the response may take; one number is for both
+        :raises requests.RequestException: if there is no response, or none that can be read
+        """
+        if isinstance(timeout, Timeout):
+            timeout = (timeout.connect_timeout, timeout.read_timeout)
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        answer = self._transport.send(
+            HttpRequest(request.method or "GET", request.url or "", _headers(request), _body(request), read),
+            connect_timeout=connect,
+        )
+        if isinstance(answer, Lost):
+            raise _exception_of(answer, request)
+        if answer.unreadable:
+            raise requests.exceptions.ContentDecodingError(answer.unreadable, request=request)
+        # The body is decoded already, and all of it is here.
+        decoded = {n: v for n, v in answer.headers.items() if n.lower() not in {*_FRAMING, "content-encoding"}}
+        headers = HTTPHeaderDict(decoded)
+        reason = responses.get(answer.status)
+        raw = HTTPResponse(BytesIO(answer.body), headers, answer.status, reason=reason, preload_content=False)
+        return self.build_response(request, raw)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        super().close()
+        self._transport.close()
+
+
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+
+def _headers(request: requests.PreparedRequest) -> dict[str, str]:
+    headers: dict[str, Any] = dict(request.headers)
+    texts = {n: v.decode("latin-1") if isinstance(v, bytes) else str(v) for n, v in headers.items()}
+    return {name: value for name, value in texts.items() if name.lower() not in _FRAMING}
+
+
+def _body(request: requests.PreparedRequest) -> bytes | None:
+    body: Any = request.body
+    if body is None or isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode()
+    # What requests would send in pieces: a file, or an iterable of bytes.
+    return bytes(body.read()) if hasattr(body, "read") else b"".join(body)
+
+
+def _exception_of(lost: Lost, request: requests.PreparedRequest) -> requests.RequestException:
+    if lost.phase is Phase.UNTRUSTED:
+        return requests.exceptions.SSLError(f"{lost.detail}. {lost_hint(lost)}", request=request)
+    if TIMED_OUT not in lost.detail:
+        return requests.ConnectionError(lost.detail, request=request)
+    kind = requests.ConnectTimeout if lost.phase is Phase.NOT_SENT else requests.ReadTimeout
+    return kind(lost.detail, request=request)
+
+
 class AuthorizedSession(requests.Session):
-    """Be the session that :meth:`OktaWorkflowsHook.get_conn` gives.
+    """The session that :meth:`OktaWorkflowsHook.get_conn` returns.
 
     It asks for the token when a request is prepared, sends each request once, follows no redirect, has the
     connection's time-outs, TLS trust and proxy, reads no ``.netrc`` and keeps no cookie. A host that is not
@@ -58,11 +132,11 @@ class AuthorizedSession(requests.Session):
         self._settings = settings
         self._drop_token = drop_token
         self.trust_env = False
-        self.verify = ca_bundle(settings)
         self.auth = _BearerAuth(settings, get_token)
         self.headers.update(BASE_HEADERS)
-        self.mount("https://", OneShotAdapter())
-        self.mount("http://", OneShotAdapter())
+        adapter = _Adapter(settings)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request, within the connection's time-outs.
@@ -70,11 +144,6 @@ class AuthorizedSession(requests.Session):
         :param request: the request, as :meth:`prepare_request` made it
         :raises OktaFlowAnswerError: for a redirect
         """
-        if kwargs.get("timeout") is None:
-            kwargs["timeout"] = (self._settings.connect_timeout, self._settings.read_timeout)
-        kwargs["verify"] = self.verify
-        if proxy := proxy_for(request.url or "", self._settings):
-            kwargs["proxies"] = {"http": proxy, "https": proxy}
         kwargs["allow_redirects"] = False
         with faults_as_errors():
             response = self._send(request, kwargs)

@@ -1,75 +1,97 @@
-"""From an exception of a client library to how far the request got, in words."""
+"""How far a request without a response got, in the words that both transports use."""
 
 from __future__ import annotations
 
 import socket
 import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.exchange import Lost, Phase
+from airflow_okta_workflows.core.refusals import PROXY_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_okta_workflows.core.faults import Fault
+    from airflow_okta_workflows.core.proxies import Proxy
+
+TIMED_OUT = "it took too long"
+CUT_OFF = "the answer was cut off"
+CLOSED = "the connection was closed without an answer"
+NOT_HTTP = "what came is not HTTP"
+HEAD_TOO_LARGE = "the head of the answer is too large"
+
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (socket.gaierror, "the host's name cannot be resolved"),
+    (socket.gaierror, "the name cannot be resolved"),
     (ConnectionRefusedError, "the connection was refused"),
     (ConnectionResetError, "the connection was reset"),
     (BrokenPipeError, "the connection was reset"),
-    (TimeoutError, "it took too long"),
+    (TimeoutError, TIMED_OUT),
     (ssl.SSLError, "the TLS handshake failed"),
 )
 _REASONS_BY_NAME = {
-    "ReadTimeoutError": "it took too long",
-    "ConnectTimeoutError": "it took too long",
-    "IncompleteRead": "the answer was cut off",
-    "ClientPayloadError": "the answer was cut off",
-    "TransferEncodingError": "the answer was cut off",
-    "ContentLengthError": "the answer was cut off",
-    "RemoteDisconnected": "the connection was closed without an answer",
-    "ServerDisconnectedError": "the connection was closed without an answer",
-    "ProxyError": "the proxy refused",
-    "ClientHttpProxyError": "the proxy refused",
+    "LineTooLong": HEAD_TOO_LARGE,
+    "ClientPayloadError": CUT_OFF,
+    "TransferEncodingError": CUT_OFF,
+    "ContentLengthError": CUT_OFF,
+    "ServerDisconnectedError": CLOSED,
+    "ClientResponseError": NOT_HTTP,
 }
 
 
-def lost_by(error: BaseException, *, sent: bool) -> Lost:
-    """Tell how far a failed request got.
+class TransportError(Exception):
+    """The reason why an exchange ended without a response: one of the phrases above."""
+
+
+def lost_by(error: BaseException, *, sent: bool, proxy: Proxy | None = None) -> Lost:
+    """Return how far a failed request got.
 
     What is said is chosen here, never taken from the exception: that may carry the request, headers and all.
 
     :param error: what the client library raised
-    :param sent: whether a connection was there, so that the host may have seen the request
+    :param sent: whether something of the request may have left
+    :param proxy: the proxy that it went through
     """
     chain = list(_chain(error))
     if sent:
         return Lost(Phase.FATE_UNKNOWN, _reason(chain))
-    if any(isinstance(one, (ssl.SSLCertVerificationError, ssl.CertificateError)) for one in chain):
-        verification = next(one for one in chain if isinstance(one, ssl.SSLCertVerificationError))
-        why = getattr(verification, "verify_message", "") or "it does not match"
-        return Lost(Phase.UNTRUSTED, f"the host's certificate is not trusted ({why})")
-    return Lost(Phase.NOT_SENT, f"no connection: {_reason(chain)}")
+    through = f" (through the proxy {proxy.netloc})" if proxy else ""
+    if untrusted := [one for one in chain if isinstance(one, ssl.SSLCertVerificationError)]:
+        # aiohttp's own subclass, which wraps the one from the TLS library, has no message.
+        why = next(filter(None, (getattr(one, "verify_message", "") for one in untrusted)), "it does not match")
+        return Lost(Phase.UNTRUSTED, f"the host's certificate is not trusted ({why}){through}")
+    return Lost(Phase.NOT_SENT, f"no connection: {_reason(chain)}{through}")
 
 
-def too_large(limit: int) -> Lost:
-    """Tell that an answer is larger than the connection allows.
+def refused_by(proxy: Proxy | None, status: int) -> Lost:
+    """Return that a proxy did not let a request through.
 
-    :param limit: bytes
+    :param proxy: the proxy
+    :param status: what it answered
     """
-    return Lost(Phase.UNREADABLE, f"the answer is larger than max_response_bytes ({limit})")
+    phrase = f" {HTTPStatus(status).phrase}" if status in {*HTTPStatus} else ""
+    name = proxy.netloc if proxy else ""
+    return Lost(Phase.NOT_SENT, f"no connection: the proxy {name} answered {status}{phrase} to CONNECT", PROXY_REFUSED)
 
 
-def undecodable() -> Lost:
-    """Tell that an answer's compression is broken."""
-    return Lost(Phase.UNREADABLE, "the answer's compression is broken")
+def unusable(fault: Fault) -> Lost:
+    """Return that nothing can be sent with what this machine has: its CA bundle, its proxy setting.
+
+    :param fault: what is wrong with it
+    """
+    return Lost(Phase.UNTRUSTED, fault.message.removesuffix("."), fault.hint)
 
 
 def _reason(chain: list[BaseException]) -> str:
+    if isinstance(chain[0], TransportError):
+        return str(chain[0])
     for kind, reason in _REASONS:
         if any(isinstance(one, kind) for one in chain):
             return reason
-    for one in chain:
-        if reason := _REASONS_BY_NAME.get(type(one).__name__, ""):
+    names = {type(one).__name__ for one in chain}
+    for name, reason in _REASONS_BY_NAME.items():
+        if name in names:
             return reason
     return f"{type(chain[0]).__name__} in the HTTP client"
 
@@ -82,11 +104,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if isinstance(one, BaseException) and id(one) not in seen:
             seen.add(id(one))
             yield one
-            # urllib3 keeps the cause in `reason` or in its arguments, aiohttp in `os_error`.
-            waiting += [
-                one.__cause__,
-                one.__context__,
-                getattr(one, "reason", None),
-                getattr(one, "os_error", None),
-            ]
-            waiting += one.args
+            # aiohttp keeps the cause in `os_error` or in its arguments.
+            waiting += [one.__cause__, one.__context__, getattr(one, "os_error", None), *one.args]

@@ -1,82 +1,182 @@
-"""Where TLS trust and proxies come from: decided here, for both shells."""
+"""TLS trust and proxies: where they come from, decided here for all transports."""
 
 from __future__ import annotations
 
 import os
+import re
 import ssl
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from requests.adapters import DEFAULT_CA_BUNDLE_PATH
-from requests.utils import get_environ_proxies, select_proxy
+import certifi
 
 from airflow_okta_workflows import __version__
-from airflow_okta_workflows.core.addresses import read_origin
+from airflow_okta_workflows.core import refusals
+from airflow_okta_workflows.core.addresses import Origin
+from airflow_okta_workflows.core.content import ACCEPT_ENCODING
+from airflow_okta_workflows.core.faults import misconfigured
+from airflow_okta_workflows.core.proxies import Proxy, is_excepted, parse_proxy
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
+    from airflow_okta_workflows.core.exchange import HttpRequest
     from airflow_okta_workflows.settings import OktaWorkflowsSettings
 
 CHUNK = 65_536
-"""Bytes of an answer that are read at once."""
+"""Bytes of a response that are read at once."""
+
+MAX_HEAD = 65_536
+"""Bytes that the head of a response may have."""
 
 BASE_HEADERS = {
     "User-Agent": f"airflow-provider-okta-workflows/{__version__}",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": ACCEPT_ENCODING,
 }
 """What is sent with every request, unless the request says otherwise."""
+
+_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""What ``openssl rehash`` calls the certificates of a directory."""
 
 
 def ca_bundle(settings: OktaWorkflowsSettings) -> str | bool:
     """Return the path of the CA bundle to trust, or False to trust anyone.
 
-    The connection's ``verify`` comes first, then the environment, then the bundle that requests ships with.
+    The connection's ``verify`` comes first, then the environment, then the bundle of certifi.
 
     :param settings: the connection
     """
-    if isinstance(settings.verify, str) or not settings.verify:
-        return settings.verify
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        if path := os.environ.get(name):
-            return path
-    return DEFAULT_CA_BUNDLE_PATH
+    return _bundle(settings)[1]
 
 
-def ssl_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext | bool:
-    """Return what :func:`ca_bundle` decides in the form that aiohttp takes.
+def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
+    """Return the TLS settings of a connection, the same object as long as its CA bundle does not change.
 
     :param settings: the connection
+    :raises Fault: if the CA bundle cannot be used
     """
-    bundle = ca_bundle(settings)
-    return _context_of(bundle) if isinstance(bundle, str) else False
+    source, path = _bundle(settings)
+    if isinstance(path, bool):
+        return _unverified()
+    if "-----BEGIN" in path:
+        raise misconfigured(
+            f"{source} holds the text of a certificate, and takes the path of a file.", refusals.CA_BUNDLE
+        )
+    try:
+        file = os.stat(path)  # noqa: PTH116  # a path that is no text for Path raises another error
+    except (OSError, ValueError):
+        raise misconfigured(
+            f"{source} names a CA bundle that is not there: {_shown(path)}.", refusals.CA_BUNDLE
+        ) from None
+    return _context_of(path, source, file.st_mtime_ns, file.st_size)
 
 
-@lru_cache(maxsize=8)
-def _context_of(bundle: str | Path) -> ssl.SSLContext:
-    if os.path.isdir(bundle):  # noqa: PTH112  # a str, as requests has it
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
-
-
-def proxy_for(url: str, settings: OktaWorkflowsSettings) -> str | None:
-    """Return the proxy's URL for a request, or None for none.
+def proxy_for(url: str, settings: OktaWorkflowsSettings) -> Proxy | None:
+    """Return the proxy of a request, or None for none.
 
     The connection's ``http_proxy`` comes first, then the environment's, with its exceptions (``NO_PROXY``).
     The environment's proxy is never asked for what is on this machine.
 
     :param url: where the request goes
     :param settings: the connection
+    :raises Fault: if what names the proxy cannot be used
     """
     if settings.http_proxy:
-        return settings.http_proxy.reveal()
+        return parse_proxy(settings.http_proxy.reveal(), "http_proxy")
+    origin = origin_of(url)
+    for variable in (f"{origin.scheme}_proxy", "all_proxy"):
+        # As curl and Python have it: the name in lower case comes first, even if it is empty.
+        name = variable if variable in os.environ else variable.upper()
+        if text := os.environ.get(name, "").strip():
+            excepted = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+            return None if origin.is_loopback or is_excepted(origin, excepted) else parse_proxy(text, name)
+    return None
+
+
+def all_headers(request: HttpRequest) -> dict[str, str]:
+    """Return the headers of a request and, where it does not say otherwise, those that go with every request.
+
+    :param request: the request
+    """
+    named = {name.lower() for name in request.headers}
+    return {**{name: value for name, value in BASE_HEADERS.items() if name.lower() not in named}, **request.headers}
+
+
+def is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether the head of a response is larger than it may be.
+
+    :param headers: its header fields, as they were on the wire
+    """
+    return sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD
+
+
+def origin_of(url: str) -> Origin:
+    """Return the origin of a URL that was checked before.
+
+    :param url: the URL
+    """
     parts = urlsplit(url)
-    return _environment_proxy(f"{parts.scheme}://{parts.netloc}")
+    return Origin(parts.scheme, parts.hostname or "", parts.port or {"http": 80}.get(parts.scheme, 443))
 
 
-@lru_cache(maxsize=64)
-def _environment_proxy(origin: str) -> str | None:
-    if read_origin(origin, "the host").is_loopback:
-        return None
-    return select_proxy(origin, get_environ_proxies(origin))
+def _bundle(settings: OktaWorkflowsSettings) -> tuple[str, str | bool]:
+    if isinstance(settings.verify, str) or not settings.verify:
+        return "verify", settings.verify
+    for name in _BUNDLE_VARIABLES:
+        if path := os.environ.get(name):
+            return name, path
+    return "", certifi.where()
+
+
+@lru_cache(maxsize=8)
+def _context_of(path: str, source: str, _modified: int, _size: int) -> ssl.SSLContext:
+    directory = Path(path).is_dir()
+    try:
+        context = ssl.create_default_context(cafile=None if directory else path, capath=path if directory else None)
+        if directory and not any(_HASHED.fullmatch(file.name) for file in Path(path).iterdir()):
+            _load_each_file(context, Path(path))
+    except ssl.SSLError:
+        raise misconfigured(
+            f"{source} names a file without a certificate in PEM form: {_shown(path)}.", refusals.CA_BUNDLE
+        ) from None
+    except OSError as error:
+        raise misconfigured(
+            f"{source} names a CA bundle that cannot be read: {_shown(path)} ({error.strerror}).", refusals.CA_BUNDLE
+        ) from None
+    if source:
+        # Somebody chose this CA. Python 3.13 asks of it what curl, browsers and earlier versions do not (key
+        # identifiers), and only since then takes an intermediate CA for an anchor: alike on all versions.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return _for_http_1(context)
+
+
+def _load_each_file(context: ssl.SSLContext, directory: Path) -> None:
+    """Load a directory that was never rehashed, in which OpenSSL finds nothing."""
+    for file in sorted(directory.iterdir()):
+        with suppress(OSError):
+            context.load_verify_locations(file)
+    if not context.cert_store_stats()["x509"]:
+        raise ssl.SSLError("no certificate")
+
+
+@lru_cache(maxsize=1)
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return _for_http_1(context)
+
+
+def _for_http_1(context: ssl.SSLContext) -> ssl.SSLContext:
+    # Some servers choose HTTP/2 for a client that names nothing.
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _shown(path: str) -> str:
+    return path if len(path) <= 200 and path.isprintable() else f"a text of {len(path)} characters"

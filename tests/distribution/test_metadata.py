@@ -66,6 +66,7 @@ def test_what_it_needs(metadata: Metadata) -> None:
         "apache-airflow-providers-http",
         "cryptography",
         "filelock",
+        "h11",
         "jmespath",
         "pyjwt",
     }

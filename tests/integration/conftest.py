@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.integration.transports import TRANSPORTS, Send
 from tests.own_airflow import IN_ONE_PROCESS, own_environment
 
 
@@ -28,3 +32,16 @@ def airflow(_migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     home = tmp_path_factory.mktemp("airflow")
     shutil.copy(_migrated, home)
     return own_environment(home, **IN_ONE_PROCESS)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def send(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Send:
+    """Send one request, or several one after the other over one transport, and return what came of each."""
+    for name in [name for name in os.environ if name.lower().endswith(("_proxy", "_ca_bundle", "ssl_cert_file"))]:
+        monkeypatch.delenv(name)
+
+    def send_all(*requests: Any, between: Callable[[], None] = lambda: None, **fields: Any) -> Any:
+        results = TRANSPORTS[request.param](requests, between, fields)
+        return results if len(results) > 1 else results[0]
+
+    return send_all

@@ -211,7 +211,7 @@ def test_a_flow_that_breaks_answers_500_and_tells_no_secret(org: LocalOrg) -> No
     response = requests.post(org.invoke_url("broken"), timeout=5)
     assert response.status_code == 500
     assert response.json() == {"message": "The flow failed with ValueError"}
-    assert response.headers["x-execution-id"]
+    assert response.headers["x-flo-instance"]
     assert requests.post(org.invoke_url("odd"), timeout=5).status_code == 500
 
 
@@ -346,7 +346,7 @@ def test_its_execution_history_is_where_the_console_would_be(okta_local_org: Loc
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "<h2>&lt;b&gt;</h2>" in page.text
     assert "2 executions" in page.text
-    places = [page.text.index(f'id="execution_id={answer.headers["x-execution-id"]}"') for answer in answers]
+    places = [page.text.index(f'id="execution_id={answer.headers["x-flo-instance"]}"') for answer in answers]
     assert places[1] < places[0], "the latest first"
 
 

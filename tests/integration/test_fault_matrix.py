@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.fault_matrix import BEGIN, ROWS, WAYS, Row, play
+from airflow_okta_workflows.core.outcomes import Outcome
+from airflow_okta_workflows.exceptions import OktaFlowNoAnswerError, outcome_of
+from tests.fault_matrix import BEGIN, ROWS, WAYS, Row, by_batch, by_trigger, play
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -17,14 +19,35 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     # Set by the rows, and put back afterwards.
     monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", "")
+    monkeypatch.setenv("HTTPS_PROXY", "")
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_each_fault_comes_to_the_same_in_each_way(row: Row, way: str, world: Any) -> None:
-    error, runs, _ = play(row, way, world.surroundings())
+    error, _, runs, _ = play(row, WAYS[way], world.surroundings())
 
-    assert (error, runs) == (row.error, row.runs)
+    assert (type(error) if error else None, runs) == (row.error, row.runs)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_each_fault_comes_to_the_same_in_a_batch(row: Row, world: Any) -> None:
+    error, outcome, runs, _ = play(row, by_batch, world.surroundings())
+
+    found = outcome_of(error) if error else Outcome(outcome)
+    assert found is (outcome_of(row.error("")) if row.error else Outcome.SUCCEEDED)
+    assert runs == row.runs
+
+
+# What is invoked from a trigger is idempotent, and there is no other way to invoke it from there.
+FROM_A_TRIGGER = [row for row in ROWS if row.idempotent or not issubclass(row.error or int, OktaFlowNoAnswerError)]
+
+
+@pytest.mark.parametrize("row", FROM_A_TRIGGER, ids=lambda row: row.name)
+def test_each_fault_comes_to_the_same_in_a_trigger(row: Row, world: Any) -> None:
+    error, _, runs, _ = play(row, by_trigger, world.surroundings())
+
+    assert (type(error) if error else None, runs) == (row.error, row.runs)
 
 
 def test_the_page_is_of_these_faults() -> None:

@@ -12,7 +12,7 @@ import requests
 from airflow.providers.http.operators.http import HttpOperator
 
 from airflow_okta_workflows.connection_verdict import with_short_waits
-from airflow_okta_workflows.emulator import Answer, LocalOrg, ReturnError
+from airflow_okta_workflows.emulator import Answer, Drip, Interim, LocalOrg, ReturnError
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowAnswerError, OktaFlowFailedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.integration.listener import Listener, http
@@ -42,6 +42,17 @@ def test_airflows_http_operator_invokes_a_flow_authorised(org: LocalOrg, connect
     assert answer["body"] == {"email": "ada@example.com"}
     assert org.requests("echo")[0].headers["authorization"] == "Bearer"
     assert org.tokens_granted == 1
+
+
+def test_airflows_http_operator_goes_the_providers_way(org: LocalOrg, connect: Connect) -> None:
+    """With an adapter of requests, an interim response would be the response, and a drip would have no end."""
+    connect(org, read_timeout=0.3)
+    org.order(Interim(times=2), flow="echo")
+    org.order(Drip("head"), flow="echo")
+
+    assert json.loads(operator(org).execute({}))["body"] == {"email": "ada@example.com"}
+    with pytest.raises(requests.ReadTimeout):
+        operator(org).execute({})
 
 
 def test_an_error_of_the_flow_is_raised_and_its_body_not_logged(

@@ -167,11 +167,11 @@ def test_a_kept_connection_that_turns_out_closed_is_no_reason_to_send_again(aim:
 def test_a_connection_that_was_idle_for_long_is_not_used_again(aim: Any) -> None:
     now = [0.0]
     from airflow_okta_workflows.core.exchange import HttpRequest
-    from airflow_okta_workflows.transport.requests_transport import RequestsTransport
+    from airflow_okta_workflows.transport.h11_transport import H11Transport
 
     with Listener(http(), keep_alive=True) as listener:
         aim(listener.url)
-        transport = RequestsTransport(OktaWorkflowsHook().settings, clock=lambda: now[0])
+        transport = H11Transport(OktaWorkflowsHook().settings, clock=lambda: now[0])
         for pause in (0.0, 5.0, 30.0):
             now[0] += pause
             transport.send(HttpRequest("GET", f"{listener.url}/", {}))

@@ -30,13 +30,18 @@ NOT_SENT = Lost(Phase.NOT_SENT, "no connection")
 UNKNOWN = Lost(Phase.FATE_UNKNOWN, "the connection was reset")
 
 
-def answer(status: int = 200, body: Any = None, headers: dict[str, str] | None = None) -> HttpAnswer:
+def answer(
+    status: int = 200, body: Any = None, headers: dict[str, str] | None = None, unreadable: str = ""
+) -> HttpAnswer:
     data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
-    return HttpAnswer(status, Headers({"Content-Type": "application/json", **(headers or {})}), data)
+    named = Headers({"Content-Type": "application/json", **(headers or {})})
+    return HttpAnswer(status, named, b"" if unreadable else data, unreadable=unreadable)
 
 
-GATEWAY = answer(503, b"<html>", {"Content-Type": "text/html"})
-RAN = {"X-Execution-Id": "e1"}
+HTML = {"Content-Type": "text/html"}
+GATEWAY = answer(503, b"<html>", HTML)
+RAN = {"X-Flo-Instance": "e1"}
+OKTAS_ERROR = {"_error": True, "message": "no such user", "execution": "e1", "source": {"execution": "e1"}}
 
 
 class Talk:
@@ -119,17 +124,47 @@ class Talk:
         # an answer is final
         ([answer(400)], True, FaultKind.FAILED, 1),
         ([answer(500)], True, FaultKind.FAILED, 1),
-        ([answer(500, b"<html>", {"Content-Type": "text/html"})], True, FaultKind.FAILED, 1),
-        ([answer(503)], True, FaultKind.FAILED, 1),
-        ([answer(502, b"", {"Content-Type": "text/plain", **RAN})], True, FaultKind.FAILED, 1),
-        ([answer(401, headers=RAN)], True, FaultKind.FAILED, 1),
-        ([answer(404, {"execution_id": "e1"})], True, FaultKind.FAILED, 1),
-        ([answer(429, headers=RAN)], True, FaultKind.FAILED, 1),
+        ([answer(500, b"oops", HTML)], True, FaultKind.FAILED, 1),
+        ([answer(500, b"<html>", {**HTML, **RAN})], True, FaultKind.FAILED, 1),
+        ([answer(400, b"<html>", HTML)], True, FaultKind.FAILED, 1),
+        ([answer(501)], True, FaultKind.FAILED, 1),
+        ([answer(525)], True, FaultKind.FAILED, 1),
         ([answer(302, headers={"Location": "https://evil.example"})], True, FaultKind.BAD_ANSWER, 1),
-        ([Lost(Phase.UNREADABLE, "too large")], True, FaultKind.BAD_ANSWER, 1),
+        ([answer(302, headers=RAN)], True, FaultKind.BAD_ANSWER, 1),
+        ([answer(unreadable="too large")], True, FaultKind.BAD_ANSWER, 1),
+        ([answer(204, unreadable="broken", headers=RAN)], True, FaultKind.BAD_ANSWER, 1),
+        ([answer(500, unreadable="broken")], True, FaultKind.FAILED, 1),
+        # so is one with an execution id, whatever its status
+        *(
+            ([answer(status, headers=RAN)], True, FaultKind.FAILED, 1)
+            for status in (401, 403, 404, 408, 429, 502, 503, 504, 520, 524)
+        ),
+        ([answer(404, {"execution_id": "e1"})], True, FaultKind.FAILED, 1),
+        ([answer(504, {"context": {"execution_id": "e1"}})], True, FaultKind.FAILED, 1),
+        ([answer(429, OKTAS_ERROR)], True, FaultKind.FAILED, 1),
+        ([answer(200, b"<html>", {**HTML, **RAN})], True, None, 1),
+        # a body that cannot be read says no less about what is to be done
+        ([answer(401, unreadable="broken"), answer()], False, None, 2),
+        ([answer(429, unreadable="broken"), answer()], False, None, 2),
+        ([answer(403, unreadable="broken")], False, FaultKind.REFUSED, 1),
         # sent, fate unknown
         ([UNKNOWN], False, FaultKind.OUTCOME_UNKNOWN, 1),
         ([GATEWAY], False, FaultKind.OUTCOME_UNKNOWN, 1),
+        *(
+            ([answer(status, {"message": "Endpoint request timed out"})], False, FaultKind.OUTCOME_UNKNOWN, 1)
+            for status in (408, 502, 503, 504, 520, 521, 522, 523, 524)
+        ),
+        (
+            [answer(504, b"upstream request timeout", {"Content-Type": "text/plain"})],
+            False,
+            FaultKind.OUTCOME_UNKNOWN,
+            1,
+        ),
+        ([answer(503, unreadable="broken")], False, FaultKind.OUTCOME_UNKNOWN, 1),
+        ([answer(504, headers={"X-Execution-Time-Ms": "12"})], False, FaultKind.OUTCOME_UNKNOWN, 1),
+        ([answer(500, b"<html>", HTML)], False, FaultKind.OUTCOME_UNKNOWN, 1),
+        ([answer(200, b"<!DOCTYPE html><title>Log in</title>", HTML)], False, FaultKind.OUTCOME_UNKNOWN, 1),
+        ([answer(200, b"<html>", HTML), answer()], True, None, 2),
         ([NOT_SENT, UNKNOWN], False, FaultKind.OUTCOME_UNKNOWN, 2),
         ([UNKNOWN, answer()], True, None, 2),
         ([GATEWAY, UNKNOWN, answer()], True, None, 3),
@@ -191,6 +226,45 @@ def test_429_without_headers_backs_off() -> None:
     assert Talk(answer(429), answer(429), answer(429), answer()).waited == [0.75, 1.5, 3.0]
 
 
+def test_an_unreadable_response_says_whether_the_flow_ran() -> None:
+    ran = Talk(answer(unreadable="its compressed body is cut off", headers=RAN)).fault
+    unknown = Talk(answer(unreadable="its compressed body is cut off")).fault
+
+    assert ran is not None
+    assert unknown is not None
+    assert "answered 200 (it ran: execution e1), but its compressed body is cut off" in str(ran)
+    assert "it ran" not in unknown.message
+    assert ran.data["response"].unreadable == "its compressed body is cut off"
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(405, "invoke URL"), (407, "http_proxy"), (413, "too large"), (414, "query"), (415, "JSON"), (500, "")],
+)
+def test_a_status_that_no_flow_gives_says_what_to_change(status: int, hint: str) -> None:
+    fault = Talk(answer(status)).fault
+
+    assert fault is not None
+    assert hint in fault.hint
+    assert bool(fault.hint) is bool(hint)
+
+
+def test_a_page_that_refuses_is_a_firewalls() -> None:
+    fault = Talk(answer(403, b"<html><title>Blocked</title>", HTML)).fault
+
+    assert fault is not None
+    assert fault.kind is FaultKind.REFUSED
+    assert "proxy or firewall" in fault.hint
+
+
+@pytest.mark.parametrize("phase", [Phase.NOT_SENT, Phase.UNTRUSTED])
+def test_a_loss_that_knows_what_to_change_says_so(phase: Phase) -> None:
+    fault = Talk(*[Lost(phase, "the proxy answered 407 to CONNECT", "Ask the proxy.")] * 3).fault
+
+    assert fault is not None
+    assert fault.hint == "Ask the proxy."
+
+
 def test_a_failure_carries_the_answer_and_what_the_flow_said() -> None:
     fault = Talk(answer(500, {"message": "no such group", "ssn": "123"}, RAN)).fault
 
@@ -218,8 +292,8 @@ def test_the_request_has_the_callers_headers_and_ours() -> None:
     assert "t0ken" not in repr(request)
 
 
-@pytest.mark.parametrize("key", ["", "a\nb", "ä", "x" * 300])
-def test_an_invocation_key_must_fit_into_a_header(key: str) -> None:
+@pytest.mark.parametrize("key", ["", "a\nb", "ä", "x" * 300, " a", "a ", " ", None])
+def test_an_invocation_key_must_fit_into_a_header(key: Any) -> None:
     with pytest.raises(Fault, match="invocation key"):
         FlowCall.of(
             ADDRESS,
@@ -243,10 +317,13 @@ def test_a_timeout_is_seconds(timeout: Any) -> None:
 EVENTS = st.one_of(
     st.builds(Lost, st.sampled_from(Phase), st.just("lost")),
     st.builds(
-        lambda status, body, headers: HttpAnswer(status, Headers(headers), body),
+        lambda status, body, headers, why: HttpAnswer(status, Headers(headers), body, unreadable=why),
         st.integers(200, 599),
-        st.binary() | st.sampled_from([b'{"execution_id": "e"}', b'{"message": "m"}', b"<html>"]),
-        st.dictionaries(st.sampled_from(["Content-Type", "X-Execution", "Retry-After", "Location"]), st.text()),
+        st.binary() | st.sampled_from([b'{"execution_id": "e"}', b'{"message": "m"}', b"<html>", b"[1e999]"]),
+        st.dictionaries(
+            st.sampled_from(["Content-Type", "X-Execution", "X-Flo-Instance", "Retry-After", "Location"]), st.text()
+        ),
+        st.sampled_from(["", "broken"]),
     ),
 )
 

@@ -146,6 +146,14 @@ def test_a_token_is_read_and_masked_before_anyone_sees_it() -> None:
     assert talk.masked == [talk.assertion(), "t0ken"]
 
 
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_body_that_cannot_be_read_says_why(status: int) -> None:
+    fault = Talk(HttpAnswer(status, Headers(DATE), b"", unreadable="its compressed body is cut off")).refusal()
+
+    assert fault.kind is FaultKind.TOKEN_REFUSED
+    assert fault.data["error_description"] == "its compressed body is cut off"
+
+
 @pytest.mark.parametrize(
     ("expires_in", "lifetime"),
     [

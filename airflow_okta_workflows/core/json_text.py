@@ -1,0 +1,81 @@
+"""JSON as servers send it, read into values that Airflow can store."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from airflow_okta_workflows.core.content import UnreadableError
+
+_DEEPEST = 100
+"""Levels of lists and objects. Airflow serializes a value by recursion, with a few frames for each level."""
+
+# NUL, which PostgreSQL has no place for, and halves of UTF-16 pairs, which have no form in UTF-8.
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+_NO_TEXT_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def read_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    :param text: the text, from a server and so of any form
+    :raises UnreadableError: if Airflow cannot store the value: a number too large, or too many levels
+    :raises ValueError: if it is not JSON
+    """
+    try:
+        value = json.loads(text, parse_constant=_no_constant, parse_int=_integer, parse_float=_number)
+    except UnreadableError:
+        raise
+    except (ValueError, RecursionError):
+        # A JSONDecodeError holds the whole document.
+        raise ValueError("not JSON") from None
+    if text.count("[") + text.count("{") > _DEEPEST:
+        _require_few_levels(value)
+    return _storable(value) if _NO_TEXT_ESCAPED.search(text) else value
+
+
+def storable_text(text: str) -> str:
+    """Return a text with U+FFFD for each character that cannot be stored: NUL, and halves of UTF-16 pairs.
+
+    :param text: the text
+    """
+    return _NO_TEXT.sub("\ufffd", text)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable_text(name): _storable(item) for name, item in value.items()}
+    return value
+
+
+def _require_few_levels(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        containers = [item for item in level if isinstance(item, (list, dict))]
+        if not containers:
+            return
+        level = [item for one in containers for item in (one.values() if isinstance(one, dict) else one)]
+    raise UnreadableError(f"its JSON has more than {_DEEPEST} levels")
+
+
+def _integer(digits: str) -> int:
+    # What the protocol between a task and its supervisor carries.
+    if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**64:
+        raise UnreadableError("its JSON has a whole number of more than 64 bits; let the flow return it as a string")
+    return value
+
+
+def _number(digits: str) -> float:
+    if math.isfinite(value := float(digits)):
+        return value
+    raise UnreadableError("its JSON has a number that is too large for a float; let the flow return it as a string")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

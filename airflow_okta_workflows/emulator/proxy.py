@@ -1,0 +1,180 @@
+"""A CONNECT proxy on a loopback port, as companies have them: it lets through, refuses, hangs, cuts or intercepts."""
+
+from __future__ import annotations
+
+import base64
+import select
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Behavior = Literal["pass", "refuse", "hang", "cut", "intercept"]
+Place = tuple[str, int]
+
+
+class LocalProxy:
+    """An HTTP proxy on a loopback port. It takes CONNECT alone, and leads each host where it is told.
+
+    Use it as a context manager; what it does with the next request is in its attributes.
+
+    :param places: where a host really is, by its name: a loopback address and a port
+    :param behavior: ``pass``; ``refuse``, with ``status``; ``hang``, without any answer; ``cut``, in the middle of the
+        handshake; ``intercept``, with TLS of its own, by ``certificate``
+    :param hosts: the hosts that ``behavior`` is for; all others pass. None for all
+    :param status: of a refusal
+    :param certificate: to intercept: the settings of a server, with a certificate for the hosts
+    :param login: user and password that it asks for, as ``user:password``; None for none
+    :param certificate_of_its_own: to be an ``https://`` proxy itself
+    """
+
+    def __init__(
+        self,
+        places: Mapping[str, Place] | None = None,
+        *,
+        behavior: Behavior = "pass",
+        hosts: Collection[str] | None = None,
+        status: int = 403,
+        certificate: ssl.SSLContext | None = None,
+        login: str | None = None,
+        certificate_of_its_own: ssl.SSLContext | None = None,
+    ) -> None:
+        self.places = dict(places or {})
+        self.behavior: Behavior = behavior
+        self.hosts = hosts
+        self.status = status
+        self.certificate = certificate
+        self.login = login
+        self.port = 0
+        self.requests: list[str] = []
+        """The target of each CONNECT, ``host:port``, and the first line of anything else."""
+        self._own_certificate = certificate_of_its_own
+        self._server: socket.socket | None = None
+        self._open: set[socket.socket] = set()
+        self._ending = threading.Event()
+
+    @property
+    def address(self) -> str:
+        """Return host and port, as ``HTTPS_PROXY`` may have them."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Return the proxy's URL, without a login."""
+        return f"{'https' if self._own_certificate else 'http'}://{self.address}"
+
+    def start(self) -> Self:
+        """Begin to listen."""
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._server,), name="okta-local-proxy", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening, and drop what is still open."""
+        self._ending.set()
+        for sock in [self._server, *self._open]:
+            if sock is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+                sock.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def _accept(self, server: socket.socket) -> None:
+        with suppress(OSError):
+            while not self._ending.is_set():
+                client, _ = server.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        self._open.add(client)
+        with suppress(OSError, ValueError):  # the caller left, or the proxy was stopped
+            if self._own_certificate:
+                client = self._own_certificate.wrap_socket(client, server_side=True)
+                self._open.add(client)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (data := client.recv(4096)):
+                    break
+                head += data
+            else:
+                self._answer(client, head.decode("latin-1"))
+        client.close()
+        self._open.discard(client)
+
+    def _answer(self, client: socket.socket, head: str) -> None:
+        line, *fields = head.split("\r\n")
+        method, target, *_ = line.split(" ")
+        self.requests.append(target if method == "CONNECT" else line)
+        sent = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+        if self.login and sent.get("proxy-authorization") != f"Basic {base64.b64encode(self.login.encode()).decode()}":
+            return _refuse(client, 407)
+        host, _, port = target.rpartition(":")
+        host = host.strip("[]")
+        behavior = self.behavior if self.hosts is None or host in self.hosts else "pass"
+        match behavior:
+            case "hang":
+                self._ending.wait()
+            case "refuse":
+                _refuse(client, self.status)
+            case "cut":
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                client.recv(4096)
+            case _ if method != "CONNECT":
+                _refuse(client, 405)
+            case _:
+                self._tunnel(client, self.places.get(host, (host, int(port))), intercept=behavior == "intercept")
+        return None
+
+    def _tunnel(self, client: socket.socket, place: Place, *, intercept: bool) -> None:
+        try:
+            upstream = socket.create_connection(place, timeout=10)
+        except OSError:
+            return _refuse(client, 502)
+        self._open.add(upstream)
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        if intercept:
+            assert self.certificate is not None  # noqa: S101  # an intercepting proxy has one
+            client = self.certificate.wrap_socket(client, server_side=True)
+            inner = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            inner.check_hostname, inner.verify_mode = False, ssl.CERT_NONE
+            upstream = inner.wrap_socket(upstream)
+            self._open |= {client, upstream}
+        _relay(client, upstream)
+        return None
+
+
+def _refuse(client: socket.socket, status: int) -> None:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Content-Length: 0", "Connection: close"]
+    if status == 407:
+        lines.append('Proxy-Authenticate: Basic realm="proxy"')
+    client.sendall("\r\n".join([*lines, "", ""]).encode())
+
+
+def _relay(one: socket.socket, other: socket.socket) -> None:
+    """Carry bytes both ways until one side ends."""
+    ways = {one: other, other: one}
+    with one, other:
+        while True:
+            ready = [sock for sock in ways if isinstance(sock, ssl.SSLSocket) and sock.pending()]
+            for sock in ready or select.select(list(ways), [], [])[0]:
+                sock.settimeout(0)
+                try:
+                    data = sock.recv(65_536)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    continue  # of TLS itself, such as a session ticket, or not whole yet
+                finally:
+                    sock.settimeout(10)
+                if not data:
+                    return
+                ways[sock].sendall(data)

@@ -1,0 +1,302 @@
+"""Send requests over plain sockets, with h11 for the messages, for threads and task processes.
+
+Why not requests or urllib3: docs/adr/0001-the-synchronous-transport.md.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import h11
+
+from airflow_okta_workflows.core.content import http_answer
+from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.transport import losses
+from airflow_okta_workflows.transport.losses import TransportError, lost_by, refused_by, unusable
+from airflow_okta_workflows.transport.network import (
+    BASE_HEADERS,
+    MAX_HEAD,
+    all_headers,
+    is_too_large,
+    origin_of,
+    proxy_for,
+    tls_context,
+)
+from airflow_okta_workflows.transport.streams import Deadline, Stream, TcpStream, TlsStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_okta_workflows.core.addresses import Origin
+    from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost
+    from airflow_okta_workflows.core.proxies import Proxy
+    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+
+_IDLE = 15.0
+"""Seconds after which a kept connection is not used again: a host that closes it just then would leave an
+invocation with an unknown fate."""
+_MOST_KEPT = 32
+
+
+class _RefusedError(Exception):
+    """The refusal of a proxy to connect.
+
+    :param status: what it answered
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Connection:
+    """One connection to a host, or to the proxy before it, that carries one exchange after another.
+
+    :param tcp: the TCP connection below
+    :param stream: the same, or TLS over it
+    """
+
+    def __init__(self, tcp: TcpStream, stream: Stream) -> None:
+        self.tcp = tcp
+        self.used_at = 0.0
+        self._stream = stream
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+
+    def exchange(self, request: h11.Request, body: bytes, limit: int) -> tuple[h11.Response, bytes]:
+        """Send a request, and return the response and its body.
+
+        :param request: the request
+        :param body: its body
+        :param limit: bytes of the response's body that are wanted; of a longer one not much more is read
+        :raises TransportError: if what comes is not a whole HTTP response
+        :raises OSError: if the connection fails, or the deadline is over
+        """
+        lost: ConnectionError | None = None
+        try:
+            self._send(request, body)
+        except ConnectionError as error:
+            # A host that refuses a large request answers before its end, and closes the connection.
+            lost = error
+        try:
+            response = self._head()
+        except (TransportError, OSError):
+            if lost:
+                raise lost from None
+            raise
+        return response, self._body(limit)
+
+    def open_tunnel(self, origin: Origin, headers: Mapping[str, str]) -> None:
+        """Let the proxy at the other side connect to a host.
+
+        :param origin: the host
+        :param headers: what the proxy needs to know, such as a login
+        :raises _RefusedError: if it does not
+        """
+        target = f"{_bracketed(origin.host)}:{origin.port}"
+        agent = {"Host": target, "User-Agent": BASE_HEADERS["User-Agent"]}
+        self._send(h11.Request(method="CONNECT", target=target, headers=_encoded({**agent, **headers})), b"")
+        status = self._head().status_code
+        if status != 200:
+            raise _RefusedError(status)
+        if self._http.trailing_data[0]:
+            raise TransportError(losses.NOT_HTTP)
+
+    def is_reusable(self) -> bool:
+        """Return whether the last exchange ended as it should, with nothing left over; make ready for the next one."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return not self._http.trailing_data[0] and self.is_quiet()
+
+    def is_quiet(self) -> bool:
+        """Return whether nothing has come since the last exchange, neither bytes nor an end."""
+        return self._stream.is_quiet()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.tcp.close()
+
+    def _send(self, request: h11.Request, body: bytes) -> None:
+        parts = [request, *([h11.Data(body)] if body else []), h11.EndOfMessage()]
+        # In one piece, so that a small request is one packet.
+        self._stream.send(b"".join(self._http.send(part) or b"" for part in parts))
+
+    def _head(self) -> h11.Response:
+        """Return the final response's head; interim ones (1xx) are waited through."""
+        while not isinstance(event := self._next_event(losses.CLOSED), h11.Response):
+            pass
+        if is_too_large(event.headers):
+            raise TransportError(losses.HEAD_TOO_LARGE)
+        names = {name for name, _ in event.headers}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            # RFC 9112, section 6.3: two opinions of where it ends, so somebody may be smuggling.
+            raise TransportError(losses.NOT_HTTP)
+        return event
+
+    def _body(self, limit: int) -> bytes:
+        body = bytearray()
+        while len(body) <= limit:
+            event = self._next_event(losses.CUT_OFF)
+            if isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                self._require_end()
+                break
+        return bytes(body)
+
+    def _require_end(self) -> None:
+        """Raise if there is more of a body than its length says: then what was read may be half of it."""
+        rest = self._http.trailing_data[0].lstrip(b"\r\n")
+        if rest and not rest.startswith(b"HTTP/"):
+            raise TransportError(losses.NOT_HTTP)
+
+    def _next_event(self, ended: str) -> object:
+        """Return the next event from the host.
+
+        :param ended: the reason if the connection is closed before
+        """
+        data: bytes | None = None
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                data = self._stream.receive()
+                self._http.receive_data(data)
+        except h11.RemoteProtocolError as error:
+            begun = self._http.trailing_data[0]
+            if data == b"" and (not begun or begun.startswith(b"HTTP/") or ended == losses.CUT_OFF):
+                raise TransportError(ended) from None
+            raise TransportError(losses.HEAD_TOO_LARGE if error.error_status_hint == 431 else losses.NOT_HTTP) from None
+        return event
+
+
+_Kept = dict["tuple[Origin, Proxy | None]", "deque[_Connection]"]
+
+
+class H11Transport:
+    """Send the core's requests over kept connections; usable from several threads.
+
+    :param settings: the connection
+    :param clock: gives seconds that never go back
+    """
+
+    def __init__(self, settings: OktaWorkflowsSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._kept: _Kept = {}
+        # A hook that nobody closes closes its connections when it goes.
+        weakref.finalize(self, _close_all, self._kept)
+
+    def send(self, request: HttpRequest, *, connect_timeout: float | None = None) -> HttpAnswer | Lost:
+        """Send a request once and return its response, or how far it got; no exception leaves for either.
+
+        :param request: the request
+        :param connect_timeout: seconds until there has to be a connection; the connection's default if None
+        """
+        started = self._clock()
+        proxy: Proxy | None = None
+        try:
+            origin = origin_of(request.url)
+            proxy = proxy_for(request.url, self._settings)
+            deadline = Deadline(connect_timeout or self._settings.connect_timeout, self._clock)
+            connection = self._take(origin, proxy) or self._connect(origin, proxy, deadline)
+        except Fault as fault:
+            return unusable(fault)
+        except _RefusedError as refusal:
+            return refused_by(proxy, refusal.status)
+        except (TransportError, OSError, ValueError) as error:
+            return lost_by(error, sent=False, proxy=proxy)
+        return self._exchange(connection, request, origin, proxy, started)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        _close_all(self._kept)
+
+    def _exchange(
+        self, connection: _Connection, request: HttpRequest, origin: Origin, proxy: Proxy | None, started: float
+    ) -> HttpAnswer | Lost:
+        limit = self._settings.max_response_bytes
+        connection.tcp.deadline = Deadline(request.read_timeout or self._settings.read_timeout, self._clock)
+        connection.tcp.sent = 0
+        keep = False
+        try:
+            message = _message(request, origin, proxy)
+            response, body = connection.exchange(message, request.body or b"", limit)
+            ended = self._clock()
+            keep = connection.is_reusable()
+        except (TransportError, h11.LocalProtocolError, OSError, ValueError) as error:
+            return lost_by(error, sent=connection.tcp.sent > 0, proxy=proxy)
+        finally:
+            # An interruption from outside, such as a task's time-out, ends here, too.
+            if not keep:
+                connection.close()
+        if keep:
+            connection.used_at = ended
+            self._keep(connection, origin, proxy)
+        headers = response.headers.raw_items()
+        return http_answer(response.status_code, headers, body, elapsed=ended - started, limit=limit)
+
+    def _take(self, origin: Origin, proxy: Proxy | None) -> _Connection | None:
+        """Return a kept connection that the host has not touched since, and close those that it has."""
+        kept = self._kept.get((origin, proxy))
+        while kept:
+            with suppress(IndexError):  # another thread was faster
+                connection = kept.pop()
+                if self._clock() - connection.used_at <= _IDLE and connection.is_quiet():
+                    return connection
+                connection.close()
+        return None
+
+    def _keep(self, connection: _Connection, origin: Origin, proxy: Proxy | None) -> None:
+        kept = self._kept.setdefault((origin, proxy), deque())
+        kept.append(connection)
+        while len(kept) > _MOST_KEPT:
+            with suppress(IndexError):
+                kept.popleft().close()
+
+    def _connect(self, origin: Origin, proxy: Proxy | None, deadline: Deadline) -> _Connection:
+        nearest = proxy or origin
+        tls = "https" in (origin.scheme, nearest.scheme)
+        context = tls_context(self._settings) if tls else None
+        tcp = TcpStream.connect(nearest.host, nearest.port, deadline)
+        try:
+            stream: Stream = tcp
+            if context and nearest.scheme == "https":
+                stream = TlsStream(stream, context, nearest.host)
+            if context and proxy and origin.scheme == "https":
+                _Connection(tcp, stream).open_tunnel(origin, proxy.headers)
+                stream = TlsStream(stream, context, origin.host)
+        except BaseException:
+            tcp.close()
+            raise
+        return _Connection(tcp, stream)
+
+
+def _close_all(kept: _Kept) -> None:
+    while kept:
+        _, connections = kept.popitem()
+        for connection in connections:
+            connection.close()
+
+
+def _message(request: HttpRequest, origin: Origin, proxy: Proxy | None) -> h11.Request:
+    url = urlsplit(request.url)
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    headers = {"Host": origin.netloc, **all_headers(request)}
+    if proxy and origin.scheme == "http":
+        target = origin.url + target
+        headers |= proxy.headers
+    if request.body is not None or request.method not in ("GET", "HEAD"):
+        headers["Content-Length"] = str(len(request.body or b""))
+    return h11.Request(method=request.method, target=target, headers=_encoded(headers))
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,188 @@
+"""Connections of which every operation ends in time: TCP, and TLS over any such connection.
+
+A time-out of a socket is one of a single call, and a host that sends a byte now and then never meets it. So each call
+gets what is left until the deadline of the exchange.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHUNK = 65_536
+T = TypeVar("T")
+
+
+class Stream(Protocol):
+    """A connection."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of the data."""
+
+    def receive(self) -> bytes:
+        """Return what comes next; nothing at the end."""
+
+    def is_quiet(self) -> bool:
+        """Return whether the other side has neither sent anything more nor closed the connection."""
+
+
+class Deadline:
+    """The moment at which something has to end.
+
+    :param seconds: how long from now
+    :param clock: gives seconds that never go back
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._at = clock() + seconds
+
+    def left(self) -> float:
+        """Return the seconds that are left.
+
+        :raises TimeoutError: if there are none
+        """
+        seconds = self._at - self._clock()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
+
+class TcpStream:
+    """A TCP connection; each operation ends by :attr:`deadline`.
+
+    :param sock: the connected socket
+    :param deadline: when the operations end; set it to a new one for each exchange
+    """
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock = sock
+        self.deadline = deadline
+        self.sent = 0
+        """Bytes that the system has taken, and which so may have left."""
+
+    @classmethod
+    def connect(cls, host: str, port: int, deadline: Deadline) -> TcpStream:
+        """Connect to the first address of a host that takes the connection.
+
+        :param host: the host's name or address
+        :param port: the port
+        :param deadline: when all addresses have to have been tried; only the name's resolution cannot be cut short
+        :raises OSError: if there is none
+        """
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        error: OSError = ConnectionError("no address")
+        for number, (family, kind, protocol, _, address) in enumerate(addresses):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                # One that does not answer leaves the others their share of the time.
+                sock.settimeout(deadline.left() / (len(addresses) - number))
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as caught:
+                sock.close()
+                error = caught
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return cls(sock, deadline)
+        raise error
+
+    def send(self, data: bytes) -> None:
+        """Send all of the data.
+
+        :raises OSError: if it cannot be sent, or not in time
+        """
+        view = memoryview(data)
+        while view:
+            self._sock.settimeout(self.deadline.left())
+            count = self._sock.send(view)
+            self.sent += count
+            view = view[count:]
+
+    def receive(self) -> bytes:
+        """Return what comes next; nothing at the end.
+
+        :raises OSError: if nothing comes in time
+        """
+        self._sock.settimeout(self.deadline.left())
+        return self._sock.recv(CHUNK)
+
+    def is_quiet(self) -> bool:
+        """Return whether the other side has neither sent anything more nor closed the connection."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._sock.close()
+
+
+class TlsStream:
+    """TLS over a connection.
+
+    :param stream: the connection, which may be TLS itself: to a proxy
+    :param context: the TLS settings
+    :param host: the name that the other side has to prove
+    :raises ssl.SSLError: if the handshake fails
+    :raises OSError: if the connection fails
+    """
+
+    def __init__(self, stream: Stream, context: ssl.SSLContext, host: str) -> None:
+        self._stream = stream
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        try:
+            self._run(self._tls.do_handshake)
+        except ssl.SSLEOFError:
+            raise ConnectionResetError from None
+
+    def send(self, data: bytes) -> None:
+        """Send all of the data."""
+        view = memoryview(data)
+        while view:
+            view = view[self._run(partial(self._tls.write, view[:CHUNK])) :]
+
+    def receive(self) -> bytes:
+        """Return what comes next; nothing at the end."""
+        try:
+            return self._run(partial(self._tls.read, CHUNK))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    def is_quiet(self) -> bool:
+        """Return whether the other side has neither sent anything more nor closed the connection."""
+        return not self._incoming.pending and not self._tls.pending() and self._stream.is_quiet()
+
+    def _run(self, operation: Callable[[], T]) -> T:
+        """Run an operation, and carry between TLS and the connection what it needs for that."""
+        while True:
+            try:
+                result = operation()
+            except ssl.SSLWantReadError:
+                self._flush()
+                if data := self._stream.receive():
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            except ssl.SSLError:
+                # An alert, which tells the other side why.
+                with suppress(OSError):
+                    self._flush()
+                raise
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if data := self._outgoing.read():
+            self._stream.send(data)
