@@ -32,9 +32,13 @@ from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTri
 from tests.integration.task_context import Store, context, with_store
 
 # An interruption in the middle of asyncio or of a destructor leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning", "ignore:coroutine:RuntimeWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning", "ignore:coroutine:RuntimeWarning"
+    ),
+    # The timer that interrupts is the one that would end a test that hangs.
+    pytest.mark.timeout(method="thread"),
+]
 
 PASSPHRASE = "frame-passphrase-7714"
 LONGEST = 1_000_000
@@ -150,10 +154,10 @@ def error_of(call: Callable[[], Any]) -> BaseException | None:
 
 
 def _spared(frame: FrameType | None) -> bool:
-    """Return whether an interruption here would break what all tests share, such as a lock of a logger."""
+    """Return whether an interruption here would break what all tests share: a lock of a logger, or of an import."""
     while frame:
         module, function = str(frame.f_globals.get("__name__")), frame.f_code.co_name
-        if module.partition(".")[0] in ("logging", "structlog", "weakref", "threading"):
+        if module.partition(".")[0] in ("logging", "structlog", "weakref", "threading", "importlib", "_frozen_importlib"):
             return True
         if module.startswith("asyncio.") and function not in ("run", "run_until_complete", "run_forever", "_run_once"):
             # Of a loop that is being made or closed, destructors complain.
@@ -219,17 +223,23 @@ CALLS: dict[str, Callable[[], Any]] = {
 }
 
 
+def took(call: Callable[[], Any]) -> float:
+    """Return how many seconds a call takes."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
 @pytest.mark.parametrize("cold", [False, True], ids=["with a token", "without"])
 @pytest.mark.parametrize("error", [AirflowTaskTimeout, KeyboardInterrupt, TakenOutError])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_an_interruption_at_any_moment_takes_no_secret_along(
     watch: Watch, call: Callable[[], Any], error: type[BaseException], cold: bool
 ) -> None:
-    began = time.perf_counter()
-    call()
-    takes = time.perf_counter() - began
     chance, interrupted = random.Random(5), 0
-    for _ in range(8):
+    call()
+    takes = took(call)
+    for _ in range(40):
         if cold:
             watch.cold()
 
@@ -237,11 +247,17 @@ def test_an_interruption_at_any_moment_takes_no_secret_along(
             with interrupted_after(after, error):
                 call()
 
+        began = time.perf_counter()
         caught = error_of(interrupted_call)
-        if caught:
-            interrupted += 1
-            assert watch.leaks(caught) == []
-    assert interrupted or takes < 0.1, "some of them came in time"
+        if caught is None:
+            # It takes less than at first, so the next interruption comes earlier.
+            takes = min(takes, time.perf_counter() - began)
+            continue
+        interrupted += 1
+        assert watch.leaks(caught) == []
+        if interrupted == 8:
+            break
+    assert interrupted, "some of them came in time"
 
 
 @pytest.mark.parametrize("cold", [False, True], ids=["with a token", "without"])
