@@ -39,6 +39,10 @@ class Feature:
 TASK_SDK = Feature("the task SDK (airflow.sdk)", find_spec("airflow.sdk") is not None)
 """Without it tasks run in the process of their supervisor, and have the database."""
 
+TASK_STATE_STORE = Feature(
+    "the task state store", importable("airflow.sdk.execution_time.context", "TaskStateStoreAccessor")
+)
+
 RETRY_POLICY = Feature("retry policies", importable("airflow.sdk", "RetryPolicy"))
 
 SHARED_MASKER = Feature(

@@ -106,6 +106,21 @@ def write_files(page: str, directory: Path) -> None:
         path.write_text(text)
 
 
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading, its head first.
+
+    :param page: the page
+    :param heading: the heading, with its signs
+    """
+    text = (ROOT / page).read_text().partition(f"\n{heading}\n")[2]
+    table = re.search(r"^(\|.*\n)\|[-| ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table, f"{page} has no table below {heading}"
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+        for line in (table[1] + table[2]).splitlines()
+    ]
+
+
 def shown(printed: str, page: str) -> bool:
     """Tell whether what was printed is what the page shows, where … stands for anything."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

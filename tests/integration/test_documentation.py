@@ -29,7 +29,8 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.settings import OktaWorkflowsSettings
 from tests.airflow_features import RETRY_POLICY
-from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks, write_files
+from tests.integration.listener import Listener, http
+from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks, rows, write_files
 
 KEY = json.dumps(generate_jwk())
 # These blocks stand inside a DAG, and are run there by tests/e2e/test_documented_dags.py.
@@ -154,16 +155,6 @@ def test_a_secrets_backend_gives_the_connection(machine: Callable[[str], str], t
     assert f"from the key file {tmp_path}/keys/okta-key.jwk" in steps["key"]["detail"]
 
 
-def rows(page: str, heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading, without its head."""
-    text = (ROOT / page).read_text().partition(f"\n{heading}\n")[2]
-    table = re.search(r"^\|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-    assert table, f"{page} has no table below {heading}"
-    return [
-        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))] for line in table[1].splitlines()
-    ]
-
-
 def code(cell: str) -> str | None:
     """Return what a cell shows as code, if it is all code."""
     found = re.fullmatch(r"``? ?(.*?) ?``?", cell)
@@ -179,7 +170,7 @@ def example(cell: str) -> Any:
         return text
 
 
-FIELDS = {row[0].strip("`"): row for row in rows("docs/connection.md", "## Fields")}
+FIELDS = {row[0].strip("`"): row for row in rows("docs/connection.md", "## Fields")[1:]}
 
 
 def test_each_field_of_the_connection_is_told() -> None:
@@ -219,7 +210,7 @@ def test_each_setting_of_the_containers_is_told() -> None:
     tables = [
         row[0]
         for heading in ("## Settings", "## An org of your own")
-        for row in rows("docs/docker-compose.md", heading)
+        for row in rows("docs/docker-compose.md", heading)[1:]
     ]
 
     assert {name for cell in tables for name in re.findall(r"`([A-Z_]+)`", cell)} == settings
@@ -239,7 +230,7 @@ def test_each_parameter_is_told_with_its_default(operator: type[BaseOperator], b
         for name, parameter in inspect.signature(operator).parameters.items()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    told = {name.strip("`"): code(default) for name, default, _ in rows(IN_A_DAG, f"## {operator.__name__}")}
+    told = {name.strip("`"): code(default) for name, default, _ in rows(IN_A_DAG, f"## {operator.__name__}")[1:]}
 
     assert list(told) == list(own)
     for name, default in told.items():
@@ -255,7 +246,7 @@ def test_each_parameter_is_told_with_its_default(operator: type[BaseOperator], b
     assert set(re.findall(r"`(\w+)`", listed[1])) == set(operator.template_fields)
 
 
-@pytest.mark.parametrize("row", rows(IN_A_DAG, "### Conditions and results"), ids=lambda row: row[1])
+@pytest.mark.parametrize("row", rows(IN_A_DAG, "### Conditions and results")[1:], ids=lambda row: row[1])
 def test_each_expression_gives_what_the_page_says(row: list[str]) -> None:
     body, expression, value = row
     text = code(expression)

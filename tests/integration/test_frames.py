@@ -157,7 +157,14 @@ def _spared(frame: FrameType | None) -> bool:
     """Return whether an interruption here would break what all tests share: a lock of a logger, or of an import."""
     while frame:
         module, function = str(frame.f_globals.get("__name__")), frame.f_code.co_name
-        if module.partition(".")[0] in ("logging", "structlog", "weakref", "threading", "importlib", "_frozen_importlib"):
+        if module.partition(".")[0] in (
+            "logging",
+            "structlog",
+            "weakref",
+            "threading",
+            "importlib",
+            "_frozen_importlib",
+        ):
             return True
         if module.startswith("asyncio.") and function not in ("run", "run_until_complete", "run_forever", "_run_once"):
             # Of a loop that is being made or closed, destructors complain.
