@@ -54,13 +54,15 @@ def misplaced_keys(key_text: KeyText, connection: Any, extra: Mapping[str, Any],
     :param extra: its extra
     :param known: the fields of extra that are read
     """
-    parts = [part for part in key_text.secret_forms() if len(part) >= PART_OF_KEY]
     fields = {
         "The Okta domain (Host)": connection.host,
         "The Client ID (Login)": connection.login,
         **{name: extra[name] for name in sorted(known) if name in extra and name not in ("private_key", "key_file")},
     }
-    return [name for name, value in fields.items() if any(part in text for text in _strings(value) for part in parts)]
+    # Most connections have nothing there that could be a key, and the parts of one take time to find.
+    suspects = {name: texts for name, value in fields.items() if any(map(may_hold_key, texts := _strings(value)))}
+    parts = [part for part in key_text.secret_forms() if len(part) >= PART_OF_KEY] if suspects else []
+    return [name for name, texts in suspects.items() if any(part in text for text in texts for part in parts)]
 
 
 def _strings(value: Any) -> list[str]:

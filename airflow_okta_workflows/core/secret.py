@@ -12,18 +12,20 @@ PART_OF_KEY = 16
 """Characters; fewer of one tell nothing, and no token is shorter."""
 _SHORTEST_KEY = 43
 """Characters of the smallest private key, that of P-256, in base64url."""
-_RUN = re.compile(r"[A-Za-z0-9+/=_-]+")
-_KEY_OR_TOKEN = re.compile(
+
+# Patterns as text: re compiles them at their first use. A DAG that is parsed has no use for them.
+_RUN = r"[A-Za-z0-9+/=_-]+"
+_KEY_OR_TOKEN = (
     # Only where a word begins: else each part of a long row of them would be read to its end.
     rf"-----BEGIN|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.|[A-Za-z0-9+=]{{{_SHORTEST_KEY},}}"
 )
-_QUERY = re.compile(r"[?#]|%(?:3f|23)", re.IGNORECASE)
-_PATH = re.compile(r"~?/|\.\.?/")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,19}://")
+_QUERY = r"[?#]|%(?:3[fF]|23)"
+_PATH = r"~?/|\.\.?/"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,19}://"
 _HIDDEN = "***"
 
 # The ways in which an encoder writes an ASCII character: in JSON, in a URL, in HTML.
-_ESCAPES = re.compile(
+_ESCAPES = (
     r"\\u00(?P<json>[2-7][0-9a-fA-F])|\\x(?P<hex>[2-7][0-9a-fA-F])|%(?P<url>[2-7][0-9a-fA-F])"
     r"|\\(?P<plain>[\"\\/])|(?P<html>&(?:#0{0,5}\d{2,3}|#[xX]0{0,4}[0-9a-fA-F]{2}|amp|lt|gt|quot|apos);)"
 )
@@ -127,7 +129,7 @@ def _decodings(text: str) -> list[str]:
     """Return a string, and what it decodes to, as far as that differs."""
     forms = [text]
     while len(forms) <= _NESTED and any(mark in forms[-1] for mark in "\\%&"):
-        decoded = _ESCAPES.sub(_decoded, forms[-1])
+        decoded = re.sub(_ESCAPES, _decoded, forms[-1])
         if decoded == forms[-1]:
             break
         forms.append(decoded)
@@ -163,8 +165,8 @@ def public_part(url: str) -> str:
 
     :param url: the URL, possibly without its scheme
     """
-    address = _QUERY.split(url, maxsplit=1)[0]
-    scheme = match[0] if (match := _SCHEME.match(address)) else ""
+    address = re.split(_QUERY, url, maxsplit=1)[0]
+    scheme = match[0] if (match := re.match(_SCHEME, address)) else ""
     user, at, rest = address[len(scheme) :].rpartition("@")
     query = f"?{_HIDDEN}" if len(address) < len(url) else ""
     return f"{scheme}{_HIDDEN if user else ''}{at}{rest}{query}"
@@ -185,7 +187,7 @@ def may_hold_key(text: str) -> bool:
 
     :param text: the string
     """
-    return _KEY_OR_TOKEN.search(text) is not None or _coded_run(text, _SHORTEST_KEY, PART_OF_KEY)
+    return re.search(_KEY_OR_TOKEN, text) is not None or _coded_run(text, _SHORTEST_KEY, PART_OF_KEY)
 
 
 def without_keys(text: str) -> str:
@@ -204,8 +206,8 @@ def _coded_run(text: str, least: int, least_base64: int) -> bool:
     :param least_base64: the same, where there are characters in it that no name has
     """
     # Two of three neighbours differ in base64, hardly one of four in words; a path has shorter ones, and so more.
-    threshold = 2 if _PATH.match(text) else 3
-    for run in _RUN.findall(text):
+    threshold = 2 if re.match(_PATH, text) else 3
+    for run in re.findall(_RUN, text):
         enough = least_base64 if any(char in run for char in "+/=") else least
         if len(run) >= enough and run.lower() != run != run.upper():
             changes = sum(_kind(one) != _kind(other) for one, other in pairwise(run))

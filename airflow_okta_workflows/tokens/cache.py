@@ -104,7 +104,7 @@ class TokenCache:
             temporary.replace(self._path)
         except _FAILURES as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
-            log.warning("The access token could not be kept in %s: %s", self.directory, reason)
+            log.warning("The access token could not be kept in %s: %s", shown(self.directory), reason)
             with suppress(OSError):
                 temporary.unlink()
         with suppress(*_FAILURES):
