@@ -107,6 +107,28 @@ def test_a_jwk_with_some_of_its_primes_is_not_complete(name: str) -> None:
     assert "not complete" in str(fault(json.dumps(without(JWK, name))))
 
 
+def test_each_relation_of_the_numbers_is_looked_at() -> None:
+    private: Any = serialization.load_pem_private_key(pem_of(JWK).encode(), None)
+    good = private.private_numbers()
+    n, e = good.public_numbers.n, good.public_numbers.e
+
+    def is_sound(p: int = good.p, q: int = good.q, d: int = good.d, n: int = n, e: int = e, **others: int) -> bool:
+        given = {"dmp1": d % (p - 1), "dmq1": d % (q - 1), "iqmp": pow(q, -1, p), **others}
+        return rsa_numbers.is_sound(rsa.RSAPrivateNumbers(p, q, d, **given, public_numbers=rsa.RSAPublicNumbers(e, n)))
+
+    assert is_sound()
+    assert is_sound(p=good.q, q=good.p)
+    assert not is_sound(n=n + 2)
+    assert not is_sound(e=e + 2)
+    assert not is_sound(d=good.d ^ 4)
+    assert not is_sound(d=(good.d + good.p - 1) % n), "it fits one of the primes only"
+    assert not is_sound(d=(good.d + good.q - 1) % n)
+    assert not is_sound(d=good.d + (good.p - 1) * (good.q - 1) * 4), "larger than any"
+    for name in ("dmp1", "dmq1", "iqmp"):
+        assert not is_sound(**{name: getattr(good, name) ^ 4})
+        assert not is_sound(**{name: 0})
+
+
 def test_two_numbers_that_changed_places_are_found() -> None:
     assert "damaged" in str(fault(json.dumps({**JWK, "dp": JWK["dq"], "dq": JWK["dp"]})))
     assert "damaged" in str(fault(json.dumps({**JWK, "p": JWK["q"], "q": JWK["p"]})))
