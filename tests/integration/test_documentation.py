@@ -29,7 +29,6 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.settings import OktaWorkflowsSettings
 from tests.airflow_features import RETRY_POLICY
-from tests.integration.listener import Listener, http
 from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks, rows, write_files
 
 KEY = json.dumps(generate_jwk())
