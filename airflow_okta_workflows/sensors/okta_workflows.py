@@ -101,8 +101,10 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             check_number(_seconds(poke_interval), "poke_interval", least=0, most=YEAR)
             if timeout is not None:
                 check_number(_seconds(timeout), "timeout", least=0, most=YEAR)
+                # Only then: before Airflow 3.2, None is no way to ask for the default.
+                kwargs["timeout"] = timeout
             check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        super().__init__(poke_interval=poke_interval, **kwargs)
         self.flow = flow
         self.payload = payload
         self.query = query
