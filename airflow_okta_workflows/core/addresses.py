@@ -263,24 +263,26 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         raise misconfigured(f"{what} begins with {shown(parts.scheme)}://.", "Only https (and http) can be used.")
     if parts.username is not None or parts.password is not None:
         raise misconfigured(f"{what} carries a user name or password (not shown).", "Remove what is before the @.")
-    # From here on a host is quoted wherever it is of use, so what could be a key must not get so far. The case tells:
-    # urlsplit gives the host without it.
-    if not _is_host(host) or "\\" in url or _may_be_key(parts.netloc):
+    if not is_host(host, parts.netloc) or "\\" in url:
         raise misconfigured(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.")
     return Origin(parts.scheme, host.lower(), found_port or port or _DEFAULT_PORTS[parts.scheme])
-
-
-def _may_be_key(netloc: str) -> bool:
-    # A line of a PEM reads like a host as far as its first slash.
-    is_mixed = netloc.lower() != netloc != netloc.upper()
-    return may_hold_key(netloc) or (is_mixed and "." not in netloc and len(netloc) >= PART_OF_KEY)
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str, netloc: str) -> bool:
+    """Return whether something is the name or the address of a host, and certainly no key.
+
+    From here on it is quoted wherever that is of use. A line of a PEM reads like a host as far as its first slash.
+
+    :param host: the host, without brackets
+    :param netloc: the part of the URL that it is from, as it was written: the case of its letters tells a key
+    """
+    is_mixed = netloc.lower() != netloc != netloc.upper()
+    if may_hold_key(netloc) or (is_mixed and "." not in netloc and len(netloc) >= PART_OF_KEY):
+        return False
     if ":" in host:
         return _ip_address(host) is not None
     return len(host) <= 253 and _HOST_NAME.fullmatch(host.lower()) is not None

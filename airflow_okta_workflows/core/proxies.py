@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from airflow_okta_workflows.core.addresses import is_host
 from airflow_okta_workflows.core.faults import misconfigured
 from airflow_okta_workflows.core.secret import Secret
 
@@ -66,7 +67,8 @@ def parse_proxy(text: str, what: str) -> Proxy:
             f"{what} names a SOCKS proxy, which is not supported.",
             "Name an HTTP proxy in http_proxy of the connection; if none is needed, except the hosts by NO_PROXY.",
         )
-    if parts is None or parts.scheme not in _PORTS or not host or not host.isascii() or parts.path.strip("/"):
+    netloc = parts.netloc.rpartition("@")[2] if parts else ""
+    if parts is None or parts.scheme not in _PORTS or not is_host(host, netloc) or parts.path.strip("/"):
         raise misconfigured(
             f"{what} is not the URL of an HTTP proxy (not shown: it may hold a password).",
             "Write it as http://host:port.",

@@ -19,6 +19,7 @@ from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.content import ACCEPT_ENCODING
 from airflow_okta_workflows.core.faults import misconfigured
 from airflow_okta_workflows.core.proxies import Proxy, is_excepted, parse_proxy
+from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +71,7 @@ def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
         file = os.stat(path)  # noqa: PTH116  # a path that is no text for Path raises another error
     except (OSError, ValueError):
         raise misconfigured(
-            f"{source} names a CA bundle that is not there: {_shown(path)}.", refusals.CA_BUNDLE
+            f"{source} names a CA bundle that is not there: {shown(path)}.", refusals.CA_BUNDLE
         ) from None
     return _context_of(path, source, file.st_mtime_ns, file.st_size)
 
@@ -141,11 +142,11 @@ def _context_of(path: str, source: str, _modified: int, _size: int) -> ssl.SSLCo
             _load_each_file(context, Path(path))
     except ssl.SSLError:
         raise misconfigured(
-            f"{source} names a file without a certificate in PEM form: {_shown(path)}.", refusals.CA_BUNDLE
+            f"{source} names a file without a certificate in PEM form: {shown(path)}.", refusals.CA_BUNDLE
         ) from None
     except OSError as error:
         raise misconfigured(
-            f"{source} names a CA bundle that cannot be read: {_shown(path)} ({error.strerror}).", refusals.CA_BUNDLE
+            f"{source} names a CA bundle that cannot be read: {shown(path)} ({error.strerror}).", refusals.CA_BUNDLE
         ) from None
     if source:
         # Somebody chose this CA. Python 3.13 asks of it what curl, browsers and earlier versions do not (key
@@ -176,7 +177,3 @@ def _for_http_1(context: ssl.SSLContext) -> ssl.SSLContext:
     # Some servers choose HTTP/2 for a client that names nothing.
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _shown(path: str) -> str:
-    return path if len(path) <= 200 and path.isprintable() else f"a text of {len(path)} characters"

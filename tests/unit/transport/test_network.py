@@ -122,7 +122,7 @@ def make_long(path: Path) -> str:
         (make_der, "without a certificate in PEM form"),
         (make_empty_directory, "without a certificate in PEM form"),
         (make_text, "holds the text of a certificate"),
-        (make_long, "a text of 5000 characters"),
+        (make_long, "a value of 5000 characters"),
     ],
 )
 @pytest.mark.parametrize("source", ["verify", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -147,7 +147,7 @@ def test_a_bundle_that_may_not_be_read_says_so(bundle: Path, monkeypatch: pytest
 
     monkeypatch.setattr(ssl, "create_default_context", refuse)
 
-    with pytest.raises(Fault, match=r"cannot be read: .*ca.pem .Permission denied"):
+    with pytest.raises(Fault, match=r"cannot be read: .*ca.pem' .Permission denied"):
         network.tls_context(settings(verify=str(bundle)))
 
 
