@@ -73,7 +73,8 @@ compose-down:  ## take down what docker compose has started, with all that it ha
 test-compose: $(STAMP)  ## both stacks of docker compose, up, used and down again; needs a Docker engine
 	@$(BIN)/python -m pytest tests/compose
 
-reliability: $(STAMP)  ## play every fault, and write the table in docs/reliability.md
+reliability: $(STAMP)  ## play every fault and all that happens to tasks, and write the tables in docs/reliability.md
+	@$(BIN)/python -m tests.task_matrix docs/reliability.md
 	@$(BIN)/python -m tests.fault_matrix docs/reliability.md
 
 bench: $(STAMP)  ## measure this provider beside its peers, and write docs/performance.md (10 to 12 minutes)

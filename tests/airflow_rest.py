@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+_ATTEMPTS = 5
+"""An API server on SQLite answers 500 when others write meanwhile, and has then changed nothing."""
 
 
 def free_port() -> int:
@@ -27,11 +30,14 @@ class AirflowRest:
     """Talk to an Airflow.
 
     :param url: where its API server is
+    :param every: seconds between two questions while it waits for something
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, every: float = 0.2) -> None:
         self.url = url
+        self.every = every
         self._session = requests.Session()
+        self._one_at_a_time = threading.Lock()
 
     def close(self) -> None:
         """Close the connections to it."""
@@ -68,15 +74,19 @@ class AirflowRest:
         found: dict[str, Any] = answer.json()
         return {**found, "extra": json.loads(found["extra"])}
 
-    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
         """Start a DAG run as soon as the DAG is known, and return its id."""
+        body = {"logical_date": None, "conf": conf or {}, **({"dag_run_id": run_id} if run_id else {})}
 
         def start() -> str | None:
-            self._api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
-            answer = self._api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+            if not self._api("PATCH", f"/dags/{dag_id}", {"is_paused": False}).ok:
+                return None
+            answer = self._api("POST", f"/dags/{dag_id}/dagRuns", body)
             return str(answer.json()["dag_run_id"]) if answer.ok else None
 
-        return until(start, 60, lambda: f"DAG {dag_id} is not known: {self._api('GET', '/importErrors').text}")
+        return until(
+            start, 60, lambda: f"DAG {dag_id} is not known: {self._api('GET', '/importErrors').text}", self.every
+        )
 
     def finished(self, dag_id: str, run_id: str, within: float) -> str:
         """Wait until a run has ended, and return its state."""
@@ -85,7 +95,7 @@ class AirflowRest:
             state = str(self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}").json().get("state"))
             return state if state in ("success", "failed") else None
 
-        return until(ended, within, lambda: f"{dag_id} did not end: {self.states(dag_id, run_id)}")
+        return until(ended, within, lambda: f"{dag_id} did not end: {self.states(dag_id, run_id)}", self.every)
 
     def dag(self, dag_id: str) -> dict[str, Any]:
         """Return what is known of a DAG."""
@@ -121,21 +131,52 @@ class AirflowRest:
         answer.raise_for_status()
         return answer.json()["value"]
 
+    def task(self, dag_id: str, task_id: str) -> dict[str, Any]:
+        """Return what is known of a task of a DAG."""
+        found: dict[str, Any] = self._api("GET", f"/dags/{dag_id}/tasks/{task_id}").json()
+        return found
+
+    def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Mark a task failed, as by hand."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self._api("PATCH", path, {"new_state": "failed"}).raise_for_status()
+
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a DAG run that has ended."""
+        self._api("DELETE", f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status()
+
+    def notes(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+        """Return the names of what a task has in its state store (Airflow 3.3+)."""
+        answer = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store")
+        answer.raise_for_status()
+        return [str(entry["key"]) for entry in answer.json()["task_state_store"]]
+
+    def delete_note(self, dag_id: str, run_id: str, task_id: str, name: str) -> None:
+        """Delete an entry of a task's state store (Airflow 3.3+)."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store/{name}"
+        self._api("DELETE", path).raise_for_status()
+
     def clear(self, dag_id: str, run_id: str) -> None:
         """Clear all tasks of a run, as by hand."""
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
         self._api("POST", f"/dags/{dag_id}/clearTaskInstances", body).raise_for_status()
 
     def _api(self, method: str, path: str, body: Any = None) -> requests.Response:
-        return self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
+        with self._one_at_a_time:
+            for _ in range(_ATTEMPTS):
+                answer = self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
+                if answer.status_code != 500:
+                    break
+            return answer
 
 
-def until(probe: Callable[[], T | None], within: float, what: str | Callable[[], str]) -> T:
+def until(probe: Callable[[], T | None], within: float, what: str | Callable[[], str], every: float = 0.2) -> T:
     """Ask until there is an answer; a test that waits for another process has no event to wait on.
 
     :param probe: asks
     :param within: seconds
     :param what: says what did not come; a function is asked for it only then, and can tell how things are
+    :param every: seconds between two questions
     :raises AssertionError: if there is no answer
     """
     deadline = time.monotonic() + within
@@ -143,5 +184,5 @@ def until(probe: Callable[[], T | None], within: float, what: str | Callable[[],
         answer = probe()
         if answer:
             return answer
-        time.sleep(0.2)
+        time.sleep(every)
     raise AssertionError(what() if callable(what) else what)

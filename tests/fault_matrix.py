@@ -330,11 +330,11 @@ def table(surroundings: Callable[[], Any]) -> str:
 BEGIN, END = "<!-- fault matrix: begin -->", "<!-- fault matrix: end -->"
 
 
-def written_into(page: str, text: str) -> str:
-    """Return the page with the table in its place."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}"
+def written_into(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:
+    """Return the page with the table between two marks."""
+    head, _, rest = page.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}\n\n{text}\n\n{end}{tail}"
 
 
 def main(path: Path) -> None:

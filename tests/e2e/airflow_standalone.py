@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -27,18 +29,21 @@ class Airflow(AirflowRest):
     :param home: an empty folder: database, logs and everything else
     :param dags: the DAGs folder
     :param environment: further variables, such as connections
+    :param every: seconds between two questions while the tests wait for something
     """
 
-    def __init__(self, home: Path, dags: Path, environment: dict[str, str]) -> None:
+    def __init__(self, home: Path, dags: Path, environment: dict[str, str], every: float = 0.2) -> None:
         self.home = home
         port = free_port()
-        super().__init__(f"http://127.0.0.1:{port}")
+        super().__init__(f"http://127.0.0.1:{port}", every)
         self.log = home / "standalone.log"
         self.environment = {
             **own_environment(home),
             # It starts its parts by the name of its command.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "tests.e2e.sqlite_patience.CONNECT_ARGS",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "AIRFLOW__CORE__PARALLELISM": "6",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "300",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -56,6 +61,9 @@ class Airflow(AirflowRest):
         self._extra: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
+        with closing(sqlite3.connect(self.home / "airflow.db")) as database:
+            # Otherwise whoever reads it locks out whoever writes.
+            database.execute("PRAGMA journal_mode=WAL")
         self._process = self._start("standalone")
         deadline = time.monotonic() + READY_WITHIN
         while not self._ready():
@@ -86,10 +94,11 @@ class Airflow(AirflowRest):
             os.kill(pid, signal.SIGKILL)
         return len(pids)
 
-    def task_logs(self, dag_id: str) -> str:
-        """Return the logs of a DAG's tasks."""
+    def task_logs(self, dag_id: str, task_id: str = "*") -> str:
+        """Return the logs of a DAG's tasks, or of one of them."""
         folder = self.home / "logs" / f"dag_id={dag_id}"
-        return "\n".join(path.read_text(errors="replace") for path in sorted(folder.rglob("*.log")))
+        paths = sorted(folder.glob(f"*/task_id={task_id}/**/*.log"))
+        return "\n".join(path.read_text(errors="replace") for path in paths)
 
     def _start(self, command: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:

@@ -1,11 +1,9 @@
 """The DAGs of the end-to-end tests: tasks that get killed, sensors that wait, many tasks at once."""
 
-import os
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
+from held_tasks import tell_pid
 
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
@@ -15,15 +13,6 @@ SENSORS = 50
 MANY = 200
 BATCH = 150
 DEFERRED = 20
-
-
-def tell_pid(context: Any) -> None:
-    """Leave the id of this process where the test finds it."""
-    ti = context["ti"]
-    path = Path(os.environ["E2E_PIDS"]) / f"{ti.task_id}-{ti.map_index}-{ti.try_number}"
-    path.with_suffix(".tmp").write_text(str(os.getpid()))
-    path.with_suffix(".tmp").rename(path)
-
 
 for dag_id, idempotent in (("killed", False), ("killed_idempotent", True)):
     with DAG(dag_id, schedule=None):
