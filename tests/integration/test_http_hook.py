@@ -102,6 +102,19 @@ def test_a_session_carries_the_token_only_to_allowed_hosts(org: LocalOrg, connec
     assert other.received == []
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://flows.example/x", "http://10.0.0.1/x", "http://ada:s3cret@flows.example/x", "http://flows.example:443"],
+)
+def test_a_session_sends_no_token_over_plain_http(org: LocalOrg, connect: Connect, url: str) -> None:
+    connect(org, allowed_hosts="flows.example, 10.0.0.1")
+
+    with pytest.raises(OktaConfigurationError, match=r"may not receive|user name or password") as caught:
+        OktaWorkflowsHook().get_conn().get(url)
+    assert "s3cret" not in str(caught.value)
+    assert org.token_requests == []
+
+
 def test_a_session_drops_a_token_that_was_refused(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     with OktaWorkflowsHook().get_conn() as session:
