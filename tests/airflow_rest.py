@@ -145,11 +145,11 @@ class AirflowRest:
         """Delete a DAG run that has ended."""
         self._api("DELETE", f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status()
 
-    def notes(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
-        """Return the names of what a task has in its state store (Airflow 3.3+)."""
+    def notes(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return what a task has in its state store (Airflow 3.3+), by name."""
         answer = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store")
         answer.raise_for_status()
-        return [str(entry["key"]) for entry in answer.json()["task_state_store"]]
+        return {entry["key"]: entry["value"] for entry in answer.json()["task_state_store"]}
 
     def delete_note(self, dag_id: str, run_id: str, task_id: str, name: str) -> None:
         """Delete an entry of a task's state store (Airflow 3.3+)."""
