@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     try:
         return _invoke(args, key, output, stages.append)
     except INTERRUPTIONS as interruption:
-        output.say(_how_far(args.flow, key, stages[-1] if stages else Stage.NOT_RUN))
+        output.say(how_far(args.flow, key, stages[-1] if stages else Stage.NOT_RUN))
         return interrupted_code(interruption)
 
 
@@ -60,8 +60,13 @@ def _invoke(args: argparse.Namespace, key: str, output: Output, on_stage: Callab
     return GOOD
 
 
-def _how_far(flow: str, key: str, stage: Stage) -> str:
-    """Return in one line whether an interrupted invocation was sent, and how to send it again."""
+def how_far(flow: str, key: str, stage: Stage) -> str:
+    """Return in one line whether an interrupted invocation was sent, and how to send it again.
+
+    :param flow: the flow as it was named
+    :param key: the idempotency key
+    :param stage: how far the invocation was
+    """
     if stage is Stage.NOT_RUN:
         return f"Interrupted: flow {flow!r} was not sent (idempotency key {key})."
     return (

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import trustme
 
+from airflow_okta_workflows.cli.invoke import how_far
+from airflow_okta_workflows.core.exchange import Stage
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from tests.conftest import CommandLine
-from tests.pages import ALIAS, CLIENT_ID, ROOT, Block, Reader, blocks, shown
+from tests.pages import ALIAS, CLIENT_ID, ROOT, Block, Reader, blocks, rows, shown
 
 
 @pytest.fixture
@@ -45,8 +47,9 @@ def test_the_command_line(reader: Reader, org: LocalOrg) -> None:
     page = blocks("docs/command-line.md")
     read_all(reader, org, page)
 
-    assert sorted(block.language for block in page) == [*["console"] * 7, "json", "python"]
-    assert len(org.flows["hello"].runs) == 2
+    assert sorted(block.language for block in page) == [*["console"] * 8, "json", "python"]
+    assert len(org.flows["hello"].runs) == 3
+    assert org.flows["hello"].runs[-1].invocation_key == "7d2b0c1e-5f0a-4f0e-9b6c-2f6f3f1d8a11"
 
 
 def test_setting_up_okta(reader: Reader, org: LocalOrg) -> None:
@@ -89,6 +92,13 @@ def test_a_key_rotation_leaves_no_moment_without_a_key_that_works(
     assert (with_the_old.code, with_the_new.code) == (0, 0)
     assert f"kid {old};" in with_the_old.out
     assert f"kid {new};" in with_the_new.out
+
+
+def test_the_page_has_the_last_lines_of_an_interruption() -> None:
+    _, *lines = rows("docs/command-line.md", "## invoke")
+
+    for (_, line), stage in zip(lines, (Stage.NOT_RUN, Stage.SENDING), strict=True):
+        assert shown(how_far("hello", "my-key", stage), line.strip("`"))
 
 
 def test_the_comparison_finds_a_difference() -> None:

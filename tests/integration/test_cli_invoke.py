@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ from airflow_okta_workflows.core.key_generation import pem_of
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw, TooManyRequests
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.conftest import CommandLine
+from tests.pages import SCRIPTS
 
 PAYLOAD = {"email": "ada@example.com", "greeting": "Grüße"}
 
@@ -200,3 +202,33 @@ def test_an_interruption_of_a_wait_says_that_nothing_was_sent(
     assert ended.code == 143
     assert ended.err.splitlines()[-1] == "Interrupted: flow 'echo' was not sent (idempotency key my-key)."
     assert org.flows["echo"].runs == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "sent"), [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, True), (signal.SIGTERM, 143, False)]
+)
+def test_a_process_that_is_interrupted_says_so_in_its_last_line(
+    org: LocalOrg, number: int, code: int, sent: bool
+) -> None:
+    release = threading.Event()
+    org.flow("slow")(lambda request: release.wait(60) or {})
+    if not sent:
+        org.order(TooManyRequests(retry_after=60))
+    command = [str(SCRIPTS / "okta-workflows"), "invoke", org.invoke_url("slow"), "--idempotency-key", "my-key"]
+    began: list[Any] = org.flows["slow"].runs if sent else org.token_requests
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        while not began and it.poll() is None:
+            threading.Event().wait(0.05)
+        it.send_signal(number)
+        out, err = it.communicate(timeout=60)
+    release.set()
+
+    assert (it.returncode, out) == (code, ""), err
+    last = err.splitlines()[-1]
+    if sent:
+        assert "was sent and may have run" in last
+        assert last.endswith("--idempotency-key my-key")
+    else:
+        assert last.startswith("Interrupted: flow ")
+        assert last.endswith(" was not sent (idempotency key my-key).")
+    assert len(org.flows["slow"].runs) == sent
