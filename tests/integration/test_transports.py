@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import struct
@@ -175,6 +176,29 @@ def test_a_connection_is_kept(send: Send) -> None:
             answered(result)
 
     assert (len(listener.received), listener.connections) == (3, 1)
+
+
+def test_no_more_connections_are_kept_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_okta_workflows.transport.h11_transport._MOST_KEPT", 2)
+    together = threading.Barrier(4)
+
+    def answer_together(sock: socket.socket) -> None:
+        while sock.recv(65_536):
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(30)
+            sock.sendall(http())
+
+    with listening(answer_together) as port:
+        transport = H11Transport(settings())
+        request = post(f"http://127.0.0.1:{port}")
+        threads = [threading.Thread(target=transport.send, args=(request,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [len(kept) for kept in transport._kept.values()] == [2]
+        transport.close()
+        assert transport._kept == {}
 
 
 FIRST, SECOND = http("200 OK", b"first"), http("200 OK", b"second")
