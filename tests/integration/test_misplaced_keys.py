@@ -22,7 +22,9 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 
 if TYPE_CHECKING:
-    from tests.conftest import CommandLine
+    from tests.airflow_features import TASK_SDK, needs
+from tests.airflow_features import TASK_SDK, needs
+from tests.conftest import CommandLine
 
 LEAST = 16
 """Characters of a key that tell somebody something."""
@@ -118,6 +120,13 @@ FIELDS |= {
 }  # fmt: skip
 
 
+# Of an extra that is no JSON object Airflow 2 itself warns, and quotes it.
+ON_THIS_AIRFLOW = [
+    pytest.param(field, marks=[needs(TASK_SDK)] if field in ("extra, all of it", "extra, a text in it") else [])
+    for field in FIELDS
+]
+
+
 @pytest.fixture(params=["with a key", "without a key"])
 def connections(
     request: pytest.FixtureRequest, org: LocalOrg, tmp_path: Path
@@ -138,7 +147,7 @@ def connections(
     return all_of
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", ON_THIS_AIRFLOW)
 def test_neither_an_error_nor_a_log_line_nor_the_test_button_quotes_a_key(
     field: str,
     connections: Callable[[str], Iterator[tuple[str, str, str]]],
@@ -162,7 +171,7 @@ def test_neither_an_error_nor_a_log_line_nor_the_test_button_quotes_a_key(
             assert not quoted(text, fragments(form)), name
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", ON_THIS_AIRFLOW)
 def test_the_command_line_quotes_no_key(
     field: str,
     connections: Callable[[str], Iterator[tuple[str, str, str]]],
@@ -241,6 +250,7 @@ def test_a_flow_that_is_not_found_is_not_quoted_with_its_secrets(
         assert not [part for part in parts if part in small]
 
 
+@needs(TASK_SDK)  # Airflow 2 itself logs what its database was asked for
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_an_argument_that_a_shell_has_split_is_not_quoted(okta_workflows: CommandLine, form: str) -> None:
     for arguments in (
