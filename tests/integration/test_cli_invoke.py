@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ from tests.conftest import CommandLine
 from tests.pages import SCRIPTS
 
 PAYLOAD = {"email": "ada@example.com", "greeting": "Grüße"}
+
+
+@pytest.fixture(autouse=True)
+def _sigint_heeded() -> Iterator[None]:
+    """Heed SIGINT, here and in the processes that are started: what runs in a shell's background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
