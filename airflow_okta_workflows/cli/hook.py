@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connec
 
 from airflow_okta_workflows.cli.dispatch import UsageError
 from airflow_okta_workflows.connection import DEFAULT_CONN_ID
-from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.core.secret import may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
@@ -47,12 +47,12 @@ class CommandLineHook(OktaWorkflowsHook):
         """
         if self._connection is not None:
             return self._connection
-        try:
-            with _as_on_a_server():
+        with suppress(AirflowNotFoundException), _as_on_a_server():
+            # A key in the place of an id would be in the log of Airflow 2, with the query that looks for it.
+            if not may_hold_key(conn_id):
                 return super().get_connection(conn_id)
-        except AirflowNotFoundException:
-            hint = "Name another with --conn-id, or make it: okta-workflows connection --help."
-            raise OktaConfigurationError(f"Airflow has no connection {shown(conn_id)}. {hint}", hint=hint) from None
+        hint = "Name another with --conn-id, or make it: okta-workflows connection --help."
+        raise OktaConfigurationError(f"Airflow has no connection {shown(conn_id)}. {hint}", hint=hint)
 
 
 def hook_with(conn_id: str, members: Mapping[str, Any]) -> CommandLineHook:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 from tests.airflow_features import TASK_SDK, TASK_STATE_STORE, needs
 from tests.conftest import CommandLine
 
+# Of Airflow 2.11, for an extra that is no JSON object.
+pytestmark = pytest.mark.filterwarnings("ignore:Encountered (non-JSON|JSON value) in `extra`")
+
 LEAST = 16
 """Characters of a key that tell somebody something."""
 ALIAS = "0123456789abcdef0123456789abcdef"
