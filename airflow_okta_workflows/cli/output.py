@@ -58,8 +58,6 @@ _LEVELS = {
     # Of Airflow before 3.2: the first tells of each look-up, the second warns of the _ in this type of connection.
     "airflow.hooks.base": logging.WARNING,
     "airflow.models.connection.Connection": logging.ERROR,
-    # Of Airflow 2: of a look-up that fails it shows all that the database was asked for.
-    "airflow.models.connection": logging.CRITICAL,
 }
 
 

@@ -22,8 +22,8 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 
 if TYPE_CHECKING:
-    from tests.airflow_features import TASK_SDK, TASK_STATE_STORE, needs
-from tests.airflow_features import TASK_SDK, TASK_STATE_STORE, needs
+    from tests.airflow_features import TASK_STATE_STORE, needs
+from tests.airflow_features import TASK_STATE_STORE, needs
 from tests.conftest import CommandLine
 
 # Of Airflow 2.11, for an extra that is no JSON object.
@@ -253,7 +253,6 @@ def test_a_flow_that_is_not_found_is_not_quoted_with_its_secrets(
         assert not [part for part in parts if part in small]
 
 
-@needs(TASK_SDK)  # Airflow 2 itself logs what its database was asked for
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_an_argument_that_a_shell_has_split_is_not_quoted(okta_workflows: CommandLine, form: str) -> None:
     for arguments in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,10 @@ from airflow_okta_workflows.core.content import UnreadableError, decode_content,
 
 LIMIT = 10_000
 TEXT = b'{"account": "00u1"}' * 20
+
+
+# Without the time of day, which would be in the ids of the tests.
+pack = partial(gzip.compress, mtime=0)
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -27,11 +32,11 @@ def raw_deflate(data: bytes) -> bytes:
         (TEXT, ""),
         (TEXT, "identity"),
         (TEXT, " , Identity"),
-        (gzip.compress(TEXT), "gzip"),
-        (gzip.compress(TEXT), "GZIP "),
-        (gzip.compress(TEXT), "x-gzip"),
-        (gzip.compress(TEXT), "identity, gzip"),
-        (gzip.compress(TEXT[:50]) + gzip.compress(b"") + gzip.compress(TEXT[50:]), "gzip"),
+        (pack(TEXT), "gzip"),
+        (pack(TEXT), "GZIP "),
+        (pack(TEXT), "x-gzip"),
+        (pack(TEXT), "identity, gzip"),
+        (pack(TEXT[:50]) + pack(b"") + pack(TEXT[50:]), "gzip"),
         (zlib.compress(TEXT), "deflate"),
         (raw_deflate(TEXT), "deflate"),
     ],
@@ -52,20 +57,20 @@ def test_an_empty_body_is_empty_whatever_its_coding(coding: str) -> None:
         (TEXT, "zstd", "content coding 'zstd'"),
         (TEXT, "compress", "content coding 'compress'"),
         (TEXT, "<script>", "content coding that its header names"),
-        (gzip.compress(gzip.compress(TEXT)), "gzip, gzip", "more than once"),
-        (gzip.compress(TEXT), "gzip, br", "more than once"),
+        (pack(pack(TEXT)), "gzip, gzip", "more than once"),
+        (pack(TEXT), "gzip, br", "more than once"),
         (TEXT, "gzip", "broken"),
         (TEXT, "deflate", "broken"),
-        (gzip.compress(TEXT) + b"noise", "gzip", "broken"),
+        (pack(TEXT) + b"noise", "gzip", "broken"),
         (zlib.compress(TEXT) + b"noise", "deflate", "broken"),
-        (gzip.compress(TEXT) + gzip.compress(TEXT)[:15], "gzip", "cut off"),
-        (gzip.compress(b"") * 17, "gzip", "broken"),
+        (pack(TEXT) + pack(TEXT)[:15], "gzip", "cut off"),
+        (pack(b"") * 17, "gzip", "broken"),
         (b"x" * (LIMIT + 1), "", "larger than max_response_bytes"),
         (b"x" * (LIMIT + 1), "gzip", "larger than max_response_bytes"),
-        (gzip.compress(b"\0" * (LIMIT + 1)), "gzip", "larger than max_response_bytes"),
+        (pack(b"\0" * (LIMIT + 1)), "gzip", "larger than max_response_bytes"),
         (zlib.compress(b"\0" * (LIMIT + 1)), "deflate", "larger than max_response_bytes"),
         (raw_deflate(b"\0" * (LIMIT + 1)), "deflate", "larger than max_response_bytes"),
-        (gzip.compress(b"\0" * LIMIT) + gzip.compress(b"\0"), "gzip", "larger than max_response_bytes"),
+        (pack(b"\0" * LIMIT) + pack(b"\0"), "gzip", "larger than max_response_bytes"),
     ],
 )
 def test_anything_else_says_why(raw: bytes, coding: str, why: str) -> None:
@@ -73,7 +78,7 @@ def test_anything_else_says_why(raw: bytes, coding: str, why: str) -> None:
         decode_content(raw, coding, LIMIT)
 
 
-@pytest.mark.parametrize("compressed", [gzip.compress(TEXT), zlib.compress(TEXT), raw_deflate(TEXT)])
+@pytest.mark.parametrize("compressed", [pack(TEXT), zlib.compress(TEXT), raw_deflate(TEXT)])
 def test_no_beginning_of_a_compressed_body_is_taken(compressed: bytes) -> None:
     coding = "gzip" if compressed.startswith(b"\x1f\x8b") else "deflate"
     for length in range(1, len(compressed)):
@@ -82,7 +87,7 @@ def test_no_beginning_of_a_compressed_body_is_taken(compressed: bytes) -> None:
 
 
 def test_as_much_as_is_allowed_is_taken() -> None:
-    assert len(decode_content(gzip.compress(b"\0" * LIMIT), "gzip", LIMIT)) == LIMIT
+    assert len(decode_content(pack(b"\0" * LIMIT), "gzip", LIMIT)) == LIMIT
 
 
 @given(st.binary(), st.text() | st.sampled_from(["gzip", "deflate", "x-gzip", "br"]))
@@ -95,7 +100,7 @@ def test_any_body_is_decoded_or_says_why_not(raw: bytes, coding: str) -> None:
 
 @given(st.binary(max_size=LIMIT))
 def test_any_body_comes_back_as_it_was(data: bytes) -> None:
-    assert decode_content(gzip.compress(data), "gzip", LIMIT) == data
+    assert decode_content(pack(data), "gzip", LIMIT) == data
     assert decode_content(zlib.compress(data), "deflate", LIMIT) == data
 
 
