@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.addresses import Origin
 
 _PORTS = {"http": 80, "https": 443}
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _matches(origin: Origin, entry: str) -> bool:
     except ValueError:
         pass
     name, colon, port = entry.rpartition(":")
-    if colon and port.isdigit():
+    if colon and _PORT.fullmatch(port):
         if int(port) != origin.port:
             return False
         entry = name

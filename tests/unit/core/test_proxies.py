@@ -101,6 +101,8 @@ def test_what_is_no_proxy_is_refused_and_not_shown(text: str) -> None:
         ("fd00::/8", "fd00::5", True),
         (",,  ,", "acme.okta.com", False),
         (".", "acme.okta.com", False),
+        ("acme.okta.com:²", "acme.okta.com", False),
+        ("acme.okta.com:" + "4" * 5000, "acme.okta.com", False),
     ],
 )
 def test_hosts_are_excepted_as_no_proxy_says(no_proxy: str, host: str, excepted: bool) -> None:
