@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +30,13 @@ class Runs:
     :param org: the local org, when all was over
     :param states: the state of each DAG's run
     :param log: what Airflow said
+    :param database: Airflow's database
     """
 
     org: LocalOrg
     states: dict[str, str]
     log: str
+    database: Path
 
 
 def write_examples(folder: Path) -> None:
@@ -71,7 +76,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
             log += done.stdout + done.stderr
         told = re.search(r"^DAG run states: (.*)$", log, re.MULTILINE)
         assert told, log[-5000:]
-        yield Runs(org, dict(zip(dag_ids, told[1].split(), strict=True)), log)
+        yield Runs(org, dict(zip(dag_ids, told[1].split(), strict=True)), log, home / "airflow.db")
 
 
 @pytest.mark.timeout(300)
@@ -95,6 +100,14 @@ def test_the_idempotent_flow_opens_one_ticket_though_its_answer_was_lost(runs: R
     assert (first.status, second.status) == (None, 200)
     assert len(keys) == 1
     assert '"T-1"' in second.answer
+
+
+def test_a_task_of_ones_own_sends_the_key_that_is_noted_for_its_later_tries(runs: Runs) -> None:
+    (run,) = [run for run in runs.org.flows["hello"].runs if run.body == {"name": "Grace"}]
+    with closing(sqlite3.connect(runs.database)) as database:
+        noted = database.execute("SELECT value FROM task_state_store WHERE task_id = 'greet_once'").fetchall()
+
+    assert [json.loads(value)["idempotency_key"] for (value,) in noted] == [run.invocation_key]
 
 
 def test_the_examples_did_what_the_page_says(runs: Runs) -> None:
