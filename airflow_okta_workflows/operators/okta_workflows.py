@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class InvokeOktaFlowOperator(FlowOperator):
     """Invoke an OAuth 2.0 secured flow once, and return what it answered.
 
-    The same ``Idempotency-Key`` goes with each try of one task instance; a clearing by hand, another run or another
-    map index has its own.
+    An ``Idempotency-Key`` names one wanted run of the flow. Tries of one task instance have the same one, until the run
+    is known to have failed (Airflow 3.3); a clearing by hand, another DAG run or another map index has its own.
 
     On Airflow 3.3 it notes in the task state store that it is about to send, and then the answer. A retry after a crash
     returns the noted answer, or ends with ``OktaFlowOutcomeUnknownError`` if the fate is unknown; with ``idempotent``
@@ -247,7 +247,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
     Okta takes ten invocations per second of one flow. They are sent that far apart, with as many calls open as the flow
     is slow, over one pool of connections and with one token; a 429 holds all back, and loses and doubles none.
 
-    Each item has an ``Idempotency-Key`` of its own, the same over all tries of the task. On Airflow 3.3 the task notes
+    Each item has an ``Idempotency-Key`` of its own, as a single invocation has. On Airflow 3.3 the task notes
     what it is about to send, and what came of it. A retry sends what was not sent, and what failed; it keeps what
     succeeded, and reports items whose fate is unknown instead of sending them again, unless ``idempotent``. Clearing
     the task by hand begins anew. Before 3.3 a retry sends everything again.
