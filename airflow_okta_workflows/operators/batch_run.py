@@ -105,7 +105,9 @@ class BatchRun:
         self._not_run_in_a_row = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._ended = threading.Event()
+        # Not an event: what interrupts a wait for that, such as the task's time-out, may leave its inner lock held.
+        self._until_ended = threading.Lock()
+        self._until_ended.acquire()
         self._error: BaseException | None = None
         self._began_at = self._last_progress = self._monotonic()
 
@@ -125,12 +127,13 @@ class BatchRun:
             return [self._records[item.key] for item in self._items]
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(self._run_loop,), name="okta-batch", daemon=True)
-        thread.start()
         try:
-            self._ended.wait()
+            thread.start()
+            self._until_ended.acquire()
         except BaseException:
             self.stop()
-            self._ended.wait(2 * _GRACE)
+            if thread.is_alive():
+                thread.join(2 * _GRACE)
             raise
         if self._error:
             raise self._error
@@ -172,7 +175,7 @@ class BatchRun:
         except BaseException as error:  # raised again in the task's own thread
             self._error = error
         finally:
-            self._ended.set()
+            self._until_ended.release()
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()

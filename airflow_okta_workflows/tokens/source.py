@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
@@ -29,20 +28,22 @@ class _AbandonedError(Exception):
     """Tell those who wait for a renewal that it was broken off, so that one of them takes it up."""
 
 
-@dataclass(frozen=True)
 class _Renewal:
-    """Hold one request for a token that is under way.
+    """Hold one request for a token that is under way, or could be.
 
-    :param outcome: where those who wait for it find what came of it
     :param loop: the event loop that makes it, or None if a thread does
-    :param known: the stale token that is good for now, or None
-    :param refused: the text of the last token that a flow's host refused, or None
     """
 
-    outcome: Future[AccessToken]
-    loop: asyncio.AbstractEventLoop | None
-    known: AccessToken | None
-    refused: str | None
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop
+        self.outcome: Future[AccessToken] = Future()
+        """Where those who wait for it find what came of it."""
+        # From now on it cannot be cancelled: a task that waits for it and is cancelled leaves alone.
+        self.outcome.set_running_or_notify_cancel()
+        self.known: AccessToken | None = None
+        """The stale token that is good for now, or None."""
+        self.refused: str | None = None
+        """The text of the last token that a flow's host refused, or None."""
 
 
 Renew = Callable[[AccessToken | None, str | None], AccessToken]
@@ -90,16 +91,16 @@ class TokenSource:
         """
         loop = running_loop()
         while True:
-            claim, mine = self._claim(refused, loop)
-            if isinstance(claim, AccessToken):
-                return claim
-            if mine:
-                try:
-                    token = renew(claim.known, claim.refused)
-                except BaseException as error:
-                    self._failed(claim, error)
-                    raise
-                return self._renewed(claim, token)
+            mine = _Renewal(loop)
+            try:
+                claim = self._claim(mine, refused)
+                if isinstance(claim, AccessToken):
+                    return claim
+                if claim is mine:
+                    return self._renewed(mine, renew(mine.known, mine.refused))
+            except BaseException as error:
+                self._failed(mine, error)
+                raise
             if loop is not None and claim.loop is loop:
                 # Waiting would stop the very loop that is to bring the token.
                 return self._kept(renew(claim.known, claim.refused))
@@ -118,16 +119,16 @@ class TokenSource:
         """
         loop = asyncio.get_running_loop()
         while True:
-            claim, mine = self._claim(refused, loop)
-            if isinstance(claim, AccessToken):
-                return claim
-            if mine:
-                try:
-                    token = await renew(claim.known, claim.refused)
-                except BaseException as error:
-                    self._failed(claim, error)
-                    raise
-                return self._renewed(claim, token)
+            mine = _Renewal(loop)
+            try:
+                claim = self._claim(mine, refused)
+                if isinstance(claim, AccessToken):
+                    return claim
+                if claim is mine:
+                    return self._renewed(mine, await renew(mine.known, mine.refused))
+            except BaseException as error:
+                self._failed(mine, error)
+                raise
             try:
                 return await asyncio.wrap_future(claim.outcome)
             except _AbandonedError:
@@ -147,10 +148,8 @@ class TokenSource:
                 self._token = None
                 self._refused = refused
 
-    def _claim(
-        self, refused: str | None, loop: asyncio.AbstractEventLoop | None
-    ) -> tuple[AccessToken | _Renewal, bool]:
-        """Return a token, or the renewal to wait for, and whether the caller is the one to make it."""
+    def _claim(self, mine: _Renewal, refused: str | None) -> AccessToken | _Renewal:
+        """Return a token, or the renewal to wait for: the caller's own, if the caller is to make it."""
         if refused is not None:
             self.drop(refused)
         with self._lock:
@@ -160,16 +159,14 @@ class TokenSource:
             usable = self._token if state is not TokenState.EXPIRED else None
             resting = now < self._rest_until <= now + FAILURE_REST
             if usable and (state is TokenState.FRESH or self._renewal or resting):
-                return usable, False
+                return usable
             if self._renewal:
-                return self._renewal, False
+                return self._renewal
             if resting and self._failure:
                 raise _for_another(self._failure)
-            outcome: Future[AccessToken] = Future()
-            # From now on it cannot be cancelled: a task that waits for it and is cancelled leaves alone.
-            outcome.set_running_or_notify_cancel()
-            self._renewal = _Renewal(outcome, loop, usable, self._refused)
-            return self._renewal, True
+            mine.known, mine.refused = usable, self._refused
+            self._renewal = mine
+            return mine
 
     def _renewed(self, renewal: _Renewal, token: AccessToken) -> AccessToken:
         with self._lock:
@@ -191,12 +188,14 @@ class TokenSource:
 
     def _failed(self, renewal: _Renewal, error: BaseException) -> None:
         with self._lock:
-            self._renewal = None
-            if isinstance(error, Fault):
-                self._failure = error
-                self._rest_until = self._clock() + FAILURE_REST
-        # A cancelled task or a task time-out concerns the one who asked, not those who wait.
-        renewal.outcome.set_exception(error if isinstance(error, Exception) else _AbandonedError())
+            if self._renewal is renewal:
+                self._renewal = None
+                if isinstance(error, Fault):
+                    self._failure = error
+                    self._rest_until = self._clock() + FAILURE_REST
+        if not renewal.outcome.done():
+            # A cancelled task or a task time-out concerns the one who asked, not those who wait.
+            renewal.outcome.set_exception(error if isinstance(error, Exception) else _AbandonedError())
 
 
 _sources: dict[str, TokenSource] = {}

@@ -153,12 +153,12 @@ def error_of(call: Callable[[], Any]) -> BaseException | None:
     return None
 
 
-_SHARED = ("logging", "structlog", "weakref", "threading", "importlib", "_frozen_importlib", "asyncio")
+_SHARED = ("logging", "structlog", "weakref", "threading", "importlib", "_frozen_importlib", "asyncio", "coverage")
 
 
 def _spared(frame: FrameType | None) -> bool:
-    """Return whether an interruption here would break what all tests share: a lock of a logger, or of an import."""
-    while frame:
+    """Return whether an interruption here would break what all tests share: a lock of a logger, an import, coverage."""
+    while frame and frame.f_globals is not globals():
         if str(frame.f_globals.get("__name__")).partition(".")[0] in _SHARED:
             return True
         frame = frame.f_back
@@ -175,7 +175,8 @@ def interrupted_after(seconds: float, error: type[BaseException]) -> Iterator[No
 
     def ring(_: int, frame: FrameType | None) -> None:
         if _spared(frame):
-            signal.setitimer(signal.ITIMER_REAL, 1e-4)
+            # Not sooner: a main thread that wakes up all the time leaves the others no turn.
+            signal.setitimer(signal.ITIMER_REAL, 2e-3)
         else:
             raise error("interrupted")
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -330,6 +334,44 @@ def test_a_forked_child_asks_while_its_parent_holds_each_lock(source: TokenSourc
     with source._lock, token_source._sources_lock:
         assert in_a_forked_child(lambda: source_for("c").get(org.token).value) == "t1"
         assert in_a_forked_child(lambda: source.get(org.token).value) == "t1"
+
+
+class InterruptedTestError(BaseException):
+    """What a signal handler raises, such as that of a task's time-out."""
+
+
+@contextmanager
+def interrupted_at(event: int) -> Iterator[None]:
+    """Raise an error as the nth call made by the token source, or to it, returns."""
+    left = event
+
+    def count(frame: FrameType, kind: str, _: Any) -> None:
+        nonlocal left
+        if kind in ("return", "c_return") and frame.f_code.co_filename == token_source.__file__:
+            left -= 1
+            if left == 0:
+                raise InterruptedTestError
+
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def test_whoever_is_interrupted_at_any_moment_leaves_nobody_waiting(source: TokenSource, org: Org) -> None:
+    for event in itertools.count(1):
+        try:
+            with interrupted_at(event):
+                source.get(org.token, refused=f"t{org.asked}")
+        except InterruptedTestError:
+            other = threading.Thread(target=source.get, args=(org.token,), daemon=True)
+            other.start()
+            other.join(10)
+            assert not other.is_alive(), f"interrupted at event {event}"
+        else:
+            break
+    assert event > 10
 
 
 def test_a_fault_of_any_other_kind_is_not_hidden_by_a_stale_token(source: TokenSource, org: Org) -> None:
