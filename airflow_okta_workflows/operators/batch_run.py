@@ -28,6 +28,7 @@ from airflow_okta_workflows.exceptions import (
 )
 from airflow_okta_workflows.loop_share import loop_share
 from airflow_okta_workflows.pace_gate import PaceGate
+from airflow_okta_workflows.stopping import StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,8 +107,7 @@ class BatchRun:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         # Not an event: what interrupts a wait for that, such as the task's time-out, may leave its inner lock held.
-        self._until_ended = threading.Lock()
-        self._until_ended.acquire()
+        self._ended = StopSignal()
         self._error: BaseException | None = None
         self._began_at = self._last_progress = self._monotonic()
 
@@ -129,7 +129,7 @@ class BatchRun:
         thread = threading.Thread(target=context.run, args=(self._run_loop,), name="okta-batch", daemon=True)
         try:
             thread.start()
-            self._until_ended.acquire()
+            self._ended.wait(threading.TIMEOUT_MAX)
         except BaseException:
             self.stop()
             if thread.is_alive():
@@ -175,7 +175,7 @@ class BatchRun:
         except BaseException as error:  # raised again in the task's own thread
             self._error = error
         finally:
-            self._until_ended.release()
+            self._ended.request()
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()
