@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import re
+import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -64,6 +66,17 @@ class World:
     def surroundings(self) -> Surroundings:
         now = lambda: self.now  # noqa: E731
         return Surroundings(clock=now, monotonic=now, random=lambda: 0.5, sleep=self.sleep, asleep=self.asleep)
+
+
+def _renew_the_lock_of_coverage() -> None:
+    """Replace the lock that coverage's tracer takes at each new file: whoever held it is no thread of this child."""
+    coverage: Any = sys.modules.get("coverage")
+    running = coverage.Coverage.current() if coverage else None
+    if collector := getattr(running, "_collector", None):
+        collector.data_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_the_lock_of_coverage)
 
 
 _left_out = pytest.StashKey[Counter[str]]()

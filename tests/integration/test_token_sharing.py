@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import logging
 import multiprocessing
@@ -36,7 +37,13 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def in_processes(count: int, work: Callable[[int], None]) -> list[int]:
     """Run something in so many forked processes at once, and return their exit codes; each is given its number."""
-    processes = [CONTEXT.Process(target=work, args=(number,)) for number in range(count)]
+
+    def watched(number: int) -> None:  # pragma: no cover  # in another process
+        # Should it hang, its stack says where.
+        faulthandler.dump_traceback_later(50, file=2)
+        work(number)
+
+    processes = [CONTEXT.Process(target=watched, args=(number,)) for number in range(count)]
     with warnings.catch_warnings():
         # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
         warnings.simplefilter("ignore", DeprecationWarning)
