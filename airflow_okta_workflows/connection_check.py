@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows import http_guard
+from airflow_okta_workflows.connection import http_guard
 from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
 from airflow_okta_workflows.core import refusals
-from airflow_okta_workflows.core.clock import clock_offset, require_clock
-from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost
-from airflow_okta_workflows.core.faults import Fault, misconfigured
-from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer
+from airflow_okta_workflows.core.errors import Fault, misconfigured
+from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, require_clock
+from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, read_issuer, require_issuer
+from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
 from airflow_okta_workflows.core.secret import may_hold_key
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.transport.h11_transport import H11Transport
@@ -22,10 +22,10 @@ from airflow_okta_workflows.transport.network import ca_bundle, proxy_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.addresses import Origin
-    from airflow_okta_workflows.core.keys import SigningKey
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.surroundings import Surroundings
+    from airflow_okta_workflows.core.keys.signing import SigningKey
+    from airflow_okta_workflows.core.runtime import Surroundings
 
 
 class Result(Enum):
@@ -146,7 +146,7 @@ def _key(settings: OktaWorkflowsSettings) -> str:
 
 
 def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:
-    from airflow_okta_workflows.core.key_generation import thumbprint
+    from airflow_okta_workflows.core.keys.generation import thumbprint
 
     kid = str(key.kid)
     # What somebody has put into key_id may be anything, such as a private key, which has the form of a kid.

@@ -6,11 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows import http_guard
 from airflow_okta_workflows.client.sync_client import FlowClient
-from airflow_okta_workflows.core.exchange import Lost
-from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.core.org_metadata import metadata_request, read_issuer, require_issuer
+from airflow_okta_workflows.connection import http_guard
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, read_issuer, require_issuer
+from airflow_okta_workflows.core.protocol import Lost
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError, faults_as_errors
 from airflow_okta_workflows.tokens.source import TokenSource
 from airflow_okta_workflows.transport.h11_transport import H11Transport
@@ -18,9 +18,9 @@ from airflow_okta_workflows.transport.h11_transport import H11Transport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.core.access_token import AccessToken
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.surroundings import Surroundings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.oauth.access_token import AccessToken
+    from airflow_okta_workflows.core.runtime import Surroundings
 
 _LONGEST_VERDICT = 2000
 """Characters that Airflow's form takes."""

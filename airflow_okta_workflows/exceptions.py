@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_okta_workflows.core.faults import Fault, FaultKind
-from airflow_okta_workflows.core.outcomes import Outcome
-from airflow_okta_workflows.frames import NoFrames
+from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.flows.outcome import Outcome
+from airflow_okta_workflows.core.frames import NoFrames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.flows.response import FlowResponse
 
 
 class OktaWorkflowsError(AirflowException):
@@ -160,7 +160,7 @@ def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
     error = _BY_NAME.get(str(value.get("class")), OktaWorkflowsError)
     data = {name: item for name, item in dict(value.get("data") or {}).items() if hasattr(error, name)}
     if isinstance(data.get("response"), dict):
-        from airflow_okta_workflows.core.answers import FlowResponse
+        from airflow_okta_workflows.core.flows.response import FlowResponse
 
         data["response"] = FlowResponse.from_json(data["response"])
     if isinstance(data.get("faults"), list):

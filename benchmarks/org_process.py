@@ -138,7 +138,7 @@ def main() -> None:
     """Be the org's process."""
     from aiohttp import web
 
-    from airflow_okta_workflows.core.key_generation import pem_of
+    from airflow_okta_workflows.core.keys.generation import pem_of
     from airflow_okta_workflows.emulator import LocalOrg, ReturnRaw
 
     opened = 0

@@ -41,10 +41,10 @@ for _name in [name for name in os.environ if name.lower() in ("http_proxy", "htt
     del os.environ[_name]
 
 from airflow_okta_workflows.cli.main import main  # noqa: E402  # after the environment
-from airflow_okta_workflows.core.answers import FlowResponse  # noqa: E402
+from airflow_okta_workflows.core.flows.response import FlowResponse  # noqa: E402
+from airflow_okta_workflows.core.runtime import Surroundings  # noqa: E402  # after the environment
 from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
-from airflow_okta_workflows.surroundings import Surroundings  # noqa: E402  # after the environment
 from tests import airflow_features  # noqa: E402  # after the environment
 
 

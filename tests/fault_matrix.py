@@ -247,8 +247,8 @@ def by_batch(hook: Any, options: dict[str, Any]) -> Any:
 
 def by_trigger(hook: Any, options: dict[str, Any]) -> Any:
     """Invoke from the triggerer, and take the outcome up in a worker."""
+    from airflow_okta_workflows.triggers.encrypted_result import open_outcome
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
-    from airflow_okta_workflows.triggers.sealed_outcome import open_outcome
 
     options.pop("idempotent")
     trigger = OktaFlowInvocationTrigger(invocation_key="key", surroundings=hook.surroundings, **options)

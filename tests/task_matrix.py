@@ -19,7 +19,7 @@ from tests.fault_matrix import written_into
 from tests.integration.task_context import Store, context, with_store
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.surroundings import Surroundings
+    from airflow_okta_workflows.core.runtime import Surroundings
 
 RETRIES, EDITED = 3, 1
 BEGIN, END = "<!-- task matrix: begin -->", "<!-- task matrix: end -->"

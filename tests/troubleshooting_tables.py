@@ -16,7 +16,7 @@ from airflow_okta_workflows.checkpoints.invocation import FORGET_IT, LOOK_IT_UP
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.refusals import flow_hint, token_hint
 from tests.error_texts import ErrorText, error_texts, own_letters
-from tests.unit.core.test_token_request import REFUSALS
+from tests.unit.core.oauth.test_token_request import REFUSALS
 
 ANY = "anything"
 """The description of a refusal of which only the error counts."""
@@ -167,15 +167,15 @@ BATCH = [
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "fields of the connection": (
-        "connection.py", "key_place.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
+        "connection/reader.py", "connection/key_place.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
     ),
-    "network": ("core/proxies.py", "transport/network.py"),
-    "keys": ("core/key_text.py", "core/keys.py", "core/rsa_numbers.py"),
+    "network": ("core/http/proxies.py", "transport/network.py"),
+    "keys": ("core/keys/parsing.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
     "arguments": (
-        "core/conditions.py", "core/flow_request.py", "core/flow_call.py", "core/batch_items.py",
+        "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "operators/okta_workflows.py",
     ),
-    "check": ("connection_check.py", "core/org_metadata.py", "core/clock.py"),
+    "check": ("connection_check.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
         "cli/check.py", "cli/connection.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
     ),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.invocation import FORGET_IT
 from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
-from airflow_okta_workflows.core.batch_records import BatchRecord
-from airflow_okta_workflows.core.idempotency_key import WantedRun
-from airflow_okta_workflows.core.outcomes import Outcome
+from airflow_okta_workflows.core.batch.records import BatchRecord
+from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
+from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
-from airflow_okta_workflows.core.invocation_note import STATE_OF_STAGE, InvocationNote, NoteState
-from airflow_okta_workflows.core.outcomes import Outcome
+from airflow_okta_workflows.core.flows.checkpoint import STATE_OF_STAGE, InvocationNote, NoteState
+from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.exceptions import (
     OktaFlowAnswerError,
     OktaFlowError,
@@ -19,9 +19,9 @@ from airflow_okta_workflows.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.core.exchange import Stage
-    from airflow_okta_workflows.core.idempotency_key import WantedRun
+    from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.protocol import Stage
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.idempotency_key import WantedRun, computed_identity
+from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, computed_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.cli.definition import COMMANDS, GROUP, GROUP_HELP
+from airflow_okta_workflows.cli.commands import COMMANDS, GROUP, GROUP_HELP
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ def get_okta_workflows_commands() -> list[GroupCommand]:
 
 def _function(name: str) -> Callable[[argparse.Namespace], None]:
     def run_command(args: argparse.Namespace) -> None:
-        from airflow_okta_workflows.cli.dispatch import run
+        from airflow_okta_workflows.cli.runner import run
 
         # Airflow ignores what a command returns.
         sys.exit(run(name, args))

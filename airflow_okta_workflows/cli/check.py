@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.cli.dispatch import FAILED, GOOD, UsageError
+from airflow_okta_workflows.cli.runner import FAILED, GOOD, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.cli.hook import CommandLineHook
     from airflow_okta_workflows.cli.output import Output
     from airflow_okta_workflows.connection_check import CheckStep
-    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.flows.response import FlowResponse
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
     from airflow_okta_workflows.cli.hook import CommandLineHook, hook_from_file
     from airflow_okta_workflows.connection_check import Result, check_connection
-    from airflow_okta_workflows.surroundings import Surroundings
+    from airflow_okta_workflows.core.runtime import Surroundings
 
     hook = hook_from_file(args.file) if args.file else CommandLineHook(args.conn_id)
     steps: list[CheckStep] = []

@@ -8,15 +8,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError, UsageError
-from airflow_okta_workflows.cli.export_line import export_line, variable_of
+from airflow_okta_workflows.cli.runner import GOOD, CommandFailedError, UsageError
+from airflow_okta_workflows.cli.shell import export_line, variable_of
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_okta_workflows.cli.output import Output
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 
 _DECISIVE = ("fields", "key", "domain", "token")
 """The steps of the check without which a connection is of no use."""
@@ -28,8 +28,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param args: the arguments
     :param output: where to write
     """
-    from airflow_okta_workflows.connection import CONN_TYPE, DEFAULT_CONN_ID
-    from airflow_okta_workflows.http_guard import GUARD
+    from airflow_okta_workflows.connection.http_guard import GUARD
+    from airflow_okta_workflows.connection.reader import CONN_TYPE, DEFAULT_CONN_ID
 
     conn_id = args.conn_id or DEFAULT_CONN_ID
     if args.replace and not args.add:
@@ -81,8 +81,8 @@ def _checked(conn_id: str, draft: dict[str, Any], output: Output, *, offline: bo
     from airflow_okta_workflows.cli.check import show_step
     from airflow_okta_workflows.cli.hook import hook_with
     from airflow_okta_workflows.connection_check import Result, check_connection
+    from airflow_okta_workflows.core.runtime import Surroundings
     from airflow_okta_workflows.exceptions import OktaConfigurationError
-    from airflow_okta_workflows.surroundings import Surroundings
 
     hook = hook_with(conn_id, draft)
     try:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError
-from airflow_okta_workflows.cli.export_line import export_line
+from airflow_okta_workflows.cli.runner import GOOD, CommandFailedError
+from airflow_okta_workflows.cli.shell import export_line
 from airflow_okta_workflows.emulator.flow_file import flows_in
 from airflow_okta_workflows.emulator.kept_connection import keep_connection, kept_app
 from airflow_okta_workflows.emulator.org import LocalOrg

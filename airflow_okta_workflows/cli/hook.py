@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
 
-from airflow_okta_workflows.cli.dispatch import UsageError
-from airflow_okta_workflows.connection import DEFAULT_CONN_ID
+from airflow_okta_workflows.cli.runner import UsageError
+from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID
 from airflow_okta_workflows.core.secret import may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.cli.check import answer_members, describe, show_body
-from airflow_okta_workflows.cli.dispatch import FAILED, GOOD, INTERRUPTIONS, UsageError, interrupted_code
-from airflow_okta_workflows.core.exchange import Stage
-from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.core.flow_request import encode_payload
+from airflow_okta_workflows.cli.runner import FAILED, GOOD, INTERRUPTIONS, UsageError, interrupted_code
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.flows.encoding import encode_payload
+from airflow_okta_workflows.core.protocol import Stage
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_okta_workflows.cli.output import Output
-    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.flows.response import FlowResponse
 
 
 def run(args: argparse.Namespace, output: Output) -> int:

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.cli.dispatch import GOOD, CommandFailedError
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of, public_jwk
+from airflow_okta_workflows.cli.runner import GOOD, CommandFailedError
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of, public_jwk
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:

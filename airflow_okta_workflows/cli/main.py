@@ -9,7 +9,7 @@ import argparse
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_okta_workflows import __version__
-from airflow_okta_workflows.cli.definition import COMMANDS, GROUP, GROUP_HELP
+from airflow_okta_workflows.cli.commands import COMMANDS, GROUP, GROUP_HELP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = standalone_parser().parse_args(argv)
 
-    from airflow_okta_workflows.cli.dispatch import run
+    from airflow_okta_workflows.cli.runner import run
 
     return run(args.command, args)
 

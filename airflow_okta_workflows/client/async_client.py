@@ -8,7 +8,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_okta_workflows.client.base import Client, End, resume, stopped_without_token
-from airflow_okta_workflows.core.exchange import (
+from airflow_okta_workflows.client.log_masking import amask
+from airflow_okta_workflows.core.frames import NoFrames
+from airflow_okta_workflows.core.protocol import (
     Conversation,
     Event,
     GetToken,
@@ -23,17 +25,15 @@ from airflow_okta_workflows.core.exchange import (
     StopRequested,
     Wait,
 )
-from airflow_okta_workflows.frames import NoFrames
-from airflow_okta_workflows.masking import amask
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from airflow_okta_workflows.core.access_token import AccessToken
-    from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.core.flow_call import FlowCall
-    from airflow_okta_workflows.pace_gate import Gate
+    from airflow_okta_workflows.client.rate_limiter import Gate
+    from airflow_okta_workflows.core.flows.invocation import FlowCall
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.oauth.access_token import AccessToken
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from airflow_okta_workflows.core.exchange import (
+from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.flows.invocation import FlowCall, invoke_flow
+from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
+from airflow_okta_workflows.core.protocol import (
     Conversation,
     Event,
     GetToken,
@@ -19,19 +22,16 @@ from airflow_okta_workflows.core.exchange import (
     StopRequested,
     Wait,
 )
-from airflow_okta_workflows.core.faults import Fault, FaultKind
-from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
-from airflow_okta_workflows.core.token_request import TokenRequest, request_token
-from airflow_okta_workflows.core.waiting import ATTEMPTS
-from airflow_okta_workflows.tokens.sharing import obtain_token
+from airflow_okta_workflows.core.retry.backoff import ATTEMPTS
+from airflow_okta_workflows.tokens.coordination import obtain_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_okta_workflows.core.access_token import AccessToken
-    from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.surroundings import Surroundings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.oauth.access_token import AccessToken
+    from airflow_okta_workflows.core.runtime import Surroundings
     from airflow_okta_workflows.tokens.source import TokenSource
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_okta_workflows.client.base import Client, End, resume, stopped_without_token
-from airflow_okta_workflows.core.exchange import (
+from airflow_okta_workflows.client.log_masking import mask
+from airflow_okta_workflows.core.frames import NoFrames
+from airflow_okta_workflows.core.protocol import (
     Conversation,
     Event,
     GetToken,
@@ -22,17 +24,15 @@ from airflow_okta_workflows.core.exchange import (
     StopRequested,
     Wait,
 )
-from airflow_okta_workflows.frames import NoFrames
-from airflow_okta_workflows.masking import mask
 from airflow_okta_workflows.tokens.source import running_loop
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.core.access_token import AccessToken
-    from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.core.flow_call import FlowCall
+    from airflow_okta_workflows.core.flows.invocation import FlowCall
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.oauth.access_token import AccessToken
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

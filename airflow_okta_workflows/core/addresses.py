@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from airflow_okta_workflows.core.faults import misconfigured
+from airflow_okta_workflows.core.errors import misconfigured
 from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from airflow_okta_workflows.core.content import UnreadableError
+from airflow_okta_workflows.core.http.content import UnreadableError
 
 _DEEPEST = 100
 """Levels of lists and objects. Airflow serializes a value by recursion, with a few frames for each level."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_okta_workflows.core.faults import misconfigured
+from airflow_okta_workflows.core.errors import misconfigured
 from airflow_okta_workflows.core.secret import shown
 
 YEAR = 366 * 86_400.0

@@ -5,8 +5,8 @@ The texts are those of Okta's OAuth error catalogue (release 2026.08.1).
 
 from __future__ import annotations
 
-from airflow_okta_workflows.core.client_assertion import MAX_LIFETIME
-from airflow_okta_workflows.core.exchange import Lost, Phase
+from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
+from airflow_okta_workflows.core.protocol import Lost, Phase
 
 _CLOCK = "Set this machine's clock (NTP)"
 _KEY = (

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 
+from airflow_okta_workflows.connection.http_guard import GUARD
 from airflow_okta_workflows.core.addresses import Origin, default_workflows_origin
-from airflow_okta_workflows.core.answers import EXECUTION_HEADER
-from airflow_okta_workflows.core.key_generation import KeyType, generate_jwk
+from airflow_okta_workflows.core.flows.response import EXECUTION_HEADER
+from airflow_okta_workflows.core.forking import renew_in_child
+from airflow_okta_workflows.core.keys.generation import KeyType, generate_jwk
 from airflow_okta_workflows.emulator.records import (
     Flow,
     FlowFunction,
@@ -25,8 +27,6 @@ from airflow_okta_workflows.emulator.records import (
     SeenTokenRequest,
 )
 from airflow_okta_workflows.emulator.token_endpoint import App
-from airflow_okta_workflows.forking import renew_in_child
-from airflow_okta_workflows.http_guard import GUARD
 
 if TYPE_CHECKING:
     import ssl

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from airflow_okta_workflows.core.addresses import CONSOLE_PATH
-from airflow_okta_workflows.core.algorithms import ALGORITHMS
-from airflow_okta_workflows.core.flow_request import METHODS
-from airflow_okta_workflows.core.org_metadata import METADATA_PATH
-from airflow_okta_workflows.core.token_request import TOKEN_PATH
+from airflow_okta_workflows.core.flows.encoding import METHODS
+from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
+from airflow_okta_workflows.core.oauth.server_metadata import METADATA_PATH
+from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
 from airflow_okta_workflows.emulator import faults
 from airflow_okta_workflows.emulator.cards import FlowRequest, RawAnswer, answer_of
 from airflow_okta_workflows.emulator.console import history_page

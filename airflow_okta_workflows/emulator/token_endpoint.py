@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from airflow_okta_workflows.core.algorithms import ALGORITHMS
-from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE, MAX_LIFETIME
+from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
+from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE, MAX_LIFETIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_okta_workflows.connection import DEFAULT_CONN_ID, read_connection
-from airflow_okta_workflows.core.flow_call import FlowCall
+from airflow_okta_workflows.client.log_masking import amask, mask
+from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, read_connection
+from airflow_okta_workflows.core.flows.invocation import FlowCall
+from airflow_okta_workflows.core.forking import cached_property
+from airflow_okta_workflows.core.runtime import Surroundings
 from airflow_okta_workflows.exceptions import faults_as_errors
-from airflow_okta_workflows.forking import cached_property
-from airflow_okta_workflows.masking import amask, mask
-from airflow_okta_workflows.surroundings import Surroundings
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
+    from airflow_okta_workflows.client.loop_resources import LoopShare
     from airflow_okta_workflows.client.sync_client import FlowClient
-    from airflow_okta_workflows.core.access_token import AccessToken
-    from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.core.exchange import Stage
-    from airflow_okta_workflows.loop_share import LoopShare
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.oauth.access_token import AccessToken
+    from airflow_okta_workflows.core.protocol import Stage
 
 
 class FlowHook(BaseHook):
@@ -162,7 +162,7 @@ class FlowHook(BaseHook):
                 timeout=timeout,
             )
             self._log_call(call)
-            from airflow_okta_workflows.loop_share import loop_share
+            from airflow_okta_workflows.client.loop_resources import loop_share
 
             async with loop_share() as share:
                 response = await self.aclient(share).invoke_flow(call)
@@ -195,7 +195,7 @@ class FlowHook(BaseHook):
     async def aget_access_token(self) -> AccessToken:
         """Return an access token on an event loop; as :meth:`get_access_token` in everything else."""
         await self.asettings()
-        from airflow_okta_workflows.loop_share import loop_share
+        from airflow_okta_workflows.client.loop_resources import loop_share
 
         with faults_as_errors():
             async with loop_share() as share:

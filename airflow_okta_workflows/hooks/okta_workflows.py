@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.hooks.http import HttpHook
 
-from airflow_okta_workflows.connection import CONN_TYPE, DEFAULT_CONN_ID, FORM
-from airflow_okta_workflows.core.answers import error_message
+from airflow_okta_workflows.connection.reader import CONN_TYPE, DEFAULT_CONN_ID, FORM
+from airflow_okta_workflows.core.flows.response import error_message
 from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
 from airflow_okta_workflows.hooks.flow_hook import FlowHook
@@ -15,7 +15,7 @@ from airflow_okta_workflows.hooks.flow_hook import FlowHook
 if TYPE_CHECKING:
     import requests
 
-    from airflow_okta_workflows.surroundings import Surroundings
+    from airflow_okta_workflows.core.runtime import Surroundings
 
 
 class OktaWorkflowsHook(FlowHook, HttpHook):

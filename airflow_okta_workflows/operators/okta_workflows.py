@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf, determine_kwargs
 
-from airflow_okta_workflows.core.conditions import expression
-from airflow_okta_workflows.core.exchange import Stage
-from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
-from airflow_okta_workflows.core.idempotency_key import WantedRun
-from airflow_okta_workflows.core.pacing import FLOW_RATE, check_pace
+from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_method, encode_payload
+from airflow_okta_workflows.core.flows.expressions import expression
+from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
+from airflow_okta_workflows.core.protocol import Stage
+from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, check_pace
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -22,7 +22,7 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
     faults_as_errors,
 )
-from airflow_okta_workflows.operators.flow_operator import FlowOperator
+from airflow_okta_workflows.operators.base import FlowOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
-    from airflow_okta_workflows.core.answers import FlowResponse
-    from airflow_okta_workflows.core.batch_records import BatchRecord
-    from airflow_okta_workflows.operators.batch_run import BatchRun
+    from airflow_okta_workflows.core.batch.records import BatchRecord
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.operators.batch_runner import BatchRun
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
 
 
@@ -58,8 +58,8 @@ class InvokeOktaFlowOperator(FlowOperator):
     :param success_when: a JMESPath expression over the body; if it does not hold, the task fails
     :param result: a JMESPath expression over the body; what it selects is returned in the body's place
     :param response_check: a callable that is given the
-        :class:`~airflow_okta_workflows.core.answers.FlowResponse`, and by name whatever it takes of the context; if
-        what it returns is false, the task fails
+        :class:`~airflow_okta_workflows.core.flows.response.FlowResponse`, and by name whatever it takes of the
+        context; if what it returns is false, the task fails
     :param idempotent: whether running the flow twice under one key does no harm. Only then is an invocation without
         an answer sent again
     :param deferrable: invoke from the triggerer, so that no worker slot is held meanwhile. Only with ``idempotent``,
@@ -167,7 +167,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         if event["outcome"] == "not_handed_over":
             reason = str(event.get("reason"))
         else:
-            from airflow_okta_workflows.triggers.sealed_outcome import open_outcome
+            from airflow_okta_workflows.triggers.encrypted_result import open_outcome
 
             opened = open_outcome(event.get("sealed"), self.hook.settings, key)
             if opened is not None:
@@ -205,8 +205,8 @@ class InvokeOktaFlowOperator(FlowOperator):
         return InvocationJournal(context, self.flow)
 
     def _trigger(self, key: str) -> OktaFlowInvocationTrigger:
-        from airflow_okta_workflows.triggers.earliest_event import earliest_event
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
+        from airflow_okta_workflows.triggers.resume_delay import earliest_event
 
         with faults_as_errors():
             # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.
@@ -338,8 +338,8 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         :param context: the task's context
         """
         from airflow_okta_workflows.checkpoints.batch import BatchJournal
-        from airflow_okta_workflows.core.batch_items import check_unchanged, read_items
-        from airflow_okta_workflows.operators.batch_run import BatchRun
+        from airflow_okta_workflows.core.batch.items import check_unchanged, read_items
+        from airflow_okta_workflows.operators.batch_runner import BatchRun
 
         self._begin()
         self._link(context)
@@ -389,8 +389,8 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
 
     def _error(self, records: Sequence[BatchRecord]) -> OktaWorkflowsError | None:
         """Return what the task has to end with, if it may not return the records."""
-        from airflow_okta_workflows.core.batch_records import count, first_errors, in_words
-        from airflow_okta_workflows.core.outcomes import Outcome
+        from airflow_okta_workflows.core.batch.records import count, first_errors, in_words
+        from airflow_okta_workflows.core.flows.outcome import Outcome
 
         counts = count(records)
         failed = len(records) - counts[Outcome.SUCCEEDED]

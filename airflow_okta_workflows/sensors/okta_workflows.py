@@ -16,11 +16,14 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_okta_workflows.core.conditions import ExpressionError
-from airflow_okta_workflows.core.flow_request import check_as_parsed, check_method, encode_payload
+from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory, attempt_of
+from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_method, encode_payload
+from airflow_okta_workflows.core.flows.expressions import ExpressionError
+from airflow_okta_workflows.core.flows.status import Status, StatusRule
 from airflow_okta_workflows.core.numbers import YEAR, check_number
+from airflow_okta_workflows.core.runtime import Surroundings
 from airflow_okta_workflows.core.secret import shown
-from airflow_okta_workflows.core.status import Status, StatusRule
+from airflow_okta_workflows.core.stopping import StopsOnKill
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowFailedError,
@@ -28,16 +31,13 @@ from airflow_okta_workflows.exceptions import (
     faults_as_errors,
 )
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
-from airflow_okta_workflows.sensors.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory, attempt_of
-from airflow_okta_workflows.stopping import StopsOnKill
-from airflow_okta_workflows.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 
 
@@ -272,8 +272,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             hook.close()
 
     def _trigger(self, deadline: float) -> OktaFlowStatusTrigger:
-        from airflow_okta_workflows.triggers.earliest_event import earliest_event
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+        from airflow_okta_workflows.triggers.resume_delay import earliest_event
 
         with faults_as_errors():
             # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.

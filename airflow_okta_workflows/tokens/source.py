@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_okta_workflows.core.access_token import AccessToken, TokenState
-from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.forking import renew_in_child
+from airflow_okta_workflows.core.oauth.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.forking import renew_in_child
-from airflow_okta_workflows.tokens.cache import FAILURE_REST, TokenCache, cache_directory, open_token_cache
+from airflow_okta_workflows.tokens.file_cache import FAILURE_REST, TokenCache, cache_directory, open_token_cache
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 
 
 class _AbandonedError(Exception):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from airflow_okta_workflows.core.content import http_answer
-from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.transport import losses
-from airflow_okta_workflows.transport.losses import TransportError, lost_by, refused_by, unusable
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.http.content import http_answer
+from airflow_okta_workflows.transport import failures
+from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
     CHUNK,
     MAX_HEAD,
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import SimpleNamespace
 
-    from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost
-    from airflow_okta_workflows.core.proxies import Proxy
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.http.proxies import Proxy
+    from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
 
 
 _MOST_CONNECTIONS = 2000
@@ -92,7 +92,7 @@ def open_session() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[progress],
         timeout=_NO_TIMEOUT,
-        # One decoder for all transports: core/content.py.
+        # One decoder for all transports: core/http/content.py.
         auto_decompress=False,
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         max_line_size=MAX_HEAD,
@@ -187,9 +187,9 @@ class AiohttpTransport:
         url = URL(request.url, encoded=True)
         async with self._session.request(request.method, url, trace_request_ctx=progress, **options) as response:
             if response.status < 200:
-                raise TransportError(losses.NOT_HTTP)
+                raise TransportError(failures.NOT_HTTP)
             if is_too_large(response.raw_headers):
-                raise TransportError(losses.HEAD_TOO_LARGE)
+                raise TransportError(failures.HEAD_TOO_LARGE)
             body = await self._read(response)
             return http_answer(
                 response.status,

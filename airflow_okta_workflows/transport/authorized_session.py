@@ -12,19 +12,19 @@ from requests.auth import AuthBase
 from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
 
 from airflow_okta_workflows.core.addresses import read_origin, require_allowed
-from airflow_okta_workflows.core.answers import FlowResponse
-from airflow_okta_workflows.core.exchange import Headers, HttpRequest, Lost, Phase
+from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.protocol import Headers, HttpRequest, Lost, Phase
 from airflow_okta_workflows.core.refusals import ANSWER_REDIRECTED, lost_hint
 from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowAnswerError, faults_as_errors
+from airflow_okta_workflows.transport.failures import TIMED_OUT
 from airflow_okta_workflows.transport.h11_transport import H11Transport
-from airflow_okta_workflows.transport.losses import TIMED_OUT
 from airflow_okta_workflows.transport.network import BASE_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 
 
 class _BearerAuth(AuthBase):

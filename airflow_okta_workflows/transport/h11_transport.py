@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import h11
 
-from airflow_okta_workflows.core.content import http_answer
-from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.transport import losses
-from airflow_okta_workflows.transport.losses import TransportError, lost_by, refused_by, unusable
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.http.content import http_answer
+from airflow_okta_workflows.transport import failures
+from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
     BASE_HEADERS,
     MAX_HEAD,
@@ -32,10 +32,10 @@ from airflow_okta_workflows.transport.streams import Deadline, Stream, TcpStream
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.addresses import Origin
-    from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost
-    from airflow_okta_workflows.core.proxies import Proxy
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.http.proxies import Proxy
+    from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
 
 _IDLE = 15.0
 """Seconds after which a kept connection is not used again: a host that closes it just then would leave an
@@ -104,7 +104,7 @@ class _Connection:
         if status != 200:
             raise _RefusedError(status)
         if self._http.trailing_data[0]:
-            raise TransportError(losses.NOT_HTTP)
+            raise TransportError(failures.NOT_HTTP)
 
     def is_reusable(self) -> bool:
         """Return whether the last exchange ended as it should, with nothing left over; make ready for the next one."""
@@ -128,20 +128,20 @@ class _Connection:
 
     def _head(self) -> h11.Response:
         """Return the final response's head; interim ones (1xx) are waited through."""
-        while not isinstance(event := self._next_event(losses.CLOSED), h11.Response):
+        while not isinstance(event := self._next_event(failures.CLOSED), h11.Response):
             pass
         if is_too_large(event.headers):
-            raise TransportError(losses.HEAD_TOO_LARGE)
+            raise TransportError(failures.HEAD_TOO_LARGE)
         names = {name for name, _ in event.headers}
         if {b"content-length", b"transfer-encoding"} <= names:
             # RFC 9112, section 6.3: two opinions of where it ends, so somebody may be smuggling.
-            raise TransportError(losses.NOT_HTTP)
+            raise TransportError(failures.NOT_HTTP)
         return event
 
     def _body(self, limit: int) -> bytes:
         body = bytearray()
         while len(body) <= limit:
-            event = self._next_event(losses.CUT_OFF)
+            event = self._next_event(failures.CUT_OFF)
             if isinstance(event, h11.Data):
                 body += event.data
             elif isinstance(event, h11.EndOfMessage):
@@ -153,7 +153,7 @@ class _Connection:
         """Raise if there is more of a body than its length says: then what was read may be half of it."""
         rest = self._http.trailing_data[0].lstrip(b"\r\n")
         if rest and not rest.startswith(b"HTTP/"):
-            raise TransportError(losses.NOT_HTTP)
+            raise TransportError(failures.NOT_HTTP)
 
     def _next_event(self, ended: str) -> object:
         """Return the next event from the host.
@@ -167,9 +167,11 @@ class _Connection:
                 self._http.receive_data(data)
         except h11.RemoteProtocolError as error:
             begun = self._http.trailing_data[0]
-            if data == b"" and (not begun or begun.startswith(b"HTTP/") or ended == losses.CUT_OFF):
+            if data == b"" and (not begun or begun.startswith(b"HTTP/") or ended == failures.CUT_OFF):
                 raise TransportError(ended) from None
-            raise TransportError(losses.HEAD_TOO_LARGE if error.error_status_hint == 431 else losses.NOT_HTTP) from None
+            raise TransportError(
+                failures.HEAD_TOO_LARGE if error.error_status_hint == 431 else failures.NOT_HTTP
+            ) from None
         return event
 
 

@@ -16,16 +16,16 @@ import certifi
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.addresses import Origin
-from airflow_okta_workflows.core.content import ACCEPT_ENCODING
-from airflow_okta_workflows.core.faults import misconfigured
-from airflow_okta_workflows.core.proxies import Proxy, is_excepted, parse_proxy
+from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.http.content import ACCEPT_ENCODING
+from airflow_okta_workflows.core.http.proxies import Proxy, is_excepted, parse_proxy
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_okta_workflows.core.exchange import HttpRequest
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.protocol import HttpRequest
 
 CHUNK = 65_536
 """Bytes of a response that are read at once."""

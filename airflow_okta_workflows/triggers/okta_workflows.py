@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_okta_workflows.core.conditions import ExpressionError
-from airflow_okta_workflows.core.flow_request import check_timeout
+from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory
+from airflow_okta_workflows.core.flows.encoding import check_timeout
+from airflow_okta_workflows.core.flows.expressions import ExpressionError
+from airflow_okta_workflows.core.flows.status import Status, StatusRule
 from airflow_okta_workflows.core.numbers import YEAR, check_number
+from airflow_okta_workflows.core.runtime import Surroundings
 from airflow_okta_workflows.core.secret import shown
-from airflow_okta_workflows.core.status import Status, StatusRule
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, faults_as_errors
-from airflow_okta_workflows.sensors.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory
-from airflow_okta_workflows.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_okta_workflows.triggers.shared_flow import SharedFlow
+    from airflow_okta_workflows.triggers.invoker import SharedFlow
 
 _LATEST = 1e11
 """A moment in seconds since the epoch; a later one is no moment, but milliseconds."""
 
 _WHAT_INVOKES = (
-    "airflow_okta_workflows.triggers.shared_flow",
-    "airflow_okta_workflows.loop_share",
+    "airflow_okta_workflows.triggers.invoker",
+    "airflow_okta_workflows.client.loop_resources",
     "airflow_okta_workflows.client.async_client",
     "airflow.providers.common.compat.connection",
     # Imported in other places when a token is asked for.
-    "airflow_okta_workflows.core.keys",
+    "airflow_okta_workflows.core.keys.signing",
     "filelock",
 )
 

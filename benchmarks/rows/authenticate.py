@@ -204,17 +204,17 @@ class Key:
         return _token_cost(lambda: hand_script.ask_for_token(org.token_url, org.client_id, key, org.key_id))
 
     def _keys_parsed(self, *, cold: bool) -> int:
-        from airflow_okta_workflows.core import keys
+        from airflow_okta_workflows.core.keys import signing
 
         parsed = 0
-        load = keys.load_signing_key
+        load = signing.load_signing_key
 
-        def count(*args: Any, **options: Any) -> keys.SigningKey:
+        def count(*args: Any, **options: Any) -> signing.SigningKey:
             nonlocal parsed
             parsed += 1
             return load(*args, **options)
 
-        keys.load_signing_key = count
+        signing.load_signing_key = count
         if cold:
             self._forget_token()
         _hook_class()().get_access_token()

@@ -11,10 +11,10 @@ import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from airflow_okta_workflows.core.client_assertion import sign_client_assertion
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.key_text import read_key_text
-from airflow_okta_workflows.core.keys import load_signing_key
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
+from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.signing import load_signing_key
+from airflow_okta_workflows.core.oauth.client_assertion import sign_client_assertion
 from benchmarks.figures import Figure, at_most, compare
 from benchmarks.measuring import alternate, become_warm_parent, cost_of, in_fork
 

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.batch import BatchJournal
-from airflow_okta_workflows.core.batch_items import BatchItem, read_items
-from airflow_okta_workflows.core.outcomes import Outcome
-from airflow_okta_workflows.operators.batch_run import BatchRun
+from airflow_okta_workflows.core.batch.items import BatchItem, read_items
+from airflow_okta_workflows.core.flows.outcome import Outcome
+from airflow_okta_workflows.operators.batch_runner import BatchRun
 from benchmarks.simulation.comparison import Row, about, at_least, at_most, exactly
 from benchmarks.simulation.counting_store import CountingStore
 from benchmarks.simulation.org import FLOW, Network, SimulatedHook, SimulatedOrg
@@ -23,7 +23,7 @@ from benchmarks.simulation.virtual_time import in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_okta_workflows.core.batch_records import BatchRecord
+    from airflow_okta_workflows.core.batch.records import BatchRecord
     from benchmarks.simulation.page import Formulas
 
 PLAIN = Network(handshake=0)

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
-from airflow_okta_workflows.core.answers import FlowResponse
-from airflow_okta_workflows.core.exchange import Headers, Stage
+from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.protocol import Headers, Stage
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from benchmarks.simulation.comparison import Row, about, exactly
 from benchmarks.simulation.counting_store import CountingStore

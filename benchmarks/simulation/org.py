@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow_okta_workflows.client.async_client import AsyncFlowClient
-from airflow_okta_workflows.connection import read_connection
-from airflow_okta_workflows.core.exchange import Headers, HttpAnswer
+from airflow_okta_workflows.connection.reader import read_connection
+from airflow_okta_workflows.core.protocol import Headers, HttpAnswer
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.tokens.source import TokenSource
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from airflow_okta_workflows.core.exchange import HttpRequest
-    from airflow_okta_workflows.loop_share import LoopShare
-    from airflow_okta_workflows.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.tokens.cache import TokenCache
+    from airflow_okta_workflows.client.loop_resources import LoopShare
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.protocol import HttpRequest
+    from airflow_okta_workflows.tokens.file_cache import TokenCache
 
 FLOW = "simulated"
 CONN_ID = "okta_workflows_default"

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.loop_share import LoopShare
+from airflow_okta_workflows.client.loop_resources import LoopShare
+from airflow_okta_workflows.triggers.invoker import SharedFlow
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
-from airflow_okta_workflows.triggers.shared_flow import SharedFlow
 from benchmarks.simulation.comparison import Row, about, at_most, exactly
 from benchmarks.simulation.org import CONN_ID, FLOW, Network, SimulatedHook, SimulatedOrg
 from benchmarks.simulation.virtual_time import in_virtual_time

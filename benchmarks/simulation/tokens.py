@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.access_token import AccessToken
-from airflow_okta_workflows.tokens.cache import open_token_cache
+from airflow_okta_workflows.core.oauth.access_token import AccessToken
+from airflow_okta_workflows.tokens.file_cache import open_token_cache
 from benchmarks.simulation.comparison import Row, about, at_most, exactly
 from benchmarks.simulation.org import Network, SimulatedOrg
 from benchmarks.simulation.virtual_time import in_virtual_time

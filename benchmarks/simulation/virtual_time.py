@@ -6,7 +6,7 @@ import asyncio
 import selectors
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from airflow_okta_workflows.surroundings import Surroundings
+from airflow_okta_workflows.core.runtime import Surroundings
 
 if TYPE_CHECKING:
     import random

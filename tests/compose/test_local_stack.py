@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.compose.stack import ROOT, Stack, page_after_sign_in
 
 DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review")

@@ -17,11 +17,11 @@ import pytest
 from airflow.providers.http.hooks import http as http_hooks
 from cryptography.hazmat.primitives import serialization
 
-from airflow_okta_workflows.connection import FORM, read_connection
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
+from airflow_okta_workflows.connection.http_guard import GUARD, OPTIONS_OF_HTTP_HOOKS, gives_secrets_away
+from airflow_okta_workflows.connection.reader import FORM, read_connection
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.kept_connection import CONN_ID, keep_connection
-from airflow_okta_workflows.http_guard import GUARD, OPTIONS_OF_HTTP_HOOKS, gives_secrets_away
 from tests.conftest import CommandLine
 from tests.integration.http_provider_routes import ROUTES, Route, takers_of_a_connection_id, used
 from tests.integration.wiretap import Wiretap, pieces_of, secrets_in

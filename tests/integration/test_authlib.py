@@ -15,9 +15,9 @@ from flask import Flask, jsonify
 from joserfc import jwk
 from werkzeug.serving import make_server
 
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.key_text import read_key_text
-from airflow_okta_workflows.core.keys import load_signing_key
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
+from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.exceptions import OktaTokenRefusedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.airflow_features import Feature, needs

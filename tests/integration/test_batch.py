@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
-from airflow_okta_workflows.core.idempotency_key import idempotency_key
+from airflow_okta_workflows.core.flows.idempotency_key import idempotency_key
+from airflow_okta_workflows.core.runtime import Surroundings
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -29,7 +30,6 @@ from airflow_okta_workflows.exceptions import (
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
-from airflow_okta_workflows.surroundings import Surroundings
 from tests.integration.task_context import Store, context, with_store
 
 Connect = Callable[..., None]
@@ -541,7 +541,7 @@ def test_execution_timeout_ends_it_cleanly(org: LocalOrg, connect: Connect) -> N
 def test_a_call_that_is_open_when_the_task_ends_is_of_unknown_fate(
     org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_okta_workflows.operators.batch_run._GRACE", 0.05)
+    monkeypatch.setattr("airflow_okta_workflows.operators.batch_runner._GRACE", 0.05)
     task = batch(people(5), max_in_flight=1)
     over = threading.Event()
 

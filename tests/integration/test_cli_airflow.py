@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.airflow_features import PROVIDER_COMMANDS
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import trustme
 
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, Reset, ReturnError, ReturnRaw, TooManyRequests
 from tests.airflow_features import gives_connection
 from tests.conftest import CommandLine, Ended
-from tests.unit.core.test_token_request import REFUSALS
+from tests.unit.core.oauth.test_token_request import REFUSALS
 
 STEPS = ["fields", "key", "domain", "metadata", "clock", "token", "flows"]
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from airflow_okta_workflows.connection import read_connection
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.connection.reader import read_connection
+from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.airflow_features import connection_class
 from tests.conftest import CommandLine, Ended

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from airflow_okta_workflows.cli.invoke import how_far
-from airflow_okta_workflows.core.exchange import Stage
+from airflow_okta_workflows.core.protocol import Stage
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from tests.conftest import CommandLine
@@ -107,7 +107,7 @@ def test_the_comparison_finds_a_difference() -> None:
 
 
 def test_the_page_names_each_command_and_step() -> None:
-    from airflow_okta_workflows.cli.definition import COMMANDS
+    from airflow_okta_workflows.cli.commands import COMMANDS
     from airflow_okta_workflows.connection_check import AFTER_FIELDS
 
     text = (ROOT / "docs/command-line.md").read_text()

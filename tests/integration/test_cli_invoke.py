@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw, TooManyRequests
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.conftest import CommandLine

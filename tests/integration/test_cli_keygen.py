@@ -12,9 +12,9 @@ from typing import Any
 import jwt
 import pytest
 
-from airflow_okta_workflows.core.key_generation import generate_jwk
-from airflow_okta_workflows.core.key_text import read_key_text
-from airflow_okta_workflows.core.keys import load_signing_key
+from airflow_okta_workflows.core.keys.generation import generate_jwk
+from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.airflow_features import PROVIDER_COMMANDS, needs

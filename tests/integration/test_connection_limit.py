@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.exchange import HttpAnswer, HttpRequest, Lost
+from airflow_okta_workflows.client.loop_resources import LoopShare, loop_share
+from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
 from airflow_okta_workflows.emulator import LocalOrg, Reset
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-from airflow_okta_workflows.loop_share import LoopShare, loop_share
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 
 Send = Callable[..., "asyncio.Task[HttpAnswer | Lost]"]
@@ -122,7 +122,7 @@ async def test_a_call_that_is_lost_gives_the_slot_back(send: Send, flow: Countin
 async def test_all_connections_of_a_loop_share_its_slots(
     org: LocalOrg, flow: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_okta_workflows.loop_share.connection_limit", lambda: 2)
+    monkeypatch.setattr("airflow_okta_workflows.client.loop_resources.connection_limit", lambda: 2)
     request = HttpRequest("GET", org.invoke_url("slow"), {})
     async with loop_share() as share:
         calls = [asyncio.ensure_future(transport_of(share).send(request)) for _ in range(6)]

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, ParamValidationError, conf
 
-from airflow_okta_workflows.connection import FORM, read_connection
-from airflow_okta_workflows.core.conditions import Expression
-from airflow_okta_workflows.core.key_generation import generate_jwk
+from airflow_okta_workflows.connection.reader import FORM, read_connection
+from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+from airflow_okta_workflows.core.flows.expressions import Expression
+from airflow_okta_workflows.core.keys.generation import generate_jwk
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.flow_file import flows_in
 from airflow_okta_workflows.exceptions import OktaFlowFailedError
@@ -27,7 +28,6 @@ from airflow_okta_workflows.get_provider_info import get_provider_info
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
-from airflow_okta_workflows.settings import OktaWorkflowsSettings
 from tests.airflow_features import RETRY_POLICY
 from tests.pages import ALIAS, CLIENT_ID, PAGES, ROOT, SCRIPTS, Block, blocks, rows, write_files
 

@@ -12,8 +12,8 @@ import jwt
 import pytest
 import requests
 
-from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE
-from airflow_okta_workflows.core.key_generation import generate_jwk
+from airflow_okta_workflows.core.keys.generation import generate_jwk
+from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE
 from airflow_okta_workflows.emulator import (
     FlowRequest,
     Latency,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.outcomes import Outcome
+from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.exceptions import OktaFlowNoAnswerError, outcome_of
 from tests.fault_matrix import BEGIN, ROWS, WAYS, Row, by_batch, by_trigger, play
 

@@ -21,9 +21,9 @@ import sentry_sdk
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from sentry_sdk.integrations.stdlib import StdlibIntegration
 
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.core.frames import NoFrames
+from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import Answer, Latency, LocalOrg
-from airflow_okta_workflows.frames import NoFrames
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor

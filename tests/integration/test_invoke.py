@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.answers import FlowResponse
+from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.emulator import (
     Answer,
     Close,

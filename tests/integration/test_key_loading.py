@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_okta_workflows.core import keys
+from airflow_okta_workflows.core.keys import signing
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.hooks import flow_hook
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -45,7 +45,7 @@ async def test_a_loop_reads_connection_and_key_in_a_thread(
     org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", "off")
-    loaded, read = watched(monkeypatch, keys, "load_signing_key"), watched(monkeypatch, flow_hook, "read_connection")
+    loaded, read = watched(monkeypatch, signing, "load_signing_key"), watched(monkeypatch, flow_hook, "read_connection")
     connect(org)
 
     await OktaWorkflowsHook().ainvoke("echo")
@@ -57,13 +57,13 @@ async def test_a_loop_reads_connection_and_key_in_a_thread(
 def test_a_task_reads_them_where_it_is(org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", "off")
     threads: list[str] = []
-    load = keys.load_signing_key
+    load = signing.load_signing_key
 
     def watch(*args: Any, **options: Any) -> Any:
         threads.append(threading.current_thread().name)
         return load(*args, **options)
 
-    monkeypatch.setattr(keys, "load_signing_key", watch)
+    monkeypatch.setattr(signing, "load_signing_key", watch)
     connect(org)
     OktaWorkflowsHook().invoke("echo")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook

@@ -27,7 +27,7 @@ from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from tests.integration.task_context import Store, context, with_store
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.answers import FlowResponse
+    from airflow_okta_workflows.core.flows.response import FlowResponse
 
 Connect = Callable[..., None]
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import redact
 
-from airflow_okta_workflows import masking
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.client import log_masking
+from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, Reset, TooManyRequests
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -120,8 +120,8 @@ def test_masking_reaches_older_airflows_too(monkeypatch: pytest.MonkeyPatch) -> 
     if ASYNC_MASKING.there:
         monkeypatch.delattr("airflow.sdk.log.amask_secret")
 
-    asyncio.run(masking.amask(("masked-by-the-older-way",)))
-    asyncio.run(masking.amask(()))
-    masking.mask(())
+    asyncio.run(log_masking.amask(("masked-by-the-older-way",)))
+    asyncio.run(log_masking.amask(()))
+    log_masking.mask(())
 
     assert redact("masked-by-the-older-way") == "***"

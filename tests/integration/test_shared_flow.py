@@ -12,7 +12,8 @@ import pytest
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_okta_workflows.core.answers import FlowResponse
+from airflow_okta_workflows.client.loop_resources import LoopShare
+from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, TooManyRequests
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -21,10 +22,9 @@ from airflow_okta_workflows.exceptions import (
     OktaTokenRefusedError,
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-from airflow_okta_workflows.loop_share import LoopShare
 from airflow_okta_workflows.transport.aiohttp_transport import open_session
-from airflow_okta_workflows.triggers.sealed_outcome import LARGEST_OUTCOME, open_outcome
-from airflow_okta_workflows.triggers.shared_flow import SharedFlow
+from airflow_okta_workflows.triggers.encrypted_result import LARGEST_OUTCOME, open_outcome
+from airflow_okta_workflows.triggers.invoker import SharedFlow
 
 Connect = Callable[..., None]
 Rotate = Callable[[], None]

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, TooManyRequests
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
@@ -25,8 +27,6 @@ from airflow_okta_workflows.exceptions import (
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
-from airflow_okta_workflows.stopping import StopSignal
-from airflow_okta_workflows.surroundings import Surroundings
 from tests.integration.task_context import Store, context, with_store
 
 Connect = Callable[..., None]

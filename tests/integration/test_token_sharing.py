@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_okta_workflows.core import keys
+from airflow_okta_workflows.core.keys import signing
+from airflow_okta_workflows.core.runtime import Surroundings
 from airflow_okta_workflows.emulator import Latency, LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-from airflow_okta_workflows.surroundings import Surroundings
-from airflow_okta_workflows.tokens import cache as token_cache
-from airflow_okta_workflows.tokens.cache import try_lock
+from airflow_okta_workflows.tokens import file_cache as token_cache
+from airflow_okta_workflows.tokens.file_cache import try_lock
 from airflow_okta_workflows.tokens.source import token_source_for
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def test_a_warm_process_parses_no_key(org: LocalOrg, connect: Connect, monkeypat
     def parse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the key was parsed")
 
-    monkeypatch.setattr(keys, "load_signing_key", parse)
+    monkeypatch.setattr(signing, "load_signing_key", parse)
     assert in_processes(1, invoke_echo) == [0]
     assert len(org.token_requests) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from tests.error_texts import ErrorText, error_texts, literals, own_letters
 from tests.pages import ROOT
 from tests.troubleshooting_tables import REFUSED_TOKENS, divided, tables, written_into
-from tests.unit.core.test_token_request import REFUSALS
+from tests.unit.core.oauth.test_token_request import REFUSALS
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 # Of a status, and of what the org says beside it, the page shows the one that is meant.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_okta_workflows.core.idempotency_key import idempotency_key
+from airflow_okta_workflows.core.flows.idempotency_key import idempotency_key
 from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import OktaFlowError, OktaFlowFailedError, OktaFlowOutcomeUnknownError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook

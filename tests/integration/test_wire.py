@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from airflow_okta_workflows.core.answers import FlowResponse
+from airflow_okta_workflows.client.loop_resources import loop_share
+from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.exceptions import (
     OktaFlowAnswerError,
     OktaFlowNotSentError,
@@ -23,7 +24,6 @@ from airflow_okta_workflows.exceptions import (
     OktaTokenError,
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-from airflow_okta_workflows.loop_share import loop_share
 from tests.integration.listener import Listener, http
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_a_kept_connection_that_turns_out_closed_is_no_reason_to_send_again(aim:
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(aim: Any) -> None:
     now = [0.0]
-    from airflow_okta_workflows.core.exchange import HttpRequest
+    from airflow_okta_workflows.core.protocol import HttpRequest
     from airflow_okta_workflows.transport.h11_transport import H11Transport
 
     with Listener(http(), keep_alive=True) as listener:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from airflow_okta_workflows.connection import FORM
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
+from airflow_okta_workflows.connection.reader import FORM
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.stored_form import stored_in_a_process
 from tests.ui.connection_form import ConnectionForm

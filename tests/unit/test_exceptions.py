@@ -9,9 +9,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_okta_workflows import exceptions
-from airflow_okta_workflows.core.answers import FlowResponse
-from airflow_okta_workflows.core.exchange import Headers
-from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.protocol import Headers
 
 NO_RETRY = {"OktaConfigurationError", "OktaTokenRefusedError", "OktaFlowAnswerError", "OktaFlowOutcomeUnknownError"}
 CLASSES: list[type[exceptions.OktaWorkflowsError]] = [

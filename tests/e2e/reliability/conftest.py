@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.e2e.airflow_standalone import Airflow
 from tests.e2e.reliability.sentry import Sentry
 from tests.e2e.reliability.stage import PASSPHRASE, Flows, Stage, WatchedOrg

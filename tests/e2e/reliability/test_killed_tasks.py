@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.idempotency_key import idempotency_key
+from airflow_okta_workflows.core.flows.idempotency_key import idempotency_key
 from tests.airflow_rest import until
 from tests.e2e.reliability.stage import FLOW_SECONDS, Stage
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_okta_workflows.core.key_generation import pem_of
+from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.e2e.airflow_standalone import files_below
 from tests.e2e.reliability.stage import PASSPHRASE, Stage, WatchedOrg
 

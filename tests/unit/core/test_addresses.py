@@ -15,7 +15,7 @@ from airflow_okta_workflows.core.addresses import (
     read_origin,
     require_encryption,
 )
-from airflow_okta_workflows.core.faults import Fault
+from airflow_okta_workflows.core.errors import Fault
 
 WORKFLOWS = Origin("https", "acme.workflows.okta.com", 443)
 ALIAS = "0123456789abcdef0123456789abcdef"

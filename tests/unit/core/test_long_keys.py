@@ -10,10 +10,10 @@ import textwrap
 
 import pytest
 
-from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.key_text import MAX_KEY_CHARS, read_key_text
-from airflow_okta_workflows.core.keys import load_signing_key
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
+from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, read_key_text
+from airflow_okta_workflows.core.keys.signing import load_signing_key
 
 JWK = generate_jwk("rsa2048")
 PEM = pem_of(JWK)

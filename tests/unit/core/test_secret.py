@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.key_generation import generate_jwk, pem_of
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.core.secret import (
     is_plain,
     may_echo,

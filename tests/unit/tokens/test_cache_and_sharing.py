@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.access_token import AccessToken
-from airflow_okta_workflows.core.exchange import Conversation, Log, Mask, Wait
-from airflow_okta_workflows.core.faults import Fault, FaultKind
-from airflow_okta_workflows.tokens import cache as token_cache
-from airflow_okta_workflows.tokens.cache import TokenCache, cache_directory, open_token_cache, try_lock
-from airflow_okta_workflows.tokens.sharing import obtain_token
+from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.oauth.access_token import AccessToken
+from airflow_okta_workflows.core.protocol import Conversation, Log, Mask, Wait
+from airflow_okta_workflows.tokens import file_cache as token_cache
+from airflow_okta_workflows.tokens.coordination import obtain_token
+from airflow_okta_workflows.tokens.file_cache import TokenCache, cache_directory, open_token_cache, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

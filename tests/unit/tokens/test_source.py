@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.access_token import AccessToken
-from airflow_okta_workflows.core.faults import Fault, FaultKind
+from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.tokens import source as token_source
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for

@@ -9,12 +9,12 @@ import certifi
 import pytest
 import trustme
 
-from airflow_okta_workflows.core.exchange import HttpRequest, Phase
-from airflow_okta_workflows.core.faults import Fault
-from airflow_okta_workflows.core.proxies import Proxy
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.http.proxies import Proxy
+from airflow_okta_workflows.core.protocol import HttpRequest, Phase
 from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.transport import network
-from airflow_okta_workflows.transport.losses import lost_by, refused_by
+from airflow_okta_workflows.transport.failures import lost_by, refused_by
 
 if TYPE_CHECKING:
     from pathlib import Path

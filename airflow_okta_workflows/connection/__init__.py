@@ -1,0 +1,1 @@
+"""An Airflow connection, read and checked."""

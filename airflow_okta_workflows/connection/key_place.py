@@ -1,0 +1,71 @@
+"""Where the private key is, and where it must not be."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS
+from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_okta_workflows.core.keys.parsing import KeyText
+
+
+def read_key_file(value: object) -> str:
+    """Return what is in a key file, as text.
+
+    :param value: its path
+    :raises Fault: if there is no such file, or if the value is no path but the key itself
+    """
+    text = str(value).strip()
+    reason = ""
+    data = b""
+    try:
+        with Path(text).expanduser().open("rb") as file:
+            data = file.read(MAX_KEY_CHARS + 1)
+    except RuntimeError:
+        reason = "there is no home directory for its ~"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+    if not reason:
+        # A DER file: as base64 it goes the way of a pasted one.
+        return base64.b64encode(data).decode() if data[:1] == b"\x30" else data.decode("utf-8", "replace")
+    if may_hold_key(text) or text.startswith("{"):
+        raise misconfigured(
+            f"key_file is a value of {len(text)} characters that is no path.",
+            "key_file takes the path of a file. Paste the key itself into Private key (Password).",
+        )
+    raise misconfigured(
+        f"key_file {shown(text)} cannot be read: {reason}.",
+        "It must be there, and readable, on every worker and on the triggerer.",
+    )
+
+
+def misplaced_keys(key_text: KeyText, connection: Any, extra: Mapping[str, Any], known: Iterable[str]) -> list[str]:
+    """Return each other field that has a part of the key in it: what is there may be sent, logged or shown.
+
+    :param key_text: the key
+    :param connection: the connection
+    :param extra: its extra
+    :param known: the fields of extra that are read
+    """
+    fields = {
+        "The Okta domain (Host)": connection.host,
+        "The Client ID (Login)": connection.login,
+        **{name: extra[name] for name in sorted(known) if name in extra and name not in ("private_key", "key_file")},
+    }
+    # Most connections have nothing there that could be a key, and the parts of one take time to find.
+    suspects = {name: texts for name, value in fields.items() if any(map(may_hold_key, texts := _strings(value)))}
+    parts = [part for part in key_text.secret_forms() if len(part) >= PART_OF_KEY] if suspects else []
+    return [name for name, texts in suspects.items() if any(part in text for text in texts for part in parts)]
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]

@@ -1,0 +1,379 @@
+"""From an Airflow connection to checked, immutable settings.
+
+Every fault is found in one go, so that a connection is mended in one go. The names of the fields in extra are
+those of the form, in :mod:`airflow_okta_workflows.get_provider_info`, and ``private_key``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_okta_workflows.connection.http_guard import gives_secrets_away
+from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
+from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+from airflow_okta_workflows.core import addresses
+from airflow_okta_workflows.core.errors import Fault, misconfigured
+from airflow_okta_workflows.core.http.proxies import parse_proxy
+from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
+from airflow_okta_workflows.core.keys.parsing import KeyText, read_key_text
+from airflow_okta_workflows.core.numbers import check_number
+from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
+from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
+from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.get_provider_info import get_provider_info
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.addresses import FlowAddress, Origin
+
+log = logging.getLogger(__name__)
+
+CONN_TYPE = "okta_workflows"
+DEFAULT_CONN_ID = "okta_workflows_default"
+DEFAULT_SCOPE = "okta.workflows.invoke.manage"
+
+FORM: dict[str, Any] = get_provider_info()["connection-types"][0]
+"""The connection form, as provider info has it."""
+
+_EXTRA_FIELDS = frozenset({*FORM["conn-fields"], "private_key"})
+_DOMAIN = "the Okta domain (Host)"
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+_LONGEST_NAME = _LONGEST_ID = 100
+_LONGEST_VALUE = 20
+"""Characters of a value that is one of few words or a number."""
+
+T = TypeVar("T")
+
+
+def read_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflowsSettings:
+    """Check an Airflow connection and return its settings.
+
+    :param connection: the connection: ``conn_id``, ``conn_type``, ``host``, ``login``, ``password``,
+        ``schema`` and ``port`` are read
+    :param extra: its extra, decoded (on an event loop only the caller can do that)
+    :raises OktaConfigurationError: with every fault found, in :attr:`~OktaConfigurationError.faults`
+    """
+    conn_id = connection.conn_id
+    if connection.conn_type != CONN_TYPE:
+        raise OktaConfigurationError(
+            f"Connection {conn_id!r} is of type {shown(connection.conn_type, _LONGEST_VALUE)}, not {CONN_TYPE!r}. Use"
+            " a connection of type Okta Workflows.",
+            hint="Use a connection of type Okta Workflows.",
+        )
+    reading = _Reading(connection, extra)
+    settings = reading.settings()
+    if settings is None:
+        faults = tuple(reading.faults)
+        listed = " ".join(f"({number}) {fault}" for number, fault in enumerate(faults, 1))
+        raise OktaConfigurationError(
+            f"Connection {conn_id!r} cannot be used: {listed if len(faults) > 1 else faults[0]}",
+            faults=faults,
+        )
+    for warning in reading.warnings:
+        log.warning("Connection %r: %s", conn_id, warning)
+    return settings
+
+
+class _Reading:
+    """Read one connection, gathering what is wrong with it."""
+
+    def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+        self._connection = connection
+        if not isinstance(extra, Mapping) or (not extra and not _is_json_object(connection.extra)):
+            self.faults.append("Extra is not a JSON object. Write it as {...}, names and texts in double quotes.")
+            extra = {}
+        self._gives_secrets_away = gives_secrets_away(connection.password, extra)
+        # A form stores a field that was left empty as "" or null.
+        self._extra = {
+            name: value
+            for name, value in extra.items()
+            if value is not None and not (isinstance(value, str) and not value.strip())
+        }
+        for name in self._extra:
+            if name not in _EXTRA_FIELDS:
+                near = difflib.get_close_matches(name, _EXTRA_FIELDS, n=1, cutoff=0.5)
+                hint = f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(_EXTRA_FIELDS))}."
+                self.warnings.append(f"the field {shown(name)} in extra is not known and is ignored{hint}")
+
+    def settings(self) -> OktaWorkflowsSettings | None:
+        insecure_http = self._boolean("insecure_http", default=False)
+        domain = self._try(partial(self._domain, insecure_http=insecure_http))
+        workflows = self._try(partial(self._workflows, domain, insecure_http=insecure_http))
+        client_id = self._try(self._client_id)
+        # Not stripped: blanks may be part of it.
+        passphrase = Secret(str(text)) if (text := self._extra.get("key_passphrase")) else None
+        key_text = self._try(self._key_text)
+        flows = self._flows(workflows, insecure_http=insecure_http)
+        allowed = self._allowed(insecure_http=insecure_http)
+        algorithm = self._try(self._algorithm)
+        assertion_lifetime = self._number("assertion_lifetime", 300, least=60, most=MAX_LIFETIME)
+        connect_timeout = self._number("connect_timeout", 10, least=0.1, most=3600)
+        read_timeout = self._number("read_timeout", 65, least=0.1, most=86_400)
+        rate_limit_wait = self._number("rate_limit_wait", 120, least=0, most=86_400)
+        max_response_bytes = self._number("max_response_bytes", 10 * 2**20, least=1, most=2**31)
+        verify = self._try(self._verify)
+        http_proxy = self._try(self._proxy)
+        key_id = self._try(self._key_id)
+        scope = self._try(self._scope)
+        if key_text:
+            for field in misplaced_keys(key_text, self._connection, self._extra, _EXTRA_FIELDS):
+                self.faults.append(
+                    f"{field} has a part of the private key in it (not shown). Remove it there: the key belongs into"
+                    " Private key (Password) alone."
+                )
+        if self.faults and key_text:
+            # It fails anyway, so the time to parse the key is well spent: its fault belongs in the same list.
+            from airflow_okta_workflows.core.keys.signing import load_signing_key
+
+            self._try(partial(load_signing_key, key_text, passphrase=passphrase, algorithm=algorithm))
+        # Whichever of these is missing is among the faults.
+        if self.faults or not (domain and workflows and client_id and key_text and scope):
+            return None
+        return OktaWorkflowsSettings(
+            conn_id=self._connection.conn_id,
+            domain=domain,
+            client_id=client_id,
+            key_text=key_text,
+            passphrase=passphrase,
+            algorithm=algorithm,
+            workflows=workflows,
+            flows=flows,
+            allowed=frozenset({workflows, *(flow.origin for flow in flows.values()), *allowed}),
+            key_id=key_id or key_text.kid,
+            scope=scope,
+            assertion_lifetime=int(assertion_lifetime),
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            verify=True if verify is None else verify,
+            http_proxy=http_proxy,
+            rate_limit_wait=rate_limit_wait,
+            max_response_bytes=int(max_response_bytes),
+            gives_secrets_away=self._gives_secrets_away,
+        )
+
+    def _try(self, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except Fault as fault:
+            self.faults.append(str(fault))
+            return None
+
+    def _domain(self, *, insecure_http: bool) -> Origin:
+        host = (self._connection.host or "").strip()
+        if not host:
+            raise misconfigured("The Okta domain (Host) is missing.", "Set it to your org, such as acme.okta.com.")
+        scheme = (self._connection.schema or "").strip().lower() or None
+        if scheme not in (None, "http", "https"):
+            raise misconfigured(f"Schema is {shown(scheme, _LONGEST_VALUE)}.", "Leave it empty, or set it to https.")
+        origin = addresses.read_origin(host, _DOMAIN, scheme=scheme, port=self._connection.port)
+        self._require_encryption(origin, _DOMAIN, insecure_http=insecure_http)
+        return addresses.okta_domain(origin)
+
+    def _workflows(self, domain: Origin | None, *, insecure_http: bool) -> Origin | None:
+        if text := self._text("workflows_host"):
+            origin = addresses.read_origin(text, "workflows_host")
+            self._require_encryption(origin, "workflows_host", insecure_http=insecure_http)
+            return origin
+        if domain is None:
+            return None
+        derived = addresses.default_workflows_origin(domain)
+        if derived is None:
+            raise misconfigured(
+                f"workflows_host is missing: it cannot be derived from the custom domain {domain.host}.",
+                "Set it to the host of your flows' invoke URLs, such as acme.workflows.okta.com.",
+            )
+        return derived
+
+    def _require_encryption(self, origin: Origin, what: str, *, insecure_http: bool) -> None:
+        addresses.require_encryption(origin, what, insecure_http=insecure_http)
+        if origin.is_insecure:
+            self.warnings.append(f"{what} is {origin.url}: tokens travel in clear text (insecure_http is set)")
+
+    def _client_id(self) -> str:
+        client_id = (self._connection.login or "").strip()
+        if not client_id:
+            raise misconfigured("The Client ID (Login) is missing.", "Copy it from the app's General tab: 0oa….")
+        if not _is_id(client_id) or may_hold_key(client_id):
+            raise misconfigured(
+                f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
+                " no client id has.",
+                "Copy it from the app's General tab: 0oa…. A key belongs into Private key (Password).",
+            )
+        return client_id
+
+    def _key_id(self) -> str | None:
+        key_id = self._text("key_id")
+        if key_id is not None and not _is_id(key_id):
+            raise misconfigured(
+                f"key_id is a value of {len(key_id)} characters that is no kid.",
+                "Copy the kid from the app's Public Keys tab. A key belongs into Private key (Password).",
+            )
+        return key_id
+
+    def _scope(self) -> str:
+        scopes = (self._text("scope") or DEFAULT_SCOPE).split()
+        if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
+            raise misconfigured(
+                f"A scope is a value of {len(unknown[0])} characters that is no scope.",
+                f"Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
+            )
+        return " ".join(scopes)
+
+    def _key_text(self) -> KeyText:
+        sources = {
+            "the Private key (Password)": self._connection.password,
+            "private_key in extra": self._extra.get("private_key"),
+            "key_file in extra": self._extra.get("key_file"),
+        }
+        given = {name: value for name, value in sources.items() if value}
+        if not given:
+            raise misconfigured(
+                "The private key is missing.",
+                "Paste it, as a JWK or a PEM, into Private key (Password), or set key_file.",
+            )
+        if len(given) > 1:
+            raise misconfigured(f"There is more than one private key: {', '.join(given)}.", "Leave only one of them.")
+        source, value = next(iter(given.items()))
+        if source == "key_file in extra":
+            source, value = f"the key file {str(value).strip()}", read_key_file(value)
+        elif isinstance(value, Mapping):
+            value = json.dumps(value)
+        if not isinstance(value, str):
+            raise misconfigured(
+                f"private_key in extra is {type(value).__name__}.", "Give a text, or the JWK as an object."
+            )
+        return replace(read_key_text(value), source=source)
+
+    def _algorithm(self) -> str | None:
+        algorithm = self._text("algorithm")
+        if algorithm is None or algorithm.upper() in ALGORITHMS:
+            return algorithm.upper() if algorithm else None
+        raise misconfigured(
+            f"algorithm is {shown(algorithm, _LONGEST_VALUE)}.",
+            f"Leave it empty, or use one of {', '.join(ALGORITHMS)}.",
+        )
+
+    def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:
+        value = self._extra.get("flows", {})
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                value = None
+        if not isinstance(value, dict):
+            self.faults.append('flows is not a JSON object. Write it as {"onboard": "<alias or invoke URL>"}.')
+            return {}
+        found: dict[str, FlowAddress] = {}
+        for name, target in value.items():
+            # From here on the name is quoted wherever it is of use.
+            if len(name) > _LONGEST_NAME or not name.isprintable() or may_hold_key(name):
+                self.faults.append(f"A name in flows is a value of {len(name)} characters. Use a short name.")
+                continue
+            if flow := self._try(partial(self._flow, name, target, workflows)):
+                encryption = partial(self._require_encryption, flow.origin, f"the flow {name!r}")
+                self._try(partial(encryption, insecure_http=insecure_http))
+                found[name] = flow
+        return found
+
+    def _flow(self, name: str, target: Any, workflows: Origin | None) -> FlowAddress | None:
+        if not name.strip() or "://" in name:
+            raise misconfigured(f"The flow name {shown(name)} is empty, or reads like a URL.", "Use a short name.")
+        if not isinstance(target, str):
+            raise misconfigured(f"The flow {name!r} is {type(target).__name__}.", "Give its alias or its invoke URL.")
+        return addresses.read_flow(target, name, workflows)
+
+    def _allowed(self, *, insecure_http: bool) -> list[Origin]:
+        value = self._extra.get("allowed_hosts", [])
+        if isinstance(value, str):
+            value = value.split(",")
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.faults.append("allowed_hosts is not a list of hosts. Write host or host:port, separated by commas.")
+            return []
+        found: list[Origin] = []
+        for item in filter(str.strip, value):
+            # Without a scheme it may have either, where plain HTTP is allowed.
+            schemes = (None, "http") if insecure_http and "://" not in item else (None,)
+            for scheme in schemes:
+                origin = self._try(partial(addresses.read_origin, item, "an allowed host", scheme=scheme))
+                if origin and origin not in found:
+                    found.append(origin)
+        for origin in found:
+            self._try(partial(self._require_encryption, origin, "an allowed host", insecure_http=insecure_http))
+        return found
+
+    def _verify(self) -> bool | str:
+        text = str(self._extra.get("verify", True)).strip()
+        if text.lower() in _TRUE:
+            return True
+        if text.lower() in _FALSE:
+            self.warnings.append("verify is false: whoever sits between here and the org can read tokens")
+            return False
+        # Not pathlib's: it raises for what cannot be a path, and quotes it.
+        if not os.path.exists(text):  # noqa: PTH110  # as above
+            raise misconfigured(
+                f"verify names a CA bundle that is not there: {shown(text)}.", "Give its path on this machine."
+            )
+        return text
+
+    def _proxy(self) -> Secret | None:
+        text = self._text("http_proxy")
+        if text is None:
+            return None
+        parse_proxy(text, "http_proxy")
+        return Secret(text)
+
+    def _text(self, name: str) -> str | None:
+        value = self._extra.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            self.faults.append(f"{name} is {type(value).__name__}. Give a text.")
+            return None
+        return str(value).strip()
+
+    def _boolean(self, name: str, *, default: bool) -> bool:
+        value = self._extra.get(name, default)
+        if isinstance(value, bool):
+            return value
+        text = str(value).strip().lower()
+        if text not in _TRUE | _FALSE:
+            self.faults.append(f"{name} is {shown(value, _LONGEST_VALUE)}. Set it to true or false.")
+        return text in _TRUE
+
+    def _number(self, name: str, default: float, *, least: float, most: float) -> float:
+        value = self._extra.get(name, default)
+        number = value
+        if isinstance(value, str):
+            with suppress(ValueError):
+                number = float(value)
+        try:
+            check_number(number, name, least=least, most=most)
+        except Fault as fault:
+            self.faults.append(str(fault))
+            return default
+        return float(number)
+
+
+def _is_json_object(text: str | None) -> bool:
+    """Tell whether extra can be read; Airflow gives an empty one for what it cannot."""
+    if not text or not text.strip():
+        return True
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_id(text: str) -> bool:
+    """Return whether a string can be an id of Okta: one short word of printable ASCII."""
+    return len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text

@@ -1,0 +1,1 @@
+"""Batches: items and records."""

@@ -1,0 +1,214 @@
+"""What a flow answered: its body as a value, and the id of its execution."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
+from airflow_okta_workflows.core.json_text import read_json, storable_text
+from airflow_okta_workflows.core.protocol import Headers
+from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_okta_workflows.core.protocol import HttpAnswer
+
+EXECUTION_HEADER = "x-flo-instance"
+"""The header in which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""
+
+_EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# X-Execution-Id names an execution; X-Execution-Time-Ms, X-Execution-Count or X-Execution-Mode tell something of one.
+_NAMES_EXECUTION = re.compile(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGNORECASE)
+# A count, a duration, a state: none of them tells one execution from all others.
+_NO_ID = re.compile(r"[0-9]{1,5}(?:\.[0-9]*)?\s*(?:[mun]?s|sec[a-z]*)?|[^0-9]*", re.IGNORECASE)
+
+_PAGE = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+
+_LONGEST_LINE = 300
+_LONGEST_READ = 10 * _LONGEST_LINE
+"""Characters of a server's words that are looked at."""
+
+
+@dataclass(frozen=True)
+class FlowResponse:
+    """Hold the answer of one invocation.
+
+    ``repr`` shows neither headers nor body: they may hold personal data.
+
+    :param status_code: the HTTP status
+    :param headers: the headers, looked up without regard to case
+    :param body: the JSON value, else the text, else None for an empty body
+    :param execution_id: the id of the flow's execution, for its execution history; None if none was told
+    :param elapsed: seconds from sending the invocation to the end of the answer
+    :param unreadable: why there is no body though there was one, such as "its compressed body is cut off"
+    """
+
+    status_code: int
+    headers: Headers = field(repr=False)
+    body: Any = field(repr=False)
+    execution_id: str | None
+    elapsed: float
+    unreadable: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as a JSON object, without its headers."""
+        return {
+            "status_code": self.status_code,
+            "execution_id": self.execution_id,
+            "elapsed": self.elapsed,
+            "body": self.body,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FlowResponse | None:
+        """Return the answer that a JSON object holds; None if it holds none.
+
+        :param value: the object, other members in it are ignored
+        """
+        if not isinstance(status := value.get("status_code"), int):
+            return None
+        elapsed = value.get("elapsed")
+        return cls(
+            status_code=status,
+            headers=Headers(),
+            body=value.get("body"),
+            execution_id=value.get("execution_id"),
+            elapsed=float(elapsed) if isinstance(elapsed, (int, float)) else 0.0,
+        )
+
+
+def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResponse:
+    """Read a flow's response.
+
+    A whole JSON object or list is read as such whatever its content type says: Return Raw sends JSON under any. Other
+    JSON needs the label, and what does not parse stays text.
+
+    :param answer: the HTTP response
+    :param secrets: the secrets that were sent: a flow that echoes its request must not carry them back
+    """
+    body, unreadable = None, answer.unreadable
+    if not unreadable:
+        try:
+            body = _read_body(answer, secrets)
+        except UnreadableError as error:
+            unreadable = str(error)
+    headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in answer.headers.items()})
+    return FlowResponse(
+        status_code=answer.status,
+        headers=headers,
+        body=body,
+        execution_id=_execution_id(headers, body),
+        elapsed=answer.elapsed,
+        unreadable=unreadable,
+    )
+
+
+def is_foreign_page(response: FlowResponse) -> bool:
+    """Return whether a response is an HTML page without an execution id: a login page, a proxy's or a gateway's.
+
+    :param response: the response
+    """
+    if response.execution_id is not None or not isinstance(response.body, str):
+        return False
+    media_type, begin = _media_type(response.headers), response.body[:1000].lstrip()
+    if media_type:
+        return media_type in ("text/html", "application/xhtml+xml") and begin.startswith("<")
+    return _PAGE.match(begin) is not None
+
+
+def parse_json(text: str) -> tuple[bool, Any]:
+    """Return whether a text is JSON, and its value.
+
+    :param text: the text, from a server and so of any form
+    """
+    try:
+        return True, read_json(text)
+    except ValueError:
+        return False, None
+
+
+def error_message(body: Any) -> str:
+    """Return the sentence in which a failed flow says why, on one line of at most 300 characters, or nothing.
+
+    Only members that are there to be read by people are looked at; nothing else of the body is shown.
+
+    :param body: the answer's body
+    """
+    if not isinstance(body, dict):
+        return ""
+    for name in ("message", "errorSummary", "error_description", "error", "errorMessage"):
+        value = body.get(name)
+        if isinstance(value, dict):
+            value = value.get("message")
+        if isinstance(value, str) and (line := one_line(value)):
+            return line
+    return ""
+
+
+def one_line(text: str) -> str:
+    """Return a server's words as a log may have them: on one line, of at most 300 characters, all of them printable.
+
+    :param text: the words, which could otherwise begin log lines of their own (CWE-117)
+    """
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[:_LONGEST_READ]).split())
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+
+
+def _read_body(answer: HttpAnswer, secrets: tuple[str, ...]) -> Any:
+    if not answer.body.strip():
+        return None
+    text = decode_text(answer.body, answer.headers.get("Content-Type", "")).lstrip("\ufeff")
+    # RFC 8259, and the +json suffix of RFC 6839.
+    if text.lstrip()[:1] in ("{", "[") or _media_type(answer.headers).endswith(("/json", "+json")):
+        try:
+            value = read_json(text)
+        except UnreadableError:
+            raise
+        except ValueError:
+            pass
+        else:
+            # After parsing, which undoes what an encoder has escaped; a walk over a large value is slow.
+            return redact_value(value, secrets) if may_echo(text, secrets) else value
+    return storable_text(redact(text, secrets))
+
+
+def _media_type(headers: Headers) -> str:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _execution_id(headers: Headers, body: Any) -> str | None:
+    """Return the id of the flow's execution from where it may be: a header, the body, Okta's error object."""
+    candidates: list[Any] = [
+        headers.get(EXECUTION_HEADER),
+        *(value for name, value in headers.items() if "execution" in name.lower() and _is_named(name, value)),
+    ]
+    if isinstance(body, dict):
+        candidates += [body.get("execution_id"), _member(body.get("context"), "execution_id")]
+        if body.get("_error") is True:
+            source = body.get("source")
+            candidates += [_text_of(body.get("execution")), _text_of(_member(source, "execution"))]
+    for candidate in candidates:
+        # What does not look like an id could begin log lines of its own (CWE-117). A header that came twice is joined
+        # with a comma, which no id has.
+        if isinstance(candidate, str) and _EXECUTION_ID.fullmatch(text := candidate.partition(",")[0].strip()):
+            return text
+    return None
+
+
+def _is_named(name: str, value: str) -> bool:
+    """Return whether a header holds the id of an execution, rather than something else about one."""
+    text = value.partition(",")[0].strip()
+    return bool(_UUID.fullmatch(text) or (_NAMES_EXECUTION.search(name) and not _NO_ID.fullmatch(text)))
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _text_of(value: Any) -> Any:
+    """Return a number as text: other ids in Okta's error object, such as that of the flow, are numbers."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

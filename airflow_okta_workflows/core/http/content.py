@@ -1,0 +1,129 @@
+"""The body of a response as bytes and as text: its content coding (RFC 9110, section 8.4) and its charset.
+
+Both client libraries have decoders of their own, and they differ: in what they take for gzip, in whether half a
+stream is an error, in which codings they know. So they hand the bytes on as they came, and this is the one decoder.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zlib
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.core.protocol import Headers, HttpAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ACCEPT_ENCODING = "gzip, deflate"
+"""What :func:`http_answer` decodes, as a request says it."""
+
+_GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # zlib's window bits
+_MOST_MEMBERS = 16
+"""Gzip members of one body. Each costs a new decoder, so a body of empty ones would cost far more than its bytes."""
+
+# Each of these is decoded in linear time. Python knows others: punycode takes time with the square of the length.
+_CHARSETS = frozenset(
+    [
+        *("ascii", "usascii", "utf8", "utf16", "utf16le", "utf16be", "utf32", "utf32le", "utf32be", "koi8r", "koi8u"),
+        *("gbk", "gb2312", "gb18030", "big5", "shiftjis", "eucjp", "euckr", "windows874", "cp874"),
+        *(f"{name}{number}" for name in ("iso8859", "latin") for number in range(1, 17)),
+        *(f"{name}125{number}" for name in ("windows", "cp") for number in range(9)),
+    ]
+)
+"""Charsets by name, without what is between its letters and digits."""
+_CHARSET_PARAMETER = re.compile(r"charset\s*=\s*[\"']?([^\"';,\s]+)", re.IGNORECASE)
+_SHOWABLE = re.compile(r"[a-z0-9._:+-]{1,40}")
+
+
+class UnreadableError(ValueError):
+    """The reason why a body cannot be read, as a phrase about the response: "its compressed body is cut off"."""
+
+
+def http_answer(
+    status: int, headers: Iterable[tuple[bytes, bytes]], raw: bytes, *, elapsed: float, limit: int
+) -> HttpAnswer:
+    """Return a response as a conversation takes it, its content coding undone.
+
+    :param status: the status code
+    :param headers: the header fields, as they were on the wire
+    :param raw: the body as it was on the wire; of one that is too large, more than ``limit`` bytes are enough
+    :param elapsed: seconds that the response took
+    :param limit: bytes that the body may have, decoded and not
+    """
+    read = Headers.decoded(headers)
+    try:
+        return HttpAnswer(status, read, decode_content(raw, read.get("Content-Encoding", ""), limit), elapsed)
+    except UnreadableError as error:
+        return HttpAnswer(status, read, b"", elapsed, unreadable=str(error))
+
+
+def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
+    """Return a body without its content coding; in time and memory linear in ``raw`` and ``limit``.
+
+    :param raw: the body as it was on the wire
+    :param content_encoding: the value of the header ``Content-Encoding``
+    :param limit: bytes that it may have, decoded and not
+    :raises UnreadableError: if it is too large, cut off or broken, or has a coding that was not asked for
+    """
+    if len(raw) > limit:
+        raise _too_large(limit)
+    codings = [name for one in content_encoding.lower().split(",") if (name := one.strip()) not in ("", "identity")]
+    if not codings or not raw:
+        return raw
+    if len(codings) > 1:
+        raise UnreadableError("its body is compressed more than once, which was not asked for")
+    if codings[0] in ("gzip", "x-gzip"):  # RFC 9110, section 8.4.1.3: the same
+        return _inflate(raw, _GZIP, limit)
+    if codings[0] == "deflate":
+        # RFC 9110, section 8.4.1.2: some send the compressed data without the zlib wrapper (RFC 1950, section 2.2).
+        wrapped = raw[0] & 0x0F == 8 and int.from_bytes(raw[:2], "big") % 31 == 0
+        return _inflate(raw, _ZLIB if wrapped else _RAW_DEFLATE, limit)
+    raise UnreadableError(f"its body has the content coding {_shown(codings[0])}, which was not asked for")
+
+
+def decode_text(body: bytes, content_type: str) -> str:
+    """Return a body as text, in the charset that its content type names, else in UTF-8.
+
+    :param body: the body
+    :param content_type: the value of the header ``Content-Type``
+    :raises UnreadableError: if the charset is none of the common ones
+    """
+    named = _CHARSET_PARAMETER.search(content_type)
+    name = named[1].lower() if named else "utf-8"
+    try:
+        codec = codecs.lookup(name) if "".join(filter(str.isalnum, name)) in _CHARSETS else None
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None:
+        raise UnreadableError(f"its charset {_shown(name)} is not one that is read")
+    return codec.decode(body, "replace")[0]
+
+
+def _inflate(raw: bytes, window_bits: int, limit: int) -> bytes:
+    body = bytearray()
+    for _ in range(_MOST_MEMBERS):
+        decoder = zlib.decompressobj(window_bits)
+        try:
+            body += decoder.decompress(raw, limit + 1 - len(body))
+        except zlib.error:
+            raise UnreadableError("its compressed body is broken") from None
+        if len(body) > limit:
+            raise _too_large(limit)
+        if not decoder.eof:
+            raise UnreadableError("its compressed body is cut off")
+        raw = decoder.unused_data
+        if not raw:
+            return bytes(body)
+        if window_bits != _GZIP:
+            break
+    raise UnreadableError("its compressed body is broken")
+
+
+def _too_large(limit: int) -> UnreadableError:
+    return UnreadableError(f"the response is larger than max_response_bytes ({limit})")
+
+
+def _shown(name: str) -> str:
+    return repr(name) if _SHOWABLE.fullmatch(name) else "that its header names"

@@ -1,0 +1,109 @@
+"""Which proxy a request goes through: how a proxy is written, and which hosts are excepted (``NO_PROXY``)."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from airflow_okta_workflows.core.addresses import is_host
+from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.secret import Secret
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.addresses import Origin
+
+_PORTS = {"http": 80, "https": 443}
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One HTTP proxy.
+
+    :param scheme: how it is spoken to: ``http`` or ``https``
+    :param host: its host
+    :param port: its port
+    :param authorization: the value of ``Proxy-Authorization``, or None
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authorization: Secret | None = None
+
+    @property
+    def netloc(self) -> str:
+        """Return host and port, which may be shown."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Return the proxy's URL, without user and password."""
+        return f"{self.scheme}://{self.netloc}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that are for the proxy alone."""
+        return {"Proxy-Authorization": self.authorization.reveal()} if self.authorization else {}
+
+
+def parse_proxy(text: str, what: str) -> Proxy:
+    """Return the proxy that a setting names, with or without scheme, user and password.
+
+    :param text: the setting, which may hold a password
+    :param what: the setting's name, for the error: "http_proxy", "HTTPS_PROXY"
+    :raises Fault: if it is not the URL of an HTTP proxy; the setting is not shown
+    """
+    text = text.strip(" \t\r\n\"'")  # the quotes of an env file
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host, port = None, "", None
+    if parts is not None and parts.scheme.startswith("socks"):
+        raise misconfigured(
+            f"{what} names a SOCKS proxy, which is not supported.",
+            "Name an HTTP proxy in http_proxy of the connection; if none is needed, except the hosts by NO_PROXY.",
+        )
+    netloc = parts.netloc.rpartition("@")[2] if parts else ""
+    if parts is None or parts.scheme not in _PORTS or not is_host(host, netloc) or parts.path.strip("/"):
+        raise misconfigured(
+            f"{what} is not the URL of an HTTP proxy (not shown: it may hold a password).",
+            "Write it as http://host:port.",
+        )
+    authorization = None
+    if parts.username is not None:
+        # RFC 7617. What stands in a URL is percent-encoded.
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = Secret(f"Basic {base64.b64encode(login.encode()).decode()}")
+    return Proxy(parts.scheme, host, port or _PORTS[parts.scheme], authorization)
+
+
+def is_excepted(origin: Origin, no_proxy: str) -> bool:
+    """Return whether a host is reached without the environment's proxy.
+
+    :param origin: the host
+    :param no_proxy: the value of ``NO_PROXY``: hosts, domains, addresses and networks, separated by commas, with or
+        without port; ``*`` for all
+    """
+    return any(_matches(origin, entry.lower()) for entry in no_proxy.replace(" ", ",").split(",") if entry)
+
+
+def _matches(origin: Origin, entry: str) -> bool:
+    if entry == "*":
+        return True
+    try:
+        return ipaddress.ip_address(origin.host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    name, colon, port = entry.rpartition(":")
+    if colon and _PORT.fullmatch(port):
+        if int(port) != origin.port:
+            return False
+        entry = name
+    entry = entry.strip("[]").removeprefix("*").lstrip(".")
+    return bool(entry) and (origin.host == entry or origin.host.endswith(f".{entry}"))

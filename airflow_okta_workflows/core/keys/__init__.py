@@ -1,0 +1,1 @@
+"""Private keys: their forms, their generation, and signing."""

@@ -1,0 +1,1 @@
+"""The token endpoint: client assertions, requests, access tokens."""

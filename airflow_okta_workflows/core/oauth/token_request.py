@@ -1,0 +1,222 @@
+"""The conversation with the org's token endpoint (RFC 6749, section 4.4, with private_key_jwt, RFC 7523)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode
+
+from airflow_okta_workflows.core import refusals
+from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.flows.response import error_message, one_line, parse_json
+from airflow_okta_workflows.core.oauth.access_token import AccessToken
+from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE, sign_client_assertion
+from airflow_okta_workflows.core.oauth.clock_skew import clock_offset
+from airflow_okta_workflows.core.protocol import (
+    Conversation,
+    HttpAnswer,
+    HttpRequest,
+    LoadKey,
+    Lost,
+    Mask,
+    Phase,
+    Send,
+    Wait,
+)
+from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, WaitBudget, asked_wait, backoff
+from airflow_okta_workflows.core.secret import redact_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_okta_workflows.core.keys.signing import SigningKey
+
+TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path. Only the org authorization server's; custom ones refuse
+_LONGEST_LIFETIME = 86_400.0
+_SHORTEST_LIFETIME = 60.0
+"""Seconds for which a token counts as good at least, whatever is said of it: its host is the judge, with a 401."""
+
+_SHORTEST_SECRET = 16
+"""Characters; what is shorter is no token, and redacting it would eat other words."""
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """Say what is asked for, of whom, and with which key.
+
+    :param token_url: the org's token endpoint; also the assertion's audience
+    :param client_id: the app's client id
+    :param scope: the scopes, divided by blanks
+    :param load_key: gives the signing key; called only when something is signed
+    :param assertion_lifetime: seconds
+    :param rate_limit_wait: seconds that may be spent waiting on 429
+    :param attempts: attempts in all where another may help
+    """
+
+    token_url: str
+    client_id: str
+    scope: str
+    load_key: Callable[[], SigningKey] = field(repr=False)
+    assertion_lifetime: int
+    rate_limit_wait: float
+    attempts: int = ATTEMPTS
+
+
+def request_token(
+    request: TokenRequest,
+    *,
+    clock: Callable[[], float],
+    random: Callable[[], float],
+    new_id: Callable[[], str],
+) -> Conversation[AccessToken]:
+    """Ask for an access token, again where that is worth it, with a new client assertion each time.
+
+    :param request: what is asked for
+    :param clock: gives seconds since the epoch
+    :param random: gives numbers from 0 to 1
+    :param new_id: gives an id that was never given before
+    :raises Fault: of kind ``TOKEN`` or ``TOKEN_REFUSED``, or ``CONFIGURATION`` for a key that cannot be read
+    """
+    budget = WaitBudget(request.rate_limit_wait, random)
+    key = yield from _signing_key(request.load_key)
+    failures = 0
+    while True:
+        assertion = sign_client_assertion(
+            key,
+            client_id=request.client_id,
+            token_url=request.token_url,
+            now=clock(),
+            lifetime=request.assertion_lifetime,
+            jti=new_id(),
+        )
+        asked_at = clock()
+        yield Mask((assertion,), until=asked_at + request.assertion_lifetime)
+        event = yield Send(_http_request(request, assertion))
+        if isinstance(event, HttpAnswer):
+            reply = _Reply(event, assertion, clock())
+            if event.status == 200:
+                token = _read_token(reply, asked_at, clock())
+                yield Mask((token.value,), until=token.expires_at)
+                return token
+            if event.status == 429:
+                asked = asked_wait(event.headers, clock())
+                seconds = budget.take(asked)
+                if seconds is None:
+                    raise reply.fault(
+                        FaultKind.TOKEN,
+                        f"The token endpoint {request.token_url} answered 429, too many requests, for longer than"
+                        f" the {request.rate_limit_wait:.0f} s that may be waited.",
+                        refusals.ORG_RATE_LIMITED,
+                    )
+                yield Wait(seconds, f"the token endpoint answered 429; trying again in {seconds:.1f} s")
+                continue
+            fault = _refusal(request, reply)
+            if fault.kind is FaultKind.TOKEN_REFUSED:
+                raise fault
+        elif isinstance(event, Lost):
+            fault = _unreachable(request, event)
+            if event.phase is Phase.UNTRUSTED:
+                raise fault
+        else:  # pragma: no cover  # a driver answers Send with one of the two
+            raise TypeError(f"Send was answered with {type(event).__name__}")
+        failures += 1
+        if failures >= request.attempts:
+            raise fault
+        seconds = backoff(failures, random)
+        yield Wait(seconds, f"{fault.message} Attempt {failures} of {request.attempts}; next in {seconds:.1f} s")
+
+
+def _signing_key(load: Callable[[], SigningKey]) -> Conversation[SigningKey]:
+    event = yield LoadKey(load)
+    if isinstance(event, Fault):
+        raise event
+    return cast("SigningKey", event)
+
+
+class _Reply:
+    """Read what the token endpoint answered, without ever showing the assertion."""
+
+    def __init__(self, answer: HttpAnswer, assertion: str, now: float) -> None:
+        self.status = answer.status
+        _, value = parse_json(answer.body.decode("utf-8", "replace"))
+        members: dict[str, Any] = value if isinstance(value, dict) else {}
+        self.access_token = members.get("access_token")
+        secrets = [value for value in (assertion, self.access_token) if isinstance(value, str)]
+        self.members = redact_value(members, tuple(value for value in secrets if len(value) >= _SHORTEST_SECRET))
+        self.error = self.text("error") or self.text("errorCode")
+        said = self.text("error_description") or error_message(self.members)
+        self.description = said or answer.unreadable or None
+        self.clock_offset = clock_offset(answer.headers, now)
+
+    def fault(self, kind: FaultKind, message: str, hint: str) -> Fault:
+        return Fault(
+            kind,
+            message,
+            hint,
+            status_code=self.status,
+            error=self.error,
+            error_description=self.description,
+        )
+
+    def text(self, name: str) -> str | None:
+        value = self.members.get(name)
+        return one_line(value) or None if isinstance(value, str) else None
+
+
+def _http_request(request: TokenRequest, assertion: str) -> HttpRequest:
+    form = {
+        "grant_type": "client_credentials",
+        "scope": request.scope,
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": assertion,
+    }
+    return HttpRequest(
+        method="POST",
+        url=request.token_url,
+        headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+        body=urlencode(form).encode(),
+    )
+
+
+def _read_token(reply: _Reply, asked_at: float, now: float) -> AccessToken:
+    value = reply.access_token
+    token_type = str(reply.members.get("token_type", "Bearer"))
+    if token_type.lower() == "dpop":
+        raise reply.fault(
+            FaultKind.TOKEN_REFUSED,
+            "The org gave a token that needs a proof of possession.",
+            refusals.DPOP_TOKEN,
+        )
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+        raise reply.fault(
+            FaultKind.TOKEN_REFUSED,
+            "The token endpoint answered 200 without a usable token.",
+            refusals.NOT_THE_ORG,
+        )
+    lifetime = _lifetime(reply.members.get("expires_in"))
+    expires_at = max(asked_at + lifetime, now + _SHORTEST_LIFETIME)
+    return AccessToken(value, expires_at=expires_at, lifetime=lifetime, scope=reply.text("scope"))
+
+
+def _lifetime(expires_in: Any) -> float:
+    try:
+        seconds = float(expires_in)
+    except (TypeError, ValueError, OverflowError):
+        return 3600.0  # what Okta documents for this token
+    return min(max(seconds, _SHORTEST_LIFETIME), _LONGEST_LIFETIME) if seconds == seconds else 3600.0  # noqa: PLR0124  # NaN
+
+
+def _refusal(request: TokenRequest, reply: _Reply) -> Fault:
+    said = ": ".join(part for part in (reply.error, reply.description) if part)
+    message = f"The token endpoint {request.token_url} answered {reply.status}"
+    message += f" ({said})." if said else " and gave no reason."
+    if reply.status >= 500 or reply.error == "temporarily_unavailable":
+        return reply.fault(FaultKind.TOKEN, message, "Try again later; if it stays so, see Okta's status page.")
+    if 300 <= reply.status < 400:
+        return reply.fault(FaultKind.TOKEN_REFUSED, message + " A redirect is not followed.", refusals.NOT_THE_ORG)
+    hint = refusals.token_hint(reply.error, reply.description, reply.clock_offset)
+    return reply.fault(FaultKind.TOKEN_REFUSED, message, hint)
+
+
+def _unreachable(request: TokenRequest, lost: Lost) -> Fault:
+    return Fault(FaultKind.TOKEN, f"No token from {request.token_url}: {lost.detail}.", refusals.lost_hint(lost))

@@ -1,0 +1,1 @@
+"""Retries and rate limits: how long to wait, and how fast to go."""

@@ -1,0 +1,87 @@
+"""How long to wait before the next attempt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.core.oauth.clock_skew import http_date
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ATTEMPTS = 3
+"""Attempts in all, where another one is safe."""
+
+LONGEST_ASKED = 86_400.0
+"""Seconds; a host that asks for more is not taken at its word: most often it counts in other units."""
+
+_SHORTEST = 0.5
+_LONGEST = 30.0
+
+
+def backoff(failures: int, random: Callable[[], float]) -> float:
+    """Return the seconds to wait after so many failures in a row: exponential, with jitter.
+
+    :param failures: how many, at least 1
+    :param random: gives numbers from 0 to 1
+    """
+    return min(_LONGEST, _SHORTEST * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
+
+
+def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that a 429 asks its caller to wait, at most a day, or None if it does not say.
+
+    ``Retry-After`` (RFC 9110, section 10.2.3) comes first, then Okta's ``X-Rate-Limit-Reset``. Points in time
+    are compared with the answer's own ``Date``, so that the local clock does not matter.
+
+    :param headers: the headers of the answer, looked up without regard to case
+    :param now: the local time, in seconds since the epoch, for an answer without a ``Date``
+    """
+    date = http_date(headers.get("Date", ""))
+    reference = now if date is None else date
+    retry_after = headers.get("Retry-After", "").strip()
+    if retry_after:
+        seconds = _number(retry_after)
+        if seconds is None and (moment := http_date(retry_after)) is not None:
+            seconds = moment - reference
+        if seconds is not None:
+            return _within_bounds(seconds)
+    # A gateway that counts in several windows gives several values: the last of them to end is safe.
+    resets = [_number(value) for value in headers.get("X-Rate-Limit-Reset", "").split(",")]
+    known = [reset for reset in resets if reset is not None]
+    return _within_bounds(max(known) - reference) if known else None
+
+
+class WaitBudget:
+    """Keep account of the time that one call may spend waiting on 429.
+
+    :param seconds: the budget
+    :param random: gives numbers from 0 to 1
+    """
+
+    def __init__(self, seconds: float, random: Callable[[], float]) -> None:
+        self._left = seconds
+        self._random = random
+        self._refusals = 0
+
+    def take(self, asked: float | None) -> float | None:
+        """Return the seconds to wait now, or None if they are more than what is left.
+
+        :param asked: what the host asked for; with None or nothing to wait it is a backoff, never zero
+        """
+        self._refusals += 1
+        # Callers that were refused together would else come back together.
+        seconds = asked + _SHORTEST * self._random() if asked else backoff(self._refusals, self._random)
+        if seconds > self._left:
+            return None
+        self._left -= seconds
+        return seconds
+
+
+def _within_bounds(seconds: float) -> float:
+    return min(max(0.0, seconds), LONGEST_ASKED)
+
+
+def _number(text: str) -> float | None:
+    text = text.strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else None

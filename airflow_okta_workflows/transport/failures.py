@@ -1,0 +1,108 @@
+"""How far a request without a response got, in the words that both transports use."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.core.protocol import Lost, Phase
+from airflow_okta_workflows.core.refusals import PROXY_REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_okta_workflows.core.errors import Fault
+    from airflow_okta_workflows.core.http.proxies import Proxy
+
+TIMED_OUT = "it took too long"
+CUT_OFF = "the answer was cut off"
+CLOSED = "the connection was closed without an answer"
+NOT_HTTP = "what came is not HTTP"
+HEAD_TOO_LARGE = "the head of the answer is too large"
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "the name cannot be resolved"),
+    (ConnectionRefusedError, "the connection was refused"),
+    (ConnectionResetError, "the connection was reset"),
+    (BrokenPipeError, "the connection was reset"),
+    (TimeoutError, TIMED_OUT),
+    (ssl.SSLError, "the TLS handshake failed"),
+)
+_REASONS_BY_NAME = {
+    "LineTooLong": HEAD_TOO_LARGE,
+    "ClientPayloadError": CUT_OFF,
+    "TransferEncodingError": CUT_OFF,
+    "ContentLengthError": CUT_OFF,
+    "ServerDisconnectedError": CLOSED,
+    "ClientResponseError": NOT_HTTP,
+}
+
+
+class TransportError(Exception):
+    """The reason why an exchange ended without a response: one of the phrases above."""
+
+
+def lost_by(error: BaseException, *, sent: bool, proxy: Proxy | None = None) -> Lost:
+    """Return how far a failed request got.
+
+    What is said is chosen here, never taken from the exception: that may carry the request, headers and all.
+
+    :param error: what the client library raised
+    :param sent: whether something of the request may have left
+    :param proxy: the proxy that it went through
+    """
+    chain = list(_chain(error))
+    if sent:
+        return Lost(Phase.FATE_UNKNOWN, _reason(chain))
+    through = f" (through the proxy {proxy.netloc})" if proxy else ""
+    if untrusted := [one for one in chain if isinstance(one, ssl.SSLCertVerificationError)]:
+        # aiohttp's own subclass, which wraps the one from the TLS library, has no message.
+        why = next(filter(None, (getattr(one, "verify_message", "") for one in untrusted)), "it does not match")
+        return Lost(Phase.UNTRUSTED, f"the host's certificate is not trusted ({why}){through}")
+    return Lost(Phase.NOT_SENT, f"no connection: {_reason(chain)}{through}")
+
+
+def refused_by(proxy: Proxy | None, status: int) -> Lost:
+    """Return that a proxy did not let a request through.
+
+    :param proxy: the proxy
+    :param status: what it answered
+    """
+    phrase = f" {HTTPStatus(status).phrase}" if status in {*HTTPStatus} else ""
+    name = proxy.netloc if proxy else ""
+    return Lost(Phase.NOT_SENT, f"no connection: the proxy {name} answered {status}{phrase} to CONNECT", PROXY_REFUSED)
+
+
+def unusable(fault: Fault) -> Lost:
+    """Return that nothing can be sent with what this machine has: its CA bundle, its proxy setting.
+
+    :param fault: what is wrong with it
+    """
+    return Lost(Phase.UNTRUSTED, fault.message.removesuffix("."), fault.hint)
+
+
+def _reason(chain: list[BaseException]) -> str:
+    if isinstance(chain[0], TransportError):
+        return str(chain[0])
+    for kind, reason in _REASONS:
+        if any(isinstance(one, kind) for one in chain):
+            return reason
+    names = {type(one).__name__ for one in chain}
+    for name, reason in _REASONS_BY_NAME.items():
+        if name in names:
+            return reason
+    return f"{type(chain[0]).__name__} in the HTTP client"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            # aiohttp keeps the cause in `os_error` or in its arguments.
+            waiting += [one.__cause__, one.__context__, getattr(one, "os_error", None), *one.args]

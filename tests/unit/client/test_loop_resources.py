@@ -1,0 +1,329 @@
+"""What the users of one event loop share, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from airflow.providers.common.compat.connection import get_async_connection
+
+from airflow_okta_workflows.client.loop_resources import LoopShare, loop_share
+from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.hooks.flow_hook import FlowHook
+from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.transport.aiohttp_transport import open_session
+
+Connect = Callable[..., None]
+CONN_ID = "okta_workflows_default"
+
+
+class LookUps:
+    """Count the look-ups of connections, and let them fail or hang on demand."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.error: Exception | None = None
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def look_up(self, conn_id: str, hook: Any = None) -> Any:
+        self.made += 1
+        await self.go.wait()
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        return await get_async_connection(conn_id, hook=hook)
+
+
+@pytest.fixture
+def look_ups(monkeypatch: pytest.MonkeyPatch) -> LookUps:
+    look_ups = LookUps()
+    monkeypatch.setattr("airflow.providers.common.compat.connection.get_async_connection", look_ups.look_up)
+    return look_ups
+
+
+@pytest.fixture
+async def share(world: Any) -> AsyncIterator[LoopShare]:
+    async with open_session() as session:
+        yield LoopShare(session, clock=lambda: world.now)
+
+
+@pytest.fixture
+def defined(connect: Connect) -> LocalOrg:
+    """An org that nobody calls, and a connection to it."""
+    org = LocalOrg(port=1)
+    connect(org)
+    return org
+
+
+async def hook_of(share: LoopShare, refused: FlowHook | None = None) -> FlowHook:
+    return await share.hook(CONN_ID, OktaWorkflowsHook, refused=refused)
+
+
+# ---- connections
+
+
+async def test_a_thousand_at_once_look_a_connection_up_once(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg
+) -> None:
+    hooks = await asyncio.gather(*(hook_of(share) for _ in range(1000)))
+
+    assert look_ups.made == 1
+    assert len(set(map(id, hooks))) == 1
+
+
+async def test_it_is_looked_up_again_after_a_minute_only(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any
+) -> None:
+    made = []
+    for seconds in (0, 30, 29, 2, 59, 2):
+        world.now += seconds
+        await asyncio.gather(*(hook_of(share) for _ in range(10)))
+        made.append(look_ups.made)
+
+    assert made == [1, 1, 1, 2, 2, 3]
+
+
+async def test_what_has_not_changed_keeps_hook_and_parsed_key(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any
+) -> None:
+    hook = await hook_of(share)
+    key = hook.settings.signing_key
+    world.now += 61
+
+    assert await hook_of(share) is hook
+    assert hook.settings.signing_key is key
+    assert look_ups.made == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"login": "0oaother"},
+        {"password": json.dumps(LocalOrg().private_jwk)},
+        {"extra": {"key_passphrase": "new"}},
+        {"extra": {"flows": {"onboard": "abc"}}},
+        {"extra": {"read_timeout": 9}},
+    ],
+)
+async def test_what_has_changed_is_a_new_hook_for_all(
+    share: LoopShare, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch, world: Any, change: dict[str, Any]
+) -> None:
+    hook = await hook_of(share)
+    monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(defined.connection() | change))
+    world.now += 61
+    new, same = await asyncio.gather(hook_of(share), hook_of(share))
+
+    assert new is same is not hook
+    assert new.settings != hook.settings
+
+
+async def test_each_connection_is_looked_up_for_itself(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in LocalOrg(port=2).environment("other_org").items():
+        monkeypatch.setenv(name, value)
+
+    one, other = await asyncio.gather(hook_of(share), share.hook("other_org", lambda: OktaWorkflowsHook("other_org")))
+
+    assert (one.settings.domain.port, other.settings.domain.port) == (1, 2)
+    assert look_ups.made == 2
+
+
+async def test_a_refused_one_is_looked_up_again_at_once_but_not_all_the_time(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any
+) -> None:
+    hook = await hook_of(share)
+    made = []
+    for seconds in (1, 3, 2, 0, 4, 2):
+        world.now += seconds
+        again = await asyncio.gather(*(hook_of(share, refused=hook) for _ in range(100)))
+        assert set(map(id, again)) == {id(hook)}, "nothing has changed"
+        made.append(look_ups.made)
+
+    assert made == [1, 1, 2, 2, 2, 3]
+
+
+async def test_who_was_refused_with_what_others_have_replaced_gets_theirs(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg, connect: Connect, world: Any
+) -> None:
+    hook = await hook_of(share)
+    connect(LocalOrg(port=2))
+    world.now += 6
+    new = await hook_of(share, refused=hook)
+    world.now += 10
+
+    assert new.settings.domain.port == 2
+    assert await hook_of(share, refused=hook) is await hook_of(share) is new
+    assert look_ups.made == 2
+
+
+async def test_a_look_up_that_fails_later_leaves_all_as_it_is(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = await hook_of(share)
+    look_ups.error = RuntimeError("the metadata database is away")
+    world.now += 61
+    with caplog.at_level(logging.WARNING):
+        assert {id(one) for one in await asyncio.gather(*(hook_of(share) for _ in range(100)))} == {id(hook)}
+
+    assert look_ups.made == 2
+    assert caplog.text.count("the metadata database is away") == 1
+    assert CONN_ID in caplog.text
+
+    look_ups.error = None
+    world.now += 61
+    assert await hook_of(share) is hook
+    assert look_ups.made == 3
+
+
+async def test_a_connection_that_is_spoiled_later_leaves_all_as_it_is(
+    share: LoopShare, defined: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = await hook_of(share)
+    connect(defined, read_timeout="soon")
+    world.now += 61
+
+    assert await hook_of(share) is hook
+    assert "read_timeout is 'soon'" in caplog.text
+
+
+async def test_a_first_look_up_that_fails_is_an_error_for_all_and_is_made_again_a_little_later(
+    share: LoopShare, look_ups: LookUps, connect: Connect, world: Any
+) -> None:
+    errors = await asyncio.gather(*(hook_of(share) for _ in range(100)), return_exceptions=True)
+    assert {type(error).__name__ for error in errors} == {"AirflowNotFoundException"}
+    assert look_ups.made == 1
+
+    world.now += 6
+    connect(LocalOrg(port=1), read_timeout="soon")
+    for error in await asyncio.gather(*(hook_of(share) for _ in range(3)), return_exceptions=True):
+        assert isinstance(error, OktaConfigurationError)
+    assert look_ups.made == 2
+
+    world.now += 6
+    connect(LocalOrg(port=1))
+    assert (await hook_of(share)).settings
+
+
+async def test_who_leaves_while_looking_up_leaves_it_to_the_next(
+    share: LoopShare, look_ups: LookUps, defined: LocalOrg
+) -> None:
+    look_ups.go.clear()
+    first, *others = [asyncio.ensure_future(hook_of(share)) for _ in range(10)]
+    await asyncio.sleep(0)
+    first.cancel()
+    look_ups.go.set()
+
+    hooks = await asyncio.gather(*others)
+    assert first.cancelled()
+    assert len(set(map(id, hooks))) == 1
+    assert look_ups.made == 2
+
+
+# ---- paces
+
+
+async def test_the_invocations_of_one_flow_pass_one_gate(share: LoopShare, world: Any) -> None:
+    surroundings = world.surroundings()
+    gates = [share.gate(f"https://acme.workflows.okta.com/api/flo/{flow}/invoke", surroundings) for flow in "aabca"]
+
+    assert gates[0] is gates[1] is gates[4]
+    assert len(set(map(id, gates))) == 3
+    for _ in range(11):
+        await gates[0].passed()
+    assert sum(world.slept) >= 1.0
+    await gates[2].passed()
+    assert len(world.slept) == 10, "another flow has a pace of its own"
+
+
+async def test_gates_end_with_what_the_loop_shares() -> None:
+    async with loop_share() as share:
+        share.gate("https://x/1", Surroundings()).hold(3600.0)
+    async with loop_share() as share:
+        await share.gate("https://x/1", Surroundings()).passed()
+
+
+# ---- the session
+
+
+async def test_one_session_for_all_until_the_last_one_leaves() -> None:
+    closed = []
+    async with loop_share() as first:
+        async with loop_share() as second:
+            assert second is first
+        closed.append(first.session.closed)
+        async with loop_share() as third:
+            assert third is first
+        closed.append(first.session.closed)
+    closed.append(first.session.closed)
+    assert closed == [False, False, True]
+
+    async with loop_share() as fourth:
+        assert fourth is not first
+        assert not fourth.session.closed
+
+
+async def test_it_is_closed_after_an_error_too() -> None:
+    seen: list[LoopShare] = []
+
+    async def fail() -> None:
+        async with loop_share() as share:
+            seen.append(share)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert seen[0].session.closed
+
+
+async def test_it_is_closed_when_the_last_one_is_cancelled() -> None:
+    seen: list[LoopShare] = []
+
+    async def use() -> None:
+        async with loop_share() as share:
+            seen.append(share)
+            await asyncio.Event().wait()
+
+    tasks = [asyncio.ensure_future(use()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for last, task in zip((False, False, True), tasks, strict=True):
+        task.cancel()
+        await asyncio.wait([task])
+        assert seen[0].session.closed is last
+    assert len(set(map(id, seen))) == 1
+
+
+async def test_who_comes_while_it_closes_gets_an_open_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    really = aiohttp.ClientSession.close
+    seen: list[LoopShare] = []
+
+    async def close_while_somebody_comes(session: aiohttp.ClientSession) -> None:
+        monkeypatch.setattr(aiohttp.ClientSession, "close", really)
+        async with loop_share() as share:
+            await session.close()
+            seen.append(share)
+            assert not share.session.closed
+
+    monkeypatch.setattr(aiohttp.ClientSession, "close", close_while_somebody_comes)
+    async with loop_share() as share:
+        pass
+
+    assert share.session.closed
+    assert seen[0] is not share
+    assert seen[0].session.closed
+
+
+def test_each_loop_has_its_own() -> None:
+    async def use() -> LoopShare:
+        async with loop_share() as share:
+            return share
+
+    assert asyncio.run(use()) is not asyncio.run(use())

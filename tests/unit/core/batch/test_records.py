@@ -1,0 +1,92 @@
+"""What is kept of each invocation of a batch: small, and readable by the next try."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_okta_workflows.core.batch.records import LARGEST_NOTED_RESULT, BatchRecord, count, first_errors, in_words
+from airflow_okta_workflows.core.flows.outcome import Outcome
+
+
+def test_a_record_as_the_task_returns_it_names_all_there_is() -> None:
+    record = BatchRecord(Outcome.SUCCEEDED, 200, "e1", {"a": None})
+
+    assert record.to_json() == {
+        "outcome": "succeeded", "status_code": 200, "execution_id": "e1", "result": {"a": None}, "error": None,
+    }  # fmt: skip
+    assert "'a'" not in repr(record), "a result may be anybody's personal data"
+
+
+def test_a_long_error_is_cut() -> None:
+    short, long = (BatchRecord(Outcome.FAILED, error="x" * length).to_json()["error"] for length in (500, 501))
+
+    assert short == "x" * 500
+    assert long == "x" * 499 + "…"
+
+
+def test_a_note_is_without_what_there_is_not() -> None:
+    assert BatchRecord(Outcome.NOT_SENT).to_note() == {"outcome": "not_sent"}
+
+
+@pytest.mark.parametrize("result", [0, False, "", [], {}])
+def test_a_note_keeps_a_result_that_is_empty(result: Any) -> None:
+    assert BatchRecord.from_note(BatchRecord(Outcome.SUCCEEDED, 200, result=result).to_note()).result == result
+
+
+@pytest.mark.parametrize(("characters", "kept"), [(LARGEST_NOTED_RESULT - 2, True), (LARGEST_NOTED_RESULT - 1, False)])
+def test_a_large_result_is_noted_without_itself(characters: int, kept: bool) -> None:
+    note = BatchRecord(Outcome.SUCCEEDED, 200, "e1", "x" * characters).to_note()
+    read = BatchRecord.from_note(json.loads(json.dumps(note)))
+
+    assert (read.outcome, read.status_code, read.execution_id) == (Outcome.SUCCEEDED, 200, "e1")
+    assert (read.result is not None) is kept
+    assert kept or f"{characters + 2} bytes was too large to be noted" in str(read.error)
+    assert len(json.dumps(note)) < LARGEST_NOTED_RESULT + 500
+
+
+@pytest.mark.parametrize("note", [{}, {"outcome": None}, {"outcome": "postponed"}, {"outcome": ["failed"]}])
+def test_a_note_of_another_version_is_of_unknown_outcome(note: Any) -> None:
+    record = BatchRecord.from_note({**note, "status_code": 200})
+
+    assert record.outcome is Outcome.UNKNOWN
+    assert "another version" in str(record.error)
+
+
+@given(
+    st.builds(
+        BatchRecord,
+        st.sampled_from(Outcome),
+        st.none() | st.integers(100, 599),
+        st.none() | st.text(max_size=50),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+            max_leaves=5,
+        ).filter(lambda result: len(json.dumps(result)) <= LARGEST_NOTED_RESULT),
+        st.none() | st.text(max_size=500),
+    )
+)
+def test_any_record_survives_its_note(record: BatchRecord) -> None:
+    assert BatchRecord.from_note(json.loads(json.dumps(record.to_note()))) == record
+
+
+def test_outcomes_are_counted_and_told_in_words() -> None:
+    records = [BatchRecord(one) for one in (*[Outcome.SUCCEEDED] * 3, Outcome.NOT_SENT, Outcome.UNKNOWN)]
+
+    assert count(records) == {Outcome.SUCCEEDED: 3, Outcome.NOT_SENT: 1, Outcome.UNKNOWN: 1}
+    assert in_words(count(records)) == "3 succeeded, 1 unknown, 1 not sent"
+    assert in_words({Outcome.FAILED: 7}) == "7 failed"
+    assert in_words({}) == "nothing sent"
+
+
+def test_the_first_errors_are_told_with_their_places() -> None:
+    records = [BatchRecord(Outcome.SUCCEEDED), *(BatchRecord(Outcome.FAILED, error=f"e{n}") for n in range(9))]
+
+    assert first_errors(records) == ["Item 1: e0", "Item 2: e1", "Item 3: e2", "Item 4: e3", "Item 5: e4"]
+    assert first_errors([BatchRecord(Outcome.UNKNOWN, error="x" * 501)]) == ["Item 0: " + "x" * 499 + "…"]
+    assert first_errors(records[:1]) == []

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import datetime
+import json
+from collections import UserDict, UserList
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.flows.encoding import (
+    check_headers,
+    check_method,
+    check_names,
+    encode_payload,
+    encode_query,
+)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "", None, 5, "GET "])
+def test_only_get_and_post_invoke_a_flow(method: Any) -> None:
+    with pytest.raises(Fault, match="method"):
+        check_method(method)
+
+
+def test_a_method_is_told_in_upper_case() -> None:
+    assert check_method("post") == "POST"
+
+
+@pytest.mark.parametrize("name", ["x-okta-workflows-client", "X-Okta-Workflows", "X-OKTA-WORKFLOWS-x"])
+@pytest.mark.parametrize("check", [check_headers, encode_query, lambda names: encode_payload(names, "POST")])
+def test_reserved_names_are_refused(check: Any, name: str) -> None:
+    with pytest.raises(Fault, match="reserved"):
+        check({name: "1"})
+
+
+def test_names_are_texts() -> None:
+    with pytest.raises(Fault, match="no text"):
+        check_names({5: 1}, "headers")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization", "idempotency-key", "Content-Type", "Content-Length", "Host", "Transfer-Encoding", "connection",
+        "Accept-Encoding", "EXPECT", "x-api-client-token", "Upgrade", "Proxy-Authorization",
+    ],
+)  # fmt: skip
+def test_headers_that_are_set_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(Fault, match="cannot be set"):
+        check_headers({name: "1"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-A": "1\r\nX-B: 2"}, {"X-A": "1\n2"}, {"X A": "1"}, {"X:A": "1"}, {"": "1"}, {"X-A": "\x00"}, {"X-A": "€"},
+        {"X-A": "ä"}, {"X-A": "\ud800"}, {"X-A": "1", "x-a": "2"}, {"Content-Type": "text/xml"},
+        {"Content-Type": "application/json; charset=latin-1"},
+    ],
+)  # fmt: skip
+def test_headers_that_would_break_the_request_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(Fault, match="header"):
+        check_headers(headers)
+
+
+def test_headers_are_texts() -> None:
+    assert check_headers({"X-Count": 5, "X-Name": " a b ", "X-None": None}) == {"X-Count": "5", "X-Name": "a b"}
+    assert check_headers(None) == {}
+    with pytest.raises(Fault, match="headers is list"):
+        check_headers(["X-A"])  # type: ignore[arg-type]  # what is tested
+
+
+@pytest.mark.parametrize(
+    "value", ["application/json", "Application/JSON; charset=UTF-8", ' application/json;charset="utf-8"']
+)
+def test_a_content_type_that_says_what_is_sent_anyway_is_fine(value: str) -> None:
+    assert check_headers({"content-type": value}) == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "encoded"),
+    [
+        (None, ""),
+        ({}, ""),
+        ({"a": "b c&d=ü"}, "a=b+c%26d%3D%C3%BC"),
+        ({"a": [1, 2.5], "b": True, "c": None, "d": False}, "a=1&a=2.5&b=true&d=false"),
+    ],
+)
+def test_a_query_is_encoded(query: Any, encoded: str) -> None:
+    assert encode_query(query) == encoded
+
+
+@pytest.mark.parametrize("query", [{"a": {"b": 1}}, {"a": object()}, {"a": "\ud800"}, "a=b"])
+def test_a_query_without_a_form_is_refused(query: Any) -> None:
+    with pytest.raises(Fault, match="query"):
+        encode_query(query)
+
+
+@pytest.mark.parametrize(
+    ("payload", "body"),
+    [
+        (None, None),
+        ({"name": "Zoë"}, '{"name":"Zoë"}'),
+        ([1, True, None], "[1,true,null]"),
+        (5, "5"),
+        ('{"a": 1}', '{"a":1}'),
+        ('"text"', '"text"'),
+        ({"a": UserList([1, 2]), "b": UserDict({"c": (3,)})}, '{"a":[1,2],"b":{"c":[3]}}'),
+    ],
+)
+def test_a_payload_is_encoded(payload: Any, body: str | None) -> None:
+    encoded = encode_payload(payload, "POST")
+
+    assert (encoded.decode() if encoded is not None else None) == body
+
+
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize(
+    ("payload", "sentence"),
+    [
+        ("hello", "a text that is not JSON"),
+        ("[" * 100_000, "a text that is not JSON"),
+        ("1" * 5000, "a number is too long"),
+        ({"a": [{"b": datetime.date(2026, 1, 1)}]}, r"payload\['a'\]\[0\]\['b'\] is date \(use .isoformat"),
+        ({"a": {1, 2}}, r"payload\['a'\] is set"),
+        ({"a": b"bytes"}, r"payload\['a'\] is bytes"),
+        ({"a": float("nan")}, r"payload\['a'\] is nan"),
+        ({"a": UserDict({"b": float("inf")})}, r"is inf"),
+        ({"a": "\ud800"}, "UTF-8"),
+        ({"a": {(1, 2): 3}}, r"a key of payload\['a'\] is tuple"),
+        (CIRCLE, "nested too deeply"),
+        (object(), "payload is object"),
+    ],
+)  # fmt: skip
+def test_a_payload_that_is_not_json_says_where(payload: Any, sentence: str) -> None:
+    with pytest.raises(Fault, match=sentence):
+        encode_payload(payload, "POST")
+
+
+def test_get_carries_no_payload() -> None:
+    assert encode_payload(None, "GET") is None
+    with pytest.raises(Fault, match="GET carries no payload"):
+        encode_payload({}, "GET")
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.dates(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner),
+))  # fmt: skip
+def test_any_payload_is_json_or_a_fault(payload: Any) -> None:
+    try:
+        encoded = encode_payload(payload, "POST")
+    except Fault:
+        return
+    assert encoded is None or json.loads(encoded) is not object

@@ -1,0 +1,158 @@
+"""What the triggerer hands to the worker: whole to who has the key, and nothing to anybody else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_okta_workflows.connection.reader import read_connection
+from airflow_okta_workflows.core.encryption import seal
+from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.keys.generation import generate_jwk
+from airflow_okta_workflows.core.protocol import Headers
+from airflow_okta_workflows.exceptions import (
+    OktaFlowFailedError,
+    OktaFlowNoAnswerError,
+    OktaTokenRefusedError,
+    OktaWorkflowsError,
+)
+from airflow_okta_workflows.triggers.encrypted_result import LARGEST_OUTCOME, open_outcome, seal_outcome
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+
+KEY = "invocation-key-4711"
+ANSWER = FlowResponse(200, Headers({"X-Canary": "canary"}), {"account": "ada@example.com"}, "e-4711", 1.5)
+
+
+def settings(jwk: dict[str, Any], **extra: Any) -> OktaWorkflowsSettings:
+    fields = {"conn_id": "okta", "conn_type": "okta_workflows", "host": "acme.okta.com", "login": "0oaabc"}
+    connection = {"password": json.dumps(jwk), "schema": None, "port": None, "extra": json.dumps(extra)}
+    return read_connection(SimpleNamespace(**fields, **connection), extra)
+
+
+JWK = generate_jwk()
+SETTINGS = settings(JWK)
+
+
+def sealed(outcome: FlowResponse | OktaWorkflowsError = ANSWER, key: str = KEY) -> str:
+    text = seal_outcome(outcome, SETTINGS, key)
+    assert text is not None
+    return text
+
+
+def test_an_answer_arrives_without_its_headers() -> None:
+    opened = open_outcome(sealed(), settings(JWK), KEY)
+
+    assert isinstance(opened, FlowResponse)
+    assert opened == FlowResponse(200, Headers(), {"account": "ada@example.com"}, "e-4711", 1.5)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OktaWorkflowsError("something", hint="Mend it."),
+        OktaTokenRefusedError("refused", hint="Mend it.", error="invalid_client", status_code=401),
+        OktaFlowNoAnswerError("lost", flow="onboard", invocation_key=KEY),
+        OktaFlowFailedError("failed", flow="onboard", invocation_key=KEY, response=ANSWER),
+    ],
+)
+def test_an_error_arrives_as_what_it_was(error: OktaWorkflowsError) -> None:
+    opened = open_outcome(sealed(error), SETTINGS, KEY)
+
+    assert type(opened) is type(error)
+    assert str(opened) == str(error)
+    expected = vars(error)
+    if "response" in expected:
+        expected = {**expected, "response": FlowResponse.from_json(ANSWER.to_json())}
+    assert vars(opened) == expected
+
+
+@pytest.mark.parametrize("outcome", [ANSWER, OktaFlowFailedError("ada@example.com said no", response=ANSWER)])
+def test_nothing_of_it_can_be_read(outcome: Any) -> None:
+    text = sealed(outcome)
+
+    assert text.isascii()
+    for hidden in ("ada@example", "account", "e-4711", "canary", "FailedError", KEY, JWK["d"]):
+        assert hidden.encode() not in base64.b64decode(text)
+    assert sealed(outcome) != text, "two that are alike cannot be told to be"
+
+
+@pytest.mark.parametrize(
+    "other", [settings(generate_jwk()), settings(JWK, key_passphrase="changed")], ids=["key", "passphrase"]
+)
+def test_another_key_does_not_open_it(other: OktaWorkflowsSettings) -> None:
+    assert open_outcome(sealed(), other, KEY) is None
+
+
+def test_it_belongs_to_one_invocation() -> None:
+    assert open_outcome(sealed(), SETTINGS, "another") is None
+
+
+def test_what_may_change_in_the_connection_does_not_matter() -> None:
+    assert open_outcome(sealed(), settings(JWK, read_timeout=10, key_id="other"), KEY)
+
+
+def test_the_keys_of_other_purposes_do_not_open_it() -> None:
+    assert len({SETTINGS.event_key(), SETTINGS.cache_key(), SETTINGS.identity}) == 3
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text[:-8],
+        lambda text: text[8:],
+        lambda text: text[:40],
+        lambda text: "",
+        lambda text: text + "!",
+        lambda text: text[:20] + ("A" if text[20] != "A" else "B") + text[21:],
+        lambda text: "é" + text[1:],
+        lambda text: None,
+        lambda text: 5,
+        lambda text: {"sealed": text},
+        lambda text: [text],
+    ],
+)
+def test_what_is_damaged_does_not_open(spoil: Any) -> None:
+    assert open_outcome(spoil(sealed()), SETTINGS, KEY) is None
+
+
+@given(st.text(max_size=80) | st.binary(max_size=80) | st.none() | st.integers() | st.lists(st.text()))
+def test_any_event_opens_or_gives_none(value: Any) -> None:
+    assert open_outcome(value, SETTINGS, KEY) is None
+
+
+@pytest.mark.parametrize(
+    "outcome", [{"progress": 0.5}, {}, {"response": None}, {"response": {}}, {"response": {"status_code": "fine"}}]
+)
+def test_what_a_later_version_hands_over_gives_none(outcome: Any) -> None:
+    text = base64.b64encode(seal(json.dumps(outcome).encode(), SETTINGS.event_key(), KEY.encode())).decode()
+
+    assert open_outcome(text, SETTINGS, KEY) is None
+
+
+def test_what_a_later_version_adds_is_left_out() -> None:
+    response = {**ANSWER.to_json(), "weather": "fine"}
+    text = base64.b64encode(
+        seal(json.dumps({"response": response}).encode(), SETTINGS.event_key(), KEY.encode())
+    ).decode()
+
+    assert open_outcome(text, SETTINGS, KEY) == FlowResponse.from_json(ANSWER.to_json())
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\N{GRINNING FACE}", "\ud800"])
+def test_an_outcome_is_handed_over_up_to_a_size(character: str) -> None:
+    def response(length: int) -> FlowResponse:
+        return FlowResponse(200, Headers(), character * length, None, 0.0)
+
+    most = (LARGEST_OUTCOME - len(json.dumps({"response": response(0).to_json()}))) // len(json.dumps(character)[1:-1])
+
+    assert open_outcome(sealed(response(most)), SETTINGS, KEY) == response(most)
+    assert seal_outcome(response(most + 1), SETTINGS, KEY) is None
+    assert seal_outcome(OktaFlowFailedError("failed", response=response(most)), SETTINGS, KEY) is None

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_okta_workflows.triggers.resume_delay import earliest_event
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize("heartbeat", ["1", "5", "0.5", "30"])
+def test_a_task_is_not_back_before_its_supervisor_has_gone(monkeypatch: pytest.MonkeyPatch, heartbeat: str) -> None:
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", heartbeat)
+
+    assert NOW + float(heartbeat) < earliest_event(NOW) <= NOW + float(heartbeat) + 2
+
+
+def test_airflows_own_heartbeat_is_five_seconds() -> None:
+    assert NOW + 5 < earliest_event(NOW) <= NOW + 7
