@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from airflow_okta_workflows.connection import http_guard
 from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
 from airflow_okta_workflows.core import refusals
-from airflow_okta_workflows.core.errors import Fault, misconfigured
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, require_clock
-from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, read_issuer, require_issuer
-from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
+from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, parse_issuer, require_issuer
+from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.secret import may_hold_key
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.transport.h11_transport import H11Transport
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.keys.signing import SigningKey
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.core.runtime import Runtime
 
 
-class Result(Enum):
+class CheckResult(Enum):
     """Say how a step of a check went."""
 
     PASSED = "passed"
@@ -50,7 +50,7 @@ class CheckStep:
     """
 
     name: str
-    result: Result
+    result: CheckResult
     detail: str
     fix: str = ""
 
@@ -62,29 +62,29 @@ AFTER_FIELDS = ("key", "domain", "metadata", "clock", "token", "flows")
 
 
 def check_connection(
-    read: Callable[[], OktaWorkflowsSettings], surroundings: Surroundings, flows: Sequence[str] = ()
+    read: Callable[[], OktaWorkflowsSettings], runtime: Runtime, flows: Sequence[str] = ()
 ) -> Iterator[CheckStep]:
     """Look at a connection step by step, and yield each step when it is done.
 
     :param read: gives the checked connection
-    :param surroundings: clock, sleep and chance
+    :param runtime: clock, sleep and chance
     :param flows: flows to look for besides those that the connection names: names, aliases or invoke URLs
     """
     try:
         settings = with_short_waits(read())
     except OktaConfigurationError as error:
-        faults = error.faults or (str(error),)
-        what = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-        yield CheckStep("fields", Result.FAILED, f"The connection has {what}.", " ".join(_numbered(faults)))
+        problems = error.problems or (str(error),)
+        what = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        yield CheckStep("fields", CheckResult.FAILED, f"The connection has {what}.", " ".join(_numbered(problems)))
         yield from skipped(AFTER_FIELDS, "the fields have to be right first")
         return
     told = f"{settings.client_id} at {settings.domain.netloc}, flows at {settings.workflows.netloc}"
     if settings.gives_secrets_away:
-        yield CheckStep("fields", Result.WARNING, f"{told}. {http_guard.WARNING}", http_guard.FIX)
+        yield CheckStep("fields", CheckResult.WARNING, f"{told}. {http_guard.WARNING}", http_guard.FIX)
     else:
-        yield CheckStep("fields", Result.PASSED, told)
+        yield CheckStep("fields", CheckResult.PASSED, told)
     with closing(H11Transport(settings)) as transport:
-        yield from _check(settings, transport, surroundings, flows)
+        yield from _check(settings, transport, runtime, flows)
 
 
 def skipped(names: Sequence[str], why: str) -> Iterator[CheckStep]:
@@ -94,23 +94,23 @@ def skipped(names: Sequence[str], why: str) -> Iterator[CheckStep]:
     :param why: why not
     """
     for name in names:
-        yield CheckStep(name, Result.SKIPPED, why)
+        yield CheckStep(name, CheckResult.SKIPPED, why)
 
 
-def _numbered(faults: Sequence[str]) -> Sequence[str]:
-    return faults if len(faults) == 1 else [f"({number}) {fault}" for number, fault in enumerate(faults, 1)]
+def _numbered(problems: Sequence[str]) -> Sequence[str]:
+    return problems if len(problems) == 1 else [f"({number}) {error}" for number, error in enumerate(problems, 1)]
 
 
 def _check(
-    settings: OktaWorkflowsSettings, transport: H11Transport, surroundings: Surroundings, flows: Sequence[str]
+    settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Runtime, flows: Sequence[str]
 ) -> Iterator[CheckStep]:
     key = _step("key", lambda: _key(settings))
     yield key
     answer = transport.send(metadata_request(settings.domain))
-    offset = clock_offset(answer.headers, surroundings.clock()) if isinstance(answer, HttpAnswer) else None
+    offset = clock_offset(answer.headers, runtime.clock()) if isinstance(answer, HttpResponse) else None
     domain = _step("domain", lambda: _reachable(answer, settings, settings.domain))
     yield domain
-    unreachable = domain.result is Result.FAILED
+    unreachable = domain.result is CheckResult.FAILED
     if unreachable:
         yield from skipped(["metadata"], _NO_ANSWER)
     else:
@@ -121,10 +121,10 @@ def _check(
         yield _step("clock", lambda: _clock(offset, settings))
     if unreachable:
         yield from skipped(["token"], _NO_ANSWER)
-    elif key.result is Result.FAILED:
+    elif key.result is CheckResult.FAILED:
         yield from skipped(["token"], "the key cannot sign a request for one")
     else:
-        yield _step("token", lambda: _token(settings, transport, surroundings))
+        yield _step("token", lambda: _token(settings, transport, runtime))
     named = [*settings.flows, *(flow for flow in flows if flow not in settings.flows)]
     if named:
         yield _step("flows", lambda: _flows(named, settings, transport))
@@ -134,9 +134,9 @@ def _check(
 
 def _step(name: str, look: Callable[[], str]) -> CheckStep:
     try:
-        return CheckStep(name, Result.PASSED, look())
-    except Fault as fault:
-        return CheckStep(name, Result.FAILED, fault.message, fault.hint)
+        return CheckStep(name, CheckResult.PASSED, look())
+    except CoreError as error:
+        return CheckStep(name, CheckResult.FAILED, error.message, error.hint)
 
 
 def _key(settings: OktaWorkflowsSettings) -> str:
@@ -154,9 +154,9 @@ def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:
     return kid if is_kid else f"{kid[:8]}…"
 
 
-def _reachable(answer: HttpAnswer | Lost, settings: OktaWorkflowsSettings, origin: Origin) -> str:
-    if isinstance(answer, Lost):
-        raise misconfigured(f"{origin.url} gave no answer: {answer.detail}.", refusals.lost_hint(answer))
+def _reachable(answer: HttpResponse | TransportFailure, settings: OktaWorkflowsSettings, origin: Origin) -> str:
+    if isinstance(answer, TransportFailure):
+        raise configuration_error(f"{origin.url} gave no answer: {answer.detail}.", refusals.transport_hint(answer))
     way = ", through a proxy" if proxy_for(origin.url, settings) else ""
     return f"{origin.url} answers{way}; {_protection(settings, origin)}"
 
@@ -168,10 +168,10 @@ def _protection(settings: OktaWorkflowsSettings, origin: Origin) -> str:
     return f"its certificate is good by {bundle}" if bundle else "its certificate is NOT looked at (verify is false)"
 
 
-def _metadata(answer: HttpAnswer | Lost, settings: OktaWorkflowsSettings) -> str:
-    if isinstance(answer, Lost):
-        raise misconfigured(f"No metadata: {answer.detail}.", refusals.NOT_THE_ORG)
-    issuer = read_issuer(answer)
+def _metadata(answer: HttpResponse | TransportFailure, settings: OktaWorkflowsSettings) -> str:
+    if isinstance(answer, TransportFailure):
+        raise configuration_error(f"No metadata: {answer.detail}.", refusals.NOT_THE_ORG)
+    issuer = parse_issuer(answer)
     require_issuer(issuer, settings.domain)
     return f"the org calls itself {issuer.url}, as the connection does"
 
@@ -181,11 +181,11 @@ def _clock(offset: float, settings: OktaWorkflowsSettings) -> str:
     return f"within {max(1, round(abs(offset)))} s of the org's"
 
 
-def _token(settings: OktaWorkflowsSettings, transport: H11Transport, surroundings: Surroundings) -> str:
-    token = ask_for_token(settings, transport, surroundings)
+def _token(settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Runtime) -> str:
+    token = ask_for_token(settings, transport, runtime)
     granted = token.scope or settings.scope
     if missing := set(settings.scope.split()) - set(granted.split()):
-        raise misconfigured(
+        raise configuration_error(
             f"The org granted {granted} and not {' '.join(sorted(missing))}.", refusals.SCOPE_NOT_GRANTED
         )
     return f"granted for {token.lifetime:.0f} s, scope {granted}"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.client.sync_client import FlowClient
 from airflow_okta_workflows.connection import http_guard
-from airflow_okta_workflows.core.errors import Fault
-from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, read_issuer, require_issuer
-from airflow_okta_workflows.core.protocol import Lost
-from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, parse_issuer, require_issuer
+from airflow_okta_workflows.core.protocol import TransportFailure
+from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.tokens.source import TokenSource
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.core.runtime import Runtime
 
 _LONGEST_VERDICT = 2000
 """Characters that Airflow's form takes."""
@@ -28,22 +28,22 @@ _PATIENCE = 5.0
 """Seconds for each step: the API server waits, without a time-out of its own."""
 
 
-def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surroundings) -> tuple[bool, str]:
+def verdict_on(read: Callable[[], OktaWorkflowsSettings], runtime: Runtime) -> tuple[bool, str]:
     """Try a connection by asking its org for a token of its own, and by what name it calls itself.
 
     :param read: gives the checked connection
-    :param surroundings: clock, sleep and chance
+    :param runtime: clock, sleep and chance
     :return: whether it worked, and a text for people of at most 2,000 characters, without secrets
     """
     try:
         settings = with_short_waits(read())
-        with faults_as_errors(), closing(H11Transport(settings)) as transport:
-            token = ask_for_token(settings, transport, surroundings)
+        with raise_provider_errors(), closing(H11Transport(settings)) as transport:
+            token = ask_for_token(settings, transport, runtime)
             good, name = _look_at_name(settings, transport)
     except OktaWorkflowsError as error:
-        # The message names the connection, which has a random id while Airflow tests it; the faults do not.
-        faults = error.faults if isinstance(error, OktaConfigurationError) else ()
-        return False, _shortened(" ".join(faults) or str(error))
+        # The message names the connection, which has a random id while Airflow tests it; the problems do not.
+        problems = error.problems if isinstance(error, OktaConfigurationError) else ()
+        return False, _shortened(" ".join(problems) or str(error))
     told = f"{settings.domain.netloc} gave a token for {settings.client_id}, good for {token.lifetime:.0f} s. {name}"
     if not good:
         return False, _shortened(told)
@@ -58,16 +58,16 @@ def verdict_on(read: Callable[[], OktaWorkflowsSettings], surroundings: Surround
 def _look_at_name(settings: OktaWorkflowsSettings, transport: H11Transport) -> tuple[bool, str]:
     """Return whether flows will take the org's token, as far as its metadata tell, and what there is to say of it."""
     answer = transport.send(metadata_request(settings.domain))
-    if isinstance(answer, Lost):
+    if isinstance(answer, TransportFailure):
         return True, f"Whether flows will take it cannot be told: the org's metadata gave no answer ({answer.detail})."
     try:
-        issuer = read_issuer(answer)
-    except Fault as fault:
-        return True, f"Whether flows will take it cannot be told. {fault.message}"
+        issuer = parse_issuer(answer)
+    except CoreError as error:
+        return True, f"Whether flows will take it cannot be told. {error.message}"
     try:
         require_issuer(issuer, settings.domain)
-    except Fault as fault:
-        return False, f"But flows will refuse it with 401. {fault}"
+    except CoreError as error:
+        return False, f"But flows will refuse it with 401. {error}"
     return True, "The org calls itself by the same name."
 
 
@@ -88,14 +88,14 @@ def with_short_waits(settings: OktaWorkflowsSettings) -> OktaWorkflowsSettings:
     )
 
 
-def ask_for_token(settings: OktaWorkflowsSettings, transport: H11Transport, surroundings: Surroundings) -> AccessToken:
+def ask_for_token(settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Runtime) -> AccessToken:
     """Ask a connection's org for a token of its own, once.
 
     :param settings: the connection
     :param transport: sends the request
-    :param surroundings: clock, sleep and chance
-    :raises Fault: if the org gives none
+    :param runtime: clock, sleep and chance
+    :raises CoreError: if the org gives none
     """
     # Not the shared source: a token that is there already would prove nothing.
-    tokens = TokenSource(surroundings.clock)
-    return FlowClient(settings, tokens, transport, surroundings, token_attempts=1).access_token()
+    tokens = TokenSource(runtime.clock)
+    return FlowClient(settings, tokens, transport, runtime, token_attempts=1).access_token()

@@ -11,8 +11,8 @@
         ├── OktaFlowRefusedError            401/403/404 before the flow ran
         ├── OktaFlowRateLimitedError        429 for longer than the call may wait
         ├── OktaFlowFailedError             the flow, or a condition on its answer, said that it failed
-        ├── OktaFlowAnswerError             too large or a redirect; also AirflowFailException
-        └── OktaFlowNoAnswerError           sent, fate unknown, idempotent: may be tried again
+        ├── OktaFlowResponseError             too large or a redirect; also AirflowFailException
+        └── OktaFlowNoResponseError           sent, fate unknown, idempotent: may be tried again
             └── OktaFlowOutcomeUnknownError sent, fate unknown, not idempotent; also AirflowFailException
 
 Each says what happened, why, and what to change, and carries its data as attributes. None carries a secret.
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
 
@@ -64,8 +64,8 @@ class OktaWorkflowsError(AirflowException):
 class OktaConfigurationError(OktaWorkflowsError, AirflowFailException):
     """Tell that a connection or an argument cannot work, so that no retry can help."""
 
-    faults: tuple[str, ...] = ()
-    """Each fault that was found in a connection, a sentence each; empty where there was only one."""
+    problems: tuple[str, ...] = ()
+    """Each error that was found in a connection, a sentence each; empty where there was only one."""
 
 
 class OktaTokenError(OktaWorkflowsError):
@@ -87,7 +87,7 @@ class OktaFlowError(OktaWorkflowsError):
 
     flow: str | None = None
     """The flow as the caller named it."""
-    invocation_key: str | None = None
+    idempotency_key: str | None = None
     """The idempotency key that went, or would have gone, with the invocation."""
     response: FlowResponse | None = None
     """The answer, where there was one."""
@@ -112,38 +112,38 @@ class OktaFlowFailedError(OktaFlowError):
     """Tell that the flow answered 4xx or 5xx, or that a condition decided against its answer."""
 
 
-class OktaFlowAnswerError(OktaFlowError, AirflowFailException):
+class OktaFlowResponseError(OktaFlowError, AirflowFailException):
     """Tell that the answer is too large or a redirect; a retry would run the flow again, so there is none."""
 
 
-class OktaFlowNoAnswerError(OktaFlowError):
+class OktaFlowNoResponseError(OktaFlowError):
     """Tell that an idempotent invocation was sent and its fate is unknown: it may be tried again."""
 
 
-class OktaFlowOutcomeUnknownError(OktaFlowNoAnswerError, AirflowFailException):
+class OktaFlowOutcomeUnknownError(OktaFlowNoResponseError, AirflowFailException):
     """Tell that an invocation was sent and its fate is unknown: it may have run, so it is not sent again."""
 
 
-_CLASSES: dict[FaultKind, type[OktaWorkflowsError]] = {
-    FaultKind.CONFIGURATION: OktaConfigurationError,
-    FaultKind.TOKEN: OktaTokenError,
-    FaultKind.TOKEN_REFUSED: OktaTokenRefusedError,
-    FaultKind.NOT_SENT: OktaFlowNotSentError,
-    FaultKind.REFUSED: OktaFlowRefusedError,
-    FaultKind.RATE_LIMITED: OktaFlowRateLimitedError,
-    FaultKind.FAILED: OktaFlowFailedError,
-    FaultKind.BAD_ANSWER: OktaFlowAnswerError,
-    FaultKind.NO_ANSWER: OktaFlowNoAnswerError,
-    FaultKind.OUTCOME_UNKNOWN: OktaFlowOutcomeUnknownError,
+_CLASSES: dict[ErrorKind, type[OktaWorkflowsError]] = {
+    ErrorKind.CONFIGURATION: OktaConfigurationError,
+    ErrorKind.TOKEN: OktaTokenError,
+    ErrorKind.TOKEN_REFUSED: OktaTokenRefusedError,
+    ErrorKind.NOT_SENT: OktaFlowNotSentError,
+    ErrorKind.REFUSED: OktaFlowRefusedError,
+    ErrorKind.RATE_LIMITED: OktaFlowRateLimitedError,
+    ErrorKind.FAILED: OktaFlowFailedError,
+    ErrorKind.BAD_RESPONSE: OktaFlowResponseError,
+    ErrorKind.NO_RESPONSE: OktaFlowNoResponseError,
+    ErrorKind.OUTCOME_UNKNOWN: OktaFlowOutcomeUnknownError,
 }
 
 
-def error_from(fault: Fault) -> OktaWorkflowsError:
-    """Give a fault of the core the exception that tells Airflow what may follow.
+def error_from(error: CoreError) -> OktaWorkflowsError:
+    """Give a error of the core the exception that tells Airflow what may follow.
 
-    :param fault: what the core found
+    :param error: what the core found
     """
-    return _CLASSES[fault.kind](str(fault), hint=fault.hint, **fault.data)
+    return _CLASSES[error.kind](str(error), hint=error.hint, **error.data)
 
 
 _BY_NAME: dict[str, type[OktaWorkflowsError]] = {
@@ -163,8 +163,8 @@ def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
         from airflow_okta_workflows.core.flows.response import FlowResponse
 
         data["response"] = FlowResponse.from_json(data["response"])
-    if isinstance(data.get("faults"), list):
-        data["faults"] = tuple(data["faults"])
+    if isinstance(data.get("problems"), list):
+        data["problems"] = tuple(data["problems"])
     return error(str(value.get("message")), **data)
 
 
@@ -196,16 +196,16 @@ def is_transient(error: OktaWorkflowsError) -> bool:
         return False
     if isinstance(error, OktaFlowFailedError):
         return error.response is not None and error.response.status_code >= 500
-    return isinstance(error, (OktaTokenError, OktaFlowNotSentError, OktaFlowRateLimitedError, OktaFlowNoAnswerError))
+    return isinstance(error, (OktaTokenError, OktaFlowNotSentError, OktaFlowRateLimitedError, OktaFlowNoResponseError))
 
 
-class faults_as_errors(NoFrames):  # noqa: N801  # reads as a function: with faults_as_errors()
+class raise_provider_errors(NoFrames):  # noqa: N801  # reads as a function: with raise_provider_errors()
     """A boundary that no frame passes, and at which what the core found becomes the exception that it stands for."""
 
-    explained = (Fault, OktaWorkflowsError)
+    explained = (CoreError, OktaWorkflowsError)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         super().__exit__(kind, error, traceback)
         del traceback
-        if isinstance(error, Fault):
+        if isinstance(error, CoreError):
             raise error_from(error) from None

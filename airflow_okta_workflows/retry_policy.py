@@ -16,7 +16,7 @@ except ImportError as error:
     ) from error
 
 from airflow_okta_workflows.core.numbers import YEAR, check_number
-from airflow_okta_workflows.exceptions import OktaFlowRateLimitedError, OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.exceptions import OktaFlowRateLimitedError, OktaWorkflowsError, raise_provider_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -35,7 +35,7 @@ class OktaFlowRetryPolicy(RetryPolicy):
 
     def __init__(self, max_wait: timedelta | float = 3600.0) -> None:
         seconds = max_wait.total_seconds() if isinstance(max_wait, timedelta) else max_wait
-        with faults_as_errors():
+        with raise_provider_errors():
             check_number(seconds, "max_wait", least=0, most=YEAR)
         self.max_wait = float(seconds)
 

@@ -42,7 +42,7 @@ for _name in [name for name in os.environ if name.lower() in ("http_proxy", "htt
 
 from airflow_okta_workflows.cli.main import main  # noqa: E402  # after the environment
 from airflow_okta_workflows.core.flows.response import FlowResponse  # noqa: E402
-from airflow_okta_workflows.core.runtime import Surroundings  # noqa: E402  # after the environment
+from airflow_okta_workflows.core.runtime import Runtime  # noqa: E402  # after the environment
 from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
 from tests import airflow_features  # noqa: E402  # after the environment
@@ -59,13 +59,13 @@ class World:
         self.slept.append(seconds)
         self.now += seconds
 
-    async def asleep(self, seconds: float) -> None:
+    async def async_sleep(self, seconds: float) -> None:
         self.sleep(seconds)
         await asyncio.sleep(0)
 
-    def surroundings(self) -> Surroundings:
+    def runtime(self) -> Runtime:
         now = lambda: self.now  # noqa: E731
-        return Surroundings(clock=now, monotonic=now, random=lambda: 0.5, sleep=self.sleep, asleep=self.asleep)
+        return Runtime(clock=now, monotonic=now, random=lambda: 0.5, sleep=self.sleep, async_sleep=self.async_sleep)
 
 
 def _renew_the_lock_of_coverage() -> None:
@@ -148,7 +148,7 @@ def org(world: World) -> Iterator[LocalOrg]:
 
         @org.flow("echo")
         def echo(request: Any) -> Any:
-            return {"body": request.body, "query": dict(request.query), "key": request.invocation_key}
+            return {"body": request.body, "query": dict(request.query), "key": request.idempotency_key}
 
         yield org
 
@@ -170,7 +170,7 @@ Invoke = Callable[..., FlowResponse]
 @pytest.fixture(params=["sync", "async"])
 def invoke(request: pytest.FixtureRequest, world: World) -> Iterator[Invoke]:
     """Invoke through the hook: once as a task does, once as code on an event loop does."""
-    hook = OktaWorkflowsHook(surroundings=world.surroundings())
+    hook = OktaWorkflowsHook(runtime=world.runtime())
 
     def invoke_async(*args: Any, **kwargs: Any) -> FlowResponse:
         return asyncio.run(hook.ainvoke(*args, **kwargs))

@@ -18,18 +18,18 @@ PACKAGE = Path(airflow_okta_workflows.__file__).parent
 
 # The place of the text among the arguments; a hint stands behind it.
 _CALLS = {
-    "misconfigured": 0,
-    "Fault": 1,
+    "configuration_error": 0,
+    "CoreError": 1,
     "fault": 1,
     "_fail": 1,
-    "Lost": 1,
+    "TransportFailure": 1,
     "ExpressionError": 0,
     "UsageError": 0,
     "CommandFailedError": 0,
     "OktaWorkflowsError": 0,
     "OktaConfigurationError": 0,
     "OktaFlowFailedError": 0,
-    "OktaFlowAnswerError": 0,
+    "OktaFlowResponseError": 0,
     "OktaFlowOutcomeUnknownError": 0,
     "AirflowSensorTimeout": 0,
     "AirflowTaskTimeout": 0,

@@ -37,13 +37,13 @@ from airflow_okta_workflows.emulator import (
 )
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
-    OktaFlowAnswerError,
     OktaFlowFailedError,
-    OktaFlowNoAnswerError,
+    OktaFlowNoResponseError,
     OktaFlowNotSentError,
     OktaFlowOutcomeUnknownError,
     OktaFlowRateLimitedError,
     OktaFlowRefusedError,
+    OktaFlowResponseError,
     OktaTokenError,
     OktaTokenRefusedError,
     OktaWorkflowsError,
@@ -56,7 +56,7 @@ def ordered(fault: Any, times: int = 1, flow: str | None = "echo") -> Prepare:
     """Order a fault of the flow, or with None of the token endpoint."""
 
     def prepare(org: LocalOrg) -> None:
-        org.order(fault, flow=flow, times=times)
+        org.inject(fault, flow=flow, times=times)
 
     return prepare
 
@@ -153,7 +153,7 @@ ROWS = [
     Row("reset before running", ordered(Reset()), OktaFlowOutcomeUnknownError, 0),
     Row("reset after running", ordered(Reset(after_run=True)), OktaFlowOutcomeUnknownError, 1),
     Row("reset after running", ordered(Reset(after_run=True)), None, 2, idempotent=True),
-    Row("reset after running, each time", ordered(Reset(after_run=True), 3), OktaFlowNoAnswerError, 3, idempotent=True),
+    Row("reset after running, each time", ordered(Reset(after_run=True), 3), OktaFlowNoResponseError, 3, idempotent=True),
     Row("answer cut off", ordered(Truncate()), OktaFlowOutcomeUnknownError, 1),
     Row("answer cut off, twice", ordered(Truncate(), 2), None, 3, idempotent=True),
     Row("a gateway's 502", ordered(HtmlError(502)), OktaFlowOutcomeUnknownError, 0),
@@ -182,13 +182,13 @@ ROWS = [
     Row("404", ordered(Answer(404)), OktaFlowRefusedError, 0),
     Row("the flow is off", flow(active=False), OktaFlowRefusedError, 0),
     Row("the flow has another security level", flow(security="client_token"), OktaFlowRefusedError, 0),
-    Row("a redirect", ordered(Answer(302, b"", {"Location": "http://127.0.0.1:1/"})), OktaFlowAnswerError, 0, idempotent=True),
-    Row("an answer over max_response_bytes", ordered(Answer(200, b"x" * 20_001)), OktaFlowAnswerError, 0, idempotent=True),
-    Row("broken compression", ordered(Answer(200, b"nonsense", {"Content-Encoding": "gzip"})), OktaFlowAnswerError, 0, idempotent=True),
-    Row("a gzip body cut off, under a length that fits", ordered(TruncatedGzip()), OktaFlowAnswerError, 1, idempotent=True),
-    Row("a content coding that nobody asked for", ordered(Answer(200, b"\x0b\x02", {"Content-Encoding": "br"}, True)), OktaFlowAnswerError, 1, idempotent=True),
-    Row("a charset that is no common one", ordered(Answer(200, b"x", {"Content-Type": "text/plain; charset=punycode"}, True)), OktaFlowAnswerError, 1, idempotent=True),
-    Row("a number that is too large to store", ordered(Answer(200, b"[1e999]", {}, True)), OktaFlowAnswerError, 1, idempotent=True),
+    Row("a redirect", ordered(Answer(302, b"", {"Location": "http://127.0.0.1:1/"})), OktaFlowResponseError, 0, idempotent=True),
+    Row("an answer over max_response_bytes", ordered(Answer(200, b"x" * 20_001)), OktaFlowResponseError, 0, idempotent=True),
+    Row("broken compression", ordered(Answer(200, b"nonsense", {"Content-Encoding": "gzip"})), OktaFlowResponseError, 0, idempotent=True),
+    Row("a gzip body cut off, under a length that fits", ordered(TruncatedGzip()), OktaFlowResponseError, 1, idempotent=True),
+    Row("a content coding that nobody asked for", ordered(Answer(200, b"\x0b\x02", {"Content-Encoding": "br"}, True)), OktaFlowResponseError, 1, idempotent=True),
+    Row("a charset that is no common one", ordered(Answer(200, b"x", {"Content-Type": "text/plain; charset=punycode"}, True)), OktaFlowResponseError, 1, idempotent=True),
+    Row("a number that is too large to store", ordered(Answer(200, b"[1e999]", {}, True)), OktaFlowResponseError, 1, idempotent=True),
     Row("token: interim responses (100)", ordered(Interim(100), 1, None), None, 1),
     Row("token: a gateway's 503, twice", ordered(HtmlError(503), 2, None), None, 1),
     Row("token: a gateway's 503, each time", ordered(HtmlError(503), 3, None), OktaTokenError, 0),
@@ -247,11 +247,11 @@ def by_batch(hook: Any, options: dict[str, Any]) -> Any:
 
 def by_trigger(hook: Any, options: dict[str, Any]) -> Any:
     """Invoke from the triggerer, and take the outcome up in a worker."""
-    from airflow_okta_workflows.triggers.encrypted_result import open_outcome
+    from airflow_okta_workflows.triggers.encrypted_result import decrypt_result
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
 
     options.pop("idempotent")
-    trigger = OktaFlowInvocationTrigger(invocation_key="key", surroundings=hook.surroundings, **options)
+    trigger = OktaFlowInvocationTrigger(idempotency_key="key", runtime=hook.runtime, **options)
 
     async def fired() -> Any:
         (event,) = [event.payload async for event in trigger.run()]
@@ -260,7 +260,7 @@ def by_trigger(hook: Any, options: dict[str, Any]) -> Any:
     sealed = asyncio.run(fired()).get("sealed")
     if sealed is None:  # the triggerer cannot use the connection, so the worker invokes
         return by_hook(hook, options)
-    outcome = open_outcome(sealed, hook.settings, "key")
+    outcome = decrypt_result(sealed, hook.settings, "key")
     if isinstance(outcome, OktaWorkflowsError):
         raise outcome
     return outcome
@@ -275,18 +275,18 @@ WAYS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 
 
 def play(
-    row: Row, way: Callable[[Any, dict[str, Any]], Any], surroundings: Any
+    row: Row, way: Callable[[Any, dict[str, Any]], Any], runtime: Any
 ) -> tuple[OktaWorkflowsError | None, Any, int, int]:
     """Play one fault in one way; return error or result, how often the flow ran, and how many requests it saw."""
     from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
     with ExitStack() as stack:
-        org = stack.enter_context(LocalOrg(rate_limit=None, clock=surroundings.clock))
+        org = stack.enter_context(LocalOrg(rate_limit=None, clock=runtime.clock))
         org.flow("echo")(lambda request: {"ok": True})
         extra = row.prepare(org) or {}
         os.environ.update(org.environment(max_response_bytes=20_000, **extra))
         os.environ["HTTPS_PROXY"] = stack.enter_context(_proxy(row.proxy, org)).address if row.proxy else ""
-        hook = OktaWorkflowsHook(surroundings=surroundings)
+        hook = OktaWorkflowsHook(runtime=runtime)
         error = result = None
         try:
             result = way(hook, {"flow": "echo", "idempotent": row.idempotent, **row.options})
@@ -303,7 +303,7 @@ def _proxy(options: dict[str, Any], org: LocalOrg) -> LocalProxy:
     return LocalProxy({"flows.example": ("127.0.0.1", org.port)}, certificate=certificate, **options)
 
 
-def table(surroundings: Callable[[], Any]) -> str:
+def table(runtime: Callable[[], Any]) -> str:
     """Play everything, and return the table in Markdown."""
     from tests.airflow_features import forget_masks
 
@@ -315,7 +315,7 @@ def table(surroundings: Callable[[], Any]) -> str:
         print(f"{number} of {len(ROWS)}: {row.name}", file=sys.stderr)
         # Each mask makes the next one dearer, and each row has secrets of its own.
         forget_masks()
-        played = [play(row, way, surroundings()) for way in WAYS.values()]
+        played = [play(row, way, runtime()) for way in WAYS.values()]
         found = {(type(error) if error else None, runs, requests) for error, _, runs, requests in played}
         if len(found) != 1:
             raise AssertionError(f"{row.name}: the ways differ: {found}")
@@ -344,7 +344,7 @@ def main(path: Path) -> None:
     logging.disable(logging.CRITICAL)
     from tests.conftest import World
 
-    text = table(lambda: World().surroundings())
+    text = table(lambda: World().runtime())
     path.write_text(written_into(path.read_text(), text))
     print(f"wrote {len(ROWS)} faults, each played in {len(WAYS)} ways, into {path}")
 

@@ -185,7 +185,7 @@ class Reader:
     def _in_place_of_the_pages_org(self, text: str) -> str:
         """Return a text with the local org's domain; on loopback https has to be said where a domain is given."""
         text = text.replace(f"--domain {DOMAIN}", f"--domain {self._org.url}")
-        return text.replace(f'"{DOMAIN}"', f'"{self._org.url}"').replace(DOMAIN, self._org.name)
+        return text.replace(f'"{DOMAIN}"', f'"{self._org.url}"').replace(DOMAIN, self._org.issuer_host)
 
 
 def printed_by_emulator(arguments: list[str]) -> str:

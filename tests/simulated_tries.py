@@ -109,7 +109,7 @@ class Simulation:
         self.tries.append(self._seen(run, instance))
 
     def fail(self) -> None:
-        """End the try with an error, or for a worker that is lost."""
+        """End the try with an error, or for a worker that is failure."""
         instance = self._instance
         instance.handle_failure("it failed", session=self._session)
         self._session.commit()

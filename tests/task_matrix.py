@@ -19,7 +19,7 @@ from tests.fault_matrix import written_into
 from tests.integration.task_context import Store, context, with_store
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.core.runtime import Runtime
 
 RETRIES, EDITED = 3, 1
 BEGIN, END = "<!-- task matrix: begin -->", "<!-- task matrix: end -->"
@@ -31,13 +31,13 @@ class Tries:
 
     :param org: the org
     :param make: makes the task
-    :param surroundings: clock and sleep
+    :param runtime: clock and sleep
     :param store: the task state store; None as before Airflow 3.3
     """
 
     org: LocalOrg
     make: Callable[..., Any]
-    surroundings: Surroundings
+    runtime: Runtime
     store: Store | None = field(default_factory=Store)
     max_tries: int = RETRIES
     left: Store = field(default_factory=Store)
@@ -56,14 +56,14 @@ class Tries:
         """
         task = self.make(retries=RETRIES)
         with suppress(OktaWorkflowsError):
-            self._execute(task, self._stopping(task) if stopped else self.surroundings)
+            self._execute(task, self._stopping(task) if stopped else self.runtime)
 
     def second(self) -> None:
         """Let the next try come to an end, after a deployment with other ``retries``.
 
         :raises OktaWorkflowsError: if that is its end
         """
-        self._execute(self.make(retries=EDITED), self.surroundings)
+        self._execute(self.make(retries=EDITED), self.runtime)
 
     def killed(self) -> None:
         """Have the first try killed while its flow runs: nothing of what follows is noted."""
@@ -75,22 +75,22 @@ class Tries:
         """Clear the task, as Airflow tells it the next try."""
         self.max_tries = 1 + RETRIES
 
-    def _execute(self, task: Any, surroundings: Surroundings) -> None:
+    def _execute(self, task: Any, runtime: Runtime) -> None:
         from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
-        task.hook = OktaWorkflowsHook(surroundings=surroundings)
+        task.hook = OktaWorkflowsHook(runtime=runtime)
         given = {"max_tries": self.max_tries}
         try:
             task.execute(context(**given) if self.store is None else with_store(self.store, **given))
         finally:
             task.hook.close()
 
-    def _stopping(self, task: Any) -> Surroundings:
-        async def asleep(seconds: float) -> None:
+    def _stopping(self, task: Any) -> Runtime:
+        async def async_sleep(seconds: float) -> None:
             task.on_kill()
-            await self.surroundings.asleep(seconds)
+            await self.runtime.async_sleep(seconds)
 
-        return replace(self.surroundings, stop=task.stop_signal, sleep=lambda _: task.on_kill(), asleep=asleep)
+        return replace(self.runtime, stop=task.stop_signal, sleep=lambda _: task.on_kill(), async_sleep=async_sleep)
 
 
 def killed(tries: Tries) -> None:
@@ -119,7 +119,7 @@ def failed(tries: Tries) -> None:
 
 def stopped(tries: Tries) -> None:
     """Stop the first try in a rate limit."""
-    tries.org.order(TooManyRequests(retry_after=60), flow="echo")
+    tries.org.inject(TooManyRequests(retry_after=60), flow="echo")
     tries.first(stopped=True)
     assert not tries.org.flows["echo"].runs
 
@@ -210,10 +210,10 @@ def batch(**options: Any) -> Any:
 WAYS: dict[str, Callable[..., Any]] = {"operator": single, "batch": batch}
 
 
-def play(row: Row, way: str, surroundings: Surroundings) -> tuple[type[OktaWorkflowsError] | None, int, int]:
+def play(row: Row, way: str, runtime: Runtime) -> tuple[type[OktaWorkflowsError] | None, int, int]:
     """Play a row with an operator; return the next try's error, how often the flow ran, and how many keys were sent."""
-    with LocalOrg(rate_limit=None, clock=surroundings.clock) as org:
-        tries = Tries(org, lambda **options: WAYS[way](idempotent=row.idempotent, **options), surroundings)
+    with LocalOrg(rate_limit=None, clock=runtime.clock) as org:
+        tries = Tries(org, lambda **options: WAYS[way](idempotent=row.idempotent, **options), runtime)
         os.environ.update(org.environment())
         row.happen(tries)
         error = None
@@ -225,14 +225,14 @@ def play(row: Row, way: str, surroundings: Surroundings) -> tuple[type[OktaWorkf
         return error, len(org.flows["echo"].runs), len(keys)
 
 
-def table(surroundings: Callable[[], Surroundings]) -> str:
+def table(runtime: Callable[[], Runtime]) -> str:
     """Play everything, and return the table in Markdown."""
     lines = [
         "| what happened to the try before | idempotent | the next try comes to | flow ran | keys |",
         "|---|---|---|---|---|",
     ]
     for row in ROWS:
-        found = {play(row, way, surroundings()) for way in WAYS}
+        found = {play(row, way, runtime()) for way in WAYS}
         if found != {(row.error, row.runs, row.keys)}:
             raise AssertionError(f"{row.name}: {found}")
         outcome = f"`{row.error.__name__}`" if row.error else "the response"
@@ -247,7 +247,7 @@ def main(path: Path) -> None:
     logging.disable(logging.CRITICAL)
     from tests.conftest import World
 
-    text = table(lambda: World().surroundings())
+    text = table(lambda: World().runtime())
     path.write_text(written_into(path.read_text(), text, BEGIN, END))
     print(f"wrote {len(ROWS)} things that happen to a task, each played in {len(WAYS)} ways, into {path}")
 

@@ -113,19 +113,19 @@ FLOW_REFUSED = [
 FLOW_ANSWERED = [
     Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no answer came."
         " Behind the colon stands why: see [no answer](#no-answer). No retry follows."),
-    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoAnswerError", "The same, of a flow that is"
-        " declared idempotent, after three attempts.", refusals.NO_ANSWER),
-    Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (invocation key …).",
+    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same, of a flow that is"
+        " declared idempotent, after three attempts.", refusals.NO_RESPONSE),
+    Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (idempotency key …).",
         "OktaFlowOutcomeUnknownError", "The task was killed between sending and the response, and this is its retry.",
         f"{LOOK_IT_UP} If running it twice does no harm, declare it so: idempotent=True."),
     Row("What an earlier try of this task noted of flow … cannot be read by this version of the provider: the flow may"
         " have run.", "OktaFlowOutcomeUnknownError", "The provider was changed to another version between two tries.",
         f"Look it up in the flow's execution history. {FORGET_IT}"),
-    Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowAnswerError", "The task was"
-        " killed after the answer, which is too large to be noted and so is lost.", LOOK_IT_UP),
-    Row("answered …, but …", "OktaFlowAnswerError", "Behind `but` stands why the body is of no use: see"
+    Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowResponseError", "The task was"
+        " killed after the answer, which is too large to be noted and so is failure.", LOOK_IT_UP),
+    Row("answered …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
         " [unreadable](#unreadable). With an execution id beside the status, the flow has run."),
-    Row("answered …, a redirect", "OktaFlowAnswerError", "The invoke URL leads somewhere else. Where to, is not followed."),
+    Row("answered …, a redirect", "OktaFlowResponseError", "The invoke URL leads somewhere else. Where to, is not followed."),
     Row("answered 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
         " execution and the flow's own message.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
     Row("Flow … answered …, but … (the body is …; execution …).", "OktaFlowFailedError", "The flow is content, and the"
@@ -183,7 +183,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 """Tables of texts that say all there is to say, by the modules that say them."""
 
 _SAYS_ALL = (
-    "misconfigured", "faults", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
+    "configuration_error", "faults", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
     "… is not a host: ….": "Give it as acme.okta.com.",
@@ -192,7 +192,7 @@ _MORE = {
     "item_key … gives …, not a text or a whole number.": "Name a member that each payload has. Nothing was sent.",
     "item_key … cannot be evaluated over it.": "Name a member that each payload has. Nothing was sent.",
     "Payloads … and … have the same item_key.": "Name what tells each payload from all others. Nothing was sent.",
-    "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into invocation_key.",
+    "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into idempotency_key.",
     "… gave no answer: ….": refusals.UNREACHABLE,
     "give either --conn-id or --file": "Leave one of them out.",
     "--yes goes with --flow": "Name a flow, or leave --yes out.",

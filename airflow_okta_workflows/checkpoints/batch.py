@@ -30,7 +30,7 @@ _OUTCOMES_WRITTEN_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class NotedItem:
+class ItemCheckpoint:
     """What is noted of one item of a batch.
 
     :param ordinal: how many of its runs are known to have failed before the one that this is about
@@ -42,11 +42,11 @@ class NotedItem:
 
     def to_json(self) -> dict[str, Any] | None:
         """Return the note as a JSON value, as short as it can be."""
-        note = self.record.to_note() if self.record else {}
+        note = self.record.to_checkpoint() if self.record else {}
         return ({**note, "ordinal": self.ordinal} if self.ordinal else note) or None
 
     @classmethod
-    def from_json(cls, note: Any) -> NotedItem:
+    def from_json(cls, note: Any) -> ItemCheckpoint:
         """Return what a JSON value notes; what cannot be understood may have been sent.
 
         :param note: what :meth:`to_json` gave
@@ -54,20 +54,20 @@ class NotedItem:
         if not isinstance(note, dict):
             return cls()
         ordinal = note.get("ordinal", 0)
-        record = BatchRecord.from_note(note) if "outcome" in note else None
+        record = BatchRecord.from_checkpoint(note) if "outcome" in note else None
         return cls(ordinal, record) if isinstance(ordinal, int) and ordinal >= 0 else cls()
 
 
 @dataclass
 class _Page:
     number: int
-    items: dict[str, NotedItem] = field(default_factory=dict)
+    items: dict[str, ItemCheckpoint] = field(default_factory=dict)
 
     def to_json(self, run: WantedRun) -> dict[str, Any]:
         return {**run.to_json(), "items": {key: item.to_json() for key, item in self.items.items()}}
 
 
-class BatchJournal:
+class BatchCheckpointStore:
     """The notes of one task instance's batch, as earlier tries left them and as this one writes them.
 
     Without a store, as on Airflow before 3.3, nothing is noted and nothing is found. It is made before there is an
@@ -96,12 +96,12 @@ class BatchJournal:
         return self._run.key
 
     @property
-    def earlier(self) -> dict[str, NotedItem]:
+    def earlier(self) -> dict[str, ItemCheckpoint]:
         """What earlier tries have noted, by the key of an item's first run."""
         return {key: page.items[key] for key, page in self._page_of.items()}
 
     async def announce(self, ordinals: Mapping[str, int]) -> None:
-        """Note that items are about to be sent; returns when that is stored.
+        """Checkpoint that items are about to be sent; returns when that is stored.
 
         :param ordinals: for the key of each item's first run, how many of its runs have failed
         :raises Exception: whatever the store raises: what cannot be noted is not sent
@@ -110,13 +110,13 @@ class BatchJournal:
             return
         for key, ordinal in ordinals.items():
             page = self._page_of.get(key) or self._page_with_room()
-            page.items[key] = NotedItem(ordinal)
+            page.items[key] = ItemCheckpoint(ordinal)
             self._page_of[key] = page
             self._dirty.add(page.number)
         await self._write()
 
     def settle(self, key: str, record: BatchRecord) -> None:
-        """Note what came of an item, soon.
+        """Checkpoint what came of an item, soon.
 
         :param key: the key of its first run
         :param record: what came of it
@@ -129,7 +129,7 @@ class BatchJournal:
             # As if it had never been announced; later runs are kept, so that none gets the key of one that failed.
             del page.items[key], self._page_of[key]
         else:
-            page.items[key] = NotedItem(ordinal, record)
+            page.items[key] = ItemCheckpoint(ordinal, record)
         self._dirty.add(page.number)
         if self._later is None:
             self._later = asyncio.get_running_loop().call_later(_OUTCOMES_WRITTEN_AFTER, self._write_in_background)
@@ -164,7 +164,7 @@ class BatchJournal:
                 self._run = run
             elif run != self._run:
                 return
-            page = _Page(len(self._pages), {key: NotedItem.from_json(note) for key, note in items.items()})
+            page = _Page(len(self._pages), {key: ItemCheckpoint.from_json(note) for key, note in items.items()})
             self._page_of.update(dict.fromkeys(page.items, page))
             self._pages.append(page)
 

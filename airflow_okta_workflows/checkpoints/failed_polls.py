@@ -56,7 +56,7 @@ class FailedPolls:
         self._memory = memory
         self._attempt = attempt
 
-    def tolerate(self, error: OktaWorkflowsError) -> None:
+    def record_failure(self, error: OktaWorkflowsError) -> None:
         """Count a failed poll, or raise its error if it is one too many or will not pass.
 
         :param error: what the poll ended with
@@ -67,7 +67,7 @@ class FailedPolls:
         log.warning("Poll failed, %d of %d in a row: %s", count, self._limit, error)
         self._keep(count)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start the count again after a poll that went well."""
         if self._count():
             self._keep(0)

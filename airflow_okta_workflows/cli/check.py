@@ -31,19 +31,19 @@ def run(args: argparse.Namespace, output: Output) -> int:
         raise UsageError("--flow asks before it invokes the flow, and nobody is here to answer: add --yes")
 
     from airflow_okta_workflows.cli.hook import CommandLineHook, hook_from_file
-    from airflow_okta_workflows.connection_check import Result, check_connection
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.connection_check import CheckResult, check_connection
+    from airflow_okta_workflows.core.runtime import Runtime
 
     hook = hook_from_file(args.file) if args.file else CommandLineHook(args.conn_id)
     steps: list[CheckStep] = []
-    for step in check_connection(lambda: hook.settings, Surroundings(), [args.flow] if args.flow else []):
+    for step in check_connection(lambda: hook.settings, Runtime(), [args.flow] if args.flow else []):
         steps.append(step)
         show_step(step, output)
     invocation = _Invocation(hook, args.flow, ask=not args.yes)
     for step in invocation.steps(steps) if args.flow else ():
         steps.append(step)
         show_step(step, output)
-    good = all(step.result is not Result.FAILED for step in steps)
+    good = all(step.result is not CheckResult.FAILED for step in steps)
     answer = invocation.answer
     if output.as_json:
         output.json(
@@ -118,11 +118,11 @@ class _Invocation:
         self._ask = ask
 
     def steps(self, before: list[CheckStep]) -> Iterator[CheckStep]:
-        from airflow_okta_workflows.connection_check import CheckStep, Result, skipped
+        from airflow_okta_workflows.connection_check import CheckResult, CheckStep, skipped
         from airflow_okta_workflows.exceptions import OktaFlowError, OktaWorkflowsError
 
         name = "invocation"
-        passed = {step.name for step in before if step.result is Result.PASSED}
+        passed = {step.name for step in before if step.result is CheckResult.PASSED}
         if missing := [step for step in ("token", "flows") if step not in passed]:
             yield from skipped([name], f"it needs: {', '.join(missing)}")
             return
@@ -131,11 +131,11 @@ class _Invocation:
             return
         try:
             self.answer = self._hook.invoke(self._flow)
-            yield CheckStep(name, Result.PASSED, f"{self._flow} {describe(self.answer)}")
+            yield CheckStep(name, CheckResult.PASSED, f"{self._flow} {describe(self.answer)}")
         except OktaWorkflowsError as error:
             if isinstance(error, OktaFlowError):
                 self.answer = error.response
-            yield CheckStep(name, Result.FAILED, str(error).removesuffix(error.hint).strip(), error.hint)
+            yield CheckStep(name, CheckResult.FAILED, str(error).removesuffix(error.hint).strip(), error.hint)
         finally:
             self._hook.close()
 

@@ -80,8 +80,8 @@ def _checked(conn_id: str, draft: dict[str, Any], output: Output, *, offline: bo
     """Return the draft's settings once what is decisive has passed; a passphrase that is needed goes into the draft."""
     from airflow_okta_workflows.cli.check import show_step
     from airflow_okta_workflows.cli.hook import hook_with
-    from airflow_okta_workflows.connection_check import Result, check_connection
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.connection_check import CheckResult, check_connection
+    from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.exceptions import OktaConfigurationError
 
     hook = hook_with(conn_id, draft)
@@ -92,9 +92,9 @@ def _checked(conn_id: str, draft: dict[str, Any], output: Output, *, offline: bo
     except OktaConfigurationError:
         pass  # the check's first step tells of it
     failed = []
-    for step in check_connection(lambda: hook.settings, Surroundings()):
+    for step in check_connection(lambda: hook.settings, Runtime()):
         show_step(step, output, to_stderr=True)
-        if step.result is Result.FAILED and step.name in _DECISIVE:
+        if step.result is CheckResult.FAILED and step.name in _DECISIVE:
             failed.append(step.name)
         if offline and step.name == "key":
             break

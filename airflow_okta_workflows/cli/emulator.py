@@ -69,7 +69,7 @@ class _TellingOrg(LocalOrg):
         super().__init__(**options)
         self._output = output
 
-    def answered(self, request: SeenRequest | SeenTokenRequest) -> None:
+    def on_response(self, request: SeenRequest | SeenTokenRequest) -> None:
         if isinstance(request, SeenRequest):
             ran = "" if request.ran else " (did not run)"
             self._output.say(f"{request.flow}: {request.method} {_short(request.text)}")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.cli.check import answer_members, describe, show_body
 from airflow_okta_workflows.cli.runner import FAILED, GOOD, INTERRUPTIONS, UsageError, interrupted_code
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.flows.encoding import encode_payload
-from airflow_okta_workflows.core.protocol import Stage
+from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param output: where to write
     """
     key = args.idempotency_key or str(uuid.uuid4())
-    stages: list[Stage] = []
+    stages: list[InvocationState] = []
     try:
         return _invoke(args, key, output, stages.append)
     except INTERRUPTIONS as interruption:
-        output.say(how_far(args.flow, key, stages[-1] if stages else Stage.NOT_RUN))
+        output.say(how_far(args.flow, key, stages[-1] if stages else InvocationState.NOT_RUN))
         return interrupted_code(interruption)
 
 
-def _invoke(args: argparse.Namespace, key: str, output: Output, on_stage: Callable[[Stage], None]) -> int:
+def _invoke(args: argparse.Namespace, key: str, output: Output, on_state: Callable[[InvocationState], None]) -> int:
     payload = _payload(args.payload)
 
     from airflow_okta_workflows.cli.hook import CommandLineHook
@@ -45,7 +45,7 @@ def _invoke(args: argparse.Namespace, key: str, output: Output, on_stage: Callab
 
     hook = CommandLineHook(args.conn_id)
     try:
-        answer = hook.invoke(args.flow, payload, invocation_key=key, on_stage=on_stage)
+        answer = hook.invoke(args.flow, payload, idempotency_key=key, on_state=on_state)
     except OktaWorkflowsError as error:
         refused = error.response if isinstance(error, OktaFlowError) else None
         failure = {"type": type(error).__name__, "message": str(error), "fix": error.hint}
@@ -60,14 +60,14 @@ def _invoke(args: argparse.Namespace, key: str, output: Output, on_stage: Callab
     return GOOD
 
 
-def how_far(flow: str, key: str, stage: Stage) -> str:
+def how_far(flow: str, key: str, state: InvocationState) -> str:
     """Return in one line whether an interrupted invocation was sent, and how to send it again.
 
     :param flow: the flow as it was named
     :param key: the idempotency key
-    :param stage: how far the invocation was
+    :param state: how far the invocation was
     """
-    if stage is Stage.NOT_RUN:
+    if state is InvocationState.NOT_RUN:
         return f"Interrupted: flow {flow!r} was not sent (idempotency key {key})."
     return (
         f"Interrupted: flow {flow!r} was sent and may have run. Look it up in the flow's execution history; to send it"
@@ -102,6 +102,6 @@ def _payload(argument: str | None) -> str | None:
         raise UsageError(f"the payload {shown(argument)} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"the payload {shown(argument)} is not text in UTF-8") from None
-    except Fault as fault:
-        raise UsageError(fault.message) from None
+    except CoreError as error:
+        raise UsageError(error.message) from None
     return text

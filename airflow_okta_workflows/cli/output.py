@@ -20,7 +20,7 @@ _STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "warnin
 
 
 @contextlib.contextmanager
-def results_alone() -> Iterator[TextIO]:
+def results_only_on_stdout() -> Iterator[TextIO]:
     """Give a stream on stdout for the result; whatever else writes to stdout meanwhile comes out on stderr.
 
     It is the file descriptor that is turned: Airflow's loggers hold on to the stdout they found when logging was

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.cli.commands import GROUP
-from airflow_okta_workflows.cli.output import Output, quiet_log, results_alone
+from airflow_okta_workflows.cli.output import Output, quiet_log, results_only_on_stdout
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +47,7 @@ def run(name: str, args: argparse.Namespace) -> int:
     :param args: its parsed arguments
     """
     command = importlib.import_module(f"airflow_okta_workflows.cli.{name}")
-    with results_alone() as results, quiet_log(), _sigterm_raised():
+    with results_only_on_stdout() as results, quiet_log(), _sigterm_raised():
         output = Output(results, as_json=getattr(args, "output", "text") == "json")
         try:
             code: int = command.run(args, output)

@@ -11,16 +11,16 @@ from airflow_okta_workflows.client.base import Client, End, resume, stopped_with
 from airflow_okta_workflows.client.log_masking import amask
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import (
+    AcquireRateLimit,
+    Checkpoint,
     Conversation,
     Event,
     GetToken,
+    InvocationState,
     LoadKey,
     Log,
-    Mask,
-    Note,
-    Pace,
+    MaskSecrets,
     Send,
-    Stage,
     Step,
     StopRequested,
     Wait,
@@ -30,8 +30,8 @@ from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from airflow_okta_workflows.client.rate_limiter import Gate
-    from airflow_okta_workflows.core.flows.invocation import FlowCall
+    from airflow_okta_workflows.client.rate_limiter import RateLimiter
+    from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
 
@@ -57,28 +57,28 @@ class AsyncFlowClient(Client[AiohttpTransport]):
 
     async def invoke_flow(
         self,
-        call: FlowCall,
+        call: Invocation,
         *,
-        gate: Gate | None = None,
-        on_stage: Callable[[Stage], Awaitable[None]] | None = None,
+        limiter: RateLimiter | None = None,
+        on_state: Callable[[InvocationState], Awaitable[None]] | None = None,
     ) -> FlowResponse:
         """Invoke a flow.
 
         :param call: what to send, and where
-        :param gate: the pace of the flow, if there are others to keep it with
-        :param on_stage: is told each stage before the invocation goes on
-        :raises Fault: if it did not succeed
+        :param limiter: the pace of the flow, if there are others to keep it with
+        :param on_state: is told each state before the invocation goes on
+        :raises CoreError: if it did not succeed
         """
-        with NoFrames(), self.surroundings.stop.heeding_sigterm():
-            return await self._drive(self.invoke(call), gate, on_stage)
+        with NoFrames(), self.runtime.stop.heeding_sigterm():
+            return await self._drive(self.invoke(call), limiter, on_state)
 
     async def access_token(self, refused: str | None = None) -> AccessToken:
         """Return an access token that is good now.
 
         :param refused: the text of one that must not come back
-        :raises Fault: if the org gives none
+        :raises CoreError: if the org gives none
         """
-        with NoFrames(), self.surroundings.stop.heeding_sigterm(), stopped_without_token():
+        with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
             return await self._token(refused)
 
     async def _token(self, refused: str | None) -> AccessToken:
@@ -90,14 +90,14 @@ class AsyncFlowClient(Client[AiohttpTransport]):
     async def _drive(
         self,
         conversation: Conversation[T],
-        gate: Gate | None = None,
-        on_stage: Callable[[Stage], Awaitable[None]] | None = None,
+        limiter: RateLimiter | None = None,
+        on_state: Callable[[InvocationState], Awaitable[None]] | None = None,
     ) -> T:
         with closing(conversation):
             progress = resume(conversation, None)
             while not isinstance(progress, End):
                 try:
-                    event = await self._perform(progress, gate, on_stage)
+                    event = await self._perform(progress, limiter, on_state)
                 except StopRequested as stop:
                     progress = resume(conversation, stop)
                 else:
@@ -105,21 +105,21 @@ class AsyncFlowClient(Client[AiohttpTransport]):
             return progress.result
 
     async def _perform(
-        self, step: Step, gate: Gate | None, on_stage: Callable[[Stage], Awaitable[None]] | None
+        self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
     ) -> Event:
         self._require_not_stopped(step)
         if isinstance(step, Send):
             with self._on_its_way():
                 return await self.transport.send(step.request)
         try:
-            return await self._perform_wait(step, gate, on_stage)
+            return await self._perform_wait(step, limiter, on_state)
         except asyncio.CancelledError:
-            if self.surroundings.stop.requested:
+            if self.runtime.stop.requested:
                 raise StopRequested from None
             raise
 
     async def _perform_wait(
-        self, step: Step, gate: Gate | None, on_stage: Callable[[Stage], Awaitable[None]] | None
+        self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
     ) -> Event:
         match step:
             case GetToken(refused):
@@ -127,18 +127,18 @@ class AsyncFlowClient(Client[AiohttpTransport]):
             case Wait(seconds, reason, rate_limited):
                 if reason:
                     log.warning("%s", reason)
-                if gate and rate_limited:
-                    gate.hold(seconds)
-                await self.surroundings.asleep(seconds)
-            case Pace():
-                if gate:
-                    await gate.passed()
-            case Note(stage):
-                if on_stage:
-                    await on_stage(stage)
+                if limiter and rate_limited:
+                    limiter.throttle(seconds)
+                await self.runtime.async_sleep(seconds)
+            case AcquireRateLimit():
+                if limiter:
+                    await limiter.acquire()
+            case Checkpoint(state):
+                if on_state:
+                    await on_state(state)
             case LoadKey():
                 return await asyncio.to_thread(step.perform)
-            case Mask(texts, until):
+            case MaskSecrets(texts, until):
                 await amask(texts, until)
             case Log(text):
                 log.warning("%s", text)

@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from airflow_okta_workflows.core.errors import Fault, FaultKind
-from airflow_okta_workflows.core.flows.invocation import FlowCall, invoke_flow
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
+from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.protocol import (
+    AcquireRateLimit,
+    Checkpoint,
     Conversation,
     Event,
     GetToken,
-    Note,
-    Pace,
+    InvocationState,
     Send,
-    Stage,
     Step,
     StopRequested,
     Wait,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.tokens.source import TokenSource
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Client(Generic[TransportT]):
     :param settings: the connection
     :param tokens: where access tokens come from
     :param transport: sends the requests
-    :param surroundings: clock, sleep and chance
+    :param runtime: clock, sleep and chance
     :param token_attempts: attempts for a token in all, where another may help
     """
 
@@ -54,13 +54,13 @@ class Client(Generic[TransportT]):
         settings: OktaWorkflowsSettings,
         tokens: TokenSource,
         transport: TransportT,
-        surroundings: Surroundings,
+        runtime: Runtime,
         token_attempts: int = ATTEMPTS,
     ) -> None:
         self.settings = settings
         self.tokens = tokens
         self.transport = transport
-        self.surroundings = surroundings
+        self.runtime = runtime
         self._token_attempts = token_attempts
 
     def obtain_token(
@@ -77,13 +77,13 @@ class Client(Generic[TransportT]):
             self.tokens.cache,
             known=known,
             refused=refused,
-            clock=self.surroundings.clock,
-            random=self.surroundings.random,
+            clock=self.runtime.clock,
+            random=self.runtime.random,
             patient=patient,
         )
 
     def _request_token(self) -> Conversation[AccessToken]:
-        settings, surroundings = self.settings, self.surroundings
+        settings, runtime = self.settings, self.runtime
         log.info("Asking %s for an access token", settings.domain.netloc)
         request = TokenRequest(
             token_url=settings.token_url,
@@ -94,19 +94,21 @@ class Client(Generic[TransportT]):
             rate_limit_wait=settings.rate_limit_wait,
             attempts=self._token_attempts,
         )
-        return request_token(request, clock=surroundings.clock, random=surroundings.random, new_id=surroundings.new_id)
+        return request_token(request, clock=runtime.clock, random=runtime.random, new_id=runtime.new_id)
 
-    def invoke(self, call: FlowCall) -> Conversation[FlowResponse]:
+    def invoke(self, call: Invocation) -> Conversation[FlowResponse]:
         """Begin the conversation with a flow.
 
         :param call: what to send, and where
         """
-        return invoke_flow(call, clock=self.surroundings.clock, random=self.surroundings.random)
+        return invoke_flow(call, clock=self.runtime.clock, random=self.runtime.random)
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""
-        leads_on = isinstance(step, (Send, Wait, Pace, GetToken)) or step == Note(Stage.SENDING)
-        if leads_on and self.surroundings.stop.requested:
+        leads_on = isinstance(step, (Send, Wait, AcquireRateLimit, GetToken)) or step == Checkpoint(
+            InvocationState.SENDING
+        )
+        if leads_on and self.runtime.stop.requested:
             raise StopRequested
 
 
@@ -133,8 +135,8 @@ def resume(conversation: Conversation[T], event: Event | StopRequested) -> Step 
 
 @contextmanager
 def stopped_without_token() -> Iterator[None]:
-    """Raise the fault that a stop means for whoever asked for a token alone."""
+    """Raise the error that a stop means for whoever asked for a token alone."""
     try:
         yield
     except StopRequested:
-        raise Fault(FaultKind.TOKEN, "No access token was asked for: the task was stopped.") from None
+        raise CoreError(ErrorKind.TOKEN, "No access token was asked for: the task was stopped.") from None

@@ -29,7 +29,7 @@ renew_in_child(sys.modules[__name__], "_lock")
 
 
 def mask(texts: tuple[str, ...], until: float = float("inf")) -> None:
-    """Mask texts in the logs of this process and of the supervisor that watches it.
+    """MaskSecrets texts in the logs of this process and of the supervisor that watches it.
 
     :param texts: the secrets
     :param until: when they stop being secrets, in seconds since the epoch
@@ -40,7 +40,7 @@ def mask(texts: tuple[str, ...], until: float = float("inf")) -> None:
 
 
 async def amask(texts: tuple[str, ...], until: float = float("inf")) -> None:
-    """Mask texts as :func:`mask` does, safely on an event loop.
+    """MaskSecrets texts as :func:`mask` does, safely on an event loop.
 
     :param texts: the secrets
     :param until: when they stop being secrets, in seconds since the epoch
@@ -60,7 +60,7 @@ async def amask(texts: tuple[str, ...], until: float = float("inf")) -> None:
 
 
 def _mask_at_once(texts: tuple[str, ...], until: float) -> None:
-    """Mask texts in this process with one compilation for all, and forget those that are no secrets any more.
+    """MaskSecrets texts in this process with one compilation for all, and forget those that are no secrets any more.
 
     Airflow compiles one regular expression of all that is masked, anew for each added text: 50 ms for the lines of
     an RSA key. And it forgets nothing, so that the tokens of a triggerer's months would weigh on each line of its

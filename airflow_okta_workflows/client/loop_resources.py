@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_okta_workflows.client.rate_limiter import PaceGate
+from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
 from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, connection_limit, open_session
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ class _LookUp:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class LoopShare:
-    """Hold what the users of one event loop share; :func:`loop_share` gives it.
+class LoopResources:
+    """Hold what the users of one event loop share; :func:`loop_resources` gives it.
 
     :param session: the HTTP session
     :param clock: gives seconds that never go back
@@ -63,7 +63,7 @@ class LoopShare:
         self.users = 0
         self._clock = clock
         self._slots = asyncio.Semaphore(connection_limit())
-        self._gates: dict[str, PaceGate] = {}
+        self._limiters: dict[str, FlowRateLimiter] = {}
         self._look_ups: dict[str, _LookUp] = {}
 
     def transport(self, settings: OktaWorkflowsSettings) -> AiohttpTransport:
@@ -73,15 +73,15 @@ class LoopShare:
         """
         return AiohttpTransport(self.session, settings, self._slots)
 
-    def gate(self, url: str, surroundings: Surroundings) -> PaceGate:
-        """Return the gate through which all invocations of a flow pass.
+    def limiter(self, url: str, runtime: Runtime) -> FlowRateLimiter:
+        """Return the limiter through which all invocations of a flow pass.
 
         :param url: the flow's invoke URL
-        :param surroundings: clock and sleep
+        :param runtime: clock and sleep
         """
-        if url not in self._gates:
-            self._gates[url] = PaceGate(Pacer(), surroundings)
-        return self._gates[url]
+        if url not in self._limiters:
+            self._limiters[url] = FlowRateLimiter(Pacer(), runtime)
+        return self._limiters[url]
 
     async def hook(
         self, conn_id: str, open_hook: Callable[[], FlowHook], *, refused: FlowHook | None = None
@@ -123,16 +123,16 @@ async def _looked_up(new: FlowHook, known: FlowHook | None) -> FlowHook:
     return known if known is not None and settings == known.settings else new
 
 
-_shares: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopShare] = WeakKeyDictionary()
+_shares: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopResources] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def loop_share() -> AsyncIterator[LoopShare]:
+async def loop_resources() -> AsyncIterator[LoopResources]:
     """Give what is shared on the running loop; it is made for the first user and ends with the last one."""
     loop = asyncio.get_running_loop()
     share = _shares.get(loop)
     if share is None:
-        share = _shares[loop] = LoopShare(open_session())
+        share = _shares[loop] = LoopResources(open_session())
     share.users += 1
     try:
         yield share

@@ -1,4 +1,4 @@
-"""The gate through which all invocations of one flow pass, one by one, at its pace."""
+"""The limiter through which all invocations of one flow pass, one by one, at its pace."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.retry.pacer import Pacer
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.core.runtime import Runtime
 
 
-class Gate(Protocol):
+class RateLimiter(Protocol):
     """Be what an invocation passes through before each attempt."""
 
-    async def passed(self) -> None:
+    async def acquire(self) -> None:
         """Return when it is the caller's turn."""
 
-    def hold(self, seconds: float) -> None:
+    def throttle(self, seconds: float) -> None:
         """Be told that the flow's host answered 429, and for how long."""
 
 
-class PaceGate:
+class FlowRateLimiter:
     """Let the tasks of an event loop through at the pace that a pacer gives.
 
     :param pacer: the pace
-    :param surroundings: clock and sleep
+    :param runtime: clock and sleep
     """
 
-    def __init__(self, pacer: Pacer, surroundings: Surroundings) -> None:
+    def __init__(self, pacer: Pacer, runtime: Runtime) -> None:
         self._pacer = pacer
-        self._surroundings = surroundings
+        self._runtime = runtime
         self._first = asyncio.Lock()
 
-    async def passed(self) -> None:
+    async def acquire(self) -> None:
         """Return when it is the caller's turn."""
         # Only the first takes a moment: those behind go at the pace of when they are first, in the order they came.
         async with self._first:
             while True:
-                if (seconds := self._pacer.reserve(self._surroundings.monotonic())) > 0:
-                    await self._surroundings.asleep(seconds)
-                if not self._pacer.holds(self._surroundings.monotonic()):
+                if (seconds := self._pacer.reserve(self._runtime.monotonic())) > 0:
+                    await self._runtime.async_sleep(seconds)
+                if not self._pacer.holds(self._runtime.monotonic()):
                     return
 
-    def hold(self, seconds: float) -> None:
+    def throttle(self, seconds: float) -> None:
         """Let nobody through for a while: the flow's host has answered 429.
 
         :param seconds: how long
         """
-        self._pacer.hold(self._surroundings.monotonic(), seconds)
+        self._pacer.hold(self._runtime.monotonic(), seconds)

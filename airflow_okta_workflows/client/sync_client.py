@@ -10,16 +10,16 @@ from airflow_okta_workflows.client.base import Client, End, resume, stopped_with
 from airflow_okta_workflows.client.log_masking import mask
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import (
+    AcquireRateLimit,
+    Checkpoint,
     Conversation,
     Event,
     GetToken,
+    InvocationState,
     LoadKey,
     Log,
-    Mask,
-    Note,
-    Pace,
+    MaskSecrets,
     Send,
-    Stage,
     Step,
     StopRequested,
     Wait,
@@ -30,7 +30,7 @@ from airflow_okta_workflows.transport.h11_transport import H11Transport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.core.flows.invocation import FlowCall
+    from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
 
@@ -41,23 +41,23 @@ T = TypeVar("T")
 class FlowClient(Client[H11Transport]):
     """Invoke flows from threads and task processes."""
 
-    def invoke_flow(self, call: FlowCall, on_stage: Callable[[Stage], None] | None = None) -> FlowResponse:
+    def invoke_flow(self, call: Invocation, on_state: Callable[[InvocationState], None] | None = None) -> FlowResponse:
         """Invoke a flow.
 
         :param call: what to send, and where
-        :param on_stage: is told each stage before the invocation goes on
-        :raises Fault: if it did not succeed
+        :param on_state: is told each state before the invocation goes on
+        :raises CoreError: if it did not succeed
         """
-        with NoFrames(), self.surroundings.stop.heeding_sigterm():
-            return self._drive(self.invoke(call), on_stage)
+        with NoFrames(), self.runtime.stop.heeding_sigterm():
+            return self._drive(self.invoke(call), on_state)
 
     def access_token(self, refused: str | None = None) -> AccessToken:
         """Return an access token that is good now.
 
         :param refused: the text of one that must not come back
-        :raises Fault: if the org gives none
+        :raises CoreError: if the org gives none
         """
-        with NoFrames(), self.surroundings.stop.heeding_sigterm(), stopped_without_token():
+        with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
             return self._token(refused)
 
     def close(self) -> None:
@@ -70,20 +70,20 @@ class FlowClient(Client[H11Transport]):
     def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
         return self._drive(self.obtain_token(known, refused, patient=running_loop() is None))
 
-    def _drive(self, conversation: Conversation[T], on_stage: Callable[[Stage], None] | None = None) -> T:
+    def _drive(self, conversation: Conversation[T], on_state: Callable[[InvocationState], None] | None = None) -> T:
         # Closed whatever happens: a conversation may hold the lock of the token cache.
         with closing(conversation):
             progress = resume(conversation, None)
             while not isinstance(progress, End):
                 try:
-                    event = self._perform(progress, on_stage)
+                    event = self._perform(progress, on_state)
                 except StopRequested as stop:
                     progress = resume(conversation, stop)
                 else:
                     progress = resume(conversation, event)
             return progress.result
 
-    def _perform(self, step: Step, on_stage: Callable[[Stage], None] | None) -> Event:
+    def _perform(self, step: Step, on_state: Callable[[InvocationState], None] | None) -> Event:
         self._require_not_stopped(step)
         match step:
             case Send(request):
@@ -93,16 +93,16 @@ class FlowClient(Client[H11Transport]):
             case Wait(seconds, reason):
                 if reason:
                     log.warning("%s", reason)
-                self.surroundings.wait(seconds)
-            case Pace():
+                self.runtime.wait(seconds)
+            case AcquireRateLimit():
                 # A single task does not pace itself; the host limits it with 429.
                 pass
-            case Note(stage):
-                if on_stage:
-                    on_stage(stage)
+            case Checkpoint(state):
+                if on_state:
+                    on_state(state)
             case LoadKey():
                 return step.perform()
-            case Mask(texts, until):
+            case MaskSecrets(texts, until):
                 mask(texts, until)
             case Log(text):
                 log.warning("%s", text)

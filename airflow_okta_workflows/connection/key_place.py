@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS
 from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
@@ -20,7 +20,7 @@ def read_key_file(value: object) -> str:
     """Return what is in a key file, as text.
 
     :param value: its path
-    :raises Fault: if there is no such file, or if the value is no path but the key itself
+    :raises CoreError: if there is no such file, or if the value is no path but the key itself
     """
     text = str(value).strip()
     reason = ""
@@ -36,11 +36,11 @@ def read_key_file(value: object) -> str:
         # A DER file: as base64 it goes the way of a pasted one.
         return base64.b64encode(data).decode() if data[:1] == b"\x30" else data.decode("utf-8", "replace")
     if may_hold_key(text) or text.startswith("{"):
-        raise misconfigured(
+        raise configuration_error(
             f"key_file is a value of {len(text)} characters that is no path.",
             "key_file takes the path of a file. Paste the key itself into Private key (Password).",
         )
-    raise misconfigured(
+    raise configuration_error(
         f"key_file {shown(text)} cannot be read: {reason}.",
         "It must be there, and readable, on every worker and on the triggerer.",
     )

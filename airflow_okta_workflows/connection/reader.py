@@ -1,6 +1,6 @@
 """From an Airflow connection to checked, immutable settings.
 
-Every fault is found in one go, so that a connection is mended in one go. The names of the fields in extra are
+Every problem is found in one go, so that a connection is mended in one go. The names of the fields in extra are
 those of the form, in :mod:`airflow_okta_workflows.get_provider_info`, and ``private_key``.
 """
 
@@ -20,10 +20,10 @@ from airflow_okta_workflows.connection.http_guard import gives_secrets_away
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 from airflow_okta_workflows.core import addresses
-from airflow_okta_workflows.core.errors import Fault, misconfigured
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.http.proxies import parse_proxy
 from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
-from airflow_okta_workflows.core.keys.parsing import KeyText, read_key_text
+from airflow_okta_workflows.core.keys.parsing import KeyText, parse_key_text
 from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
 from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
@@ -53,13 +53,13 @@ _LONGEST_VALUE = 20
 T = TypeVar("T")
 
 
-def read_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflowsSettings:
+def parse_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflowsSettings:
     """Check an Airflow connection and return its settings.
 
     :param connection: the connection: ``conn_id``, ``conn_type``, ``host``, ``login``, ``password``,
         ``schema`` and ``port`` are read
     :param extra: its extra, decoded (on an event loop only the caller can do that)
-    :raises OktaConfigurationError: with every fault found, in :attr:`~OktaConfigurationError.faults`
+    :raises OktaConfigurationError: with every problem found, in :attr:`~OktaConfigurationError.problems`
     """
     conn_id = connection.conn_id
     if connection.conn_type != CONN_TYPE:
@@ -71,11 +71,11 @@ def read_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflowsS
     reading = _Reading(connection, extra)
     settings = reading.settings()
     if settings is None:
-        faults = tuple(reading.faults)
-        listed = " ".join(f"({number}) {fault}" for number, fault in enumerate(faults, 1))
+        problems = tuple(reading.problems)
+        listed = " ".join(f"({number}) {error}" for number, error in enumerate(problems, 1))
         raise OktaConfigurationError(
-            f"Connection {conn_id!r} cannot be used: {listed if len(faults) > 1 else faults[0]}",
-            faults=faults,
+            f"Connection {conn_id!r} cannot be used: {listed if len(problems) > 1 else problems[0]}",
+            problems=problems,
         )
     for warning in reading.warnings:
         log.warning("Connection %r: %s", conn_id, warning)
@@ -86,11 +86,11 @@ class _Reading:
     """Read one connection, gathering what is wrong with it."""
 
     def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
-        self.faults: list[str] = []
+        self.problems: list[str] = []
         self.warnings: list[str] = []
         self._connection = connection
         if not isinstance(extra, Mapping) or (not extra and not _is_json_object(connection.extra)):
-            self.faults.append("Extra is not a JSON object. Write it as {...}, names and texts in double quotes.")
+            self.problems.append("Extra is not a JSON object. Write it as {...}, names and texts in double quotes.")
             extra = {}
         self._gives_secrets_away = gives_secrets_away(connection.password, extra)
         # A form stores a field that was left empty as "" or null.
@@ -127,17 +127,17 @@ class _Reading:
         scope = self._try(self._scope)
         if key_text:
             for field in misplaced_keys(key_text, self._connection, self._extra, _EXTRA_FIELDS):
-                self.faults.append(
+                self.problems.append(
                     f"{field} has a part of the private key in it (not shown). Remove it there: the key belongs into"
                     " Private key (Password) alone."
                 )
-        if self.faults and key_text:
-            # It fails anyway, so the time to parse the key is well spent: its fault belongs in the same list.
+        if self.problems and key_text:
+            # It fails anyway, so the time to parse the key is well spent: its problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key
 
             self._try(partial(load_signing_key, key_text, passphrase=passphrase, algorithm=algorithm))
-        # Whichever of these is missing is among the faults.
-        if self.faults or not (domain and workflows and client_id and key_text and scope):
+        # Whichever of these is missing is among the problems.
+        if self.problems or not (domain and workflows and client_id and key_text and scope):
             return None
         return OktaWorkflowsSettings(
             conn_id=self._connection.conn_id,
@@ -164,31 +164,35 @@ class _Reading:
     def _try(self, read: Callable[[], T]) -> T | None:
         try:
             return read()
-        except Fault as fault:
-            self.faults.append(str(fault))
+        except CoreError as error:
+            self.problems.append(str(error))
             return None
 
     def _domain(self, *, insecure_http: bool) -> Origin:
         host = (self._connection.host or "").strip()
         if not host:
-            raise misconfigured("The Okta domain (Host) is missing.", "Set it to your org, such as acme.okta.com.")
+            raise configuration_error(
+                "The Okta domain (Host) is missing.", "Set it to your org, such as acme.okta.com."
+            )
         scheme = (self._connection.schema or "").strip().lower() or None
         if scheme not in (None, "http", "https"):
-            raise misconfigured(f"Schema is {shown(scheme, _LONGEST_VALUE)}.", "Leave it empty, or set it to https.")
-        origin = addresses.read_origin(host, _DOMAIN, scheme=scheme, port=self._connection.port)
+            raise configuration_error(
+                f"Schema is {shown(scheme, _LONGEST_VALUE)}.", "Leave it empty, or set it to https."
+            )
+        origin = addresses.parse_origin(host, _DOMAIN, scheme=scheme, port=self._connection.port)
         self._require_encryption(origin, _DOMAIN, insecure_http=insecure_http)
         return addresses.okta_domain(origin)
 
     def _workflows(self, domain: Origin | None, *, insecure_http: bool) -> Origin | None:
         if text := self._text("workflows_host"):
-            origin = addresses.read_origin(text, "workflows_host")
+            origin = addresses.parse_origin(text, "workflows_host")
             self._require_encryption(origin, "workflows_host", insecure_http=insecure_http)
             return origin
         if domain is None:
             return None
         derived = addresses.default_workflows_origin(domain)
         if derived is None:
-            raise misconfigured(
+            raise configuration_error(
                 f"workflows_host is missing: it cannot be derived from the custom domain {domain.host}.",
                 "Set it to the host of your flows' invoke URLs, such as acme.workflows.okta.com.",
             )
@@ -202,9 +206,9 @@ class _Reading:
     def _client_id(self) -> str:
         client_id = (self._connection.login or "").strip()
         if not client_id:
-            raise misconfigured("The Client ID (Login) is missing.", "Copy it from the app's General tab: 0oa….")
+            raise configuration_error("The Client ID (Login) is missing.", "Copy it from the app's General tab: 0oa….")
         if not _is_id(client_id) or may_hold_key(client_id):
-            raise misconfigured(
+            raise configuration_error(
                 f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
                 " no client id has.",
                 "Copy it from the app's General tab: 0oa…. A key belongs into Private key (Password).",
@@ -214,7 +218,7 @@ class _Reading:
     def _key_id(self) -> str | None:
         key_id = self._text("key_id")
         if key_id is not None and not _is_id(key_id):
-            raise misconfigured(
+            raise configuration_error(
                 f"key_id is a value of {len(key_id)} characters that is no kid.",
                 "Copy the kid from the app's Public Keys tab. A key belongs into Private key (Password).",
             )
@@ -223,7 +227,7 @@ class _Reading:
     def _scope(self) -> str:
         scopes = (self._text("scope") or DEFAULT_SCOPE).split()
         if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
-            raise misconfigured(
+            raise configuration_error(
                 f"A scope is a value of {len(unknown[0])} characters that is no scope.",
                 f"Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
             )
@@ -237,28 +241,30 @@ class _Reading:
         }
         given = {name: value for name, value in sources.items() if value}
         if not given:
-            raise misconfigured(
+            raise configuration_error(
                 "The private key is missing.",
                 "Paste it, as a JWK or a PEM, into Private key (Password), or set key_file.",
             )
         if len(given) > 1:
-            raise misconfigured(f"There is more than one private key: {', '.join(given)}.", "Leave only one of them.")
+            raise configuration_error(
+                f"There is more than one private key: {', '.join(given)}.", "Leave only one of them."
+            )
         source, value = next(iter(given.items()))
         if source == "key_file in extra":
             source, value = f"the key file {str(value).strip()}", read_key_file(value)
         elif isinstance(value, Mapping):
             value = json.dumps(value)
         if not isinstance(value, str):
-            raise misconfigured(
+            raise configuration_error(
                 f"private_key in extra is {type(value).__name__}.", "Give a text, or the JWK as an object."
             )
-        return replace(read_key_text(value), source=source)
+        return replace(parse_key_text(value), source=source)
 
     def _algorithm(self) -> str | None:
         algorithm = self._text("algorithm")
         if algorithm is None or algorithm.upper() in ALGORITHMS:
             return algorithm.upper() if algorithm else None
-        raise misconfigured(
+        raise configuration_error(
             f"algorithm is {shown(algorithm, _LONGEST_VALUE)}.",
             f"Leave it empty, or use one of {', '.join(ALGORITHMS)}.",
         )
@@ -271,13 +277,13 @@ class _Reading:
             except (ValueError, RecursionError):
                 value = None
         if not isinstance(value, dict):
-            self.faults.append('flows is not a JSON object. Write it as {"onboard": "<alias or invoke URL>"}.')
+            self.problems.append('flows is not a JSON object. Write it as {"onboard": "<alias or invoke URL>"}.')
             return {}
         found: dict[str, FlowAddress] = {}
         for name, target in value.items():
             # From here on the name is quoted wherever it is of use.
             if len(name) > _LONGEST_NAME or not name.isprintable() or may_hold_key(name):
-                self.faults.append(f"A name in flows is a value of {len(name)} characters. Use a short name.")
+                self.problems.append(f"A name in flows is a value of {len(name)} characters. Use a short name.")
                 continue
             if flow := self._try(partial(self._flow, name, target, workflows)):
                 encryption = partial(self._require_encryption, flow.origin, f"the flow {name!r}")
@@ -287,24 +293,28 @@ class _Reading:
 
     def _flow(self, name: str, target: Any, workflows: Origin | None) -> FlowAddress | None:
         if not name.strip() or "://" in name:
-            raise misconfigured(f"The flow name {shown(name)} is empty, or reads like a URL.", "Use a short name.")
+            raise configuration_error(
+                f"The flow name {shown(name)} is empty, or reads like a URL.", "Use a short name."
+            )
         if not isinstance(target, str):
-            raise misconfigured(f"The flow {name!r} is {type(target).__name__}.", "Give its alias or its invoke URL.")
-        return addresses.read_flow(target, name, workflows)
+            raise configuration_error(
+                f"The flow {name!r} is {type(target).__name__}.", "Give its alias or its invoke URL."
+            )
+        return addresses.parse_flow(target, name, workflows)
 
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
         value = self._extra.get("allowed_hosts", [])
         if isinstance(value, str):
             value = value.split(",")
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.faults.append("allowed_hosts is not a list of hosts. Write host or host:port, separated by commas.")
+            self.problems.append("allowed_hosts is not a list of hosts. Write host or host:port, separated by commas.")
             return []
         found: list[Origin] = []
         for item in filter(str.strip, value):
             # Without a scheme it may have either, where plain HTTP is allowed.
             schemes = (None, "http") if insecure_http and "://" not in item else (None,)
             for scheme in schemes:
-                origin = self._try(partial(addresses.read_origin, item, "an allowed host", scheme=scheme))
+                origin = self._try(partial(addresses.parse_origin, item, "an allowed host", scheme=scheme))
                 if origin and origin not in found:
                     found.append(origin)
         for origin in found:
@@ -320,7 +330,7 @@ class _Reading:
             return False
         # Not pathlib's: it raises for what cannot be a path, and quotes it.
         if not os.path.exists(text):  # noqa: PTH110  # as above
-            raise misconfigured(
+            raise configuration_error(
                 f"verify names a CA bundle that is not there: {shown(text)}.", "Give its path on this machine."
             )
         return text
@@ -337,7 +347,7 @@ class _Reading:
         if value is None:
             return None
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            self.faults.append(f"{name} is {type(value).__name__}. Give a text.")
+            self.problems.append(f"{name} is {type(value).__name__}. Give a text.")
             return None
         return str(value).strip()
 
@@ -347,7 +357,7 @@ class _Reading:
             return value
         text = str(value).strip().lower()
         if text not in _TRUE | _FALSE:
-            self.faults.append(f"{name} is {shown(value, _LONGEST_VALUE)}. Set it to true or false.")
+            self.problems.append(f"{name} is {shown(value, _LONGEST_VALUE)}. Set it to true or false.")
         return text in _TRUE
 
     def _number(self, name: str, default: float, *, least: float, most: float) -> float:
@@ -358,8 +368,8 @@ class _Reading:
                 number = float(value)
         try:
             check_number(number, name, least=least, most=most)
-        except Fault as fault:
-            self.faults.append(str(fault))
+        except CoreError as error:
+            self.problems.append(str(error))
             return default
         return float(number)
 

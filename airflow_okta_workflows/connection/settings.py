@@ -72,7 +72,7 @@ class OktaWorkflowsSettings:
         return self.domain.url + TOKEN_PATH
 
     @property
-    def identity(self) -> str:
+    def token_cache_id(self) -> str:
         """Return a hash that is the same for all who may share a token, and tells nothing of its parts."""
         parts = [
             self.token_url,
@@ -83,11 +83,11 @@ class OktaWorkflowsSettings:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def cache_key(self) -> bytes:
+    def cache_encryption_key(self) -> bytes:
         """Return the key that a shared token is encrypted with: only who could mint the token can derive it."""
         return self.key_text.derive(self.passphrase, "okta-workflows token cache")
 
-    def event_key(self) -> bytes:
+    def event_encryption_key(self) -> bytes:
         """Return the key under which the triggerer hands an answer to the worker."""
         return self.key_text.derive(self.passphrase, "okta-workflows trigger event")
 
@@ -95,7 +95,7 @@ class OktaWorkflowsSettings:
     def signing_key(self) -> SigningKey:
         """The private key; parsed only now, since who has a token needs none, nor the libraries to parse it.
 
-        :raises Fault: if it cannot be read
+        :raises CoreError: if it cannot be read
         """
         from airflow_okta_workflows.core.keys.signing import load_signing_key
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ class FlowAddress:
         return f"{self.origin.url}/api/flo/{self.alias}/invoke"
 
 
-def read_origin(text: str, what: str, *, scheme: str | None = None, port: int | None = None) -> Origin:
+def parse_origin(text: str, what: str, *, scheme: str | None = None, port: int | None = None) -> Origin:
     """Read a host in any of the forms people paste: with or without scheme, port, path, trailing slash.
 
     :param text: the text
     :param what: what it is, for the error: "the Okta domain (Host)"
     :param scheme: the scheme if the text has none; by default ``https``, on loopback ``http``
     :param port: the port if the text has none; by default the scheme's
-    :raises Fault: if there is no host in it that can be used
+    :raises CoreError: if there is no host in it that can be used
     """
     text = text.strip()
     if "://" not in text:
@@ -107,11 +107,11 @@ def okta_domain(origin: Origin) -> Origin:
     """Return the org's origin, or say that it is the admin console's.
 
     :param origin: where the connection points
-    :raises Fault: for an ``-admin`` host
+    :raises CoreError: for an ``-admin`` host
     """
     match = _OKTA_DOMAIN.fullmatch(origin.host)
     if match and match["org"].endswith("-admin"):
-        raise misconfigured(
+        raise configuration_error(
             f"{origin.host} is the org's admin console.",
             f"Set the Okta domain (Host) to {match['org'].removesuffix('-admin')}.{match['base']}.",
         )
@@ -156,28 +156,28 @@ def require_encryption(origin: Origin, what: str, *, insecure_http: bool) -> Non
     :param origin: the place
     :param what: what it is, for the error
     :param insecure_http: the connection's consent to it
-    :raises Fault: for ``http`` off loopback without that consent
+    :raises CoreError: for ``http`` off loopback without that consent
     """
     if origin.is_insecure and not insecure_http:
-        raise misconfigured(
+        raise configuration_error(
             f"{_capital(what)} is {origin.url}: the token would go over the network in clear text.",
             "Use https, or, for a local org that holds no real accounts, set insecure_http to true.",
         )
 
 
-def read_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | None:
+def parse_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | None:
     """Read where a flow of the connection is: an alias or an invoke URL; None without a workflows host.
 
     :param text: the alias or the URL
     :param name: the flow's name in the connection
     :param workflows: the org's workflows host, for an alias; None if it is not known
-    :raises Fault: if the text is neither
+    :raises CoreError: if the text is neither
     """
     text = text.strip()
     if "://" in text or "/" in text:
         return _flow_at_url(text, name)
     if not _ALIAS_IN_CONNECTION.fullmatch(text):
-        raise misconfigured(
+        raise configuration_error(
             f"The flow {shown(name)} has neither an alias nor an invoke URL.",
             "Copy either from the flow's API access settings.",
         )
@@ -193,11 +193,11 @@ def find_flow(
     :param flows: the connection's flows
     :param workflows: the org's workflows host
     :param allowed: the hosts that may receive the token
-    :raises Fault: for an unknown name, something that is no invoke URL, or a host that is not allowed
+    :raises CoreError: for an unknown name, something that is no invoke URL, or a host that is not allowed
     """
     text = reference.strip() if isinstance(reference, str) else ""
     if not text:
-        raise misconfigured("No flow is named.", "Set flow to a name, an alias or an invoke URL.")
+        raise configuration_error("No flow is named.", "Set flow to a name, an alias or an invoke URL.")
     if text in flows:
         address = flows[text]
     elif "://" in text:
@@ -206,7 +206,7 @@ def find_flow(
         address = FlowAddress(text, text, workflows)
     else:
         known = ", ".join(sorted(flows)) or "none"
-        raise misconfigured(
+        raise configuration_error(
             f"There is no flow named {shown(text)} in the connection. It knows: {known}.",
             'Use one of these names, an alias (32 hex digits) or an invoke URL, or add the name to "flows" in the'
             " connection's extra.",
@@ -220,11 +220,11 @@ def require_allowed(origin: Origin, allowed: frozenset[Origin]) -> None:
 
     :param origin: the host that would receive the token
     :param allowed: the hosts that may
-    :raises Fault: if it is not among them
+    :raises CoreError: if it is not among them
     """
     if origin not in allowed:
         names = ", ".join(sorted(one.url for one in allowed))
-        raise misconfigured(
+        raise configuration_error(
             f"{origin.url} may not receive the org's token. Allowed: {names}.",
             f"If it is right, add {origin.netloc!r} to allowed_hosts in the connection's extra.",
         )
@@ -236,12 +236,12 @@ def _flow_at_url(text: str, name: str) -> FlowAddress:
     parts = urlsplit(text)
     path = _INVOKE_PATH.fullmatch(parts.path)
     if path is None or parts.fragment:
-        raise misconfigured(
+        raise configuration_error(
             f"{_capital(shown(text))} is not the invoke URL of a flow: https://HOST/api/flo/ALIAS/invoke.",
             "Copy the Invoke URL from the flow's API access settings.",
         )
     if parts.query:
-        raise misconfigured(
+        raise configuration_error(
             "The invoke URL carries a query (its value is not shown: a client token may be in it).",
             "Remove everything from the question mark on. A flow secured with OAuth 2.0 needs no client token;"
             " other parameters go into query.",
@@ -258,13 +258,15 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         if not host.isascii():
             host = host.encode("idna").decode()
     except ValueError:
-        raise misconfigured(f"{what} is not a host: {shown(url)}.") from None
+        raise configuration_error(f"{what} is not a host: {shown(url)}.") from None
     if parts.scheme not in _DEFAULT_PORTS:
-        raise misconfigured(f"{what} begins with {shown(parts.scheme)}://.", "Only https (and http) can be used.")
+        raise configuration_error(f"{what} begins with {shown(parts.scheme)}://.", "Only https (and http) can be used.")
     if parts.username is not None or parts.password is not None:
-        raise misconfigured(f"{what} carries a user name or password (not shown).", "Remove what is before the @.")
+        raise configuration_error(
+            f"{what} carries a user name or password (not shown).", "Remove what is before the @."
+        )
     if not is_host(host, parts.netloc) or "\\" in url:
-        raise misconfigured(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.")
+        raise configuration_error(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.")
     return Origin(parts.scheme, host.lower(), found_port or port or _DEFAULT_PORTS[parts.scheme])
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _NONCE_BYTES = 12
 
 
-def seal(data: bytes, key: bytes, context: bytes) -> bytes:
+def encrypt(data: bytes, key: bytes, context: bytes) -> bytes:
     """Encrypt and authenticate data (AES-256 in GCM, NIST SP 800-38D).
 
     :param data: what is sealed
@@ -21,7 +21,7 @@ def seal(data: bytes, key: bytes, context: bytes) -> bytes:
     return nonce + AESGCM(key).encrypt(nonce, data, context)
 
 
-def unseal(sealed: bytes, key: bytes, context: bytes) -> bytes | None:
+def decrypt(sealed: bytes, key: bytes, context: bytes) -> bytes | None:
     """Return what was sealed; None if it is damaged, or was sealed under another key or for something else.
 
     :param sealed: what :func:`seal` gave

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 
-class FaultKind(Enum):
+class ErrorKind(Enum):
     """Name how far things got, which decides whether trying again is safe."""
 
     CONFIGURATION = "configuration"
@@ -23,15 +23,15 @@ class FaultKind(Enum):
     """Refused with 429 before the flow ran, for longer than the call may wait."""
     FAILED = "failed"
     """The flow ran, or may have run, and answered that it failed."""
-    BAD_ANSWER = "bad_answer"
+    BAD_RESPONSE = "bad_response"
     """Answered, but the answer cannot be taken."""
-    NO_ANSWER = "no_answer"
+    NO_RESPONSE = "no_response"
     """Sent, fate unknown, declared idempotent."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """Sent, fate unknown, not idempotent."""
 
 
-class Fault(Exception):  # noqa: N818  # not an error class of its own: it becomes one of `exceptions`
+class CoreError(Exception):  # not an error class of its own: it becomes one of `exceptions`
     """Carry one finding of the core to the shell that will raise it.
 
     :param kind: how far things got
@@ -40,18 +40,18 @@ class Fault(Exception):  # noqa: N818  # not an error class of its own: it becom
     :param data: the attributes of the exception it becomes, such as ``flow``, ``response`` or ``retry_after``
     """
 
-    def __init__(self, kind: FaultKind, message: str, hint: str = "", **data: Any) -> None:
+    def __init__(self, kind: ErrorKind, message: str, hint: str = "", **data: Any) -> None:
         super().__init__(f"{message} {hint}".strip())
         self.kind = kind
         self.message = message
         self.hint = hint
         self.data = data
 
-    def copy(self) -> Fault:
+    def copy(self) -> CoreError:
         """Return the same finding without a traceback, for somebody else to raise."""
-        return Fault(self.kind, self.message, self.hint, **self.data)
+        return CoreError(self.kind, self.message, self.hint, **self.data)
 
 
-def misconfigured(message: str, hint: str = "") -> Fault:
-    """Make the fault of a setting or an argument that cannot work."""
-    return Fault(FaultKind.CONFIGURATION, message, hint)
+def configuration_error(message: str, hint: str = "") -> CoreError:
+    """Make the error of a setting or an argument that cannot work."""
+    return CoreError(ErrorKind.CONFIGURATION, message, hint)

@@ -6,7 +6,7 @@ import sys
 from traceback import StackSummary, walk_tb
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +24,7 @@ class NoFrames:
     the places in the code as a note.
     """
 
-    explained: ClassVar[tuple[type[BaseException], ...]] = (Fault,)
+    explained: ClassVar[tuple[type[BaseException], ...]] = (CoreError,)
     """Errors that explain themselves."""
 
     def __enter__(self) -> None:

@@ -17,7 +17,7 @@ _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NO_TEXT_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
-def read_json(text: str) -> Any:
+def parse_json_value(text: str) -> Any:
     """Return the value of a JSON text.
 
     :param text: the text, from a server and so of any form

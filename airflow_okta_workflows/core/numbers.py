@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import shown
 
 YEAR = 366 * 86_400.0
@@ -19,13 +19,13 @@ def check_number(value: object, name: str, *, least: float, most: float, whole: 
     :param least: the smallest number that is allowed
     :param most: the largest
     :param whole: whether it has to be an int
-    :raises Fault: if it is anything else, such as infinity, a bool or a string
+    :raises CoreError: if it is anything else, such as infinity, a bool or a string
     """
     kinds = int if whole else (int, float)
     # Neither infinity nor NaN is within bounds.
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         kind = "a whole number" if whole else "a number"
-        raise misconfigured(f"{name} is {_told(value)}.", f"Set it to {kind} from {least:g} to {most:g}.")
+        raise configuration_error(f"{name} is {_told(value)}.", f"Set it to {kind} from {least:g} to {most:g}.")
 
 
 def _told(value: object) -> str:

@@ -1,7 +1,7 @@
 """What passes between a conversation and whoever drives it.
 
 A conversation is a generator. It yields steps (send this, wait so long, get a token) and is sent the event that
-each step led to; it returns its result, or raises a :class:`~airflow_okta_workflows.core.errors.Fault`.
+each step led to; it returns its result, or raises a :class:`~airflow_okta_workflows.core.errors.CoreError`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ class HttpRequest:
 
 
 @dataclass(frozen=True)
-class HttpAnswer:
+class HttpResponse:
     """One HTTP response.
 
     :param status: the status code
@@ -107,34 +107,34 @@ class HttpAnswer:
     unreadable: str = ""
 
 
-class Phase(Enum):
+class FailureKind(Enum):
     """Name how far a request got that has no whole answer."""
 
     NOT_SENT = "not sent"
     """DNS, connect, the proxy or the TLS handshake failed: nothing of the request left."""
     UNTRUSTED = "not sent, and another attempt cannot help"
     """The host's certificate or name is wrong, or this machine's CA bundle or proxy setting cannot be used."""
-    FATE_UNKNOWN = "sent, fate unknown"
+    OUTCOME_UNKNOWN = "sent, fate unknown"
     """Some of it was sent, and no whole response came."""
 
 
 @dataclass(frozen=True)
-class Lost:
+class TransportFailure:
     """A request without a whole response.
 
-    :param phase: how far it got
+    :param kind: how far it got
     :param detail: what happened, for people, without secrets
     :param hint: what to change, if more is known than the phase tells
     """
 
-    phase: Phase
+    kind: FailureKind
     detail: str
     hint: str = ""
 
 
 @dataclass(frozen=True)
 class Send:
-    """Ask the driver to send a request; the event is an :class:`HttpAnswer` or :class:`Lost`."""
+    """Ask the driver to send a request; the event is an :class:`HttpResponse` or :class:`TransportFailure`."""
 
     request: HttpRequest
 
@@ -154,7 +154,7 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class Pace:
+class AcquireRateLimit:
     """Ask the driver for a moment at which the flow takes one more invocation; the event is None."""
 
 
@@ -170,7 +170,7 @@ class GetToken:
 
 @dataclass(frozen=True)
 class LoadKey:
-    """Ask the driver for the signing key; the event is the key, or the :class:`Fault` that says why there is none.
+    """Ask the driver for the signing key; the event is the key, or the :class:`CoreError` that says why there is none.
 
     Reading a key takes time and may read a file, so a driver on an event loop does it in a thread.
 
@@ -179,16 +179,16 @@ class LoadKey:
 
     load: Callable[[], SigningKey] = field(repr=False)
 
-    def perform(self) -> SigningKey | Fault:
+    def perform(self) -> SigningKey | CoreError:
         """Return the event."""
         try:
             return self.load()
-        except Fault as fault:
-            return fault.with_traceback(None)
+        except CoreError as error:
+            return error.with_traceback(None)
 
 
 @dataclass(frozen=True)
-class Mask:
+class MaskSecrets:
     """Ask the driver to keep texts out of the logs from now on; the event is None.
 
     :param texts: the secrets
@@ -199,20 +199,29 @@ class Mask:
     until: float
 
 
-class Stage(Enum):
-    """Say what is known of the flow's run while an invocation is under way."""
+class InvocationState(Enum):
+    """How far an invocation is, or was when a checkpoint was written."""
 
     SENDING = "sending"
     """It is about to be sent: from now on the flow may have run."""
-    NOT_RUN = "not run"
-    """It was not sent, or was refused: the flow has not run."""
+    NOT_RUN = "not_run"
+    """It was not sent, or was refused before the flow ran."""
+    RESPONDED = "responded"
+    """The flow ran and responded; the checkpoint has the response."""
+    FAILED = "failed"
+    """The flow ran and failed, or its response did not satisfy: a retry may ask for another run."""
+    UNREADABLE = "unreadable"
+    """This version of the provider cannot read the checkpoint: the flow may have run. Never written."""
 
 
 @dataclass(frozen=True)
-class Note:
-    """Ask the driver to note a stage before it goes on; the event is None."""
+class Checkpoint:
+    """A request to the driver to write a checkpoint before the invocation goes on; the event is None.
 
-    stage: Stage
+    :param state: how far it is: ``SENDING`` or ``NOT_RUN``
+    """
+
+    state: InvocationState
 
 
 @dataclass(frozen=True)
@@ -222,6 +231,6 @@ class Log:
     text: str
 
 
-Step = Send | Wait | Pace | GetToken | LoadKey | Mask | Note | Log
-Event: TypeAlias = "HttpAnswer | Lost | SigningKey | Fault | str | None"
+Step = Send | Wait | AcquireRateLimit | GetToken | LoadKey | MaskSecrets | Checkpoint | Log
+Event: TypeAlias = "HttpResponse | TransportFailure | SigningKey | CoreError | str | None"
 Conversation = Generator[Step, Event, T]

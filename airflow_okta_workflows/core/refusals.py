@@ -6,7 +6,7 @@ The texts are those of Okta's OAuth error catalogue (release 2026.08.1).
 from __future__ import annotations
 
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
-from airflow_okta_workflows.core.protocol import Lost, Phase
+from airflow_okta_workflows.core.protocol import FailureKind, TransportFailure
 
 _CLOCK = "Set this machine's clock (NTP)"
 _KEY = (
@@ -120,12 +120,12 @@ FOREIGN_REFUSAL = (
     " pass the flow's host."
 )
 
-ANSWER_UNREADABLE = (
+RESPONSE_UNREADABLE = (
     "Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it again, so there"
     " is none: look it up in the flow's execution history."
 )
 
-ANSWER_REDIRECTED = "Set workflows_host, or the flow's URL, to where the flow really is. The token was not sent on."
+RESPONSE_REDIRECTED = "Set workflows_host, or the flow's URL, to where the flow really is. The token was not sent on."
 
 FLOW_RATE_LIMITED = (
     "A flow takes 10 invocations per second. Invoke it less often (a pool limits parallel tasks), or raise"
@@ -137,7 +137,7 @@ OUTCOME_UNKNOWN = (
     " does no harm, declare the flow idempotent."
 )
 
-NO_ANSWER = "It may have run. It is declared idempotent, so trying again is allowed."
+NO_RESPONSE = "It may have run. It is declared idempotent, so trying again is allowed."
 
 
 def token_hint(error: str | None, description: str | None, clock_offset: float | None) -> str:
@@ -163,12 +163,12 @@ def clock_hint(clock_offset: float) -> str:
     return f"{_CLOCK}: {_off_by(clock_offset)}."
 
 
-def lost_hint(lost: Lost) -> str:
+def transport_hint(failure: TransportFailure) -> str:
     """Return what to change after a request that never got to a host.
 
-    :param lost: how far it got
+    :param failure: how far it got
     """
-    return lost.hint or (CERTIFICATE if lost.phase is Phase.UNTRUSTED else UNREACHABLE)
+    return failure.hint or (CERTIFICATE if failure.kind is FailureKind.UNTRUSTED else UNREACHABLE)
 
 
 _FAILURES = {

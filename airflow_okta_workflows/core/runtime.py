@@ -20,7 +20,7 @@ def _new_id() -> str:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Runtime:
     """Clocks, randomness, ids, sleep and the stop signal of a conversation, injectable for tests.
 
     :param clock: gives seconds since the epoch
@@ -29,7 +29,7 @@ class Surroundings:
     :param new_id: gives an id that was never given before
     :param stop: tells that the task was stopped
     :param sleep: waits so many seconds in a thread; until the task is stopped if None
-    :param asleep: waits so many seconds on an event loop
+    :param async_sleep: waits so many seconds on an event loop
     """
 
     clock: Callable[[], float] = time.time
@@ -38,7 +38,7 @@ class Surroundings:
     new_id: Callable[[], str] = _new_id
     stop: StopSignal = field(default_factory=StopSignal, compare=False)
     sleep: Callable[[float], None] | None = None
-    asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    async_sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def wait(self, seconds: float) -> None:
         """Wait in a thread, and no longer than until the task is stopped.

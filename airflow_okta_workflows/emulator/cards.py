@@ -28,13 +28,13 @@ class FlowRequest:
     execution_id: str
 
     @property
-    def invocation_key(self) -> str | None:
+    def idempotency_key(self) -> str | None:
         """Return the Idempotency-Key header, by which a flow can tell a repeated invocation."""
         return self.headers.get("idempotency-key")
 
 
 @dataclass(frozen=True)
-class RawAnswer:
+class RawResponse:
     """Hold an answer as it goes over the wire.
 
     :param status: the HTTP status
@@ -102,7 +102,7 @@ class Pause:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-def answer_of(returned: Any, execution_id: str) -> RawAnswer:
+def response_of(returned: Any, execution_id: str) -> RawResponse:
     """Return what goes over the wire for what a flow's function returned.
 
     :param returned: a card; a mapping, which is a Return card; or None, which is a flow without one
@@ -111,14 +111,14 @@ def answer_of(returned: Any, execution_id: str) -> RawAnswer:
     """
     match returned:
         case None:
-            return RawAnswer(200, b"")
+            return RawResponse(200, b"")
         case Return(values):
             return _json(200, dict(values))
         case ReturnRaw(status, body, headers):
             if body is None or isinstance(body, str):
-                return RawAnswer(status, (body or "").encode(), {"Content-Type": "text/plain", **headers})
+                return RawResponse(status, (body or "").encode(), {"Content-Type": "text/plain", **headers})
             raw = _json(status, body)
-            return RawAnswer(status, raw.body, {**raw.headers, **headers})
+            return RawResponse(status, raw.body, {**raw.headers, **headers})
         case ReturnError(status, message):
             return _json(status, {"message": message})
         case Pause(values):
@@ -128,5 +128,5 @@ def answer_of(returned: Any, execution_id: str) -> RawAnswer:
     raise TypeError(f"a flow returns a card, a dict or None, not {type(returned).__name__}")
 
 
-def _json(status: int, value: Any) -> RawAnswer:
-    return RawAnswer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+def _json(status: int, value: Any) -> RawResponse:
+    return RawResponse(status, json.dumps(value).encode(), {"Content-Type": "application/json"})

@@ -15,7 +15,7 @@ COUNTS_PATH = "/counts"
 def counts(org: LocalOrg) -> dict[str, Any]:
     """Return how often the org was asked and how often flows ran, as a JSON value.
 
-    ``most_runs_of_a_key`` is the number of runs under the invocation key that ran most often: 1 if no invocation ran
+    ``most_runs_of_a_key`` is the number of runs under the idempotency key that ran most often: 1 if no invocation ran
     twice, 0 if none had a key.
 
     :param org: the org
@@ -27,7 +27,7 @@ def counts(org: LocalOrg) -> dict[str, Any]:
             name: {
                 "requests": len(org.requests(name)),
                 "runs": len(flow.runs),
-                "most_runs_of_a_key": _most([run.invocation_key for run in flow.runs]),
+                "most_runs_of_a_key": _most([run.idempotency_key for run in flow.runs]),
             }
             for name, flow in org.flows.items()
         },

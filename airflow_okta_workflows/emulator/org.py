@@ -92,7 +92,7 @@ class LocalOrg:
         self.token_requests: list[SeenTokenRequest] = []
         self.app = App(client_id=client_id or f"0oa{secrets.token_hex(8)}", public_keys={})
         self._clock = clock
-        self._tokens: dict[str, GrantedToken] = {}
+        self.tokens: dict[str, GrantedToken] = {}
         self._faults: dict[str | None, deque[Fault]] = {}
         self._lock = threading.Lock()
         renew_in_child(self, "_lock")
@@ -114,12 +114,12 @@ class LocalOrg:
         def register(function: FlowFunction) -> FlowFunction:
             own = uuid.uuid5(uuid.NAMESPACE_URL, f"{self.app.client_id}/{name}").hex
             self.flows[name] = Flow(name, function, alias or own, security)
-            self.registered()
+            self.on_flow_added()
             return function
 
         return register
 
-    def registered(self) -> None:
+    def on_flow_added(self) -> None:
         """Be told that there is a new flow; for subclasses."""
 
     def add_flows(self, functions: Mapping[str, FlowFunction]) -> None:
@@ -130,7 +130,7 @@ class LocalOrg:
         for name, function in functions.items():
             self.flow(name)(function)
 
-    def order(self, fault: Fault, *, flow: str | None = None, times: int = 1) -> None:
+    def inject(self, fault: Fault, *, flow: str | None = None, times: int = 1) -> None:
         """Order a fault for the next requests.
 
         :param fault: the fault
@@ -143,12 +143,12 @@ class LocalOrg:
     def expire_tokens(self) -> None:
         """Let all tokens end now, though their holders think otherwise."""
         with self._lock:
-            self._tokens = {value: GrantedToken(token.issuer, 0.0) for value, token in self._tokens.items()}
+            self.tokens = {value: GrantedToken(token.issuer, 0.0) for value, token in self.tokens.items()}
 
     def revoke_tokens(self) -> None:
         """Forget all tokens."""
         with self._lock:
-            self._tokens.clear()
+            self.tokens.clear()
 
     def add_key(self, key_type: KeyType = "p256") -> dict[str, Any]:
         """Register one more public key with the app, and return its private JWK.
@@ -170,7 +170,7 @@ class LocalOrg:
         return self._origin(self.public_host).url
 
     @property
-    def name(self) -> str:
+    def issuer_host(self) -> str:
         """Return the host and port under which tokens have to be asked for: the one custom domain, if there is one."""
         return self._origin(self.custom_domains[0] if len(self.custom_domains) == 1 else self.public_host).netloc
 
@@ -187,10 +187,10 @@ class LocalOrg:
         """Return how many tokens were given out."""
         return sum(request.status == 200 for request in self.token_requests)
 
-    def saw_assertion(self, assertion: str) -> None:
+    def on_assertion(self, assertion: str) -> None:
         """Be told each client assertion that comes in; for subclasses, the org keeps none."""
 
-    def answered(self, request: SeenRequest | SeenTokenRequest) -> None:
+    def on_response(self, request: SeenRequest | SeenTokenRequest) -> None:
         """Be told each request that is about to be answered; for subclasses.
 
         :param request: the request, with its status
@@ -213,7 +213,7 @@ class LocalOrg:
     def connection(self, *, domain: str | None = None, **extra: Any) -> dict[str, Any]:
         """Return an Airflow connection to this org, as :meth:`airflow.models.Connection.from_json` takes it.
 
-        :param domain: the Okta domain; by default :attr:`name`, under which flows expect tokens to be asked for
+        :param domain: the Okta domain; by default :attr:`issuer_host`, under which flows expect tokens to be asked for
         :param extra: fields of extra, in addition or in place of what is there
         """
         fields: dict[str, Any] = {**GUARD, "flows": {name: flow.alias for name, flow in self.flows.items()}}
@@ -224,7 +224,7 @@ class LocalOrg:
             fields["insecure_http"] = True
         return {
             "conn_type": "okta_workflows",
-            "host": domain or f"{own.scheme}://{self.name}",
+            "host": domain or f"{own.scheme}://{self.issuer_host}",
             "login": self.app.client_id,
             "password": json.dumps(self._private_jwk),
             "extra": {**fields, **extra},
@@ -293,7 +293,7 @@ class LocalOrg:
         claims = {"iss": issuer, "cid": self.app.client_id, "scp": scope.split(), "jti": uuid.uuid4().hex}
         token = jwt.encode({**claims, "exp": int(expires_at)}, self._signing_secret, algorithm="HS256")
         with self._lock:
-            self._tokens[token] = GrantedToken(issuer, expires_at)
+            self.tokens[token] = GrantedToken(issuer, expires_at)
         return token
 
     def accepts_token(self, token: str) -> bool:
@@ -302,10 +302,10 @@ class LocalOrg:
         :param token: its text
         """
         with self._lock:
-            granted = self._tokens.get(token)
+            granted = self.tokens.get(token)
         if granted is None or granted.expires_at <= self.now():
             return False
-        return granted.issuer.partition("://")[2] == self.name
+        return granted.issuer.partition("://")[2] == self.issuer_host
 
     def takes_invocation(self, flow: Flow) -> bool:
         """Tell whether a flow's rate limit has room for one more invocation, and if so count it.

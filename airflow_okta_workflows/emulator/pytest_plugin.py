@@ -31,10 +31,10 @@ def okta_local_org(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalOrg]:
     from airflow_okta_workflows.emulator import LocalOrg
 
     class ConnectedOrg(LocalOrg):
-        def registered(self) -> None:
+        def on_flow_added(self) -> None:
             for name, value in self.environment().items():
                 monkeypatch.setenv(name, value)
 
     with ConnectedOrg() as org:
-        org.registered()
+        org.on_flow_added()
         yield org

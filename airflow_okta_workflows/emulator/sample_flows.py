@@ -35,7 +35,7 @@ def sample_flows(
         if not email:
             return ReturnError(400, "email is missing")
         # The same key means the same invocation, sent again: answer as before and create nothing.
-        account_id = accounts_by_key.setdefault(request.invocation_key, f"00u{len(accounts) + 1:07d}")
+        account_id = accounts_by_key.setdefault(request.idempotency_key, f"00u{len(accounts) + 1:07d}")
         account = accounts.setdefault(account_id, {"id": account_id, "email": email, "status": "STAGED"})
         return {"account": account}
 

@@ -22,7 +22,7 @@ from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
 from airflow_okta_workflows.core.oauth.server_metadata import METADATA_PATH
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
 from airflow_okta_workflows.emulator import faults
-from airflow_okta_workflows.emulator.cards import FlowRequest, RawAnswer, answer_of
+from airflow_okta_workflows.emulator.cards import FlowRequest, RawResponse, response_of
 from airflow_okta_workflows.emulator.console import history_page
 from airflow_okta_workflows.emulator.counts import COUNTS_PATH, counts
 from airflow_okta_workflows.emulator.records import SeenRequest, SeenTokenRequest
@@ -100,7 +100,7 @@ class Server:
         self._loop.close()
 
     async def _metadata(self, request: web.Request) -> web.StreamResponse:
-        issuer = f"{request.scheme}://{self._org.name}"
+        issuer = f"{request.scheme}://{self._org.issuer_host}"
         metadata = {
             "issuer": issuer,
             "token_endpoint": issuer + TOKEN_PATH,
@@ -112,14 +112,14 @@ class Server:
 
     async def _console(self, request: web.Request) -> web.StreamResponse:
         page = history_page(self._org.flows.values()).encode()
-        return await self._send(request, RawAnswer(200, page, {"Content-Type": "text/html; charset=utf-8"}))
+        return await self._send(request, RawResponse(200, page, {"Content-Type": "text/html; charset=utf-8"}))
 
     async def _counts(self, request: web.Request) -> web.StreamResponse:
         return await self._send(request, _json(200, counts(self._org)))
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}
-        self._org.saw_assertion(form.get("client_assertion", ""))
+        self._org.on_assertion(form.get("client_assertion", ""))
         seen = SeenTokenRequest()
         self._org.token_requests.append(seen)
         fault = self._org.next_fault(None)
@@ -136,10 +136,10 @@ class Server:
         else:
             answer, seen.error = self._token_answer(request, form)
         seen.status = answer.status
-        self._org.answered(seen)
+        self._org.on_response(seen)
         return await (self._truncate if isinstance(fault, faults.Truncate) else self._send)(request, answer)
 
-    def _token_answer(self, request: web.Request, form: dict[str, str]) -> tuple[RawAnswer, str | None]:
+    def _token_answer(self, request: web.Request, form: dict[str, str]) -> tuple[RawResponse, str | None]:
         origin = f"{request.scheme}://{request.host}"
         try:
             if request.method != "POST" or request.query_string:
@@ -173,7 +173,7 @@ class Server:
         if isinstance(fault, faults.Reset) and not after_run:
             return _reset(request)
         if isinstance(fault, faults.TooManyRequests) or (isinstance(fault, faults.Answer) and not after_run):
-            answer: RawAnswer | None = self._ordered(fault)
+            answer: RawResponse | None = self._ordered(fault)
         else:
             answer = self._refusal(request, flow)
         if answer is None:
@@ -189,10 +189,10 @@ class Server:
                 answer = self._ordered(fault)
         seen.answer = answer.body.decode("utf-8", "replace")
         seen.status = answer.status
-        self._org.answered(seen)
+        self._org.on_response(seen)
         return await (self._truncate if isinstance(fault, faults.Truncate) else self._send)(request, answer)
 
-    async def _run(self, flow: Flow, flow_request: FlowRequest) -> RawAnswer | None:
+    async def _run(self, flow: Flow, flow_request: FlowRequest) -> RawResponse | None:
         """Run a flow; None if it takes longer than the org's time limit."""
         flow.runs.append(flow_request)
         if inspect.iscoroutinefunction(flow.function):
@@ -201,7 +201,7 @@ class Server:
             running = self._loop.run_in_executor(self._threads, flow.function, flow_request)
         try:
             returned = await asyncio.wait_for(running, self._org.time_limit)
-            answer = answer_of(returned, flow_request.execution_id)
+            answer = response_of(returned, flow_request.execution_id)
         except TimeoutError:
             return None
         except Exception as error:  # a user's function; Okta answers 500 for a flow that fails
@@ -209,9 +209,9 @@ class Server:
         if self._org.execution_header is None:
             return answer
         headers = {self._org.execution_header: flow_request.execution_id, **answer.headers}
-        return RawAnswer(answer.status, answer.body, headers)
+        return RawResponse(answer.status, answer.body, headers)
 
-    def _refusal(self, request: web.Request, flow: Flow) -> RawAnswer | None:
+    def _refusal(self, request: web.Request, flow: Flow) -> RawResponse | None:
         """Return why the flow does not run for this request, or None if it does."""
         if request.method not in METHODS:
             return _json(405, {"message": "Use GET or POST"})
@@ -226,9 +226,9 @@ class Server:
             return self._ordered(faults.TooManyRequests(reset_in=1))
         return None
 
-    def _ordered(self, fault: faults.Answer | faults.TooManyRequests) -> RawAnswer:
+    def _ordered(self, fault: faults.Answer | faults.TooManyRequests) -> RawResponse:
         if isinstance(fault, faults.Answer):
-            return RawAnswer(fault.status, fault.body, fault.headers)
+            return RawResponse(fault.status, fault.body, fault.headers)
         headers = {"Content-Type": "application/json"}
         if fault.retry_after is not None:
             headers["Retry-After"] = str(fault.retry_after)
@@ -236,14 +236,14 @@ class Server:
             headers["X-Rate-Limit-Limit"] = str(self._org.rate_limit or 10)
             headers["X-Rate-Limit-Remaining"] = "0"
             headers["X-Rate-Limit-Reset"] = str(int(self._org.now()) + fault.reset_in)
-        return RawAnswer(429, json.dumps(_TOO_MANY).encode(), headers)
+        return RawResponse(429, json.dumps(_TOO_MANY).encode(), headers)
 
-    async def _send(self, request: web.Request, answer: RawAnswer) -> web.StreamResponse:
+    async def _send(self, request: web.Request, answer: RawResponse) -> web.StreamResponse:
         response = web.Response(status=answer.status, body=answer.body, headers=self._dated(answer))
         await response.prepare(request)
         return response
 
-    async def _truncate(self, request: web.Request, answer: RawAnswer) -> web.StreamResponse:
+    async def _truncate(self, request: web.Request, answer: RawResponse) -> web.StreamResponse:
         headers = {**self._dated(answer), "Content-Length": str(len(answer.body) + 10)}
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)
@@ -251,7 +251,7 @@ class Server:
         _transport(request).close()
         return response
 
-    def _dated(self, answer: RawAnswer) -> dict[str, str]:
+    def _dated(self, answer: RawResponse) -> dict[str, str]:
         return {"Date": formatdate(self._org.now(), usegmt=True), **answer.headers}
 
 
@@ -278,8 +278,8 @@ def _headers(request: web.Request) -> dict[str, str]:
     }
 
 
-def _json(status: int, value: Any) -> RawAnswer:
-    return RawAnswer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+def _json(status: int, value: Any) -> RawResponse:
+    return RawResponse(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

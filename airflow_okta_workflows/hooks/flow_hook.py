@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_okta_workflows.client.log_masking import amask, mask
-from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, read_connection
-from airflow_okta_workflows.core.flows.invocation import FlowCall
+from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, parse_connection
+from airflow_okta_workflows.core.flows.invocation import Invocation
 from airflow_okta_workflows.core.forking import cached_property
-from airflow_okta_workflows.core.runtime import Surroundings
-from airflow_okta_workflows.exceptions import faults_as_errors
+from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.exceptions import raise_provider_errors
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
 
 if TYPE_CHECKING:
@@ -26,55 +26,55 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
-    from airflow_okta_workflows.client.loop_resources import LoopShare
+    from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.client.sync_client import FlowClient
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
-    from airflow_okta_workflows.core.protocol import Stage
+    from airflow_okta_workflows.core.protocol import InvocationState
 
 
 class FlowHook(BaseHook):
     """Invoke OAuth 2.0 secured Okta Workflows flows.
 
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
-    :param surroundings: clock, sleep and randomness, for tests
+    :param runtime: clock, sleep and randomness, for tests
     """
 
     def __init__(
         self,
         okta_workflows_conn_id: str = DEFAULT_CONN_ID,
         *,
-        surroundings: Surroundings | None = None,
+        runtime: Runtime | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        self.surroundings = surroundings or Surroundings()
+        self.runtime = runtime or Runtime()
 
     @cached_property
     def settings(self) -> OktaWorkflowsSettings:
         """The checked connection.
 
-        :raises OktaConfigurationError: with every fault found in it
+        :raises OktaConfigurationError: with every problem found in it
         """
         # A function of its own, whose frame holds the connection and stays inside the boundary.
-        with faults_as_errors():
+        with raise_provider_errors():
             return self._read_settings()
 
     def _read_settings(self) -> OktaWorkflowsSettings:
         connection = self.get_connection(self.okta_workflows_conn_id)
-        settings = read_connection(connection, connection.extra_dejson)
+        settings = parse_connection(connection, connection.extra_dejson)
         mask(settings.secret_forms())
         return settings
 
     async def asettings(self) -> OktaWorkflowsSettings:
         """Return the checked connection, without blocking the event loop.
 
-        :raises OktaConfigurationError: with every fault found in it
+        :raises OktaConfigurationError: with every problem found in it
         """
         if "settings" not in self.__dict__:
-            with faults_as_errors():
+            with raise_provider_errors():
                 self.__dict__["settings"] = await self._aread_settings()
         return self.settings
 
@@ -84,7 +84,7 @@ class FlowHook(BaseHook):
         connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
         extra = await get_async_extra_dejson(connection)
         # In a thread: it may read a key file, and where something is wrong it reads the key.
-        settings = await asyncio.to_thread(read_connection, connection, extra)
+        settings = await asyncio.to_thread(parse_connection, connection, extra)
         await amask(settings.secret_forms())
         return settings
 
@@ -96,10 +96,10 @@ class FlowHook(BaseHook):
         method: str = "POST",
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
-        invocation_key: str | None = None,
+        idempotency_key: str | None = None,
         idempotent: bool = False,
         timeout: float | None = None,
-        on_stage: Callable[[Stage], None] | None = None,
+        on_state: Callable[[InvocationState], None] | None = None,
     ) -> FlowResponse:
         """Invoke a flow and return its answer.
 
@@ -111,28 +111,28 @@ class FlowHook(BaseHook):
         :param method: ``POST`` or ``GET``; GET carries no payload
         :param query: query parameters
         :param headers: further headers
-        :param invocation_key: the ``Idempotency-Key`` header; a new UUID if None
+        :param idempotency_key: the ``Idempotency-Key`` header; a new UUID if None
         :param idempotent: whether running the flow twice under one key does no harm
         :param timeout: seconds that the answer may take; the connection's ``read_timeout`` if None
-        :param on_stage: is told, before the invocation goes on, that it is about to be sent or has not run: for
-            callers that keep a journal
+        :param on_state: is told, before the invocation goes on, that it is about to be sent or has not run: for
+            callers that keep a checkpoints
         :raises OktaConfigurationError: if the connection or an argument cannot work; nothing was sent
         :raises OktaTokenError: if the org gives no token; the flow was not invoked
         :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
         """
-        with faults_as_errors():
-            call = self.flow_call(
+        with raise_provider_errors():
+            call = self.build_invocation(
                 flow,
                 payload,
                 method=method,
                 query=query,
                 headers=headers,
-                invocation_key=invocation_key,
+                idempotency_key=idempotency_key,
                 idempotent=idempotent,
                 timeout=timeout,
             )
             self._log_call(call)
-            response = self._client.invoke_flow(call, on_stage)
+            response = self._client.invoke_flow(call, on_state)
         self._log_answer(call, response)
         return response
 
@@ -144,27 +144,27 @@ class FlowHook(BaseHook):
         method: str = "POST",
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
-        invocation_key: str | None = None,
+        idempotency_key: str | None = None,
         idempotent: bool = False,
         timeout: float | None = None,  # noqa: ASYNC109  # the answer's time, as in invoke
     ) -> FlowResponse:
         """Invoke a flow on an event loop and return its answer; as :meth:`invoke` in everything else."""
         await self.asettings()
-        with faults_as_errors():
-            call = self.flow_call(
+        with raise_provider_errors():
+            call = self.build_invocation(
                 flow,
                 payload,
                 method=method,
                 query=query,
                 headers=headers,
-                invocation_key=invocation_key,
+                idempotency_key=idempotency_key,
                 idempotent=idempotent,
                 timeout=timeout,
             )
             self._log_call(call)
-            from airflow_okta_workflows.client.loop_resources import loop_share
+            from airflow_okta_workflows.client.loop_resources import loop_resources
 
-            async with loop_share() as share:
+            async with loop_resources() as share:
                 response = await self.aclient(share).invoke_flow(call)
         self._log_answer(call, response)
         return response
@@ -179,9 +179,9 @@ class FlowHook(BaseHook):
         :param context: the task's context
         :raises OktaFlowOutcomeUnknownError: if an earlier try noted something that this version cannot read
         """
-        from airflow_okta_workflows.checkpoints.invocation import noted_key
+        from airflow_okta_workflows.checkpoints.invocation import checkpointed_key
 
-        return noted_key(context)
+        return checkpointed_key(context)
 
     def get_access_token(self) -> AccessToken:
         """Return an access token that is good now, from this process's cache or from the org.
@@ -189,16 +189,16 @@ class FlowHook(BaseHook):
         :raises OktaConfigurationError: if the connection cannot work
         :raises OktaTokenError: if the org gives none
         """
-        with faults_as_errors():
+        with raise_provider_errors():
             return self._client.access_token()
 
     async def aget_access_token(self) -> AccessToken:
         """Return an access token on an event loop; as :meth:`get_access_token` in everything else."""
         await self.asettings()
-        from airflow_okta_workflows.client.loop_resources import loop_share
+        from airflow_okta_workflows.client.loop_resources import loop_resources
 
-        with faults_as_errors():
-            async with loop_share() as share:
+        with raise_provider_errors():
+            async with loop_resources() as share:
                 return await self.aclient(share).access_token()
 
     def close(self) -> None:
@@ -212,14 +212,14 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.transport.h11_transport import H11Transport
 
         settings = self.settings
-        return FlowClient(settings, self._tokens, H11Transport(settings), self.surroundings)
+        return FlowClient(settings, self._tokens, H11Transport(settings), self.runtime)
 
     @cached_property
     def _tokens(self) -> TokenSource:
-        with faults_as_errors():
+        with raise_provider_errors():
             return token_source_for(self.settings)
 
-    def flow_call(
+    def build_invocation(
         self,
         flow: str,
         payload: Any = None,
@@ -227,44 +227,44 @@ class FlowHook(BaseHook):
         method: str = "POST",
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
-        invocation_key: str | None = None,
+        idempotency_key: str | None = None,
         idempotent: bool = False,
         timeout: float | None = None,
-    ) -> FlowCall:
+    ) -> Invocation:
         """Check and encode an invocation, and send nothing; the parameters are those of :meth:`invoke`.
 
-        :raises Fault: if the connection or an argument cannot work
+        :raises CoreError: if the connection or an argument cannot work
         """
-        return FlowCall.of(
+        return Invocation.build(
             self.settings.find_flow(flow),
             payload,
             method=method,
             query=query,
             headers=headers,
-            invocation_key=invocation_key or str(uuid.uuid4()),
+            idempotency_key=idempotency_key or str(uuid.uuid4()),
             idempotent=idempotent,
             rate_limit_wait=self.settings.rate_limit_wait,
             read_timeout=timeout,
         )
 
-    def aclient(self, share: LoopShare) -> AsyncFlowClient:
+    def aclient(self, share: LoopResources) -> AsyncFlowClient:
         """Return a client for many invocations on an event loop; :meth:`asettings` has been awaited before.
 
         :param share: what is shared on the loop
         """
         from airflow_okta_workflows.client.async_client import AsyncFlowClient
 
-        return AsyncFlowClient(self.settings, self._tokens, share.transport(self.settings), self.surroundings)
+        return AsyncFlowClient(self.settings, self._tokens, share.transport(self.settings), self.runtime)
 
-    def _log_call(self, call: FlowCall) -> None:
+    def _log_call(self, call: Invocation) -> None:
         self.log.info(
-            "Invoking flow %r at %s, invocation key %s",
+            "Invoking flow %r at %s, idempotency key %s",
             call.address.name,
             call.address.origin.netloc,
-            call.invocation_key,
+            call.idempotency_key,
         )
 
-    def _log_answer(self, call: FlowCall, response: FlowResponse) -> None:
+    def _log_answer(self, call: Invocation, response: FlowResponse) -> None:
         self.log.info(
             "Flow %r answered %d in %.2f s, execution %s",
             call.address.name,

@@ -9,13 +9,13 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow_okta_workflows.connection.reader import CONN_TYPE, DEFAULT_CONN_ID, FORM
 from airflow_okta_workflows.core.flows.response import error_message
 from airflow_okta_workflows.core.secret import public_part
-from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
+from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
 if TYPE_CHECKING:
     import requests
 
-    from airflow_okta_workflows.core.runtime import Surroundings
+    from airflow_okta_workflows.core.runtime import Runtime
 
 
 class OktaWorkflowsHook(FlowHook, HttpHook):
@@ -26,7 +26,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
 
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param method: the method for :meth:`run`, as in ``HttpHook``
-    :param surroundings: clock, sleep and chance, for tests
+    :param runtime: clock, sleep and chance, for tests
     :param http_options: what else ``HttpHook`` takes; ``auth_type`` has no effect
     """
 
@@ -40,12 +40,12 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         okta_workflows_conn_id: str = DEFAULT_CONN_ID,
         method: str = "POST",
         *,
-        surroundings: Surroundings | None = None,
+        runtime: Runtime | None = None,
         **http_options: Any,
     ) -> None:
         super().__init__(
             okta_workflows_conn_id,
-            surroundings=surroundings,
+            runtime=runtime,
             method=method,
             http_conn_id=okta_workflows_conn_id,
             **http_options,
@@ -140,5 +140,5 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         """
         from airflow_okta_workflows.connection_verdict import verdict_on
 
-        with faults_as_errors():
-            return verdict_on(lambda: self.settings, self.surroundings)
+        with raise_provider_errors():
+            return verdict_on(lambda: self.settings, self.runtime)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
-from airflow_okta_workflows.exceptions import faults_as_errors
+from airflow_okta_workflows.exceptions import raise_provider_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -52,7 +52,7 @@ class OktaFlowLink(BaseOperatorLink):
         from airflow_okta_workflows.core.addresses import console_url
 
         try:
-            with faults_as_errors():
+            with raise_provider_errors():
                 origin = hook.settings.find_flow(flow).origin
             context["ti"].xcom_push(key=self.xcom_key, value=console_url(origin, execution_id))
         except Exception as error:  # of the connection, which the task itself will tell of, or of Airflow's API

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 
 from airflow_okta_workflows.core.flows.encoding import check_timeout
-from airflow_okta_workflows.core.flows.expressions import ExpressionError, expression
+from airflow_okta_workflows.core.flows.expressions import ExpressionError, compile_optional
 from airflow_okta_workflows.core.forking import cached_property
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.stopping import StopsOnKill
-from airflow_okta_workflows.exceptions import OktaFlowFailedError, faults_as_errors
+from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class FlowOperator(StopsOnKill, BaseOperator):
         self.idempotent = idempotent
         self.timeout = timeout
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        with faults_as_errors():
-            expression(success_when, "success_when")
-            expression(result, "result")
+        with raise_provider_errors():
+            compile_optional(success_when, "success_when")
+            compile_optional(result, "result")
             check_timeout(self._answer_seconds)
 
     @cached_property
@@ -65,7 +65,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
         """The hook; imported only now, so that parsing a DAG stays cheap."""
         from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
-        return FlowHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
+        return FlowHook(self.okta_workflows_conn_id, runtime=Runtime(stop=self.stop_signal))
 
     @property
     def _answer_seconds(self) -> float | None:
@@ -74,16 +74,18 @@ class FlowOperator(StopsOnKill, BaseOperator):
     def _link(self, context: Context, execution_id: str | None = None) -> None:
         OktaFlowLink().persist(context, self.hook, self.flow, execution_id)
 
-    def _judge(self, response: FlowResponse, context: Context, key: str) -> Any:
+    def _evaluate(self, response: FlowResponse, context: Context, key: str) -> Any:
         """Return the response's result, or raise if the task's own conditions are not met.
 
         :param key: the idempotency key that was sent
         """
         try:
-            if (condition := expression(self.success_when, "success_when")) and not condition.holds(response.body):
+            if (condition := compile_optional(self.success_when, "success_when")) and not condition.is_true(
+                response.body
+            ):
                 raise self._failed(response, key, f"success_when does not hold: {self.success_when}")
-            selection = expression(self.result, "result")
-            result = selection.value(response.body) if selection else response.body
+            selection = compile_optional(self.result, "result")
+            result = selection.search(response.body) if selection else response.body
         except ExpressionError as error:
             reason = str(error)
         else:
@@ -101,6 +103,6 @@ class FlowOperator(StopsOnKill, BaseOperator):
             f"Flow {self.flow!r} answered {response.status_code}, but {reason} (the body is {body}; execution"
             f" {response.execution_id or 'not told'}). The flow has run: a retry runs it again.",
             flow=self.flow,
-            invocation_key=key,
+            idempotency_key=key,
             response=response,
         )

@@ -14,29 +14,29 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.client.loop_resources import loop_share
-from airflow_okta_workflows.client.rate_limiter import PaceGate
+from airflow_okta_workflows.client.loop_resources import loop_resources
+from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
 from airflow_okta_workflows.core.batch.records import BatchRecord, in_words
-from airflow_okta_workflows.core.flows.idempotency_key import idempotency_key
+from airflow_okta_workflows.core.flows.idempotency_key import derive_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
-from airflow_okta_workflows.core.protocol import Stage
+from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaTokenRefusedError,
     OktaWorkflowsError,
-    faults_as_errors,
     outcome_of,
+    raise_provider_errors,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from airflow_okta_workflows.checkpoints.batch import BatchJournal, NotedItem
+    from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore, ItemCheckpoint
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.core.batch.items import BatchItem
-    from airflow_okta_workflows.core.flows.invocation import FlowCall
+    from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
@@ -64,8 +64,8 @@ class BatchRun:
     :param hook: the connection
     :param template: the invocation, but for payload and key
     :param items: the items, in the order in which they are sent
-    :param journal: what earlier tries of the task have noted, and where this one notes
-    :param judge: returns the result of a response to an idempotency key, or raises if it does not satisfy
+    :param checkpoints: what earlier tries of the task have noted, and where this one notes
+    :param evaluate: returns the result of a response to an idempotency key, or raises if it does not satisfy
     :param max_rate: invocations per second
     :param max_in_flight: calls that may be open at the same time
     """
@@ -73,29 +73,29 @@ class BatchRun:
     def __init__(
         self,
         hook: FlowHook,
-        template: FlowCall,
+        template: Invocation,
         items: Sequence[BatchItem],
         *,
-        journal: BatchJournal,
-        judge: Callable[[FlowResponse, str], Any],
+        checkpoints: BatchCheckpointStore,
+        evaluate: Callable[[FlowResponse, str], Any],
         max_rate: float,
         max_in_flight: int,
     ) -> None:
         self.gave_up: OktaWorkflowsError | None = None
         """What the last item in a row ended with that could not run, if that is why the rest was not sent."""
         self._hook = hook
-        self._stop_signal = hook.surroundings.stop
+        self._stop_signal = hook.runtime.stop
         self._template = template
         self._items = items
-        self._journal = journal
-        self._judge = judge
-        self._gate = PaceGate(Pacer(max_rate), hook.surroundings)
+        self._checkpoints = checkpoints
+        self._evaluate = evaluate
+        self._limiter = FlowRateLimiter(Pacer(max_rate), hook.runtime)
         self._lot = max(1, round(max_rate * _ANNOUNCED_AHEAD))
         self._max_in_flight = max_in_flight
-        self._monotonic = hook.surroundings.monotonic
+        self._monotonic = hook.runtime.monotonic
         self._records: dict[str, BatchRecord] = {}
         self._ordinals = dict.fromkeys((item.key for item in items), 0)
-        earlier = journal.earlier
+        earlier = checkpoints.earlier
         self._to_send = [item for item in items if not self._is_settled(item, earlier)]
         self._announced: set[str] = set()
         self._announcing: asyncio.Task[None] | None = None
@@ -151,9 +151,9 @@ class BatchRun:
 
         :param item: one of the items
         """
-        return idempotency_key(item.key, self._ordinals[item.key])
+        return derive_key(item.key, self._ordinals[item.key])
 
-    def _is_settled(self, item: BatchItem, earlier: Mapping[str, NotedItem]) -> bool:
+    def _is_settled(self, item: BatchItem, earlier: Mapping[str, ItemCheckpoint]) -> bool:
         """Return whether an item is not to be sent, and keep the record that says why."""
         if item.key not in earlier:
             return False
@@ -182,7 +182,7 @@ class BatchRun:
         self._loop = asyncio.get_running_loop()
         if self.stopped:
             self._stop.set()
-        async with loop_share() as share:
+        async with loop_resources() as share:
             client = self._hook.aclient(share)
             work = asyncio.ensure_future(self._work(client))
             stop = asyncio.ensure_future(self._stop.wait())
@@ -205,8 +205,8 @@ class BatchRun:
                 waiting = [work, *self._calls, *([self._announcing] if self._announcing else [])]
                 await asyncio.gather(*waiting, return_exceptions=True)
                 for key in self._announced:
-                    self._journal.settle(key, BatchRecord(Outcome.NOT_SENT))
-                await self._journal.close()
+                    self._checkpoints.settle(key, BatchRecord(Outcome.NOT_SENT))
+                await self._checkpoints.close()
                 self._tell("ended")
             if not work.cancelled():
                 work.result()
@@ -214,7 +214,7 @@ class BatchRun:
                 raise self._unexpected
 
     async def _work(self, client: AsyncFlowClient) -> None:
-        with faults_as_errors():
+        with raise_provider_errors():
             # Before the first item: an org that gives no token ends the batch with nothing sent.
             await client.access_token()
         room = asyncio.Semaphore(self._max_in_flight)
@@ -224,7 +224,7 @@ class BatchRun:
             self._announcing = None
             for place, item in enumerate(lot):
                 await room.acquire()
-                await self._gate.passed()
+                await self._limiter.acquire()
                 if self.gave_up or self._unexpected:
                     return
                 self._announced.discard(item.key)
@@ -238,7 +238,7 @@ class BatchRun:
     async def _announce(self, lot: Sequence[BatchItem]) -> None:
         keys = [item.key for item in lot]
         self._announced.update(keys)
-        await self._journal.announce({key: self._ordinals[key] for key in keys})
+        await self._checkpoints.announce({key: self._ordinals[key] for key in keys})
 
     def _start(self, client: AsyncFlowClient, item: BatchItem, room: asyncio.Semaphore) -> None:
         call = asyncio.ensure_future(self._invoke(client, item))
@@ -255,22 +255,22 @@ class BatchRun:
     async def _invoke(self, client: AsyncFlowClient, item: BatchItem) -> None:
         announced = True
 
-        async def on_stage(stage: Stage) -> None:
+        async def on_state(state: InvocationState) -> None:
             nonlocal announced
-            if stage is Stage.NOT_RUN:
+            if state is InvocationState.NOT_RUN:
                 announced = False
-                self._journal.settle(item.key, BatchRecord(Outcome.NOT_SENT))
+                self._checkpoints.settle(item.key, BatchRecord(Outcome.NOT_SENT))
             elif not announced:
-                await self._journal.announce({item.key: self._ordinals[item.key]})
+                await self._checkpoints.announce({item.key: self._ordinals[item.key]})
                 announced = True
 
         key = self.key_of(item)
         call = self._template.with_payload(item.body, key)
         error: OktaWorkflowsError | None = None
         try:
-            with faults_as_errors():
-                response = await client.invoke_flow(call, gate=_LaterTurns(self._gate), on_stage=on_stage)
-            result = self._judge(response, key)
+            with raise_provider_errors():
+                response = await client.invoke_flow(call, limiter=SkipFirstAcquire(self._limiter), on_state=on_state)
+            result = self._evaluate(response, key)
             record = BatchRecord(Outcome.SUCCEEDED, response.status_code, response.execution_id, result)
         except OktaWorkflowsError as failure:
             error = failure
@@ -285,7 +285,7 @@ class BatchRun:
             record = BatchRecord(
                 Outcome.UNKNOWN if announced else Outcome.NOT_SENT, error=_STOPPED_OPEN if announced else _STOPPED
             )
-        except Exception as failure:  # of a response_check, or of the store: a fault to be seen, once all is noted
+        except Exception as failure:  # of a response_check, or of the store: a problem to be seen, once all is noted
             self._unexpected = self._unexpected or failure
             record = BatchRecord(
                 Outcome.UNKNOWN if announced else Outcome.NOT_SENT, error=f"{type(failure).__name__} in this task"
@@ -295,7 +295,7 @@ class BatchRun:
     def _settle(self, item: BatchItem, record: BatchRecord, error: OktaWorkflowsError | None) -> None:
         self._records[item.key] = record
         self._counts[record.outcome] += 1
-        self._journal.settle(item.key, record)
+        self._checkpoints.settle(item.key, record)
         if record.outcome is Outcome.NOT_SENT:
             self._not_run_in_a_row += 1
         else:
@@ -334,22 +334,22 @@ class BatchRun:
         )
 
 
-class _LaterTurns:
+class SkipFirstAcquire:
     """Let an item's first attempt through, which had its turn before it began, and each later one in its turn.
 
-    :param gate: the gate of all items
+    :param limiter: the limiter of all items
     """
 
-    def __init__(self, gate: PaceGate) -> None:
-        self._gate = gate
+    def __init__(self, limiter: FlowRateLimiter) -> None:
+        self._limiter = limiter
         self._first = True
 
-    async def passed(self) -> None:
+    async def acquire(self) -> None:
         """Return when it is the item's turn."""
         if not self._first:
-            await self._gate.passed()
+            await self._limiter.acquire()
         self._first = False
 
-    def hold(self, seconds: float) -> None:
+    def throttle(self, seconds: float) -> None:
         """Let nobody through for a while."""
-        self._gate.hold(seconds)
+        self._limiter.throttle(seconds)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import conf, determine_kwargs
 
 from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_method, encode_payload
-from airflow_okta_workflows.core.flows.expressions import expression
+from airflow_okta_workflows.core.flows.expressions import compile_optional
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
-from airflow_okta_workflows.core.protocol import Stage
+from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, check_pace
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
@@ -20,7 +20,7 @@ from airflow_okta_workflows.exceptions import (
     OktaFlowFailedError,
     OktaFlowOutcomeUnknownError,
     OktaWorkflowsError,
-    faults_as_errors,
+    raise_provider_errors,
 )
 from airflow_okta_workflows.operators.base import FlowOperator
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
+    from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
     from airflow_okta_workflows.core.batch.records import BatchRecord
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.operators.batch_runner import BatchRun
@@ -116,7 +116,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         if deferrable is None:
             deferrable = idempotent and conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = deferrable
-        with faults_as_errors():
+        with raise_provider_errors():
             check_as_parsed(method, payload, query, headers)
 
     def execute(self, context: Context) -> Any:
@@ -126,18 +126,18 @@ class InvokeOktaFlowOperator(FlowOperator):
         """
         self._begin()
         self._link(context)
-        journal = self._journal(context)
-        response = journal.earlier_answer(idempotent=self.idempotent)
+        checkpoints = self._checkpoints(context)
+        response = checkpoints.earlier_response(idempotent=self.idempotent)
         if response is None and self.deferrable:
-            trigger = self._trigger(journal.key)
-            journal.stage(Stage.SENDING)
+            trigger = self._trigger(checkpoints.key)
+            checkpoints.reached(InvocationState.SENDING)
             self.defer(
                 trigger=trigger,
                 method_name="execute_complete",
-                kwargs={"wanted_run": journal.run.to_json()},
+                kwargs={"wanted_run": checkpoints.run.to_json()},
                 timeout=self.execution_timeout,
             )
-        return self._complete(context, journal, response)
+        return self._complete(context, checkpoints, response)
 
     def execute_complete(self, context: Context, event: Any = None, wanted_run: Mapping[str, Any] | None = None) -> Any:
         """Open the outcome that the trigger fired, and judge the response.
@@ -152,24 +152,24 @@ class InvokeOktaFlowOperator(FlowOperator):
                 f"The trigger of {self.task_id!r} fired an event that is not known here: {shown(outcome)}. Let"
                 " the triggerer and the workers run the same version of this provider."
             )
-        journal = self._journal(context)
-        journal.run = WantedRun.from_json(wanted_run or {}) or journal.run
-        opened = self._open(event, journal.key)
+        checkpoints = self._checkpoints(context)
+        checkpoints.run = WantedRun.from_json(wanted_run or {}) or checkpoints.run
+        opened = self._open(event, checkpoints.key)
         if isinstance(opened, OktaWorkflowsError):
-            self._ended(context, journal, opened)
+            self._ended(context, checkpoints, opened)
             raise opened
         if opened is not None:
-            journal.answered(opened)
-        return self._complete(context, journal, opened)
+            checkpoints.responded(opened)
+        return self._complete(context, checkpoints, opened)
 
     def _open(self, event: Mapping[str, Any], key: str) -> FlowResponse | OktaWorkflowsError | None:
         """Return what the triggerer's invocation came to; None if this worker has to ask itself."""
         if event["outcome"] == "not_handed_over":
             reason = str(event.get("reason"))
         else:
-            from airflow_okta_workflows.triggers.encrypted_result import open_outcome
+            from airflow_okta_workflows.triggers.encrypted_result import decrypt_result
 
-            opened = open_outcome(event.get("sealed"), self.hook.settings, key)
+            opened = decrypt_result(event.get("sealed"), self.hook.settings, key)
             if opened is not None:
                 return opened
             reason = "what it handed over cannot be opened with this connection's key, which was perhaps changed"
@@ -180,35 +180,35 @@ class InvokeOktaFlowOperator(FlowOperator):
         )
         return None
 
-    def _complete(self, context: Context, journal: InvocationJournal, response: FlowResponse | None) -> Any:
+    def _complete(self, context: Context, checkpoints: InvocationCheckpointStore, response: FlowResponse | None) -> Any:
         """Invoke the flow and note its answer, unless there is one that is noted; and judge it."""
         try:
             if response is None:
-                response = self._invoke(journal)
-                journal.answered(response)
+                response = self._invoke(checkpoints)
+                checkpoints.responded(response)
             self._link(context, response.execution_id)
             context["ti"].xcom_push(key="execution_id", value=response.execution_id)
             context["ti"].xcom_push(key="status_code", value=response.status_code)
-            return self._judge(response, context, journal.key)
+            return self._evaluate(response, context, checkpoints.key)
         except OktaWorkflowsError as error:
-            self._ended(context, journal, error)
+            self._ended(context, checkpoints, error)
             raise
 
-    def _ended(self, context: Context, journal: InvocationJournal, error: OktaWorkflowsError) -> None:
-        journal.ended(error)
+    def _ended(self, context: Context, checkpoints: InvocationCheckpointStore, error: OktaWorkflowsError) -> None:
+        checkpoints.ended(error)
         if isinstance(error, OktaFlowError) and error.response:
             self._link(context, error.response.execution_id)
 
-    def _journal(self, context: Context) -> InvocationJournal:
-        from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
+    def _checkpoints(self, context: Context) -> InvocationCheckpointStore:
+        from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
 
-        return InvocationJournal(context, self.flow)
+        return InvocationCheckpointStore(context, self.flow)
 
     def _trigger(self, key: str) -> OktaFlowInvocationTrigger:
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
-        from airflow_okta_workflows.triggers.resume_delay import earliest_event
+        from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
-        with faults_as_errors():
+        with raise_provider_errors():
             # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.
             payload = encode_payload(self.payload, check_method(self.method))
         return OktaFlowInvocationTrigger(
@@ -217,13 +217,13 @@ class InvokeOktaFlowOperator(FlowOperator):
             query=dict(self.query) if self.query else None,
             headers=dict(self.headers) if self.headers else None,
             method=self.method,
-            invocation_key=key,
+            idempotency_key=key,
             timeout=self._answer_seconds,
             okta_workflows_conn_id=self.okta_workflows_conn_id,
-            not_before=earliest_event(time.time()),
+            not_before=resume_not_before(time.time()),
         )
 
-    def _invoke(self, journal: InvocationJournal) -> FlowResponse:
+    def _invoke(self, checkpoints: InvocationCheckpointStore) -> FlowResponse:
         hook = self.hook
         try:
             return hook.invoke(
@@ -232,10 +232,10 @@ class InvokeOktaFlowOperator(FlowOperator):
                 method=self.method,
                 query=self.query,
                 headers=self.headers,
-                invocation_key=journal.key,
+                idempotency_key=checkpoints.key,
                 idempotent=self.idempotent,
                 timeout=self._answer_seconds,
-                on_stage=journal.stage,
+                on_state=checkpoints.reached,
             )
         finally:
             hook.close()
@@ -327,44 +327,46 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
                 "payloads is an iterator, which is used up by the first try. Give a list, or a callable that returns"
                 " an iterable."
             )
-        with faults_as_errors():
+        with raise_provider_errors():
             check_pace(max_rate, max_in_flight)
             check_as_parsed("POST", None, query, headers)
-            expression(item_key, "item_key")
+            compile_optional(item_key, "item_key")
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Invoke the flow for each payload, and return the records.
 
         :param context: the task's context
         """
-        from airflow_okta_workflows.checkpoints.batch import BatchJournal
-        from airflow_okta_workflows.core.batch.items import check_unchanged, read_items
+        from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
+        from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
         from airflow_okta_workflows.operators.batch_runner import BatchRun
 
         self._begin()
         self._link(context)
         hook = self.hook
-        journal = BatchJournal(context, self.flow)
-        with faults_as_errors():
-            template = hook.flow_call(
+        checkpoints = BatchCheckpointStore(context, self.flow)
+        with raise_provider_errors():
+            template = hook.build_invocation(
                 self.flow,
                 {},
                 query=self.query,
                 headers=self.headers,
-                invocation_key=journal.key,
+                idempotency_key=checkpoints.key,
                 idempotent=self.idempotent,
                 timeout=self._answer_seconds,
             )
-            items = read_items(self._read_payloads(context), journal.key, expression(self.item_key, "item_key"))
+            items = parse_items(
+                self._read_payloads(context), checkpoints.key, compile_optional(self.item_key, "item_key")
+            )
             if self.item_key is None:
-                check_unchanged(items, journal.earlier)
+                check_unchanged(items, checkpoints.earlier)
         self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
         self._run = BatchRun(
             hook,
             template,
             items,
-            journal=journal,
-            judge=lambda response, key: self._judge(response, context, key),
+            checkpoints=checkpoints,
+            evaluate=lambda response, key: self._evaluate(response, context, key),
             max_rate=self.max_rate,
             max_in_flight=self.max_in_flight,
         )

@@ -21,14 +21,14 @@ from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_me
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.flows.status import Status, StatusRule
 from airflow_okta_workflows.core.numbers import YEAR, check_number
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.core.stopping import StopsOnKill
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowFailedError,
     OktaWorkflowsError,
-    faults_as_errors,
+    raise_provider_errors,
 )
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 
@@ -96,7 +96,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
-        with faults_as_errors():
+        with raise_provider_errors():
             # Ahead of Airflow, to which infinity is an OverflowError and true a second.
             check_number(_seconds(poke_interval), "poke_interval", least=0, most=YEAR)
             if timeout is not None:
@@ -116,7 +116,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self.deferrable = deferrable
         self.okta_workflows_conn_id = okta_workflows_conn_id
         self._memory = ProcessMemory()
-        with faults_as_errors():
+        with raise_provider_errors():
             check_as_parsed(method, payload, query, None)
             self._rule()
 
@@ -132,9 +132,9 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         except OktaWorkflowsError as error:
             if self.stop_signal.requested:
                 raise
-            failed_polls.tolerate(error)
+            failed_polls.record_failure(error)
             return PokeReturnValue(is_done=False)
-        failed_polls.forget()
+        failed_polls.reset()
         rule = self._rule()
         try:
             status = rule.status(response.body)
@@ -257,7 +257,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     def _ask(self, context: Context) -> FlowResponse:
         from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
-        hook = FlowHook(self.okta_workflows_conn_id, surroundings=Surroundings(stop=self.stop_signal))
+        hook = FlowHook(self.okta_workflows_conn_id, runtime=Runtime(stop=self.stop_signal))
         response: FlowResponse | None = None
         try:
             # Asking for a status changes nothing, so an unanswered question may be asked again.
@@ -273,9 +273,9 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
 
     def _trigger(self, deadline: float) -> OktaFlowStatusTrigger:
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
-        from airflow_okta_workflows.triggers.resume_delay import earliest_event
+        from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
-        with faults_as_errors():
+        with raise_provider_errors():
             # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.
             payload = encode_payload(self.payload, check_method(self.method))
         return OktaFlowStatusTrigger(
@@ -289,7 +289,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             deadline=deadline,
             max_failed_polls=self.max_failed_polls,
             okta_workflows_conn_id=self.okta_workflows_conn_id,
-            not_before=earliest_event(time.time()),
+            not_before=resume_not_before(time.time()),
         )
 
     def _rule(self) -> StatusRule:

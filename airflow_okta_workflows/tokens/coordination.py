@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.oauth.access_token import AccessToken, TokenState
-from airflow_okta_workflows.core.protocol import Conversation, Log, Mask, Wait
+from airflow_okta_workflows.core.protocol import Conversation, Log, MaskSecrets, Wait
 from airflow_okta_workflows.tokens.file_cache import FAILURE_REST, release, try_lock
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def obtain_token(
     :param random: gives numbers from 0 to 1
     :param patient: whether another that asks may be waited for. A synchronous call on an event loop may not: the other
         may be a task of that loop, which could then not go on
-    :raises Fault: if the org gives none and there is no stale one
+    :raises CoreError: if the org gives none and there is no stale one
     """
     if cache is None:
         return (yield from _ask(ask, None, known, refused, clock))
@@ -82,11 +82,11 @@ def obtain_token(
 
 
 def _taken_over(token: AccessToken) -> Conversation[AccessToken]:
-    yield Mask((token.value,), until=token.expires_at)
+    yield MaskSecrets((token.value,), until=token.expires_at)
     return token
 
 
-def _look(cache: TokenCache, refused: str | None, now: float) -> tuple[AccessToken | None, Fault | None]:
+def _look(cache: TokenCache, refused: str | None, now: float) -> tuple[AccessToken | None, CoreError | None]:
     """Return the shared token if it may be used, and what asking for one has come to just now, if it failed."""
     entry = cache.read()
     if entry is None or entry.written_at > now + FAILURE_REST:
@@ -107,12 +107,12 @@ def _ask(
 ) -> Conversation[AccessToken]:
     try:
         token = yield from ask()
-    except Fault as fault:
+    except CoreError as error:
         if cache:
-            cache.write(token=stale, failure=fault, now=clock())
+            cache.write(token=stale, failure=error, now=clock())
         if stale is None:
             raise
-        yield Log(f"the access token could not be renewed ahead of its end: {fault}")
+        yield Log(f"the access token could not be renewed ahead of its end: {error}")
         return stale
     if cache:
         found, _ = _look(cache, refused, clock())

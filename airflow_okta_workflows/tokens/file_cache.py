@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.encryption import seal, unseal
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.encryption import decrypt, encrypt
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.secret import shown
 
@@ -55,7 +55,7 @@ class Entry:
     """
 
     token: AccessToken | None = field(repr=False)
-    failure: Fault | None
+    failure: CoreError | None
     written_at: float
 
 
@@ -89,7 +89,7 @@ class TokenCache:
         finally:
             os.close(descriptor)
 
-    def write(self, *, token: AccessToken | None = None, failure: Fault | None = None, now: float) -> None:
+    def write(self, *, token: AccessToken | None = None, failure: CoreError | None = None, now: float) -> None:
         """Replace the entry, at once for all who read it; whatever goes wrong is only logged.
 
         :param token: the token, if there is one that may be used
@@ -118,18 +118,18 @@ class TokenCache:
     def _path(self) -> Path:
         return self.directory / f"{self.identity}.token"
 
-    def _encode(self, token: AccessToken | None, failure: Fault | None, now: float) -> bytes:
+    def _encode(self, token: AccessToken | None, failure: CoreError | None, now: float) -> bytes:
         members: dict[str, Any] = {"written_at": now}
         if token:
             members["token"] = [token.value, token.expires_at, token.lifetime]
         if failure:
             members["failure"] = [failure.kind.value, failure.message, failure.hint, failure.data]
-        return _MAGIC + seal(json.dumps(members).encode(), self.key, self._context())
+        return _MAGIC + encrypt(json.dumps(members).encode(), self.key, self._context())
 
     def _decode(self, data: bytes) -> Entry | None:
         if len(data) > _LARGEST_ENTRY or not data.startswith(_MAGIC):
             return None
-        opened = unseal(data[len(_MAGIC) :], self.key, self._context())
+        opened = decrypt(data[len(_MAGIC) :], self.key, self._context())
         if opened is None:
             return None
         try:
@@ -137,7 +137,7 @@ class TokenCache:
             token, failure = members.get("token"), members.get("failure")
             return Entry(
                 token=AccessToken(str(token[0]), float(token[1]), float(token[2])) if token else None,
-                failure=Fault(FaultKind(failure[0]), failure[1], failure[2], **failure[3]) if failure else None,
+                failure=CoreError(ErrorKind(failure[0]), failure[1], failure[2], **failure[3]) if failure else None,
                 written_at=float(members["written_at"]),
             )
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):

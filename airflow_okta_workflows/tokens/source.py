@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.forking import renew_in_child
 from airflow_okta_workflows.core.oauth.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.secret import shown
@@ -87,7 +87,7 @@ class TokenSource:
 
         :param renew: brings one
         :param refused: the text of a token that a flow's host refused, which is dropped
-        :raises Fault: if the org gives none
+        :raises CoreError: if the org gives none
         """
         loop = running_loop()
         while True:
@@ -115,7 +115,7 @@ class TokenSource:
 
         :param renew: brings one
         :param refused: the text of a token that a flow's host refused, which is dropped
-        :raises Fault: if the org gives none
+        :raises CoreError: if the org gives none
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -133,8 +133,8 @@ class TokenSource:
                 return await asyncio.wrap_future(claim.outcome)
             except _AbandonedError:
                 continue
-            except Fault as fault:
-                failure = fault.copy()
+            except CoreError as error:
+                failure = error.copy()
             raise failure
 
     def drop(self, refused: str) -> None:
@@ -190,7 +190,7 @@ class TokenSource:
         with self._lock:
             if self._renewal is renewal:
                 self._renewal = None
-                if isinstance(error, Fault):
+                if isinstance(error, CoreError):
                     self._failure = error
                     self._rest_until = self._clock() + FAILURE_REST
         if not renewal.outcome.done():
@@ -217,7 +217,7 @@ def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
         )
     if mode == "off":
         return TokenSource()
-    identity = settings.identity
+    identity = settings.token_cache_id
     with _sources_lock:
         if identity not in _sources:
             _sources[identity] = TokenSource(cache=_open_cache(settings) if mode == "disk" else None)
@@ -226,12 +226,12 @@ def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
 
 def _open_cache(settings: OktaWorkflowsSettings) -> TokenCache | None:
     directory = cache_directory(conf.get("okta_workflows", "token_cache_dir", fallback="").strip())
-    return open_token_cache(directory, settings.identity, settings.cache_key())
+    return open_token_cache(directory, settings.token_cache_id, settings.cache_encryption_key())
 
 
 def _for_another(failure: BaseException) -> BaseException:
     # One object would gather the frames of all who raise it, and each of them would report those of the others.
-    return failure.copy() if isinstance(failure, Fault) else failure
+    return failure.copy() if isinstance(failure, CoreError) else failure
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from airflow_okta_workflows.core.errors import Fault
-from airflow_okta_workflows.core.http.content import http_answer
+from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.http.content import http_response
 from airflow_okta_workflows.transport import failures
 from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.http.proxies import Proxy
-    from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
+    from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
 
 
 _MOST_CONNECTIONS = 2000
@@ -106,12 +106,12 @@ def open_session() -> aiohttp.ClientSession:
 
 
 async def _connecting(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Note that a kept connection, if there was one, was not good."""
+    """Checkpoint that a kept connection, if there was one, was not good."""
     context.trace_request_ctx.sent = False
 
 
 async def _connected(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Note the moment from which the host may have seen something of a request, and give it its time."""
+    """Checkpoint the moment from which the host may have seen something of a request, and give it its time."""
     progress: _Progress = context.trace_request_ctx
     progress.sent = True
     progress.limit.reschedule(asyncio.get_running_loop().time() + progress.read_timeout)
@@ -144,7 +144,7 @@ class AiohttpTransport:
         self._slots = slots
         self._clock = clock
 
-    async def send(self, request: HttpRequest) -> HttpAnswer | Lost:
+    async def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
         """Send a request once and return its response, or how far it got; no exception leaves for either.
 
         :param request: the request
@@ -152,7 +152,7 @@ class AiohttpTransport:
         async with self._slots:
             return await self._send(request)
 
-    async def _send(self, request: HttpRequest) -> HttpAnswer | Lost:
+    async def _send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
         proxy: Proxy | None = None
         progress: _Progress | None = None
         try:
@@ -161,8 +161,8 @@ class AiohttpTransport:
             async with asyncio.timeout(self._settings.connect_timeout) as limit:
                 progress = _Progress(limit, request.read_timeout or self._settings.read_timeout)
                 return await self._exchange(request, options, progress)
-        except Fault as fault:
-            return unusable(fault)
+        except CoreError as error:
+            return unusable(error)
         except aiohttp.ClientHttpProxyError as error:
             return refused_by(proxy, error.status)
         except (TransportError, aiohttp.ClientError, OSError, ValueError) as error:
@@ -182,7 +182,7 @@ class AiohttpTransport:
                 options["headers"] |= proxy.headers
         return options
 
-    async def _exchange(self, request: HttpRequest, options: dict[str, Any], progress: _Progress) -> HttpAnswer:
+    async def _exchange(self, request: HttpRequest, options: dict[str, Any], progress: _Progress) -> HttpResponse:
         started = self._clock()
         url = URL(request.url, encoded=True)
         async with self._session.request(request.method, url, trace_request_ctx=progress, **options) as response:
@@ -191,7 +191,7 @@ class AiohttpTransport:
             if is_too_large(response.raw_headers):
                 raise TransportError(failures.HEAD_TOO_LARGE)
             body = await self._read(response)
-            return http_answer(
+            return http_response(
                 response.status,
                 response.raw_headers,
                 body,

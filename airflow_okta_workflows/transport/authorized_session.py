@@ -11,12 +11,12 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
 
-from airflow_okta_workflows.core.addresses import read_origin, require_allowed
+from airflow_okta_workflows.core.addresses import parse_origin, require_allowed
 from airflow_okta_workflows.core.flows.response import FlowResponse
-from airflow_okta_workflows.core.protocol import Headers, HttpRequest, Lost, Phase
-from airflow_okta_workflows.core.refusals import ANSWER_REDIRECTED, lost_hint
+from airflow_okta_workflows.core.protocol import FailureKind, Headers, HttpRequest, TransportFailure
+from airflow_okta_workflows.core.refusals import RESPONSE_REDIRECTED, transport_hint
 from airflow_okta_workflows.core.secret import public_part
-from airflow_okta_workflows.exceptions import OktaFlowAnswerError, faults_as_errors
+from airflow_okta_workflows.exceptions import OktaFlowResponseError, raise_provider_errors
 from airflow_okta_workflows.transport.failures import TIMED_OUT
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 from airflow_okta_workflows.transport.network import BASE_HEADERS
@@ -35,8 +35,8 @@ class _BearerAuth(AuthBase):
         self._get_token = get_token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        with faults_as_errors():
-            require_allowed(read_origin(request.url or "", "the request's URL"), self._settings.allowed)
+        with raise_provider_errors():
+            require_allowed(parse_origin(request.url or "", "the request's URL"), self._settings.allowed)
             request.headers["Authorization"] = f"Bearer {self._get_token()}"
         return request
 
@@ -65,7 +65,7 @@ class _Adapter(HTTPAdapter):
             HttpRequest(request.method or "GET", request.url or "", _headers(request), _body(request), read),
             connect_timeout=connect,
         )
-        if isinstance(answer, Lost):
+        if isinstance(answer, TransportFailure):
             raise _exception_of(answer, request)
         if answer.unreadable:
             raise requests.exceptions.ContentDecodingError(answer.unreadable, request=request)
@@ -101,13 +101,13 @@ def _body(request: requests.PreparedRequest) -> bytes | None:
     return bytes(body.read()) if hasattr(body, "read") else b"".join(body)
 
 
-def _exception_of(lost: Lost, request: requests.PreparedRequest) -> requests.RequestException:
-    if lost.phase is Phase.UNTRUSTED:
-        return requests.exceptions.SSLError(f"{lost.detail}. {lost_hint(lost)}", request=request)
-    if TIMED_OUT not in lost.detail:
-        return requests.ConnectionError(lost.detail, request=request)
-    kind = requests.ConnectTimeout if lost.phase is Phase.NOT_SENT else requests.ReadTimeout
-    return kind(lost.detail, request=request)
+def _exception_of(failure: TransportFailure, request: requests.PreparedRequest) -> requests.RequestException:
+    if failure.kind is FailureKind.UNTRUSTED:
+        return requests.exceptions.SSLError(f"{failure.detail}. {transport_hint(failure)}", request=request)
+    if TIMED_OUT not in failure.detail:
+        return requests.ConnectionError(failure.detail, request=request)
+    kind = requests.ConnectTimeout if failure.kind is FailureKind.NOT_SENT else requests.ReadTimeout
+    return kind(failure.detail, request=request)
 
 
 class AuthorizedSession(requests.Session):
@@ -142,16 +142,16 @@ class AuthorizedSession(requests.Session):
         """Send a prepared request, within the connection's time-outs.
 
         :param request: the request, as :meth:`prepare_request` made it
-        :raises OktaFlowAnswerError: for a redirect
+        :raises OktaFlowResponseError: for a redirect
         """
         kwargs["allow_redirects"] = False
-        with faults_as_errors():
+        with raise_provider_errors():
             response = self._send(request, kwargs)
         self.cookies.clear()
         if response.is_redirect:
-            raise OktaFlowAnswerError(
-                f"{public_part(request.url or '')} answered {response.status_code}, a redirect. {ANSWER_REDIRECTED}",
-                hint=ANSWER_REDIRECTED,
+            raise OktaFlowResponseError(
+                f"{public_part(request.url or '')} answered {response.status_code}, a redirect. {RESPONSE_REDIRECTED}",
+                hint=RESPONSE_REDIRECTED,
                 response=FlowResponse(response.status_code, Headers(response.headers), None, None, 0.0),
             )
         if response.status_code == 401:

@@ -7,13 +7,13 @@ import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.protocol import Lost, Phase
+from airflow_okta_workflows.core.protocol import FailureKind, TransportFailure
 from airflow_okta_workflows.core.refusals import PROXY_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_okta_workflows.core.errors import Fault
+    from airflow_okta_workflows.core.errors import CoreError
     from airflow_okta_workflows.core.http.proxies import Proxy
 
 TIMED_OUT = "it took too long"
@@ -44,7 +44,7 @@ class TransportError(Exception):
     """The reason why an exchange ended without a response: one of the phrases above."""
 
 
-def lost_by(error: BaseException, *, sent: bool, proxy: Proxy | None = None) -> Lost:
+def lost_by(error: BaseException, *, sent: bool, proxy: Proxy | None = None) -> TransportFailure:
     """Return how far a failed request got.
 
     What is said is chosen here, never taken from the exception: that may carry the request, headers and all.
@@ -55,16 +55,16 @@ def lost_by(error: BaseException, *, sent: bool, proxy: Proxy | None = None) -> 
     """
     chain = list(_chain(error))
     if sent:
-        return Lost(Phase.FATE_UNKNOWN, _reason(chain))
+        return TransportFailure(FailureKind.OUTCOME_UNKNOWN, _reason(chain))
     through = f" (through the proxy {proxy.netloc})" if proxy else ""
     if untrusted := [one for one in chain if isinstance(one, ssl.SSLCertVerificationError)]:
         # aiohttp's own subclass, which wraps the one from the TLS library, has no message.
         why = next(filter(None, (getattr(one, "verify_message", "") for one in untrusted)), "it does not match")
-        return Lost(Phase.UNTRUSTED, f"the host's certificate is not trusted ({why}){through}")
-    return Lost(Phase.NOT_SENT, f"no connection: {_reason(chain)}{through}")
+        return TransportFailure(FailureKind.UNTRUSTED, f"the host's certificate is not trusted ({why}){through}")
+    return TransportFailure(FailureKind.NOT_SENT, f"no connection: {_reason(chain)}{through}")
 
 
-def refused_by(proxy: Proxy | None, status: int) -> Lost:
+def refused_by(proxy: Proxy | None, status: int) -> TransportFailure:
     """Return that a proxy did not let a request through.
 
     :param proxy: the proxy
@@ -72,15 +72,17 @@ def refused_by(proxy: Proxy | None, status: int) -> Lost:
     """
     phrase = f" {HTTPStatus(status).phrase}" if status in {*HTTPStatus} else ""
     name = proxy.netloc if proxy else ""
-    return Lost(Phase.NOT_SENT, f"no connection: the proxy {name} answered {status}{phrase} to CONNECT", PROXY_REFUSED)
+    return TransportFailure(
+        FailureKind.NOT_SENT, f"no connection: the proxy {name} answered {status}{phrase} to CONNECT", PROXY_REFUSED
+    )
 
 
-def unusable(fault: Fault) -> Lost:
+def unusable(error: CoreError) -> TransportFailure:
     """Return that nothing can be sent with what this machine has: its CA bundle, its proxy setting.
 
-    :param fault: what is wrong with it
+    :param error: what is wrong with it
     """
-    return Lost(Phase.UNTRUSTED, fault.message.removesuffix("."), fault.hint)
+    return TransportFailure(FailureKind.UNTRUSTED, error.message.removesuffix("."), error.hint)
 
 
 def _reason(chain: list[BaseException]) -> str:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import h11
 
-from airflow_okta_workflows.core.errors import Fault
-from airflow_okta_workflows.core.http.content import http_answer
+from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.http.content import http_response
 from airflow_okta_workflows.transport import failures
 from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.proxies import Proxy
-    from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
+    from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
 
 _IDLE = 15.0
 """Seconds after which a kept connection is not used again: a host that closes it just then would leave an
@@ -76,17 +76,17 @@ class _Connection:
         :raises TransportError: if what comes is not a whole HTTP response
         :raises OSError: if the connection fails, or the deadline is over
         """
-        lost: ConnectionError | None = None
+        failure: ConnectionError | None = None
         try:
             self._send(request, body)
         except ConnectionError as error:
             # A host that refuses a large request answers before its end, and closes the connection.
-            lost = error
+            failure = error
         try:
             response = self._head()
         except (TransportError, OSError):
-            if lost:
-                raise lost from None
+            if failure:
+                raise failure from None
             raise
         return response, self._body(limit)
 
@@ -192,7 +192,7 @@ class H11Transport:
         # A hook that nobody closes closes its connections when it goes.
         weakref.finalize(self, _close_all, self._kept)
 
-    def send(self, request: HttpRequest, *, connect_timeout: float | None = None) -> HttpAnswer | Lost:
+    def send(self, request: HttpRequest, *, connect_timeout: float | None = None) -> HttpResponse | TransportFailure:
         """Send a request once and return its response, or how far it got; no exception leaves for either.
 
         :param request: the request
@@ -205,8 +205,8 @@ class H11Transport:
             proxy = proxy_for(request.url, self._settings)
             deadline = Deadline(connect_timeout or self._settings.connect_timeout, self._clock)
             connection = self._take(origin, proxy) or self._connect(origin, proxy, deadline)
-        except Fault as fault:
-            return unusable(fault)
+        except CoreError as error:
+            return unusable(error)
         except _RefusedError as refusal:
             return refused_by(proxy, refusal.status)
         except (TransportError, OSError, ValueError) as error:
@@ -219,7 +219,7 @@ class H11Transport:
 
     def _exchange(
         self, connection: _Connection, request: HttpRequest, origin: Origin, proxy: Proxy | None, started: float
-    ) -> HttpAnswer | Lost:
+    ) -> HttpResponse | TransportFailure:
         limit = self._settings.max_response_bytes
         connection.tcp.deadline = Deadline(request.read_timeout or self._settings.read_timeout, self._clock)
         connection.tcp.sent = 0
@@ -239,7 +239,7 @@ class H11Transport:
             connection.used_at = ended
             self._keep(connection, origin, proxy)
         headers = response.headers.raw_items()
-        return http_answer(response.status_code, headers, body, elapsed=ended - started, limit=limit)
+        return http_response(response.status_code, headers, body, elapsed=ended - started, limit=limit)
 
     def _take(self, origin: Origin, proxy: Proxy | None) -> _Connection | None:
         """Return a kept connection that the host has not touched since, and close those that it has."""

@@ -16,7 +16,7 @@ import certifi
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.addresses import Origin
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.http.content import ACCEPT_ENCODING
 from airflow_okta_workflows.core.http.proxies import Proxy, is_excepted, parse_proxy
 from airflow_okta_workflows.core.secret import shown
@@ -58,19 +58,19 @@ def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
     """Return the TLS settings of a connection, the same object as long as its CA bundle does not change.
 
     :param settings: the connection
-    :raises Fault: if the CA bundle cannot be used
+    :raises CoreError: if the CA bundle cannot be used
     """
     source, path = _bundle(settings)
     if isinstance(path, bool):
         return _unverified()
     if "-----BEGIN" in path:
-        raise misconfigured(
+        raise configuration_error(
             f"{source} holds the text of a certificate, and takes the path of a file.", refusals.CA_BUNDLE
         )
     try:
         file = os.stat(path)  # noqa: PTH116  # a path that is no text for Path raises another error
     except (OSError, ValueError):
-        raise misconfigured(
+        raise configuration_error(
             f"{source} names a CA bundle that is not there: {shown(path)}.", refusals.CA_BUNDLE
         ) from None
     return _context_of(path, source, file.st_mtime_ns, file.st_size)
@@ -84,7 +84,7 @@ def proxy_for(url: str, settings: OktaWorkflowsSettings) -> Proxy | None:
 
     :param url: where the request goes
     :param settings: the connection
-    :raises Fault: if what names the proxy cannot be used
+    :raises CoreError: if what names the proxy cannot be used
     """
     if settings.http_proxy:
         return parse_proxy(settings.http_proxy.reveal(), "http_proxy")
@@ -141,11 +141,11 @@ def _context_of(path: str, source: str, _modified: int, _size: int) -> ssl.SSLCo
         if directory and not any(_HASHED.fullmatch(file.name) for file in Path(path).iterdir()):
             _load_each_file(context, Path(path))
     except ssl.SSLError:
-        raise misconfigured(
+        raise configuration_error(
             f"{source} names a file without a certificate in PEM form: {shown(path)}.", refusals.CA_BUNDLE
         ) from None
     except OSError as error:
-        raise misconfigured(
+        raise configuration_error(
             f"{source} names a CA bundle that cannot be read: {shown(path)} ({error.strerror}).", refusals.CA_BUNDLE
         ) from None
     if source:

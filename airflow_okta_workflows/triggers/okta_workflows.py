@@ -14,14 +14,14 @@ from airflow_okta_workflows.core.flows.encoding import check_timeout
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.flows.status import Status, StatusRule
 from airflow_okta_workflows.core.numbers import YEAR, check_number
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
-from airflow_okta_workflows.exceptions import OktaWorkflowsError, faults_as_errors
+from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_okta_workflows.triggers.invoker import SharedFlow
+    from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 
 _LATEST = 1e11
 """A moment in seconds since the epoch; a later one is no moment, but milliseconds."""
@@ -48,7 +48,7 @@ class _OktaFlowTrigger(BaseTrigger):
     :param method: ``POST`` or ``GET``
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param not_before: when the event may be fired at the earliest, in seconds since the epoch
-    :param surroundings: clock and sleep, for tests; not stored
+    :param runtime: clock and sleep, for tests; not stored
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class _OktaFlowTrigger(BaseTrigger):
         method: str,
         okta_workflows_conn_id: str,
         not_before: float,
-        surroundings: Surroundings | None,
+        runtime: Runtime | None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.flow = flow
@@ -67,10 +67,10 @@ class _OktaFlowTrigger(BaseTrigger):
         self.query = query
         self.method = method
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        with faults_as_errors():
+        with raise_provider_errors():
             check_number(not_before, "not_before", least=0, most=_LATEST)
         self.not_before = not_before
-        self._surroundings = surroundings or Surroundings()
+        self._runtime = runtime or Runtime()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger anew."""
@@ -85,13 +85,13 @@ class _OktaFlowTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     @asynccontextmanager
-    async def _shared_flow(self, **request: Any) -> AsyncIterator[SharedFlow]:
+    async def _invoker(self, **request: Any) -> AsyncIterator[TriggererInvoker]:
         """Give the flow over what this loop shares; it is shared for as long as a trigger holds it."""
         # In a thread: importing the HTTP clients would stop the loop, and with it all other triggers.
-        shared_flow, loop_share, *_ = await asyncio.to_thread(_import_all, _WHAT_INVOKES)
+        invoker, loop_resources, *_ = await asyncio.to_thread(_import_all, _WHAT_INVOKES)
         request = {"payload": self.payload, "query": self.query, "method": self.method, **request}
-        async with loop_share.loop_share() as share:
-            yield shared_flow.SharedFlow(share, self.okta_workflows_conn_id, self._surroundings, self.flow, request)
+        async with loop_resources.loop_resources() as share:
+            yield invoker.TriggererInvoker(share, self.okta_workflows_conn_id, self._runtime, self.flow, request)
 
     def _log_failure(self, what: str, error: Exception) -> None:
         # What leaves run() as an exception ends the task without a word of why; an event lets the worker say it.
@@ -99,9 +99,9 @@ class _OktaFlowTrigger(BaseTrigger):
         self.log.warning("Flow %s %s: %s", shown(self.flow), what, error, exc_info=not own)
 
     async def _event(self, **payload: Any) -> TriggerEvent:
-        early = self.not_before - self._surroundings.clock()
+        early = self.not_before - self._runtime.clock()
         if early > 0:
-            await self._surroundings.asleep(early)
+            await self._runtime.async_sleep(early)
         return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's
 
 
@@ -125,7 +125,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     :param max_failed_polls: so many polls in a row may fail for reasons that pass
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param not_before: when the event may be fired at the earliest, in seconds since the epoch
-    :param surroundings: clock and sleep, for tests; not stored
+    :param runtime: clock and sleep, for tests; not stored
     """
 
     def __init__(
@@ -141,10 +141,10 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         max_failed_polls: int = 5,
         okta_workflows_conn_id: str = "okta_workflows_default",
         not_before: float = 0.0,
-        surroundings: Surroundings | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
-        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, surroundings)
-        with faults_as_errors():
+        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, runtime)
+        with raise_provider_errors():
             check_number(poke_interval, "poke_interval", least=0, most=YEAR)
             check_number(deadline, "deadline", least=0, most=_LATEST)
             check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
@@ -179,17 +179,17 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         rule = StatusRule(self.success_when, self.failure_when)
         failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
         # A triggerer that starts again starts all its triggers at once, and they would ask in step for ever.
-        interval = self.poke_interval * (0.5 + self._surroundings.random() / 2)
-        async with self._shared_flow() as flow:
-            while (left := self.deadline - self._surroundings.clock()) > 0:
-                await self._surroundings.asleep(min(interval, left))
+        interval = self.poke_interval * (0.5 + self._runtime.random() / 2)
+        async with self._invoker() as flow:
+            while (left := self.deadline - self._runtime.clock()) > 0:
+                await self._runtime.async_sleep(min(interval, left))
                 interval = self.poke_interval
                 try:
                     response = await flow.invoke()
                 except OktaWorkflowsError as error:
-                    failed_polls.tolerate(error)
+                    failed_polls.record_failure(error)
                     continue
-                failed_polls.forget()
+                failed_polls.reset()
                 if rule.status(response.body) is not Status.RUNNING:
                     return "settled"
         return "timeout"
@@ -210,11 +210,11 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
     :param query: query parameters
     :param headers: further headers
     :param method: ``POST`` or ``GET``
-    :param invocation_key: the idempotency key
+    :param idempotency_key: the idempotency key
     :param timeout: seconds that the answer may take; the connection's ``read_timeout`` if None
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param not_before: when the event may be fired at the earliest, in seconds since the epoch
-    :param surroundings: clock and sleep, for tests; not stored
+    :param runtime: clock and sleep, for tests; not stored
     """
 
     def __init__(
@@ -224,30 +224,30 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
         query: dict[str, Any] | None = None,
         headers: dict[str, Any] | None = None,
         method: str = "POST",
-        invocation_key: str = "",
+        idempotency_key: str = "",
         timeout: float | None = None,
         okta_workflows_conn_id: str = "okta_workflows_default",
         not_before: float = 0.0,
-        surroundings: Surroundings | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
-        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, surroundings)
-        with faults_as_errors():
+        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, runtime)
+        with raise_provider_errors():
             check_timeout(timeout)
         self.headers = headers
-        self.invocation_key = invocation_key
+        self.idempotency_key = idempotency_key
         self.timeout = timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger anew."""
         path, arguments = super().serialize()
-        own = {"headers": self.headers, "invocation_key": self.invocation_key, "timeout": self.timeout}
+        own = {"headers": self.headers, "idempotency_key": self.idempotency_key, "timeout": self.timeout}
         return path, {**arguments, **own}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Invoke the flow, and yield one event."""
         try:
-            async with self._shared_flow(headers=self.headers, timeout=self.timeout) as flow:
-                sealed = await flow.invoke_sealed(self.invocation_key)
+            async with self._invoker(headers=self.headers, timeout=self.timeout) as flow:
+                sealed = await flow.invoke_encrypted(self.idempotency_key)
             event = {"outcome": "sealed", "sealed": sealed} if sealed else _not_handed_over("the answer is too large")
         except Exception as error:
             # Without its connection the triggerer can send nothing, and has no key to seal an error with.

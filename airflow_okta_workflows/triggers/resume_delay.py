@@ -7,7 +7,7 @@ from airflow.providers.common.compat.sdk import conf
 _LINGERING = 1.0
 
 
-def earliest_event(now: float) -> float:
+def resume_not_before(now: float) -> float:
     """Return the moment from which a task that defers now may be taken up again, in seconds since the epoch.
 
     After a deferral the worker's supervisor lingers for up to one of its heartbeats. A task that is back before it has

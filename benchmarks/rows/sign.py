@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.core.oauth.client_assertion import sign_client_assertion
 from benchmarks.figures import Figure, at_most, compare
@@ -65,7 +65,7 @@ def _texts(keys: dict[Any, dict[str, Any]]) -> dict[str, str]:
 
 
 def _sign_with(text: str) -> str:
-    key = load_signing_key(read_key_text(text))
+    key = load_signing_key(parse_key_text(text))
     return sign_client_assertion(
         key, client_id="0oa", token_url="https://acme.okta.com/oauth2/v1/token", now=time.time(), lifetime=300, jti="x"
     )
@@ -89,7 +89,7 @@ def _later(keys: dict[Any, dict[str, Any]], rounds: int, times: int) -> list[Fig
 
 
 def _ways(jwk: dict[str, Any]) -> dict[str, Callable[[], object]]:
-    key = load_signing_key(read_key_text(json.dumps(jwk)))
+    key = load_signing_key(parse_key_text(json.dumps(jwk)))
 
     def assertion() -> str:
         return sign_client_assertion(

@@ -11,8 +11,8 @@ from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.checkpoints.batch import BatchJournal
-from airflow_okta_workflows.core.batch.items import BatchItem, read_items
+from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
+from airflow_okta_workflows.core.batch.items import BatchItem, parse_items
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.operators.batch_runner import BatchRun
 from benchmarks.simulation.comparison import Row, about, at_least, at_most, exactly
@@ -35,9 +35,13 @@ STEADY_FROM = 100.0
 class _Batch(BatchRun):
     """Be a batch that runs on the loop of the simulation, and not in a thread of its own."""
 
-    def __init__(self, hook: SimulatedHook, items: Sequence[BatchItem], journal: BatchJournal, **pace: Any) -> None:
-        template = hook.flow_call(FLOW, {})
-        super().__init__(hook, template, items, journal=journal, judge=lambda response, _key: response.body, **pace)
+    def __init__(
+        self, hook: SimulatedHook, items: Sequence[BatchItem], checkpoints: BatchCheckpointStore, **pace: Any
+    ) -> None:
+        template = hook.build_invocation(FLOW, {})
+        super().__init__(
+            hook, template, items, checkpoints=checkpoints, evaluate=lambda response, _key: response.body, **pace
+        )
 
     async def finish(self) -> list[BatchRecord]:
         await self._main()
@@ -117,14 +121,14 @@ async def _simulate(plan: Plan) -> Seen:
     batches, stores, all_items = [], [], []
     for number, count in enumerate(plan.items):
         store = CountingStore()
-        journal = BatchJournal({"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}, FLOW)
-        items = read_items([{"id": item} for item in range(count)], journal.key, None)
+        checkpoints = BatchCheckpointStore({"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}, FLOW)
+        items = parse_items([{"id": item} for item in range(count)], checkpoints.key, None)
         pace = {"max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
-        batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, journal, **pace))
+        batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, checkpoints, **pace))
         stores.append(store)
         all_items.append(items)
     records = await asyncio.gather(*(batch.finish() for batch in batches))
-    return Seen(org, org.surroundings.monotonic(), stores, records, all_items)
+    return Seen(org, org.runtime.monotonic(), stores, records, all_items)
 
 
 def rows(formulas: Formulas, *, quick: bool) -> list[Row]:

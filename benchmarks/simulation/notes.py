@@ -6,9 +6,9 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.checkpoints.invocation import InvocationJournal
+from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
 from airflow_okta_workflows.core.flows.response import FlowResponse
-from airflow_okta_workflows.core.protocol import Headers, Stage
+from airflow_okta_workflows.core.protocol import Headers, InvocationState
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from benchmarks.simulation.comparison import Row, about, exactly
 from benchmarks.simulation.counting_store import CountingStore
@@ -27,10 +27,10 @@ def rows(formulas: Formulas) -> list[Row]:
     """
     store = CountingStore()
     task = SimpleNamespace(max_tries=3)
-    journal = InvocationJournal({"task_state_store": store, "ti": task}, "onboard")
-    journal.earlier_answer(idempotent=False)
-    journal.stage(Stage.SENDING)
-    journal.answered(FlowResponse(200, Headers(), BODY, UUID, 1.234567))
+    checkpoints = InvocationCheckpointStore({"task_state_store": store, "ti": task}, "onboard")
+    checkpoints.earlier_response(idempotent=False)
+    checkpoints.reached(InvocationState.SENDING)
+    checkpoints.responded(FlowResponse(200, Headers(), BODY, UUID, 1.234567))
     payload = json.dumps({"job": UUID})
     trigger = OktaFlowStatusTrigger(
         "status", payload, deadline=1.8e9, not_before=1.8e9, failure_when="status == 'FAILED'"

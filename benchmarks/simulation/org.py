@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow_okta_workflows.client.async_client import AsyncFlowClient
-from airflow_okta_workflows.connection.reader import read_connection
-from airflow_okta_workflows.core.protocol import Headers, HttpAnswer
+from airflow_okta_workflows.connection.reader import parse_connection
+from airflow_okta_workflows.core.protocol import Headers, HttpResponse
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.tokens.source import TokenSource
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from airflow_okta_workflows.client.loop_resources import LoopShare
+    from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.protocol import HttpRequest
     from airflow_okta_workflows.tokens.file_cache import TokenCache
@@ -97,7 +97,7 @@ class SimulatedOrg:
         epoch: float = 0.0,
         grants_tokens: bool = True,
     ) -> None:
-        self.surroundings = virtual_surroundings(chance, epoch=epoch)
+        self.runtime = virtual_surroundings(chance, epoch=epoch)
         self.arrivals: list[Arrival] = []
         self.token_requests = 0
         self.open = self.most_open = 0
@@ -105,14 +105,14 @@ class SimulatedOrg:
         self._network = network
         self._run = run
         self._grants_tokens = grants_tokens
-        self._rules = LocalOrg(port=443, clock=self.surroundings.clock)
+        self._rules = LocalOrg(port=443, clock=self.runtime.clock)
         self._rules.flow(FLOW, alias=UUID(int=0).hex)(lambda request: request.body)
 
     @cached_property
     def settings(self) -> OktaWorkflowsSettings:
         """The connection to this org."""
         given = self._rules.connection()
-        return read_connection(SimpleNamespace(conn_id=CONN_ID, schema=None, port=None, **given), given["extra"])
+        return parse_connection(SimpleNamespace(conn_id=CONN_ID, schema=None, port=None, **given), given["extra"])
 
     def client(self, sender: str, cache: TokenCache | None = None) -> AsyncFlowClient:
         """Return the client of a process that has just begun.
@@ -121,7 +121,7 @@ class SimulatedOrg:
         :param cache: what it shares with others of its host; None for nothing
         """
         wire: Any = _Wire(self, sender)
-        return AsyncFlowClient(self.settings, TokenSource(self.surroundings.clock, cache), wire, self.surroundings)
+        return AsyncFlowClient(self.settings, TokenSource(self.runtime.clock, cache), wire, self.runtime)
 
     def ran(self, begin: float = 0.0, end: float = float("inf"), sender: str | None = None) -> int:
         """Return how often the flow ran.
@@ -143,14 +143,14 @@ class SimulatedOrg:
 
     async def on_the_way(self) -> None:
         """Return when what is sent now has arrived."""
-        await self.surroundings.asleep(self._network.seconds(self.surroundings.monotonic(), self._chance))
+        await self.runtime.async_sleep(self._network.seconds(self.runtime.monotonic(), self._chance))
 
     async def connected(self) -> None:
         """Return when a new connection is open."""
         for _ in range(self._network.handshake):
             await self.on_the_way()
 
-    async def answer(self, request: HttpRequest, sender: str) -> HttpAnswer:
+    async def answer(self, request: HttpRequest, sender: str) -> HttpResponse:
         """Answer a request that has arrived.
 
         :param request: the request
@@ -166,18 +166,18 @@ class SimulatedOrg:
             return self._told(401, {})
         ran = self._rules.takes_invocation(self._rules.flows[FLOW])
         key = request.headers["Idempotency-Key"]
-        self.arrivals.append(Arrival(self.surroundings.monotonic(), sender, key, ran))
+        self.arrivals.append(Arrival(self.runtime.monotonic(), sender, key, ran))
         if not ran:
-            reset = str(int(self.surroundings.clock()) + 1)
+            reset = str(int(self.runtime.clock()) + 1)
             return self._told(429, {"errorCode": "E0000047"}, {"X-Rate-Limit-Reset": reset})
-        await self.surroundings.asleep(self._run())
-        execution = str(UUID(self.surroundings.new_id()))
+        await self.runtime.async_sleep(self._run())
+        execution = str(UUID(self.runtime.new_id()))
         return self._told(200, {"status": "RUNNING"}, {"x-execution-id": execution})
 
-    def _told(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> HttpAnswer:
-        date = formatdate(self.surroundings.clock(), usegmt=True)
+    def _told(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> HttpResponse:
+        date = formatdate(self.runtime.clock(), usegmt=True)
         told = {"Date": date, "Content-Type": "application/json", **(headers or {})}
-        return HttpAnswer(status, Headers(told), json.dumps(body).encode())
+        return HttpResponse(status, Headers(told), json.dumps(body).encode())
 
 
 class _Wire:
@@ -188,8 +188,8 @@ class _Wire:
         self._sender = sender
         self._idle_since: list[float] = []
 
-    async def send(self, request: HttpRequest) -> HttpAnswer:
-        org, now = self._org, self._org.surroundings.monotonic
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        org, now = self._org, self._org.runtime.monotonic
         org.open += 1
         org.most_open = max(org.most_open, org.open)
         try:
@@ -215,7 +215,7 @@ class SimulatedHook(OktaWorkflowsHook):
     """
 
     def __init__(self, org: SimulatedOrg, sender: str) -> None:
-        super().__init__(CONN_ID, surroundings=org.surroundings)
+        super().__init__(CONN_ID, runtime=org.runtime)
         self.settings = org.settings
         self.look_ups = 0
         self._simulated_client = org.client(sender)
@@ -225,6 +225,6 @@ class SimulatedHook(OktaWorkflowsHook):
         self.look_ups += 1
         return self.settings
 
-    def aclient(self, share: LoopShare) -> AsyncFlowClient:  # noqa: ARG002  # the session is not used
+    def aclient(self, share: LoopResources) -> AsyncFlowClient:  # noqa: ARG002  # the session is not used
         """Return the process's client."""
         return self._simulated_client

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.client.loop_resources import LoopShare
-from airflow_okta_workflows.triggers.invoker import SharedFlow
+from airflow_okta_workflows.client.loop_resources import LoopResources
+from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from benchmarks.simulation.comparison import Row, about, at_most, exactly
 from benchmarks.simulation.org import CONN_ID, FLOW, Network, SimulatedHook, SimulatedOrg
@@ -24,7 +24,7 @@ FLOW_SECONDS = 0.5
 
 
 @dataclass
-class _Flow(SharedFlow):
+class _Flow(TriggererInvoker):
     """Be the flow over a simulated connection.
 
     :param hook: the triggerer's hook
@@ -45,20 +45,20 @@ class _Triggerer:
     """
 
     hook: SimulatedHook
-    share: LoopShare
+    share: LoopResources
 
 
 class _Trigger(OktaFlowStatusTrigger):
     """Be a sensor's trigger, in a triggerer whose network is simulated."""
 
     def __init__(self, triggerer: _Triggerer, org: SimulatedOrg, poke_interval: float) -> None:
-        super().__init__(FLOW, poke_interval=poke_interval, deadline=1e10, surroundings=org.surroundings)
+        super().__init__(FLOW, poke_interval=poke_interval, deadline=1e10, runtime=org.runtime)
         self._triggerer = triggerer
 
     @asynccontextmanager
-    async def _shared_flow(self, **request: Any) -> AsyncIterator[_Flow]:
+    async def _invoker(self, **request: Any) -> AsyncIterator[_Flow]:
         request = {"payload": {"job": 1}, "method": "POST", **request}
-        yield _Flow(self._triggerer.share, CONN_ID, self._surroundings, FLOW, request, hook=self._triggerer.hook)
+        yield _Flow(self._triggerer.share, CONN_ID, self._runtime, FLOW, request, hook=self._triggerer.hook)
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ def simulate(sensors: int, *, poke_interval: float, triggerers: int = 1, seconds
 
 async def _simulate(sensors: int, poke_interval: float, count: int, seconds: float) -> Seen:
     org = SimulatedOrg(random.Random(4), Network(jitter=0.002), lambda: FLOW_SECONDS)
-    clock = org.surroundings.monotonic
+    clock = org.runtime.monotonic
     # An HTTP session is not used; pace, look-ups and connections are each triggerer's own.
     session: Any = None
     triggerers = [
-        _Triggerer(SimulatedHook(org, f"triggerer {number}"), LoopShare(session, clock)) for number in range(count)
+        _Triggerer(SimulatedHook(org, f"triggerer {number}"), LoopResources(session, clock)) for number in range(count)
     ]
     waits = [
         asyncio.ensure_future(anext(_Trigger(triggerers[number % count], org, poke_interval).run()))

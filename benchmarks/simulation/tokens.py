@@ -96,11 +96,11 @@ async def _simulate(hosts: list[Starts], folder: Path, *, grants: bool) -> int:
 
 
 async def _host(org: SimulatedOrg, folder: Path, starts: Starts) -> list[AccessToken | BaseException]:
-    cache = open_token_cache(folder, org.settings.identity, org.settings.cache_key())
+    cache = open_token_cache(folder, org.settings.token_cache_id, org.settings.cache_encryption_key())
     if cache is None:
         raise RuntimeError(f"{folder} cannot hold a token cache")
     processes = []
     for number, start in enumerate(starts):
-        await asyncio.sleep(max(0.0, start - org.surroundings.monotonic()))
+        await asyncio.sleep(max(0.0, start - org.runtime.monotonic()))
         processes.append(asyncio.ensure_future(org.client(f"{folder.name}.{number}", cache).access_token()))
     return await asyncio.gather(*processes, return_exceptions=True)

@@ -6,7 +6,7 @@ import asyncio
 import selectors
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.runtime import Runtime
 
 if TYPE_CHECKING:
     import random
@@ -63,17 +63,17 @@ def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def virtual_surroundings(chance: random.Random, *, epoch: float = 0.0) -> Surroundings:
+def virtual_surroundings(chance: random.Random, *, epoch: float = 0.0) -> Runtime:
     """Return clock, chance and sleep of the running loop.
 
     :param chance: gives all numbers that are left to chance
     :param epoch: when the simulation begins, in seconds since the epoch
     """
     loop = asyncio.get_running_loop()
-    return Surroundings(
+    return Runtime(
         clock=lambda: epoch + loop.time(),
         monotonic=loop.time,
         random=chance.random,
         new_id=lambda: f"{chance.getrandbits(128):032x}",
-        asleep=asyncio.sleep,
+        async_sleep=asyncio.sleep,
     )

@@ -59,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         org.flow("hello", alias=ALIAS)(org.flows["hello"].function)
         for declared in flows_in(home / "flows.py"):
             org.flow(declared.name)(declared.function)
-        org.order(Reset(after_run=True), flow="open_ticket")
+        org.inject(Reset(after_run=True), flow="open_ticket")
         dags = {"AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags")}
         environment = own_environment(home, **org.environment(), **dags, **IN_ONE_PROCESS)
         log = ""
@@ -90,12 +90,12 @@ def test_the_worker_flow_is_waited_for_by_its_idempotency_key(runs: Runs) -> Non
     (started,) = runs.org.flows["start_import"].runs
     asked = [run.body["job_id"] for run in runs.org.flows["import_status"].runs]
 
-    assert set(asked) == {started.invocation_key}
+    assert set(asked) == {started.idempotency_key}
 
 
 def test_the_idempotent_flow_opens_one_ticket_though_its_answer_was_lost(runs: Runs) -> None:
     first, second = runs.org.requests("open_ticket")
-    keys = {run.invocation_key for run in runs.org.flows["open_ticket"].runs}
+    keys = {run.idempotency_key for run in runs.org.flows["open_ticket"].runs}
 
     assert (first.status, second.status) == (None, 200)
     assert len(keys) == 1
@@ -107,7 +107,7 @@ def test_a_task_of_ones_own_sends_the_key_that_is_noted_for_its_later_tries(runs
     with closing(sqlite3.connect(runs.database)) as database:
         noted = database.execute("SELECT value FROM task_state_store WHERE task_id = 'greet_once'").fetchall()
 
-    assert [json.loads(value)["idempotency_key"] for (value,) in noted] == [run.invocation_key]
+    assert [json.loads(value)["idempotency_key"] for (value,) in noted] == [run.idempotency_key]
 
 
 def test_the_examples_did_what_the_page_says(runs: Runs) -> None:

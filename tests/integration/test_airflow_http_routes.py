@@ -18,7 +18,7 @@ from airflow.providers.http.hooks import http as http_hooks
 from cryptography.hazmat.primitives import serialization
 
 from airflow_okta_workflows.connection.http_guard import GUARD, OPTIONS_OF_HTTP_HOOKS, gives_secrets_away
-from airflow_okta_workflows.connection.reader import FORM, read_connection
+from airflow_okta_workflows.connection.reader import FORM, parse_connection
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.kept_connection import CONN_ID, keep_connection
@@ -243,7 +243,7 @@ def test_what_the_form_made_is_read_without_a_fault_or_a_warning(
     name: str, forms: dict[str, Connection], caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = {"conn_id": "okta", "host": "acme.okta.com", "schema": None, "port": None, **forms[name]}
-    settings = read_connection(SimpleNamespace(**connection), connection["extra"])
+    settings = parse_connection(SimpleNamespace(**connection), connection["extra"])
 
     assert caplog.text == ""
     assert set(settings.flows) == ({"hello"} if name == "a flow" else set())

@@ -16,7 +16,7 @@ from joserfc import jwk
 from werkzeug.serving import make_server
 
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.exceptions import OktaTokenRefusedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -134,7 +134,7 @@ async def test_it_grants_a_token_on_an_event_loop(judge: Judge) -> None:
 
 def test_it_grants_a_token_for_a_pem(monkeypatch: pytest.MonkeyPatch) -> None:
     pem = pem_of(KEYS["rsa"]).replace("\n", "\\n")
-    assert load_signing_key(read_key_text(pem)).algorithm == "RS256"
+    assert load_signing_key(parse_key_text(pem)).algorithm == "RS256"
     with Judge(public(KEYS["rsa"])) as judge:
         define(monkeypatch, judge, pem)
         OktaWorkflowsHook().get_access_token()

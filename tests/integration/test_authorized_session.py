@@ -68,7 +68,7 @@ def test_a_body_that_the_caller_compressed_arrives_as_such(org: LocalOrg, sessio
 
 def test_a_compressed_response_is_decoded_once(org: LocalOrg, session: requests.Session) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    org.order(Answer(200, gzip.compress(b'{"a": 1}'), headers), flow="echo")
+    org.inject(Answer(200, gzip.compress(b'{"a": 1}'), headers), flow="echo")
 
     response = session.post(org.invoke_url("echo"))
 
@@ -77,21 +77,21 @@ def test_a_compressed_response_is_decoded_once(org: LocalOrg, session: requests.
 
 
 def test_interim_responses_are_waited_through(org: LocalOrg, session: requests.Session) -> None:
-    org.order(Interim(times=2), flow="echo")
+    org.inject(Interim(times=2), flow="echo")
 
     assert [session.post(org.invoke_url("echo")).status_code for _ in range(2)] == [200, 200]
 
 
 @pytest.mark.parametrize("fault", [Drip("head"), Drip("body"), Drip("interim")])
 def test_a_response_that_does_not_end_is_given_up(org: LocalOrg, session: requests.Session, fault: Drip) -> None:
-    org.order(fault, flow="echo")
+    org.inject(fault, flow="echo")
 
     with pytest.raises(requests.ReadTimeout):
         session.post(org.invoke_url("echo"))
 
 
 def test_a_call_may_have_its_own_time(org: LocalOrg, session: requests.Session) -> None:
-    org.order(Drip("body"), flow="echo", times=3)
+    org.inject(Drip("body"), flow="echo", times=3)
 
     timeouts: list[Any] = [0.1, (5, 0.1), urllib3.Timeout(connect=5, read=0.1)]
     for timeout in timeouts:
@@ -103,7 +103,7 @@ def test_a_call_may_have_its_own_time(org: LocalOrg, session: requests.Session) 
     "fault", [TruncatedGzip(), Answer(200, b"x" * 1001), Answer(200, b"x", {"Content-Encoding": "br"})]
 )
 def test_what_cannot_be_read_is_an_error(org: LocalOrg, session: requests.Session, fault: Answer) -> None:
-    org.order(fault, flow="echo")
+    org.inject(fault, flow="echo")
 
     with pytest.raises(requests.exceptions.ContentDecodingError):
         session.post(org.invoke_url("echo"))

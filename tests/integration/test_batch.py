@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
-from airflow_okta_workflows.core.flows.idempotency_key import idempotency_key
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.flows.idempotency_key import derive_key
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -39,17 +39,17 @@ Records = list[dict[str, Any]]
 class Batch(InvokeOktaFlowBatchOperator):
     """The operator with a clock of the test's own."""
 
-    surroundings: Surroundings | None = None
+    runtime: Runtime | None = None
 
     @property
     def hook(self) -> OktaWorkflowsHook:
-        surroundings = replace(self.surroundings or Surroundings(), stop=self.stop_signal)
-        return OktaWorkflowsHook(self.okta_workflows_conn_id, surroundings=surroundings)
+        runtime = replace(self.runtime or Runtime(), stop=self.stop_signal)
+        return OktaWorkflowsHook(self.okta_workflows_conn_id, runtime=runtime)
 
 
 def batch(payloads: Any, world: Any = None, **options: Any) -> Batch:
     task = Batch(**{"task_id": "task", "flow": "echo", "payloads": payloads, "max_rate": 2000, "retries": 3, **options})
-    task.surroundings = world.surroundings() if world else None
+    task.runtime = world.runtime() if world else None
     return task
 
 
@@ -62,7 +62,7 @@ def outcomes(records: Records) -> list[str]:
 
 
 def runs(org: LocalOrg, flow: str = "echo") -> Counter[str | None]:
-    return Counter(run.invocation_key for run in org.flows[flow].runs)
+    return Counter(run.idempotency_key for run in org.flows[flow].runs)
 
 
 # ---- what it returns
@@ -77,7 +77,7 @@ def test_one_small_record_for_each_payload_in_order(org: LocalOrg, connect: Conn
     assert [record["index"] for record in records] == list(range(30))
     assert [record["result"] for record in records] == list(range(30))
     assert set(outcomes(records)) == {"succeeded"}
-    by_key = {run.invocation_key: run.execution_id for run in org.flows["echo"].runs}
+    by_key = {run.idempotency_key: run.execution_id for run in org.flows["echo"].runs}
     assert {record["key"]: record["execution_id"] for record in records} == by_key
     assert len(by_key) == 30
     assert list(records[0]) == ["index", "key", "outcome", "status_code", "execution_id", "result", "error"]
@@ -328,7 +328,7 @@ def test_a_flow_that_is_off_is_not_asked_for_each_item(org: LocalOrg, connect: C
 def test_an_unknown_fate_is_final_and_told(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     store = Store()
-    org.order(Reset(), flow="echo")
+    org.inject(Reset(), flow="echo")
     for _ in range(2):
         given = with_store(store)
         with pytest.raises(OktaFlowOutcomeUnknownError, match=r"1 of 5 invocations failed .*1 unknown") as caught:
@@ -342,7 +342,7 @@ def test_an_unknown_fate_is_final_and_told(org: LocalOrg, connect: Connect) -> N
 def test_what_is_idempotent_is_sent_again_under_its_own_key(org: LocalOrg, connect: Connect, world: Any) -> None:
     connect(org)
     store = Store()
-    org.order(Reset(), flow="echo", times=3)
+    org.inject(Reset(), flow="echo", times=3)
     with pytest.raises(OktaFlowFailedError, match="1 unknown"):
         batch(people(3), world, idempotent=True, max_in_flight=1).execute(with_store(store))
 
@@ -370,7 +370,7 @@ def test_a_retry_sends_only_what_failed(org: LocalOrg, connect: Connect) -> None
     assert set(outcomes(records)) == {"succeeded"}
     assert [record["result"]["id"] for record in records] == list(range(100)), "also those of the first try"
     assert list(runs(org).values()) == [1] * 101, "the run that failed, and the one that was wanted then"
-    assert records[3]["key"] == idempotency_key(given["ti"].pushed["records"][3]["key"], 1)
+    assert records[3]["key"] == derive_key(given["ti"].pushed["records"][3]["key"], 1)
     assert len(store) == 3, "forty to a page"
 
 
@@ -580,8 +580,8 @@ def test_a_result_too_large_to_note_is_returned_and_only_missing_after_a_crash(o
 def test_no_secret_is_noted_or_logged(org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     org.flow("echo")(lambda request: dict(request.headers))
     connect(org)
-    org.order(Answer(401), flow="echo")
-    org.order(Reset(), flow="echo")
+    org.inject(Answer(401), flow="echo")
+    org.inject(Reset(), flow="echo")
     store = Store()
     with caplog.at_level(logging.DEBUG):
         records = batch(people(3), on_error="collect", max_in_flight=1).execute(with_store(store))
@@ -589,4 +589,4 @@ def test_no_secret_is_noted_or_logged(org: LocalOrg, connect: Connect, caplog: p
     kept = json.dumps([records, store]) + caplog.text
     assert outcomes(records) == ["unknown", "succeeded", "succeeded"]
     assert org.tokens_granted == 2
-    assert not [secret for secret in (*org._tokens, org.private_jwk["d"]) if secret in kept]
+    assert not [secret for secret in (*org.tokens, org.private_jwk["d"]) if secret in kept]

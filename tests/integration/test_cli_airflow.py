@@ -66,5 +66,5 @@ def test_a_connection_goes_into_the_database_and_is_found_there(airflow: dict[st
     assert "debug" in standalone.stderr.lower(), "Airflow's log went elsewhere"
     assert runs == 2
     for done in (added, again, replaced, refused, first, standalone):
-        for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org._tokens):
+        for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org.tokens):
             assert secret not in done.stdout + done.stderr

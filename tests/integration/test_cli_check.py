@@ -336,7 +336,7 @@ def test_each_refusal_of_okta_s_leads_to_its_fix(
     status: int, error: str, description: str, fix: str, org: LocalOrg, okta_workflows: CommandLine
 ) -> None:
     body = json.dumps({"error": error, "error_description": description}).encode()
-    org.order(Answer(status, body, {"Content-Type": "application/json"}))
+    org.inject(Answer(status, body, {"Content-Type": "application/json"}))
     ended = okta_workflows("check")
 
     assert ended.code == 1
@@ -362,7 +362,7 @@ def test_each_refusal_of_okta_s_leads_to_its_fix(
 def test_other_ways_to_get_no_token_have_a_fix_too(
     fault: Any, fix: str, org: LocalOrg, okta_workflows: CommandLine
 ) -> None:
-    org.order(fault)
+    org.inject(fault)
     ended = okta_workflows("check", "--output", "json")
 
     assert ended.code == 1
@@ -527,6 +527,6 @@ def test_nothing_secret_is_shown(org: LocalOrg, connect: Any, okta_workflows: Co
     for _ in range(2):
         for arguments in ([], ["--output", "json"], ["--flow", "hello", "--yes"]):
             ended = okta_workflows("check", *arguments)
-            for secret in (jwk["d"], *pem.splitlines()[1:-1], *org._tokens, "eyJ"):
+            for secret in (jwk["d"], *pem.splitlines()[1:-1], *org.tokens, "eyJ"):
                 assert secret not in ended.out + ended.err
         org.app.proof_of_possession = True

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from airflow_okta_workflows.connection.reader import read_connection
+from airflow_okta_workflows.connection.reader import parse_connection
 from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.airflow_features import connection_class
@@ -99,7 +99,7 @@ def test_the_line_for_the_shell_works_whatever_the_key_looked_like(
 def test_json_is_what_airflow_takes(org: LocalOrg, build: Build) -> None:
     ended = build("--format", "json", "--flow", "hello=abc", "--flow", f"bye={org.invoke_url('hello')}")
     connection = connection_class().from_json(ended.out, conn_id="x")
-    settings = read_connection(connection, connection.extra_dejson)
+    settings = parse_connection(connection, connection.extra_dejson)
 
     assert ended.code == 0
     assert settings.domain.url == org.url

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from airflow_okta_workflows.cli.invoke import how_far
-from airflow_okta_workflows.core.protocol import Stage
+from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from tests.conftest import CommandLine
@@ -49,7 +49,7 @@ def test_the_command_line(reader: Reader, org: LocalOrg) -> None:
 
     assert sorted(block.language for block in page) == [*["console"] * 8, "json", "python"]
     assert len(org.flows["hello"].runs) == 3
-    assert org.flows["hello"].runs[-1].invocation_key == "7d2b0c1e-5f0a-4f0e-9b6c-2f6f3f1d8a11"
+    assert org.flows["hello"].runs[-1].idempotency_key == "7d2b0c1e-5f0a-4f0e-9b6c-2f6f3f1d8a11"
 
 
 def test_setting_up_okta(reader: Reader, org: LocalOrg) -> None:
@@ -97,8 +97,8 @@ def test_a_key_rotation_leaves_no_moment_without_a_key_that_works(
 def test_the_page_has_the_last_lines_of_an_interruption() -> None:
     _, *lines = rows("docs/command-line.md", "## invoke")
 
-    for (_, line), stage in zip(lines, (Stage.NOT_RUN, Stage.SENDING), strict=True):
-        assert shown(how_far("hello", "my-key", stage), line.strip("`"))
+    for (_, line), state in zip(lines, (InvocationState.NOT_RUN, InvocationState.SENDING), strict=True):
+        assert shown(how_far("hello", "my-key", state), line.strip("`"))
 
 
 def test_the_comparison_finds_a_difference() -> None:

@@ -136,7 +136,7 @@ def test_a_failed_flow_ends_with_1_and_shows_what_it_said(org: LocalOrg, okta_wo
 def test_what_goes_wrong_is_told_with_its_fix(
     fault: Any, flow: str | None, kind: str, fix: str, org: LocalOrg, okta_workflows: CommandLine
 ) -> None:
-    org.order(fault, flow=flow, times=2)
+    org.inject(fault, flow=flow, times=2)
     ended = okta_workflows("invoke", "echo", "--output", "json")
 
     assert ended.code == 1
@@ -157,10 +157,10 @@ def test_an_unknown_flow_or_connection_is_a_failed_call(org: LocalOrg, okta_work
 def test_nothing_secret_is_shown(org: LocalOrg, okta_workflows: CommandLine) -> None:
     for fault in (None, Answer(401), Answer(500)):
         if fault:
-            org.order(fault, flow="echo", times=2)
+            org.inject(fault, flow="echo", times=2)
         for output in ("text", "json"):
             ended = okta_workflows("invoke", "echo", "--output", output)
-            for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org._tokens, "eyJ"):
+            for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org.tokens, "eyJ"):
                 assert secret not in ended.out + ended.err
 
 
@@ -181,14 +181,14 @@ def test_an_interruption_says_whether_the_flow_was_sent_and_its_key(
     finally:
         release.set()
 
-    (key,) = (run.invocation_key for run in org.flows["slow"].runs)
+    (key,) = (run.idempotency_key for run in org.flows["slow"].runs)
     assert (ended.code, ended.out) == (code, "")
     last = ended.err.splitlines()[-1]
     assert "was sent and may have run" in last
     assert last.endswith(f"--idempotency-key {key}")
     again = okta_workflows("invoke", "echo", "--idempotency-key", str(key))
     assert again.code == 0
-    assert org.flows["echo"].runs[0].invocation_key == key
+    assert org.flows["echo"].runs[0].idempotency_key == key
 
 
 @pytest.mark.parametrize("refusal", [TooManyRequests(retry_after=60), Answer(401)])
@@ -196,8 +196,8 @@ def test_an_interruption_of_a_wait_says_that_nothing_was_sent(
     org: LocalOrg, okta_workflows: CommandLine, refusal: Any
 ) -> None:
     OktaWorkflowsHook().get_access_token()
-    org.order(TooManyRequests(retry_after=60), times=9)
-    org.order(refusal, flow="echo")
+    org.inject(TooManyRequests(retry_after=60), times=9)
+    org.inject(refusal, flow="echo")
 
     def interrupt() -> None:
         while not org.requests("echo"):
@@ -222,7 +222,7 @@ def test_a_process_that_is_interrupted_says_so_in_its_last_line(
     release = threading.Event()
     org.flow("slow")(lambda request: release.wait(60) or {})
     if not sent:
-        org.order(TooManyRequests(retry_after=60))
+        org.inject(TooManyRequests(retry_after=60))
     command = [str(SCRIPTS / "okta-workflows"), "invoke", org.invoke_url("slow"), "--idempotency-key", "my-key"]
     began: list[Any] = org.flows["slow"].runs if sent else org.token_requests
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from airflow_okta_workflows.core.keys.generation import generate_jwk
-from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -37,7 +37,7 @@ def test_the_private_half_goes_into_the_file_and_the_public_one_to_stdout(
 ) -> None:
     ended = okta_workflows("keygen", "--type", key_type, "--out", str(tmp_path / name), "--output", "json")
     text = (tmp_path / name).read_text()
-    key = load_signing_key(read_key_text(text), kid=ended.json["kid"])
+    key = load_signing_key(parse_key_text(text), kid=ended.json["kid"])
     public = jwt.PyJWK(ended.json["public_jwk"], algorithm=key.algorithm)
 
     assert (ended.code, ended.err) == (0, "")
@@ -47,7 +47,7 @@ def test_the_private_half_goes_into_the_file_and_the_public_one_to_stdout(
     assert ended.json["type"] == key_type
     assert set(ended.json["public_jwk"]) <= {"kid", "use", "kty", "e", "n", "crv", "x", "y"}
     assert ("PRIVATE KEY" in text) is (name == "key.pem")
-    assert read_key_text(text).kid == (None if name == "key.pem" else ended.json["kid"])
+    assert parse_key_text(text).kid == (None if name == "key.pem" else ended.json["kid"])
 
 
 def test_the_file_is_private_whatever_the_umask(umask: int, tmp_path: Path, okta_workflows: CommandLine) -> None:
@@ -138,7 +138,7 @@ def test_text_gives_the_jwk_to_paste_and_the_steps_of_a_rotation(tmp_path: Path,
     for number in range(1, 6):
         assert f"\n  {number}. " in steps
     assert "leave the old one ACTIVE" in steps
-    private = read_key_text((tmp_path / "key.pem").read_text()).secret_forms()
+    private = parse_key_text((tmp_path / "key.pem").read_text()).secret_forms()
     assert not any(secret in ended.out + ended.err for secret in private)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.client.loop_resources import LoopShare, loop_share
-from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
+from airflow_okta_workflows.client.loop_resources import LoopResources, loop_resources
+from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.emulator import LocalOrg, Reset
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 
-Send = Callable[..., "asyncio.Task[HttpAnswer | Lost]"]
+Send = Callable[..., "asyncio.Task[HttpResponse | TransportFailure]"]
 
 
 class Counting:
@@ -54,7 +54,7 @@ async def send(org: LocalOrg, flow: Counting, world: Any, slots: int) -> AsyncIt
         settings = OktaWorkflowsHook().settings
         transport = AiohttpTransport(session, settings, asyncio.Semaphore(slots), clock=lambda: world.now)
 
-        def begin(read_timeout: float | None = None) -> asyncio.Task[HttpAnswer | Lost]:
+        def begin(read_timeout: float | None = None) -> asyncio.Task[HttpResponse | TransportFailure]:
             request = HttpRequest("GET", org.invoke_url("slow"), {}, read_timeout=read_timeout)
             return asyncio.ensure_future(transport.send(request))
 
@@ -113,10 +113,10 @@ async def test_who_leaves_gives_the_slot_back(send: Send, flow: Counting) -> Non
 @pytest.mark.parametrize("slots", [1])
 async def test_a_call_that_is_lost_gives_the_slot_back(send: Send, flow: Counting, org: LocalOrg) -> None:
     flow.go.set()
-    org.order(Reset(), flow="slow", times=3)
+    org.inject(Reset(), flow="slow", times=3)
 
     results = [await send() for _ in range(4)]
-    assert [type(result) for result in results] == [Lost, Lost, Lost, HttpAnswer]
+    assert [type(result) for result in results] == [TransportFailure, TransportFailure, TransportFailure, HttpResponse]
 
 
 async def test_all_connections_of_a_loop_share_its_slots(
@@ -124,7 +124,7 @@ async def test_all_connections_of_a_loop_share_its_slots(
 ) -> None:
     monkeypatch.setattr("airflow_okta_workflows.client.loop_resources.connection_limit", lambda: 2)
     request = HttpRequest("GET", org.invoke_url("slow"), {})
-    async with loop_share() as share:
+    async with loop_resources() as share:
         calls = [asyncio.ensure_future(transport_of(share).send(request)) for _ in range(6)]
         await began(flow, 2)
         flow.go.set()
@@ -133,5 +133,5 @@ async def test_all_connections_of_a_loop_share_its_slots(
     assert flow.most == 2
 
 
-def transport_of(share: LoopShare) -> AiohttpTransport:
+def transport_of(share: LoopResources) -> AiohttpTransport:
     return share.transport(OktaWorkflowsHook().settings)

@@ -132,7 +132,7 @@ def test_the_dags_leave_no_secret_behind(ran: Ran, airflow: dict[str, str]) -> N
     ]
     jwk = ran.org.private_jwk
     secrets = [
-        *ran.org._tokens,
+        *ran.org.tokens,
         *(jwk[name] for name in ("d", "p", "q", "dp", "dq", "qi")),
         *pem_of(jwk).splitlines()[1:-1],
     ]

@@ -16,7 +16,7 @@ from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowFailedError,
-    OktaFlowNoAnswerError,
+    OktaFlowNoResponseError,
     OktaTokenRefusedError,
     OktaWorkflowsError,
 )
@@ -42,7 +42,7 @@ def made_anew(wait: TaskDeferred, world: Any) -> OktaFlowInvocationTrigger:
     """The trigger as the triggerer makes it: of what was stored."""
     path, arguments = wait.trigger.serialize()
     assert path == "airflow_okta_workflows.triggers.okta_workflows.OktaFlowInvocationTrigger"
-    return OktaFlowInvocationTrigger(**json.loads(json.dumps(arguments)), surroundings=world.surroundings())
+    return OktaFlowInvocationTrigger(**json.loads(json.dumps(arguments)), runtime=world.runtime())
 
 
 async def fired_by(trigger: OktaFlowInvocationTrigger) -> dict[str, Any]:
@@ -71,7 +71,7 @@ async def test_the_triggerer_invokes_and_the_worker_returns(org: LocalOrg, conne
         "status_code": 200,
     }
     assert org.requests("echo")[0].headers["x-mine"] == "1"
-    assert run.invocation_key == wait.trigger.serialize()[1]["invocation_key"]
+    assert run.idempotency_key == wait.trigger.serialize()[1]["idempotency_key"]
     assert wait.method_name == "execute_complete"
 
 
@@ -86,7 +86,7 @@ async def test_neither_trigger_nor_event_nor_log_shows_an_answer(
 
     stored = json.dumps([wait.trigger.serialize(), wait.kwargs, event]) + caplog.text
     assert set(event) == {"outcome", "sealed"}
-    assert not [text for text in ("initial-5521", org.private_jwk["d"], *org._tokens) if text in stored]
+    assert not [text for text in ("initial-5521", org.private_jwk["d"], *org.tokens) if text in stored]
     assert invoke().execute_complete(context(), event) == {"password": "initial-5521"}
 
 
@@ -94,7 +94,7 @@ async def test_neither_trigger_nor_event_nor_log_shows_an_answer(
     ("spoil", "error"),
     [
         (lambda org: org.flow("echo")(lambda request: ReturnError(500, "down")), OktaFlowFailedError),
-        (lambda org: org.order(Reset(), flow="echo", times=3), OktaFlowNoAnswerError),
+        (lambda org: org.inject(Reset(), flow="echo", times=3), OktaFlowNoResponseError),
         (lambda org: org.app.granted_scopes.clear(), OktaTokenRefusedError),
     ],
 )
@@ -133,7 +133,7 @@ async def test_a_trigger_that_runs_twice_sends_the_same_key(org: LocalOrg, conne
         await fired_by(made_anew(wait, world))
 
     assert len(org.flows["echo"].runs) == 2
-    assert len({run.invocation_key for run in org.flows["echo"].runs}) == 1
+    assert len({run.idempotency_key for run in org.flows["echo"].runs}) == 1
 
 
 async def test_the_answer_is_noted_so_that_a_retry_sends_nothing(org: LocalOrg, connect: Connect, world: Any) -> None:
@@ -156,7 +156,7 @@ async def test_after_a_change_of_the_key_the_worker_asks_itself(
         patch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connect_with_other_key))
         result = invoke().execute_complete(context(), event)
 
-    assert result["key"] == org.flows["echo"].runs[0].invocation_key
+    assert result["key"] == org.flows["echo"].runs[0].idempotency_key
     assert len(org.flows["echo"].runs) == 2
     assert "cannot be opened with this connection's key" in capsys.readouterr().out
 
@@ -168,7 +168,7 @@ async def test_an_answer_too_large_for_an_event_is_asked_for_again(org: LocalOrg
 
     assert event == {"outcome": "not_handed_over", "reason": "the answer is too large"}
     assert len(invoke(result="text").execute_complete(context(), event)) == 100_000
-    assert len({run.invocation_key for run in org.flows["echo"].runs}) == 1
+    assert len({run.idempotency_key for run in org.flows["echo"].runs}) == 1
 
 
 async def test_a_triggerer_without_the_connection_leaves_it_to_the_worker(
@@ -181,13 +181,13 @@ async def test_a_triggerer_without_the_connection_leaves_it_to_the_worker(
         event = await fired_by(made_anew(wait, world))
 
     assert event["outcome"] == "not_handed_over"
-    assert invoke().execute_complete(context(), event)["key"] == org.flows["echo"].runs[0].invocation_key
+    assert invoke().execute_complete(context(), event)["key"] == org.flows["echo"].runs[0].idempotency_key
     assert len(org.log) == 1
 
 
 async def test_a_401_in_the_triggerer_costs_one_new_token(org: LocalOrg, connect: Connect, world: Any) -> None:
     connect(org)
-    org.order(Answer(401), flow="echo")
+    org.inject(Answer(401), flow="echo")
     event = await fired_by(made_anew(deferred(invoke()), world))
 
     assert invoke().execute_complete(context(), event)["key"]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, ParamValidationError, conf
 
-from airflow_okta_workflows.connection.reader import FORM, read_connection
+from airflow_okta_workflows.connection.reader import FORM, parse_connection
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 from airflow_okta_workflows.core.flows.expressions import Expression
 from airflow_okta_workflows.core.keys.generation import generate_jwk
@@ -94,7 +94,7 @@ def machine(tmp_path: Path) -> Callable[[str], str]:
 def read(connection: dict[str, Any]) -> OktaWorkflowsSettings:
     extra = connection.get("extra", {})
     fields: dict[str, Any] = {"conn_id": "okta", "login": None, "password": None, "schema": None, "port": None}
-    return read_connection(SimpleNamespace(**{**fields, **connection, "extra": json.dumps(extra)}), extra)
+    return parse_connection(SimpleNamespace(**{**fields, **connection, "extra": json.dumps(extra)}), extra)
 
 
 @pytest.mark.parametrize("block", of("json"), ids=str)
@@ -251,7 +251,7 @@ def test_each_expression_gives_what_the_page_says(row: list[str]) -> None:
     text = code(expression)
     assert text is not None
 
-    assert Expression(text, "result").value(example(body)) == example(value)
+    assert Expression(text, "result").search(example(body)) == example(value)
 
 
 def test_each_link_leads_somewhere() -> None:
@@ -293,9 +293,9 @@ def test_the_idempotent_flow_does_failed_work_anew(okta_local_org: LocalOrg, tmp
     hook = OktaWorkflowsHook()
 
     with pytest.raises(OktaFlowFailedError, match="answered 500"):
-        hook.invoke("open_ticket", {}, invocation_key="a-key")
-    first = hook.invoke("open_ticket", {"summary": "x"}, invocation_key="a-key")
-    second = hook.invoke("open_ticket", {"summary": "x"}, invocation_key="a-key")
+        hook.invoke("open_ticket", {}, idempotency_key="a-key")
+    first = hook.invoke("open_ticket", {"summary": "x"}, idempotency_key="a-key")
+    second = hook.invoke("open_ticket", {"summary": "x"}, idempotency_key="a-key")
     hook.close()
 
     assert first.body == second.body == {"ticket": "T-1", "summary": "x"}

@@ -233,9 +233,9 @@ def test_a_flow_answers_200_or_an_error(status: int) -> None:
 
 def test_faults_come_in_the_order_in_which_they_were_ordered(org: LocalOrg) -> None:
     org.flow("open", security="public")(lambda request: {"open": True})
-    org.order(Latency(0.01), flow="open")
-    org.order(Reset(), flow="open")
-    org.order(Truncate(), flow="open")
+    org.inject(Latency(0.01), flow="open")
+    org.inject(Reset(), flow="open")
+    org.inject(Truncate(), flow="open")
     url = org.invoke_url("open")
 
     assert requests.post(url, timeout=5).status_code == 200
@@ -279,7 +279,7 @@ def test_the_fixture_defines_the_connection_as_flows_come(okta_local_org: LocalO
     answer = OktaWorkflowsHook().invoke("onboard", {"email": "ada@example.com"})
 
     assert answer.body == {"account": "ada@example.com"}
-    assert okta_local_org.flows["onboard"].runs[0].invocation_key
+    assert okta_local_org.flows["onboard"].runs[0].idempotency_key
 
 
 def test_the_sample_flows_do_what_the_examples_need(okta_local_org: LocalOrg) -> None:
@@ -291,8 +291,8 @@ def test_the_sample_flows_do_what_the_examples_need(okta_local_org: LocalOrg) ->
         return hook.invoke(flow, payload, **options).body
 
     assert body("hello") == {"greeting": "Hello, world!"}
-    account = body("create_account", {"email": "ada@example.com"}, invocation_key="k")["account"]
-    assert body("create_account", {"email": "ada@example.com"}, invocation_key="k")["account"] == account
+    account = body("create_account", {"email": "ada@example.com"}, idempotency_key="k")["account"]
+    assert body("create_account", {"email": "ada@example.com"}, idempotency_key="k")["account"] == account
     assert body("create_account", {"email": "bob@example.com"})["account"]["id"] != account["id"]
     assert body("add_to_group", {"account_id": account["id"], "group": "g"}) == {"group": "g", "added": True}
     job = body("start_provisioning", {"account_id": account["id"]})["job_id"]
@@ -324,7 +324,7 @@ def test_a_subclass_is_told_each_request_that_is_answered() -> None:
     told: list[Any] = []
 
     class TellingOrg(LocalOrg):
-        def answered(self, request: Any) -> None:
+        def on_response(self, request: Any) -> None:
             told.append(request)
 
     with TellingOrg() as org:
@@ -375,10 +375,10 @@ def test_it_counts_requests_runs_and_what_ran_twice(connect: Any) -> None:
     with LocalOrg(rate_limit=None) as org:
         org.flow("hello")(lambda request: {})
         connect(org)
-        org.order(TooManyRequests(retry_after=0), flow="hello")
+        org.inject(TooManyRequests(retry_after=0), flow="hello")
         hook = OktaWorkflowsHook()
         for key in ("a", "a", "b"):
-            hook.invoke("hello", invocation_key=key)
+            hook.invoke("hello", idempotency_key=key)
         hook.close()
 
         assert requests.get(f"{org.url}/counts", timeout=5).json() == {

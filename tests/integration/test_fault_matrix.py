@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_okta_workflows.core.flows.outcome import Outcome
-from airflow_okta_workflows.exceptions import OktaFlowNoAnswerError, outcome_of
+from airflow_okta_workflows.exceptions import OktaFlowNoResponseError, outcome_of
 from tests.fault_matrix import BEGIN, ROWS, WAYS, Row, by_batch, by_trigger, play
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -25,14 +25,14 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_each_fault_comes_to_the_same_in_each_way(row: Row, way: str, world: Any) -> None:
-    error, _, runs, _ = play(row, WAYS[way], world.surroundings())
+    error, _, runs, _ = play(row, WAYS[way], world.runtime())
 
     assert (type(error) if error else None, runs) == (row.error, row.runs)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_each_fault_comes_to_the_same_in_a_batch(row: Row, world: Any) -> None:
-    error, outcome, runs, _ = play(row, by_batch, world.surroundings())
+    error, outcome, runs, _ = play(row, by_batch, world.runtime())
 
     found = outcome_of(error) if error else Outcome(outcome)
     assert found is (outcome_of(row.error("")) if row.error else Outcome.SUCCEEDED)
@@ -40,12 +40,12 @@ def test_each_fault_comes_to_the_same_in_a_batch(row: Row, world: Any) -> None:
 
 
 # What is invoked from a trigger is idempotent, and there is no other way to invoke it from there.
-FROM_A_TRIGGER = [row for row in ROWS if row.idempotent or not issubclass(row.error or int, OktaFlowNoAnswerError)]
+FROM_A_TRIGGER = [row for row in ROWS if row.idempotent or not issubclass(row.error or int, OktaFlowNoResponseError)]
 
 
 @pytest.mark.parametrize("row", FROM_A_TRIGGER, ids=lambda row: row.name)
 def test_each_fault_comes_to_the_same_in_a_trigger(row: Row, world: Any) -> None:
-    error, _, runs, _ = play(row, by_trigger, world.surroundings())
+    error, _, runs, _ = play(row, by_trigger, world.runtime())
 
     assert (type(error) if error else None, runs) == (row.error, row.runs)
 

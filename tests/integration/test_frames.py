@@ -51,7 +51,7 @@ class WatchedOrg(LocalOrg):
         super().__init__(**options)
         self.assertions: list[str] = []
 
-    def saw_assertion(self, assertion: str) -> None:
+    def on_assertion(self, assertion: str) -> None:
         self.assertions.append(assertion)
 
 
@@ -68,7 +68,7 @@ class Watch:
     def secrets(self) -> list[str]:
         key = [line for line in self.pem.splitlines() if not line.startswith("-----")]
         members = [self.jwk[name] for name in ("d", "p", "q", "dp", "dq", "qi") if name in self.jwk]
-        return [*key, *members, *self.org._tokens, *self.org.assertions, PASSPHRASE]
+        return [*key, *members, *self.org.tokens, *self.org.assertions, PASSPHRASE]
 
     def cold(self) -> None:
         """Forget the token, so that the next one has to be asked for."""
@@ -289,7 +289,7 @@ async def timed_out(work: Awaitable[Any], seconds: float) -> BaseException | Non
 
 @pytest.mark.parametrize(
     "make", [lambda: OktaFlowStatusTrigger("slow", poke_interval=0.001, deadline=time.time() + 60),
-             lambda: OktaFlowInvocationTrigger("slow", invocation_key="k")],
+             lambda: OktaFlowInvocationTrigger("slow", idempotency_key="k")],
     ids=["status", "invocation"],
 )  # fmt: skip
 async def test_a_trigger_that_is_cancelled_takes_no_secret_along(watch: Watch, make: Callable[[], Any]) -> None:
@@ -361,10 +361,10 @@ def test_a_check_of_ones_own_keeps_its_frames(watch: Watch) -> None:
 
 
 REFUSALS: dict[str, Callable[[WatchedOrg], Any]] = {
-    "the token request": lambda org: org.order(Answer(400, b'{"error": "invalid_scope"}')),
-    "the token request by HTML": lambda org: org.order(Answer(403, b"<html>")),
-    "a flow": lambda org: org.order(Answer(403), flow="slow"),
-    "a flow's answer": lambda org: org.order(Answer(302, b"", {"Location": "http://127.0.0.1/"}), flow="slow"),
+    "the token request": lambda org: org.inject(Answer(400, b'{"error": "invalid_scope"}')),
+    "the token request by HTML": lambda org: org.inject(Answer(403, b"<html>")),
+    "a flow": lambda org: org.inject(Answer(403), flow="slow"),
+    "a flow's answer": lambda org: org.inject(Answer(302, b"", {"Location": "http://127.0.0.1/"}), flow="slow"),
 }
 
 
@@ -391,8 +391,8 @@ def test_a_connection_that_cannot_be_used_takes_no_secret_along(watch: Watch, mo
 
 def test_those_who_wait_for_a_token_that_fails_get_no_frames_of_the_one_who_asked(watch: Watch) -> None:
     async def main() -> list[Any]:
-        watch.org.order(Latency(0.05))
-        watch.org.order(Answer(400, b'{"error": "invalid_scope"}'))
+        watch.org.inject(Latency(0.05))
+        watch.org.inject(Answer(400, b'{"error": "invalid_scope"}'))
         hook = OktaWorkflowsHook()
         return await asyncio.gather(*(hook.ainvoke("slow", {}) for _ in range(5)), return_exceptions=True)
 

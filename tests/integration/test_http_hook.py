@@ -13,7 +13,7 @@ from airflow.providers.http.operators.http import HttpOperator
 
 from airflow_okta_workflows.connection_verdict import with_short_waits
 from airflow_okta_workflows.emulator import Answer, Drip, Interim, LocalOrg, ReturnError
-from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowAnswerError, OktaFlowFailedError
+from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, OktaFlowResponseError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.integration.listener import Listener, http
 
@@ -47,8 +47,8 @@ def test_airflows_http_operator_invokes_a_flow_authorised(org: LocalOrg, connect
 def test_airflows_http_operator_goes_the_providers_way(org: LocalOrg, connect: Connect) -> None:
     """With an adapter of requests, an interim response would be the response, and a drip would have no end."""
     connect(org, read_timeout=0.3)
-    org.order(Interim(times=2), flow="echo")
-    org.order(Drip("head"), flow="echo")
+    org.inject(Interim(times=2), flow="echo")
+    org.inject(Drip("head"), flow="echo")
 
     assert json.loads(operator(org).execute({}))["body"] == {"email": "ada@example.com"}
     with pytest.raises(requests.ReadTimeout):
@@ -83,8 +83,8 @@ def test_the_check_of_the_answer_can_be_left_out(org: LocalOrg, connect: Connect
 def test_a_redirect_is_not_followed(org: LocalOrg, connect: Connect, options: dict[str, Any]) -> None:
     connect(org)
     with Listener(http()) as other:
-        org.order(Answer(302, b"", {"Location": f"{other.url}/steal"}), flow="echo")
-        with pytest.raises(OktaFlowAnswerError, match="redirect"):
+        org.inject(Answer(302, b"", {"Location": f"{other.url}/steal"}), flow="echo")
+        with pytest.raises(OktaFlowResponseError, match="redirect"):
             operator(org, extra_options=options).execute({})
 
     assert other.received == []
@@ -198,7 +198,7 @@ def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: 
 
     org.stop()
     connect(org)
-    good, text = OktaWorkflowsHook(surroundings=world.surroundings()).test_connection()
+    good, text = OktaWorkflowsHook(runtime=world.runtime()).test_connection()
     assert not good
     assert "connection was refused" in text
     assert "Check the host's name" in text

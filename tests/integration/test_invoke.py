@@ -43,7 +43,7 @@ Connect = Callable[..., None]
 def test_a_flow_is_invoked_and_its_answer_returned(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:
     connect(org)
 
-    response = invoke("echo", {"email": "zoë@example.com"}, query={"q": [1, True]}, invocation_key="key-1")
+    response = invoke("echo", {"email": "zoë@example.com"}, query={"q": [1, True]}, idempotency_key="key-1")
 
     assert response.status_code == 200
     assert response.body == {"body": {"email": "zoë@example.com"}, "query": {"q": "1"}, "key": "key-1"}
@@ -101,17 +101,17 @@ def test_a_failed_flow_is_final(org: LocalOrg, connect: Connect, invoke: Invoke,
     connect(org)
 
     with pytest.raises(OktaFlowFailedError) as caught:
-        invoke("fail", invocation_key="k", idempotent=True)
+        invoke("fail", idempotency_key="k", idempotent=True)
 
     assert caught.value.response is not None
     assert caught.value.response.status_code == card.status
-    assert (caught.value.flow, caught.value.invocation_key) == ("fail", "k")
+    assert (caught.value.flow, caught.value.idempotency_key) == ("fail", "k")
     assert len(org.flows["fail"].runs) == 1
 
 
 def test_an_answer_that_takes_too_long_has_an_unknown_outcome(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:
     connect(org)
-    org.order(Latency(30, after_run=True), flow="echo")
+    org.inject(Latency(30, after_run=True), flow="echo")
 
     with pytest.raises(OktaFlowOutcomeUnknownError, match="took too long"):
         invoke("echo", timeout=0.2)
@@ -135,12 +135,12 @@ def test_waits_on_429_follow_the_headers(org: LocalOrg, connect: Connect, invoke
     connect(org)
     invoke("echo")
     org.clock_skew = 500.0
-    org.order(TooManyRequests(retry_after=7), flow="echo")
+    org.inject(TooManyRequests(retry_after=7), flow="echo")
 
     invoke("echo")
     assert world.slept == [7.25]
 
-    org.order(TooManyRequests(reset_in=9), flow="echo")
+    org.inject(TooManyRequests(reset_in=9), flow="echo")
     invoke("echo")
     assert world.slept[1] == pytest.approx(9.25, abs=1.0), "by the org's clock, not by ours"
 
@@ -231,7 +231,7 @@ def test_a_flow_that_refuses_says_what_to_change(
         (("echo",), {"method": "DELETE"}, "method"),
         (("echo",), {"headers": {"Authorization": "Bearer mine"}}, "cannot be set"),
         (("echo",), {"query": {"X-Okta-Workflows": 1}}, "reserved"),
-        (("echo",), {"invocation_key": "a\nb"}, "invocation key"),
+        (("echo",), {"idempotency_key": "a\nb"}, "idempotency key"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_before_a_token_is_asked_for(
@@ -254,7 +254,7 @@ def test_a_token_is_asked_for_again_where_that_helps(
     org: LocalOrg, connect: Connect, invoke: Invoke, fault: Any, times: int
 ) -> None:
     connect(org)
-    org.order(fault, times=times)
+    org.inject(fault, times=times)
 
     invoke("echo")
 
@@ -265,7 +265,7 @@ def test_a_token_is_asked_for_again_where_that_helps(
 
 def test_a_token_that_cannot_be_had_stops_the_invocation(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:
     connect(org)
-    org.order(HtmlError(503), times=3)
+    org.inject(HtmlError(503), times=3)
 
     with pytest.raises(OktaTokenError) as caught:
         invoke("echo")
@@ -317,7 +317,7 @@ def test_a_token_is_shared_by_both_ways_and_asked_for_once(org: LocalOrg, connec
 
 def test_many_threads_ask_for_one_token(org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    org.order(Latency(0.2))
+    org.inject(Latency(0.2))
     hook = OktaWorkflowsHook()
     threads = [threading.Thread(target=hook.invoke, args=("echo",)) for _ in range(16)]
     for thread in threads:

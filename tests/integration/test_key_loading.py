@@ -45,7 +45,10 @@ async def test_a_loop_reads_connection_and_key_in_a_thread(
     org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", "off")
-    loaded, read = watched(monkeypatch, signing, "load_signing_key"), watched(monkeypatch, flow_hook, "read_connection")
+    loaded, read = (
+        watched(monkeypatch, signing, "load_signing_key"),
+        watched(monkeypatch, flow_hook, "parse_connection"),
+    )
     connect(org)
 
     await OktaWorkflowsHook().ainvoke("echo")

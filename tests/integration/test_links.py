@@ -62,7 +62,7 @@ def test_it_leads_to_the_execution_that_failed(org: LocalOrg, connect: Connect) 
 
 def test_it_leads_to_the_console_when_the_outcome_is_unknown(org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    org.order(Reset(after_run=True), flow="echo")
+    org.inject(Reset(after_run=True), flow="echo")
     store = Store()
     cut_off, retried = with_store(store), with_store(store)
     for given in (cut_off, retried):
@@ -104,7 +104,7 @@ def test_whatever_the_answer_tells_is_no_more_than_an_id(
     org: LocalOrg, connect: Connect, told: dict[str, str], fragment: str
 ) -> None:
     connect(org)
-    org.order(Answer(200, b"{}", {"Content-Type": "application/json", **told}), flow="echo")
+    org.inject(Answer(200, b"{}", {"Content-Type": "application/json", **told}), flow="echo")
     given = context()
     invoke().execute(given)
 

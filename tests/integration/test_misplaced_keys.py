@@ -163,12 +163,12 @@ def test_neither_an_error_nor_a_log_line_nor_the_test_button_quotes_a_key(
         seen = []
         caplog.clear()
         with caplog.at_level(logging.DEBUG, "airflow_okta_workflows"):
-            hook = OktaWorkflowsHook(surroundings=world.surroundings())
+            hook = OktaWorkflowsHook(runtime=world.runtime())
             try:
                 hook.invoke("echo")
             except OktaWorkflowsError as error:
                 seen += [str(error), repr(vars(error)), str(error.to_json())]
-            seen.append(OktaWorkflowsHook(surroundings=world.surroundings()).test_connection()[1])
+            seen.append(OktaWorkflowsHook(runtime=world.runtime()).test_connection()[1])
         seen += [record.getMessage() for record in caplog.records if record.name.startswith("airflow_okta")]
         for text in seen:
             assert not quoted(text, fragments(form)), name

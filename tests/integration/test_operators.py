@@ -17,9 +17,9 @@ from airflow.providers.common.compat.sdk import (
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, ReturnRaw
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
-    OktaFlowAnswerError,
     OktaFlowFailedError,
     OktaFlowOutcomeUnknownError,
+    OktaFlowResponseError,
     OktaWorkflowsError,
 )
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
@@ -88,7 +88,7 @@ def test_an_answer_that_does_not_satisfy_fails_the_task(
 
     assert sentence in str(caught.value)
     assert caught.value.response is not None
-    assert caught.value.invocation_key == org.flows["echo"].runs[0].invocation_key
+    assert caught.value.idempotency_key == org.flows["echo"].runs[0].idempotency_key
 
 
 def test_a_text_body_is_said_to_be_one(org: LocalOrg, connect: Connect) -> None:
@@ -134,7 +134,7 @@ def test_the_key_stays_over_retries_and_changes_with_all_else(org: LocalOrg, con
 
 def test_an_unknown_outcome_ends_the_retries(org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    org.order(Reset(after_run=True), flow="echo")
+    org.inject(Reset(after_run=True), flow="echo")
 
     with pytest.raises(AirflowFailException) as caught:
         invoke(retries=5).execute(context(max_tries=5))
@@ -144,7 +144,7 @@ def test_an_unknown_outcome_ends_the_retries(org: LocalOrg, connect: Connect) ->
 
 def test_an_idempotent_one_is_sent_again(org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    org.order(Reset(), flow="echo")
+    org.inject(Reset(), flow="echo")
     operator = invoke(idempotent=True)
 
     assert operator.execute(context())["key"]
@@ -234,7 +234,7 @@ def test_a_task_that_was_killed_while_the_flow_ran(
         task.execute(with_store(Dying()))
 
     if idempotent:
-        assert task.execute(with_store(store))["key"] == org.flows["echo"].runs[0].invocation_key
+        assert task.execute(with_store(store))["key"] == org.flows["echo"].runs[0].idempotency_key
     else:
         with pytest.raises(OktaFlowOutcomeUnknownError, match="cut off"):
             task.execute(with_store(store))
@@ -254,8 +254,8 @@ def test_a_note_is_taken_back_while_it_waits(org: LocalOrg, connect: Connect) ->
             states.append(value["state"])
             super().set(key, value)
 
-    org.order(Answer(401), flow="echo")
-    org.order(TooManyRequests(retry_after=900), flow="echo")
+    org.inject(Answer(401), flow="echo")
+    org.inject(TooManyRequests(retry_after=900), flow="echo")
     with pytest.raises(OktaWorkflowsError, match="429"):
         invoke().execute(with_store(Recording()))
 
@@ -269,7 +269,7 @@ def test_what_is_known_to_have_failed_may_be_tried_again(org: LocalOrg, connect:
     connect(org)
     store = Store()
     if isinstance(fault, Answer):
-        org.order(fault, flow="echo")
+        org.inject(fault, flow="echo")
     elif fault:
         failing = [fault]
         org.flow("echo")(lambda request: failing.pop() if failing else {"key": 1})
@@ -292,7 +292,7 @@ def test_a_large_answer_is_noted_without_its_body(
 
     assert "noted without its body" in caplog.text
     assert len(json.dumps(store)) < 1000
-    with pytest.raises(OktaFlowAnswerError, match="too large to be noted"):
+    with pytest.raises(OktaFlowResponseError, match="too large to be noted"):
         invoke(flow="large").execute(with_store(store))
     assert len(org.flows["large"].runs) == 1
 
@@ -300,9 +300,9 @@ def test_a_large_answer_is_noted_without_its_body(
 def test_an_unreadable_answer_is_not_asked_for_again(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     store = Store()
-    org.order(Answer(302, b"", {"Location": "http://x"}, after_run=True), flow="echo")
+    org.inject(Answer(302, b"", {"Location": "http://x"}, after_run=True), flow="echo")
     for _ in range(2):
-        with pytest.raises(OktaFlowAnswerError):
+        with pytest.raises(OktaFlowResponseError):
             invoke().execute(with_store(store))
 
     assert len(org.flows["echo"].runs) == 1

@@ -26,7 +26,7 @@ PASSPHRASE = "passphrase-4711"
 
 def secrets_of(org: LocalOrg) -> list[str]:
     pem = pem_of(org.private_jwk)
-    return [*org._tokens, org.private_jwk["d"], *pem.splitlines()[1:-1], PASSPHRASE, "eyJ"]
+    return [*org.tokens, org.private_jwk["d"], *pem.splitlines()[1:-1], PASSPHRASE, "eyJ"]
 
 
 @pytest.fixture
@@ -67,10 +67,10 @@ def test_logs_errors_and_reprs_hold_no_secret(
 ) -> None:
     define(as_pem)
     if fault:
-        org.order(fault, flow=flow, times=3)
+        org.inject(fault, flow=flow, times=3)
     seen: list[str] = []
     for asynchronous in (False, True):
-        hook = OktaWorkflowsHook(surroundings=world.surroundings())
+        hook = OktaWorkflowsHook(runtime=world.runtime())
         with caplog.at_level(logging.DEBUG):
             try:
                 seen.append(repr(asyncio.run(hook.ainvoke("echo")) if asynchronous else hook.invoke("echo")))

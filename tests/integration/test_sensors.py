@@ -105,7 +105,7 @@ def test_a_sensor_pokes_until_the_status_says_so(
 
     assert sensor(poke_interval=0, result=result).execute(context()) == value
     assert org.flows["status"].runs[0].body == {"job": 1}
-    keys = [run.invocation_key for run in org.flows["status"].runs]
+    keys = [run.idempotency_key for run in org.flows["status"].runs]
     assert len(set(keys)) == 3, "a flow that deduplicates would else answer from memory"
 
 
@@ -201,7 +201,7 @@ def test_a_count_that_another_version_has_kept_does_not_count(org: LocalOrg, con
 def test_a_question_without_an_answer_is_asked_again(org: LocalOrg, connect: Connect) -> None:
     statuses(org, DONE)
     connect(org)
-    org.order(Reset(), flow="status")
+    org.inject(Reset(), flow="status")
 
     assert sensor().execute(context()) == DONE
 
@@ -307,7 +307,7 @@ async def events(trigger: OktaFlowStatusTrigger) -> list[dict[str, Any]]:
 def trigger(world: Any, **options: Any) -> OktaFlowStatusTrigger:
     return OktaFlowStatusTrigger(
         **{"flow": "status", "failure_when": "status == 'FAILED'", "deadline": world.now + 600, **options},
-        surroundings=world.surroundings(),
+        runtime=world.runtime(),
     )
 
 
@@ -334,7 +334,7 @@ async def test_the_trigger_gives_up_at_the_deadline(org: LocalOrg, connect: Conn
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda org: org.order(Answer(500), flow="status", times=6), "OktaFlowFailedError"),
+        (lambda org: org.inject(Answer(500), flow="status", times=6), "OktaFlowFailedError"),
         (lambda org: org.app.granted_scopes.clear(), "OktaTokenRefusedError"),
         (lambda org: org.flow("status")(lambda request: {"status": 5}), "ExpressionError"),
         (lambda org: org.flows.clear(), "OktaConfigurationError"),
@@ -372,7 +372,7 @@ async def test_a_hundred_triggers_share_one_session_and_one_token(org: LocalOrg,
 async def test_the_trigger_tolerates_what_passes(org: LocalOrg, connect: Connect, world: Any) -> None:
     statuses(org, DONE)
     connect(org)
-    org.order(Answer(500), flow="status", times=2)
+    org.inject(Answer(500), flow="status", times=2)
 
     assert await events(trigger(world, max_failed_polls=2)) == [{"outcome": "settled"}]
     assert len(world.slept) == 3

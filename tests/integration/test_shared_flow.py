@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_okta_workflows.client.loop_resources import LoopShare
+from airflow_okta_workflows.client.loop_resources import LoopResources
 from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, TooManyRequests
 from airflow_okta_workflows.exceptions import (
@@ -23,31 +23,31 @@ from airflow_okta_workflows.exceptions import (
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.transport.aiohttp_transport import open_session
-from airflow_okta_workflows.triggers.encrypted_result import LARGEST_OUTCOME, open_outcome
-from airflow_okta_workflows.triggers.invoker import SharedFlow
+from airflow_okta_workflows.triggers.encrypted_result import LARGEST_OUTCOME, decrypt_result
+from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 
 Connect = Callable[..., None]
 Rotate = Callable[[], None]
-Shared = Callable[..., SharedFlow]
+Shared = Callable[..., TriggererInvoker]
 
 
 @pytest.fixture
-async def share(world: Any) -> AsyncIterator[LoopShare]:
+async def share(world: Any) -> AsyncIterator[LoopResources]:
     async with open_session() as session:
-        yield LoopShare(session, clock=lambda: world.now)
+        yield LoopResources(session, clock=lambda: world.now)
 
 
 @pytest.fixture
-def shared(share: LoopShare, world: Any) -> Shared:
-    def make(flow: str = "echo", **request: Any) -> SharedFlow:
-        return SharedFlow(share, "okta_workflows_default", world.surroundings(), flow, request)
+def shared(share: LoopResources, world: Any) -> Shared:
+    def make(flow: str = "echo", **request: Any) -> TriggererInvoker:
+        return TriggererInvoker(share, "okta_workflows_default", world.runtime(), flow, request)
 
     return make
 
 
 @pytest.fixture
 def look_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note each look-up of a connection."""
+    """Checkpoint each look-up of a connection."""
     made: list[str] = []
 
     async def look_up(conn_id: str, hook: Any = None) -> Any:
@@ -97,10 +97,10 @@ async def test_it_may_run_twice_under_one_key_where_its_fate_is_unknown(
     org: LocalOrg, connect: Connect, shared: Shared
 ) -> None:
     connect(org)
-    org.order(Reset(after_run=True), flow="echo")
+    org.inject(Reset(after_run=True), flow="echo")
 
     assert (await shared().invoke("key-1")).body["key"] == "key-1"
-    assert [run.invocation_key for run in org.flows["echo"].runs] == ["key-1", "key-1"]
+    assert [run.idempotency_key for run in org.flows["echo"].runs] == ["key-1", "key-1"]
 
 
 # ---- credentials of today
@@ -182,7 +182,7 @@ async def test_a_flow_that_refuses_is_asked_once_with_what_has_not_changed(
     connect(org)
     flow = shared()
     await flow.invoke()
-    org.order(Answer(403), flow="echo", times=2)
+    org.inject(Answer(403), flow="echo", times=2)
     world.now += 10
 
     with pytest.raises(OktaFlowRefusedError):
@@ -213,7 +213,7 @@ async def test_a_flow_that_fails_has_nothing_to_do_with_the_connection(
     org: LocalOrg, connect: Connect, shared: Shared, replace_key: Rotate, look_ups: list[str], world: Any
 ) -> None:
     connect(org)
-    org.order(Answer(500, after_run=True), flow="echo")
+    org.inject(Answer(500, after_run=True), flow="echo")
     flow = shared()
     replace_key()
     world.now += 10
@@ -227,26 +227,26 @@ async def test_a_flow_that_fails_has_nothing_to_do_with_the_connection(
 
 
 async def test_a_429_holds_all_back_who_invoke_the_flow(
-    org: LocalOrg, connect: Connect, share: LoopShare, world: Any
+    org: LocalOrg, connect: Connect, share: LoopResources, world: Any
 ) -> None:
     connect(org)
-    asleep, wake = asyncio.Event(), asyncio.Event()
+    async_sleep, wake = asyncio.Event(), asyncio.Event()
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
-        asleep.set()
+        async_sleep.set()
         await wake.wait()
         world.now += seconds
 
-    surroundings = replace(world.surroundings(), asleep=sleep)
-    one, another = (SharedFlow(share, "okta_workflows_default", surroundings, "echo", {}) for _ in range(2))
-    org.order(TooManyRequests(retry_after=30), flow="echo")
+    runtime = replace(world.runtime(), async_sleep=sleep)
+    one, another = (TriggererInvoker(share, "okta_workflows_default", runtime, "echo", {}) for _ in range(2))
+    org.inject(TooManyRequests(retry_after=30), flow="echo")
     first = asyncio.ensure_future(one.invoke("key-1"))
-    await asleep.wait()
-    asleep.clear()
+    await async_sleep.wait()
+    async_sleep.clear()
     second = asyncio.ensure_future(another.invoke("key-2"))
-    await asleep.wait()
+    await async_sleep.wait()
 
     assert waits[0] >= 30
     assert waits[1] >= 30
@@ -266,9 +266,9 @@ def settings() -> Any:
 async def test_an_answer_is_sealed_for_the_worker(org: LocalOrg, connect: Connect, shared: Shared) -> None:
     connect(org)
 
-    sealed = await shared(payload={"a": 1}).invoke_sealed("key-1")
+    sealed = await shared(payload={"a": 1}).invoke_encrypted("key-1")
 
-    opened = open_outcome(sealed, settings(), "key-1")
+    opened = decrypt_result(sealed, settings(), "key-1")
     assert isinstance(opened, FlowResponse)
     assert opened.body == {"body": {"a": 1}, "query": {}, "key": "key-1"}
     assert opened.execution_id == org.flows["echo"].runs[0].execution_id
@@ -277,7 +277,7 @@ async def test_an_answer_is_sealed_for_the_worker(org: LocalOrg, connect: Connec
 @pytest.mark.parametrize(
     ("spoil", "error"),
     [
-        (lambda org: org.order(Answer(500), flow="echo"), OktaFlowFailedError),
+        (lambda org: org.inject(Answer(500), flow="echo"), OktaFlowFailedError),
         (lambda org: org.app.granted_scopes.clear(), OktaTokenRefusedError),
         (lambda org: org.flows.clear(), OktaFlowRefusedError),
     ],
@@ -288,17 +288,17 @@ async def test_an_error_is_sealed_for_the_worker(
     connect(org)
     spoil(org)
 
-    opened = open_outcome(await shared().invoke_sealed("key-1"), settings(), "key-1")
+    opened = decrypt_result(await shared().invoke_encrypted("key-1"), settings(), "key-1")
 
     assert type(opened) is error
-    assert getattr(opened, "invocation_key", "key-1") == "key-1"
+    assert getattr(opened, "idempotency_key", "key-1") == "key-1"
 
 
 async def test_an_answer_that_is_too_large_is_not_handed_over(org: LocalOrg, connect: Connect, shared: Shared) -> None:
     org.flow("large")(lambda request: {"rows": "x" * LARGEST_OUTCOME})
     connect(org)
 
-    assert await shared("large").invoke_sealed("key-1") is None
+    assert await shared("large").invoke_encrypted("key-1") is None
     assert len(org.flows["large"].runs) == 1
 
 
@@ -306,11 +306,11 @@ async def test_without_a_connection_nothing_is_sent_and_nothing_can_be_sealed(
     org: LocalOrg, connect: Connect, shared: Shared, world: Any
 ) -> None:
     with pytest.raises(AirflowException):
-        await shared().invoke_sealed("key-1")
+        await shared().invoke_encrypted("key-1")
     world.now += 10
     connect(org, read_timeout="soon")
     with pytest.raises(OktaConfigurationError, match="read_timeout"):
-        await shared().invoke_sealed("key-1")
+        await shared().invoke_encrypted("key-1")
     assert org.log == []
 
 
@@ -325,7 +325,7 @@ async def test_it_is_sealed_with_the_key_that_the_worker_has_now(
     remove_old_key(org)
     world.now += 10
 
-    sealed = await flow.invoke_sealed("key-1")
+    sealed = await flow.invoke_encrypted("key-1")
 
-    assert isinstance(open_outcome(sealed, settings(), "key-1"), FlowResponse)
-    assert open_outcome(sealed, old, "key-1") is None
+    assert isinstance(decrypt_result(sealed, settings(), "key-1"), FlowResponse)
+    assert decrypt_result(sealed, old, "key-1") is None

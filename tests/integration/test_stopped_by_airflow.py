@@ -39,7 +39,7 @@ def test_a_task_that_is_told_to_end_sends_nothing_more(airflow: dict[str, str], 
     (dags / "stopped.py").write_text(_DAG_FILE.format(task=task))
     with LocalOrg(rate_limit=None) as org:
         org.flow("limited")(lambda request: {})
-        org.order(TooManyRequests(retry_after=_FOREVER), flow="limited", times=100)
+        org.inject(TooManyRequests(retry_after=_FOREVER), flow="limited", times=100)
         command = [sys.executable, "-W", "ignore", "-m", "demo.run_dags", "stopped"]
         environment = {
             **airflow,

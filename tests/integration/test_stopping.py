@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, TooManyRequests
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
-    OktaFlowNoAnswerError,
+    OktaFlowNoResponseError,
     OktaFlowNotSentError,
     OktaTokenError,
     OktaWorkflowsError,
@@ -83,21 +83,21 @@ def sensor(**options: Any) -> OktaFlowSensor:
 
 
 def rate_limited(org: LocalOrg) -> Callable[[], object]:
-    org.order(TooManyRequests(retry_after=FOREVER), flow="echo", times=100)
+    org.inject(TooManyRequests(retry_after=FOREVER), flow="echo", times=100)
     return lambda: org.requests("echo")
 
 
 def no_token(org: LocalOrg) -> Callable[[], object]:
-    org.order(TooManyRequests(retry_after=FOREVER), times=100)
+    org.inject(TooManyRequests(retry_after=FOREVER), times=100)
     return lambda: org.token_requests
 
 
 def refused_token(org: LocalOrg) -> Callable[[], object]:
     # One token is good; after a 401 the next one has to be waited for.
-    org.order(Answer(401), flow="echo")
+    org.inject(Answer(401), flow="echo")
     OktaWorkflowsHook().get_access_token()
     before = len(org.token_requests)
-    org.order(TooManyRequests(retry_after=FOREVER), times=100)
+    org.inject(TooManyRequests(retry_after=FOREVER), times=100)
     return lambda: len(org.token_requests) > before
 
 
@@ -162,12 +162,12 @@ def test_a_hook_on_an_event_loop_sends_nothing_after_sigterm(
     under_way = wait(stopped_org)
     slept: list[float] = []
 
-    async def asleep(seconds: float) -> None:
+    async def async_sleep(seconds: float) -> None:
         slept.append(seconds)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0)
 
-    hook = OktaWorkflowsHook(surroundings=Surroundings(asleep=asleep))
+    hook = OktaWorkflowsHook(runtime=Runtime(async_sleep=async_sleep))
     with pytest.raises(OktaWorkflowsError, match="the task was stopped"):
         asyncio.run(hook.ainvoke("echo", {}))
 
@@ -181,7 +181,7 @@ def test_many_calls_on_one_loop_all_hear_of_it(stopped_org: LocalOrg, airflow_3:
     slept: list[float] = []
     all_wait = asyncio.Event()
 
-    async def asleep(seconds: float) -> None:
+    async def async_sleep(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == 5:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -189,7 +189,7 @@ def test_many_calls_on_one_loop_all_hear_of_it(stopped_org: LocalOrg, airflow_3:
         await all_wait.wait()
 
     async def main() -> list[Any]:
-        hook = OktaWorkflowsHook(surroundings=Surroundings(asleep=asleep))
+        hook = OktaWorkflowsHook(runtime=Runtime(async_sleep=async_sleep))
         return await asyncio.gather(*(hook.ainvoke("echo", {}) for _ in range(5)), return_exceptions=True)
 
     errors = asyncio.run(main())
@@ -199,18 +199,18 @@ def test_many_calls_on_one_loop_all_hear_of_it(stopped_org: LocalOrg, airflow_3:
 
 
 def test_what_was_sent_before_stays_of_unknown_fate(stopped_org: LocalOrg, airflow_3: list[Any]) -> None:
-    stopped_org.order(Reset(after_run=True), flow="echo")
+    stopped_org.inject(Reset(after_run=True), flow="echo")
     task = single(idempotent=True)
     airflow_3.append(task)
     terminate_when(lambda: stopped_org.flows["echo"].runs)
-    with pytest.raises(OktaFlowNoAnswerError, match="a later attempt was not invoked: the task was stopped"):
+    with pytest.raises(OktaFlowNoResponseError, match="a later attempt was not invoked: the task was stopped"):
         task.execute(context())
 
     assert len(stopped_org.requests("echo")) == 1
 
 
 def test_a_retry_sends_what_the_stopped_try_did_not(stopped_org: LocalOrg, airflow_3: list[Any]) -> None:
-    stopped_org.order(TooManyRequests(retry_after=FOREVER), flow="echo")
+    stopped_org.inject(TooManyRequests(retry_after=FOREVER), flow="echo")
     store = Store()
     task = single(retries=3)
     airflow_3.append(task)
@@ -220,7 +220,7 @@ def test_a_retry_sends_what_the_stopped_try_did_not(stopped_org: LocalOrg, airfl
     assert store["okta_workflows_invocation"]["state"] == "not_run"
 
     single(retries=3).execute(with_store(store, try_number=2))
-    assert [run.invocation_key for run in stopped_org.flows["echo"].runs] == [caught.value.invocation_key]
+    assert [run.idempotency_key for run in stopped_org.flows["echo"].runs] == [caught.value.idempotency_key]
 
 
 def test_a_batch_keeps_what_was_under_way_and_drops_what_waits(stopped_org: LocalOrg) -> None:
@@ -228,7 +228,7 @@ def test_a_batch_keeps_what_was_under_way_and_drops_what_waits(stopped_org: Loca
 
     @stopped_org.flow("slow")
     def slow(request: Any) -> Any:
-        stopped_org.order(TooManyRequests(retry_after=FOREVER), flow="slow", times=2)
+        stopped_org.inject(TooManyRequests(retry_after=FOREVER), flow="slow", times=2)
         release.wait(30)
         return {"n": request.body["n"]}
 
@@ -323,7 +323,7 @@ def test_a_hook_in_another_thread_leaves_signals_alone(stopped_org: LocalOrg) ->
 def test_a_stop_during_a_wait_with_a_clock_of_the_tests_own_is_heeded(stopped_org: LocalOrg, world: Any) -> None:
     stop = StopSignal()
     rate_limited(stopped_org)
-    hook = OktaWorkflowsHook(surroundings=replace(world.surroundings(), stop=stop, sleep=lambda _: stop.request()))
+    hook = OktaWorkflowsHook(runtime=replace(world.runtime(), stop=stop, sleep=lambda _: stop.request()))
     with pytest.raises(OktaFlowNotSentError):
         hook.invoke("echo", {})
 
@@ -335,7 +335,7 @@ def test_a_stop_during_a_wait_with_a_clock_of_the_tests_own_is_heeded(stopped_or
 )
 def test_a_token_is_not_asked_for_after_the_stop(stopped_org: LocalOrg, get: Callable[..., Any]) -> None:
     hook = OktaWorkflowsHook()
-    hook.surroundings.stop.request()
+    hook.runtime.stop.request()
     with pytest.raises(OktaTokenError, match="No access token was asked for"):
         get(hook)
 

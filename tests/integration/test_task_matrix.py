@@ -20,7 +20,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_next_try_comes_to_the_same_in_each_way(row: Row, way: str, world: Any) -> None:
-    assert play(row, way, world.surroundings()) == (row.error, row.runs, row.keys)
+    assert play(row, way, world.runtime()) == (row.error, row.runs, row.keys)
 
 
 def test_the_page_is_of_these_rows() -> None:

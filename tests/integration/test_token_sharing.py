@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_okta_workflows.core.keys import signing
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator import Latency, LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.tokens import file_cache as token_cache
@@ -152,7 +152,7 @@ def test_nothing_on_disk_tells_a_secret(org: LocalOrg, connect: Connect, directo
     # Some versions of filelock take the file of the lock away when it is let go.
     assert [name.partition(".")[2] for name in names] in (["lock", "token"], ["token"])
     kept = b"".join(path.read_bytes() for path in directory.iterdir()) + " ".join(names).encode()
-    for secret in (*org._tokens, org.private_jwk["d"], org.app.client_id, org.private_jwk["kid"]):
+    for secret in (*org.tokens, org.private_jwk["d"], org.app.client_id, org.private_jwk["kid"]):
         assert secret.encode() not in kept
     assert directory.stat().st_mode & 0o077 == 0
 
@@ -229,12 +229,12 @@ def test_a_synchronous_call_on_a_loop_that_asks_does_not_wait_for_it(
     monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", mode)
     connect(org)
     slept: list[float] = []
-    hook = OktaWorkflowsHook(surroundings=Surroundings(sleep=slept.append))
+    hook = OktaWorkflowsHook(runtime=Runtime(sleep=slept.append))
 
     async def main() -> None:
         loop, asking = asyncio.get_running_loop(), asyncio.Event()
-        monkeypatch.setattr(org, "saw_assertion", lambda _: loop.call_soon_threadsafe(asking.set))
-        org.order(Latency(0.3))
+        monkeypatch.setattr(org, "on_assertion", lambda _: loop.call_soon_threadsafe(asking.set))
+        org.inject(Latency(0.3))
         renewal = asyncio.create_task(hook.aget_access_token())
         await asking.wait()
         if what == "get_access_token":
@@ -257,7 +257,7 @@ def test_a_synchronous_call_on_a_loop_does_not_wait_for_another_process_either(
 ) -> None:
     connect(org)
     slept: list[float] = []
-    hook = OktaWorkflowsHook(surroundings=Surroundings(sleep=slept.append))
+    hook = OktaWorkflowsHook(runtime=Runtime(sleep=slept.append))
     cache = token_source_for(hook.settings).cache
     assert cache
     lock = cache.lock()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.protocol import HttpRequest, Phase
+from airflow_okta_workflows.core.protocol import FailureKind, HttpRequest
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 from tests.integration.listener import Listener, http
@@ -25,13 +25,13 @@ from tests.integration.transports import (
     Send,
     answered,
     dripping,
+    failure,
     listening,
-    lost,
     post,
     settings,
 )
 
-UNKNOWN, NOT_SENT = Phase.FATE_UNKNOWN, Phase.NOT_SENT
+UNKNOWN, NOT_SENT = FailureKind.OUTCOME_UNKNOWN, FailureKind.NOT_SENT
 MANY_HEADERS: dict[str, Any] = {f"X_{number}": "a" for number in range(500)}
 LARGE_HEADERS: dict[str, Any] = {f"X_{number}": "a" * 5000 for number in range(20)}
 
@@ -160,9 +160,9 @@ def test_a_body_that_cannot_be_read_says_why_and_keeps_its_head(send: Send, answ
 )
 def test_what_is_no_whole_response_leaves_an_unknown_fate(send: Send, answer: bytes, why: str) -> None:
     with Listener(answer) as listener:
-        result = lost(send(post(listener.url)))
+        result = failure(send(post(listener.url)))
 
-    assert result.phase is UNKNOWN
+    assert result.kind is UNKNOWN
     assert why in result.detail
     assert len(listener.received) == 1
 
@@ -281,9 +281,9 @@ def test_who_breaks_off_in_the_middle_of_a_request_leaves_an_unknown_fate(send: 
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     with listening(reset) as port:
-        result = lost(send(post(f"http://127.0.0.1:{port}", b"x" * 20_000_000)))
+        result = failure(send(post(f"http://127.0.0.1:{port}", b"x" * 20_000_000)))
 
-    assert (result.phase, result.detail) == (UNKNOWN, "the connection was reset")
+    assert (result.kind, result.detail) == (UNKNOWN, "the connection was reset")
 
 
 # ---- every wait ends
@@ -310,17 +310,17 @@ def test_who_breaks_off_in_the_middle_of_a_request_leaves_an_unknown_fate(send: 
 )
 def test_a_response_that_does_not_end_is_given_up(send: Send, begin: bytes, unit: bytes) -> None:
     with Listener(dripping(begin, unit)) as listener:
-        result = lost(send(post(listener.url), **SHORT))
+        result = failure(send(post(listener.url), **SHORT))
 
-    assert (result.phase, result.detail) == (UNKNOWN, "it took too long")
+    assert (result.kind, result.detail) == (UNKNOWN, "it took too long")
 
 
 def test_the_request_can_have_a_time_of_its_own(send: Send) -> None:
     with Listener(dripping(b"", b"")) as listener:
         request = post(listener.url)
-        result = lost(send(HttpRequest(request.method, request.url, request.headers, request.body, 0.2)))
+        result = failure(send(HttpRequest(request.method, request.url, request.headers, request.body, 0.2)))
 
-    assert (result.phase, result.detail) == (UNKNOWN, "it took too long")
+    assert (result.kind, result.detail) == (UNKNOWN, "it took too long")
 
 
 def test_a_request_that_nobody_reads_is_given_up(send: Send) -> None:
@@ -330,18 +330,18 @@ def test_a_request_that_nobody_reads_is_given_up(send: Send) -> None:
         assert stop.wait(30)
 
     with listening(ignore) as port:
-        result = lost(send(post(f"http://127.0.0.1:{port}", b"x" * 20_000_000), **SHORT))
+        result = failure(send(post(f"http://127.0.0.1:{port}", b"x" * 20_000_000), **SHORT))
         stop.set()
 
-    assert (result.phase, result.detail) == (UNKNOWN, "it took too long")
+    assert (result.kind, result.detail) == (UNKNOWN, "it took too long")
 
 
 @pytest.mark.parametrize(("begin", "unit"), [(b"", b""), (b"\x16\x03\x03\x40\x00\x02", b"a")])
 def test_a_handshake_that_does_not_end_was_not_sent(send: Send, begin: bytes, unit: bytes) -> None:
     with listening(dripping(begin, unit)) as port:
-        result = lost(send(post(f"https://127.0.0.1:{port}"), **SHORT))
+        result = failure(send(post(f"https://127.0.0.1:{port}"), **SHORT))
 
-    assert (result.phase, result.detail) == (NOT_SENT, "no connection: it took too long")
+    assert (result.kind, result.detail) == (NOT_SENT, "no connection: it took too long")
 
 
 @pytest.fixture
@@ -372,9 +372,9 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_all_addresses_together_have_one_limit(send: Send, silent: int, resolve: Any) -> None:
     resolve(*[silent] * 5)
 
-    result = lost(send(post("http://flows.example"), **SHORT))
+    result = failure(send(post("http://flows.example"), **SHORT))
 
-    assert (result.phase, result.detail) == (NOT_SENT, "no connection: it took too long")
+    assert (result.kind, result.detail) == (NOT_SENT, "no connection: it took too long")
 
 
 def test_an_address_that_takes_no_connection_stands_in_nobodys_way(send: Send, silent: int, resolve: Any) -> None:
@@ -389,7 +389,7 @@ def test_an_address_that_takes_no_connection_stands_in_nobodys_way(send: Send, s
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "x" * 70 + ".example", "a..example", "host.example:99999"])
 def test_a_name_without_an_address_was_not_sent(send: Send, name: str) -> None:
-    assert lost(send(post(f"https://{name}"))).phase is NOT_SENT
+    assert failure(send(post(f"https://{name}"))).kind is NOT_SENT
 
 
 # ---- an end from outside

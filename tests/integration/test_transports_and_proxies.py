@@ -16,10 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_okta_workflows.core.protocol import Phase
+from airflow_okta_workflows.core.protocol import FailureKind
 from airflow_okta_workflows.emulator import LocalProxy
 from tests.integration.listener import Listener, http
-from tests.integration.transports import SHORT, Send, answered, dripping, listening, lost, post
+from tests.integration.transports import SHORT, Send, answered, dripping, failure, listening, post
 
 HOST = "flows.example"
 URL = f"https://{HOST}"
@@ -67,9 +67,9 @@ def test_a_proxy_leads_to_the_host_and_its_tunnel_is_kept(send: Send, flow: List
 @pytest.mark.parametrize("status", [403, 407, 500, 502, 503, 504])
 def test_a_refusal_is_told_and_nothing_was_sent(send: Send, status: int) -> None:
     with LocalProxy(behavior="refuse", status=status) as proxy:
-        result = lost(send(post(URL), proxy=proxy.url))
+        result = failure(send(post(URL), proxy=proxy.url))
 
-    assert result.phase is Phase.NOT_SENT
+    assert result.kind is FailureKind.NOT_SENT
     assert f"the proxy {proxy.address} answered {status}" in result.detail
     assert "http_proxy" in result.hint
 
@@ -86,9 +86,9 @@ def test_a_refusal_is_told_and_nothing_was_sent(send: Send, status: int) -> None
 )
 def test_a_proxy_that_breaks_off_has_sent_nothing(send: Send, head: bytes, why: str) -> None:
     with Listener(head) as proxy:
-        result = lost(send(post(URL), proxy=proxy.url))
+        result = failure(send(post(URL), proxy=proxy.url))
 
-    assert result.phase is Phase.NOT_SENT
+    assert result.kind is FailureKind.NOT_SENT
     assert why in result.detail
     assert f"(through the proxy 127.0.0.1:{proxy.port})" in result.detail
     assert not any(b"t0ken" in request for request in proxy.received)
@@ -105,9 +105,9 @@ def test_a_proxy_that_breaks_off_has_sent_nothing(send: Send, head: bytes, why: 
 )
 def test_a_proxy_that_does_not_come_to_an_end_is_given_up(send: Send, begin: bytes, unit: bytes) -> None:
     with listening(dripping(begin, unit)) as port:
-        result = lost(send(post(URL), proxy=f"127.0.0.1:{port}", **SHORT))
+        result = failure(send(post(URL), proxy=f"127.0.0.1:{port}", **SHORT))
 
-    assert result.phase is Phase.NOT_SENT
+    assert result.kind is FailureKind.NOT_SENT
     assert result.detail.startswith("no connection: it took too long")
 
 
@@ -124,9 +124,9 @@ def test_an_interim_response_of_a_proxy_is_waited_through(send: Send, flow: List
 def test_a_proxy_that_is_not_there_was_not_asked(send: Send) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    result = lost(send(post(URL), proxy=address))
+    result = failure(send(post(URL), proxy=address))
 
-    assert result.phase is Phase.NOT_SENT
+    assert result.kind is FailureKind.NOT_SENT
     assert result.detail == f"no connection: the connection was refused (through the proxy {address})"
 
 
@@ -137,11 +137,11 @@ def test_interception_is_trusted_only_by_its_ca(
     path = tmp_path / "company.pem"
     company.cert_pem.write_to_path(str(path))
     with LocalProxy(places(flow), behavior="intercept", certificate=server_settings(company, HOST)) as proxy:
-        result = lost(send(post(URL), proxy=proxy.url, verify=bundle))
+        result = failure(send(post(URL), proxy=proxy.url, verify=bundle))
         assert flow.received == []
         answered(send(post(URL), proxy=proxy.url, verify=str(path)))
 
-    assert result.phase is Phase.UNTRUSTED
+    assert result.kind is FailureKind.UNTRUSTED
     assert "certificate is not trusted (" in result.detail
     assert len(flow.received) == 1
 
@@ -154,7 +154,7 @@ def test_a_login_goes_to_the_proxy_alone(send: Send, flow: Listener, bundle: str
     with LocalProxy(places(flow), login=login) as proxy:
         named = f"http://{quote(user)}:{quote(password, safe='')}@{proxy.address}"
         answered(send(post(URL), proxy=named, verify=bundle))
-        result = lost(send(post(URL), proxy=f"http://{quote(user)}:wrong@{proxy.address}", verify=bundle))
+        result = failure(send(post(URL), proxy=f"http://{quote(user)}:wrong@{proxy.address}", verify=bundle))
 
     assert "407 Proxy Authentication Required" in result.detail
     assert "wrong" not in repr(result)
@@ -164,10 +164,10 @@ def test_a_login_goes_to_the_proxy_alone(send: Send, flow: Listener, bundle: str
 def test_a_proxy_can_speak_tls_itself(send: Send, flow: Listener, authority: trustme.CA, bundle: str) -> None:
     with LocalProxy(places(flow), certificate_of_its_own=server_settings(authority, "127.0.0.1")) as proxy:
         answered(send(post(URL, b"x" * 300_000), proxy=proxy.url, verify=bundle))
-        result = lost(send(post(URL), proxy=proxy.url))
+        result = failure(send(post(URL), proxy=proxy.url))
 
     assert proxy.url.startswith("https://")
-    assert result.phase is Phase.UNTRUSTED
+    assert result.kind is FailureKind.UNTRUSTED
     assert flow.received[0].endswith(b"x" * 1000)
 
 
@@ -189,7 +189,7 @@ def test_the_environments_proxy_is_written_as_people_write_it(
         monkeypatch.setenv(variable, scheme + proxy.address)
         answered(send(post(URL), verify=bundle))
         monkeypatch.setenv("NO_PROXY", "other.example,.example")
-        assert "resolved" in lost(send(post("https://flows.example.invalid.example"), verify=bundle)).detail
+        assert "resolved" in failure(send(post("https://flows.example.invalid.example"), verify=bundle)).detail
 
     assert proxy.requests == [f"{HOST}:443"]
 
@@ -198,9 +198,9 @@ def test_the_environments_proxy_is_written_as_people_write_it(
 def test_a_socks_proxy_is_named_as_not_supported(send: Send, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     with LocalProxy() as proxy:
         monkeypatch.setenv(variable, f"socks5h://me:secret@{proxy.address}")
-        result = lost(send(post(URL)))
+        result = failure(send(post(URL)))
 
-    assert result.phase is Phase.UNTRUSTED
+    assert result.kind is FailureKind.UNTRUSTED
     assert result.detail == f"{variable} names a SOCKS proxy, which is not supported"
     assert "http_proxy" in result.hint
     assert proxy.requests == []
@@ -224,9 +224,9 @@ def test_a_bundle_that_cannot_be_used_is_named_with_its_source(
         path.write_text(text)
     monkeypatch.setenv(variable, str(path))
 
-    result = lost(send(post(f"https://127.0.0.1:{flow.port}")))
+    result = failure(send(post(f"https://127.0.0.1:{flow.port}")))
 
-    assert result.phase is Phase.UNTRUSTED
+    assert result.kind is FailureKind.UNTRUSTED
     assert result.detail.startswith(f"{variable} names a")
     assert why in result.detail
     assert str(path) in result.detail
@@ -248,9 +248,9 @@ def test_why_a_certificate_is_not_trusted_is_told(
 ) -> None:
     signer = authority if name == "other.example" else trustme.CA()
     with Listener(http(), context=server_settings(signer, name)) as listener:
-        result = lost(send(post(listener.url), verify=bundle))
+        result = failure(send(post(listener.url), verify=bundle))
 
-    assert result.phase is Phase.UNTRUSTED
+    assert result.kind is FailureKind.UNTRUSTED
     assert why in result.detail
     assert listener.received == []
 

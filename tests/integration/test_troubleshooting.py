@@ -18,7 +18,7 @@ GENERAL = re.sub(r"(401: 'Failed to authenticate[^']*'|\b(?:403|404|500|503)\b)"
 WHOLES = {
     "Connection … cannot be used: …",
     "Connection …: …",
-    "Flow … at … … (invocation key …).",
+    "Flow … at … … (idempotency key …).",
     "Flow … answered …: ….",
     "… answered …, a redirect. …",
     "no connection: …",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_okta_workflows.core.flows.idempotency_key import idempotency_key
+from airflow_okta_workflows.core.flows.idempotency_key import derive_key
 from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import OktaFlowError, OktaFlowFailedError, OktaFlowOutcomeUnknownError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -56,7 +56,7 @@ def batch(count: int = 5, **options: Any) -> InvokeOktaFlowBatchOperator:
 
 
 def runs(org: LocalOrg) -> Counter[str | None]:
-    return Counter(run.invocation_key for run in org.flows["echo"].runs)
+    return Counter(run.idempotency_key for run in org.flows["echo"].runs)
 
 
 def key_before_3_3(task: InvokeOktaFlowOperator, org: LocalOrg, **given: Any) -> str | None:
@@ -65,7 +65,7 @@ def key_before_3_3(task: InvokeOktaFlowOperator, org: LocalOrg, **given: Any) ->
     task_context = context(**given)
     task_context["dag_run"] = dag_run
     task.execute(task_context)
-    return org.flows["echo"].runs[-1].invocation_key
+    return org.flows["echo"].runs[-1].idempotency_key
 
 
 EDITS: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ def test_a_killed_task_is_known_again_after_its_dag_was_edited(
     else:
         with pytest.raises(OktaFlowOutcomeUnknownError, match="cut off") as caught:
             retry.execute(with_store(store, map_index=map_index, try_number=2))
-        assert caught.value.invocation_key == org.flows["echo"].runs[0].invocation_key
+        assert caught.value.idempotency_key == org.flows["echo"].runs[0].idempotency_key
     assert len(org.flows["echo"].runs) == 1
 
 
@@ -169,7 +169,7 @@ def test_without_a_store_a_batch_has_the_same_keys_after_an_edit(org: LocalOrg, 
 
 async def fired_by(wait: TaskDeferred, world: Any) -> dict[str, Any]:
     _, arguments = wait.trigger.serialize()
-    trigger = OktaFlowInvocationTrigger(**json.loads(json.dumps(arguments)), surroundings=world.surroundings())
+    trigger = OktaFlowInvocationTrigger(**json.loads(json.dumps(arguments)), runtime=world.runtime())
     (event,) = [event.payload async for event in trigger.run()]
     return dict(event)
 
@@ -219,7 +219,7 @@ def test_a_task_that_was_killed_while_deferred_is_sent_again_under_the_same_key(
 
     single(idempotent=True, retries=7).execute(with_store(store, try_number=2))
 
-    assert org.flows["echo"].runs[0].invocation_key == caught.value.trigger.serialize()[1]["invocation_key"]
+    assert org.flows["echo"].runs[0].idempotency_key == caught.value.trigger.serialize()[1]["idempotency_key"]
 
 
 @pytest.mark.parametrize("make", [single, batch])
@@ -268,11 +268,11 @@ def test_a_run_that_is_known_to_have_failed_is_followed_by_one_under_the_next_or
     for try_number in (1, 2, 3):
         with pytest.raises(OktaFlowFailedError) as caught:
             single(success_when="state == 'DONE'").execute(with_store(store, try_number=try_number))
-        assert caught.value.invocation_key == org.flows["echo"].runs[-1].invocation_key
+        assert caught.value.idempotency_key == org.flows["echo"].runs[-1].idempotency_key
     single(success_when="state == 'DONE'").execute(with_store(store, try_number=4))
 
-    keys = [run.invocation_key for run in org.flows["echo"].runs]
-    assert keys == [idempotency_key(keys[0] or "", ordinal) for ordinal in range(4)]
+    keys = [run.idempotency_key for run in org.flows["echo"].runs]
+    assert keys == [derive_key(keys[0] or "", ordinal) for ordinal in range(4)]
 
 
 def test_a_run_that_failed_and_one_that_is_unknown_do_not_share_a_key(org: LocalOrg, connect: Connect) -> None:
@@ -287,7 +287,7 @@ def test_a_run_that_failed_and_one_that_is_unknown_do_not_share_a_key(org: Local
     answers.append({})
     single(idempotent=True).execute(with_store(store, try_number=3))
 
-    keys = [run.invocation_key for run in org.flows["echo"].runs]
+    keys = [run.idempotency_key for run in org.flows["echo"].runs]
     assert keys[0] != keys[1] == keys[2]
 
 
@@ -304,13 +304,13 @@ def test_an_item_that_failed_is_sent_under_its_next_ordinal_also_after_it_could_
         records = batch(1, on_error="collect").execute(with_store(store, try_number=try_number))
         keys.append(records[0]["key"])
 
-    sent = [run.invocation_key for run in org.flows["echo"].runs]
-    assert keys == [idempotency_key(keys[0], ordinal) for ordinal in (0, 1, 1, 2)]
+    sent = [run.idempotency_key for run in org.flows["echo"].runs]
+    assert keys == [derive_key(keys[0], ordinal) for ordinal in (0, 1, 1, 2)]
     assert sent == [keys[0], keys[1], keys[3]]
 
 
 @pytest.mark.parametrize(
-    "noted", ["x", 7, [], {}, {"invocation_key": "another", "state": "sending"}, {"state": "sending"}]
+    "noted", ["x", 7, [], {}, {"idempotency_key": "another", "state": "sending"}, {"state": "sending"}]
 )
 @pytest.mark.parametrize("idempotent", [False, True])
 @pytest.mark.parametrize(("make", "name"), [(single, SINGLE), (batch, BATCH)])
@@ -389,18 +389,18 @@ def test_without_a_store_a_task_of_ones_own_has_the_key_of_an_operator(org: Loca
     given = context(max_tries=3)
     single().execute(given)
 
-    assert OktaWorkflowsHook().idempotency_key(given) == org.flows["echo"].runs[0].invocation_key
+    assert OktaWorkflowsHook().idempotency_key(given) == org.flows["echo"].runs[0].idempotency_key
 
 
 def test_the_hook_tells_the_key_that_the_operator_noted(org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    org.order(Reset(), flow="echo")
+    org.inject(Reset(), flow="echo")
     store = Store()
     with pytest.raises(OktaFlowError) as caught:
         single().execute(with_store(store))
     left = copy.deepcopy(dict(store))
 
-    assert OktaWorkflowsHook().idempotency_key(with_store(store)) == caught.value.invocation_key
+    assert OktaWorkflowsHook().idempotency_key(with_store(store)) == caught.value.idempotency_key
     assert store == left, "and notes nothing over it"
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from airflow_okta_workflows.client.loop_resources import loop_share
+from airflow_okta_workflows.client.loop_resources import loop_resources
 from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.exceptions import (
-    OktaFlowAnswerError,
     OktaFlowNotSentError,
     OktaFlowOutcomeUnknownError,
+    OktaFlowResponseError,
     OktaTokenError,
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -103,7 +103,7 @@ def test_the_session_of_get_conn_sends_no_field_either(aim: Any, org: LocalOrg) 
 def test_a_token_is_not_sent_on_by_a_redirect(invoke: Invoke, aim: Any) -> None:
     with Listener(http()) as other, Listener(http("307 Moved", b"", Location=f"{other.url}/x")) as listener:
         aim(listener.url)
-        with pytest.raises(OktaFlowAnswerError, match="redirect"):
+        with pytest.raises(OktaFlowResponseError, match="redirect"):
             invoke("raw")
 
     assert len(listener.received) == 1
@@ -146,7 +146,7 @@ def test_a_kept_connection_that_turns_out_closed_is_no_reason_to_send_again(aim:
 
         async def twice() -> None:
             # Somebody else uses the loop's session as well, so that it stays open in between.
-            async with loop_share():
+            async with loop_resources():
                 await hook.ainvoke("raw", method=method)
                 await hook.ainvoke("raw", method=method)
 
@@ -190,7 +190,7 @@ def test_a_compressed_bomb_is_not_taken(invoke: Invoke, aim: Any, length: bool) 
     answer = http("200 OK", body, Content_Encoding="gzip", Content_Length=str(len(body)) if length else "")
     with Listener(answer) as listener:
         aim(listener.url, max_response_bytes=100_000)
-        with pytest.raises(OktaFlowAnswerError, match="max_response_bytes"):
+        with pytest.raises(OktaFlowResponseError, match="max_response_bytes"):
             invoke("raw", idempotent=True)
 
     assert len(listener.received) == 1
@@ -210,7 +210,7 @@ def test_reading_stops_soon_after_the_limit(invoke: Invoke, aim: Any) -> None:
 
     with Listener(flood) as listener:
         aim(listener.url, max_response_bytes=100_000)
-        with pytest.raises(OktaFlowAnswerError):
+        with pytest.raises(OktaFlowResponseError):
             invoke("raw")
 
     assert sent[0] < 20_000_000

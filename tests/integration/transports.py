@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_okta_workflows.core.protocol import HttpAnswer, HttpRequest, Lost
+from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 
-Result = HttpAnswer | Lost
+Result = HttpResponse | TransportFailure
 Send = Callable[..., Any]
 
 LIMIT = 100_000
@@ -62,14 +62,14 @@ def on_a_loop(requests: tuple[HttpRequest, ...], between: Callable[[], None], fi
 TRANSPORTS = {"thread": in_a_thread, "loop": on_a_loop}
 
 
-def lost(result: Result) -> Lost:
-    assert isinstance(result, Lost), result
+def failure(result: Result) -> TransportFailure:
+    assert isinstance(result, TransportFailure), result
     assert "t0ken" not in repr(result)
     return result
 
 
-def answered(result: Result) -> HttpAnswer:
-    assert isinstance(result, HttpAnswer), result
+def answered(result: Result) -> HttpResponse:
+    assert isinstance(result, HttpResponse), result
     return result
 
 

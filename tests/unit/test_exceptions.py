@@ -9,11 +9,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_okta_workflows import exceptions
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.core.protocol import Headers
 
-NO_RETRY = {"OktaConfigurationError", "OktaTokenRefusedError", "OktaFlowAnswerError", "OktaFlowOutcomeUnknownError"}
+NO_RETRY = {"OktaConfigurationError", "OktaTokenRefusedError", "OktaFlowResponseError", "OktaFlowOutcomeUnknownError"}
 CLASSES: list[type[exceptions.OktaWorkflowsError]] = [
     one
     for one in vars(exceptions).values()
@@ -23,12 +23,12 @@ CLASSES: list[type[exceptions.OktaWorkflowsError]] = [
 ]
 DATA: dict[str, Any] = {
     "hint": "Mend it.",
-    "faults": ("One thing.", "Another."),
+    "problems": ("One thing.", "Another."),
     "error": "invalid_client",
     "error_description": "The client_assertion token is expired.",
     "status_code": 401,
     "flow": "onboard",
-    "invocation_key": "k1",
+    "idempotency_key": "k1",
     "response": FlowResponse(409, Headers(), {"message": "there is one"}, "e1", 0.5),
     "retry_after": 7.5,
 }
@@ -42,26 +42,26 @@ def test_the_tree_tells_airflow_what_may_follow(error: type[Exception]) -> None:
     assert error.__name__ in (exceptions.__doc__ or ""), "the tree at the top of the module is the whole tree"
 
 
-@pytest.mark.parametrize("kind", FaultKind)
-def test_each_fault_has_its_exception(kind: FaultKind) -> None:
-    error = exceptions.error_from(Fault(kind, "What happened.", "What to change."))
+@pytest.mark.parametrize("kind", ErrorKind)
+def test_each_fault_has_its_exception(kind: ErrorKind) -> None:
+    error = exceptions.error_from(CoreError(kind, "What happened.", "What to change."))
 
     assert str(error) == "What happened. What to change."
     assert error.hint == "What to change."
 
 
 def test_data_is_carried_through_pickling_and_nothing_else_is_taken() -> None:
-    error = exceptions.OktaFlowRateLimitedError("slow", flow="onboard", invocation_key="k", retry_after=5.0)
+    error = exceptions.OktaFlowRateLimitedError("slow", flow="onboard", idempotency_key="k", retry_after=5.0)
 
     copy = pickle.loads(pickle.dumps(error))
-    assert (str(copy), copy.flow, copy.invocation_key, copy.retry_after) == ("slow", "onboard", "k", 5.0)
+    assert (str(copy), copy.flow, copy.idempotency_key, copy.retry_after) == ("slow", "onboard", "k", 5.0)
     with pytest.raises(TypeError, match="no attribute 'token'"):
         exceptions.OktaWorkflowsError("x", token="t")
 
 
 def test_an_error_does_not_lead_to_the_frames_that_hold_secrets() -> None:
-    with pytest.raises(exceptions.OktaConfigurationError) as caught, exceptions.faults_as_errors():
-        raise Fault(FaultKind.CONFIGURATION, "x")
+    with pytest.raises(exceptions.OktaConfigurationError) as caught, exceptions.raise_provider_errors():
+        raise CoreError(ErrorKind.CONFIGURATION, "x")
 
     assert caught.value.__suppress_context__
     assert caught.value.__context__ is not None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from airflow_okta_workflows.core.errors import Fault, misconfigured
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.flows.encoding import encode_payload
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.secret import shown
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.flows.expressions import Expression
 
-_FAULTS_SHOWN = 5
+_PROBLEMS_SHOWN = 5
 _NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
 """What can be iterated over and is no list of payloads. The order of a set differs from one try of a task to the next,
 and each item's key with it."""
@@ -39,43 +39,43 @@ class BatchItem:
     body: bytes = field(repr=False)
 
 
-def read_items(payloads: Any, batch_key: str, item_key: Expression | None) -> list[BatchItem]:
+def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> list[BatchItem]:
     """Check and encode all payloads of a batch.
 
     The key of an item is made of the batch's and of what tells the item from others: ``item_key`` of its payload, else
     its place and its payload. It stays the same over all tries of a task.
 
     :param payloads: JSON values, or JSON text of a list of them
-    :param batch_key: the invocation key of the task
+    :param batch_key: the idempotency key of the task
     :param item_key: selects what tells one payload from all others, or None
-    :raises Fault: if one of them cannot be sent; the first few are named
+    :raises CoreError: if one of them cannot be sent; the first few are named
     """
     if isinstance(payloads, (str, bytes)):
         payloads = _parse(payloads)
     if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable):
-        raise misconfigured(
+        raise configuration_error(
             f"payloads is {type(payloads).__name__}, not a list.",
             "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
         )
     namespace = UUID(batch_key)
     items: list[BatchItem] = []
-    faults: list[str] = []
+    problems: list[str] = []
     places: dict[str, int] = {}
     for index, payload in enumerate(payloads):
         try:
             body = encode_payload(payload, "POST")
             if body is None or body == b"null":
-                raise misconfigured("It is null.", "Give {} for an empty payload.")
+                raise configuration_error("It is null.", "Give {} for an empty payload.")
             name = _name(index, body, item_key)
-        except Fault as fault:
-            faults.append(f"Payload {index}: {fault}")
+        except CoreError as error:
+            problems.append(f"Payload {index}: {error}")
             continue
         if (first := places.setdefault(name, index)) != index:
-            faults.append(f"Payloads {first} and {index} have the same item_key.")
+            problems.append(f"Payloads {first} and {index} have the same item_key.")
         items.append(BatchItem(index, str(uuid5(namespace, name)), body))
-    if faults:
-        more = f" And {len(faults) - _FAULTS_SHOWN} more." if len(faults) > _FAULTS_SHOWN else ""
-        raise misconfigured(" ".join(faults[:_FAULTS_SHOWN]) + more, "Nothing was sent.")
+    if problems:
+        more = f" And {len(problems) - _PROBLEMS_SHOWN} more." if len(problems) > _PROBLEMS_SHOWN else ""
+        raise configuration_error(" ".join(problems[:_PROBLEMS_SHOWN]) + more, "Nothing was sent.")
     return items
 
 
@@ -84,11 +84,11 @@ def check_unchanged(items: Sequence[BatchItem], noted: Iterable[str]) -> None:
 
     :param items: the items of this try
     :param noted: the keys of those that an earlier try has noted
-    :raises Fault: if one of them is not among the items
+    :raises CoreError: if one of them is not among the items
     """
     gone = len(set(noted).difference(item.key for item in items))
     if gone:
-        raise misconfigured(
+        raise configuration_error(
             f"The payloads have changed since an earlier try of this task: {gone} that were sent are not among them.",
             "Nothing was sent now. Give the same payloads to each try, such as the XCom of an earlier task; or name"
             " what tells one payload from another, item_key='email', and those that were sent are known by it. To"
@@ -101,12 +101,12 @@ def _name(index: int, body: bytes, item_key: Expression | None) -> str:
         return f"{index}:{hashlib.sha256(body).hexdigest()}"
     try:
         # Over what is sent: of a tuple, or of JSON text, JMESPath would select nothing.
-        value = item_key.value(json.loads(body))
+        value = item_key.search(json.loads(body))
     except ExpressionError:
-        raise misconfigured(f"item_key {shown(item_key.text)} cannot be evaluated over it.") from None
+        raise configuration_error(f"item_key {shown(item_key.text)} cannot be evaluated over it.") from None
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         given = "an empty text" if value == "" else type(value).__name__
-        raise misconfigured(f"item_key {shown(item_key.text)} gives {given}, not a text or a whole number.")
+        raise configuration_error(f"item_key {shown(item_key.text)} gives {given}, not a text or a whole number.")
     return json.dumps(value)
 
 
@@ -115,4 +115,4 @@ def _parse(text: str | bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    raise misconfigured("payloads is a text that is not JSON.", 'Give a list, or JSON text such as [{"id": 1}].')
+    raise configuration_error("payloads is a text that is not JSON.", 'Give a list, or JSON text such as [{"id": 1}].')

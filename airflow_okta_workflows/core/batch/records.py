@@ -53,7 +53,7 @@ class BatchRecord:
             return self.error
         return self.error[: _LONGEST_ERROR - 1] + "…"
 
-    def to_note(self) -> dict[str, Any]:
+    def to_checkpoint(self) -> dict[str, Any]:
         """Return the record as it is noted: without what is None, and without a large result."""
         note = {name: value for name, value in self.to_json().items() if value is not None}
         size = len(json.dumps(self.result).encode())
@@ -63,10 +63,10 @@ class BatchRecord:
         return note
 
     @classmethod
-    def from_note(cls, note: Mapping[str, Any]) -> BatchRecord:
+    def from_checkpoint(cls, note: Mapping[str, Any]) -> BatchRecord:
         """Read a noted record; what cannot be understood is of unknown outcome.
 
-        :param note: what :meth:`to_note` gave
+        :param note: what :meth:`to_checkpoint` gave
         """
         try:
             outcome = Outcome(note.get("outcome"))

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.response import FlowResponse
-from airflow_okta_workflows.core.protocol import Headers, Stage
+from airflow_okta_workflows.core.protocol import Headers, InvocationState
 
 LARGEST_BODY = 32_768
 """Bytes of JSON; a larger answer is noted without its body."""
 
 
-class NoteState(Enum):
-    """Say how far an invocation had got when it was noted."""
-
-    SENDING = "sending"
-    """It was about to be sent; whether it was, and what came of it, is not known."""
-    NOT_RUN = "not_run"
-    """It was not sent, or refused before the flow ran."""
-    ANSWERED = "answered"
-    """The flow ran and answered; the answer is noted."""
-    FAILED = "failed"
-    """The flow ran and failed, or its answer did not satisfy: a retry may ask for another run."""
-    UNREADABLE = "unreadable"
-    """Something is noted that this version of the provider cannot read: the flow may have run. Never written."""
-
-
-STATE_OF_STAGE = {Stage.SENDING: NoteState.SENDING, Stage.NOT_RUN: NoteState.NOT_RUN}
-
-
 @dataclass(frozen=True)
-class InvocationNote:
+class InvocationCheckpoint:
     """What is known of one wanted run.
 
     :param run: the wanted run; None if it cannot be read
@@ -44,17 +25,17 @@ class InvocationNote:
     """
 
     run: WantedRun | None
-    state: NoteState
+    state: InvocationState
     response: FlowResponse | None = None
     omitted: int = 0
 
     @classmethod
-    def of_answer(cls, run: WantedRun, response: FlowResponse, state: NoteState) -> InvocationNote:
+    def of_response(cls, run: WantedRun, response: FlowResponse, state: InvocationState) -> InvocationCheckpoint:
         """Return the note of a response, without its body if that is too large.
 
         :param run: the wanted run
         :param response: the response
-        :param state: ``ANSWERED`` or ``FAILED``
+        :param state: ``RESPONDED`` or ``FAILED``
         """
         size = len(json.dumps(response.body).encode())
         body, omitted = (response.body, 0) if size <= LARGEST_BODY else (None, size)
@@ -71,17 +52,17 @@ class InvocationNote:
         return note
 
     @classmethod
-    def from_json(cls, value: Any) -> InvocationNote:
+    def from_json(cls, value: Any) -> InvocationCheckpoint:
         """Return the note that a JSON value describes; whatever it is, there was a try that noted something.
 
         :param value: what the store has; not None
         """
         run = WantedRun.from_json(value) if isinstance(value, dict) else None
         if run is None:
-            return cls(None, NoteState.UNREADABLE)
+            return cls(None, InvocationState.UNREADABLE)
         try:
-            state = NoteState(value.get("state"))
+            state = InvocationState(value.get("state"))
         except ValueError:
-            state = NoteState.UNREADABLE
+            state = InvocationState.UNREADABLE
         omitted = value.get("body_omitted_bytes")
         return cls(run, state, FlowResponse.from_json(value), omitted if isinstance(omitted, int) else 0)

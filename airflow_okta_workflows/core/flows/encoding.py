@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.secret import shown
 
@@ -24,7 +24,7 @@ _JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*\"?utf-?8\"?)?
 _HTTP = "HTTP itself sets it."
 _SET_BY_THE_HOOK = {
     "authorization": "The hook sets it, from the connection.",
-    "idempotency-key": "Pass the key as invocation_key.",
+    "idempotency-key": "Pass the key as idempotency_key.",
     "content-type": "A payload is JSON: leave it out, or set it to application/json.",
     "x-api-client-token": "A flow secured with OAuth 2.0 needs no client token, and one with a client token takes no"
     " OAuth token.",
@@ -44,11 +44,11 @@ def check_method(method: object) -> str:
     """Return the method in upper case.
 
     :param method: the method as the caller gave it
-    :raises Fault: if it is neither GET nor POST, which is all that a flow can be invoked with
+    :raises CoreError: if it is neither GET nor POST, which is all that a flow can be invoked with
     """
     upper = method.upper() if isinstance(method, str) else ""
     if upper not in METHODS:
-        raise misconfigured(f"A flow cannot be invoked with the method {shown(method, 20)}.", "Use POST or GET.")
+        raise configuration_error(f"A flow cannot be invoked with the method {shown(method, 20)}.", "Use POST or GET.")
     return upper
 
 
@@ -57,13 +57,13 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
 
     :param mapping: headers, query parameters, or a payload
     :param what: which of them, for the error
-    :raises Fault: for a name that is no text or is reserved
+    :raises CoreError: for a name that is no text or is reserved
     """
     for name in mapping:
         if not isinstance(name, str):
-            raise misconfigured(f"A name in {what} is no text but {type(name).__name__}.", "Use texts as names.")
+            raise configuration_error(f"A name in {what} is no text but {type(name).__name__}.", "Use texts as names.")
         if name.lower().startswith(RESERVED_PREFIX):
-            raise misconfigured(
+            raise configuration_error(
                 f"The name {shown(name)} in {what} is reserved by Okta.",
                 f"Use one that does not begin with {RESERVED_PREFIX}.",
             )
@@ -73,7 +73,7 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the caller's own headers, as strings. None as a value leaves the header out.
 
     :param headers: the headers, or None
-    :raises Fault: for a reserved name, one that the hook or HTTP sets, or a value that would break the request
+    :raises CoreError: for a reserved name, one that the hook or HTTP sets, or a value that would break the request
     """
     if not headers:
         return {}
@@ -85,21 +85,21 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
         if name.lower() == "content-type" and _JSON_TYPE.fullmatch(text):
             continue  # what is sent anyway
         if why := _SET_BY_THE_HOOK.get(name.lower()):
-            raise misconfigured(f"The header {shown(name)} cannot be set.", why)
+            raise configuration_error(f"The header {shown(name)} cannot be set.", why)
         # A newline in a value would begin a header of the caller's choice (CWE-113).
         if not _TOKEN.fullmatch(name) or _FORBIDDEN_VALUE.search(text):
-            raise misconfigured(
+            raise configuration_error(
                 f"The header {shown(name)} has a character that HTTP does not allow.",
                 "Remove newlines and control characters.",
             )
         if not text.isascii():
             # Some take it for Latin-1 and some for UTF-8 (RFC 9110, section 5.5), Okta does not say which.
-            raise misconfigured(
+            raise configuration_error(
                 f"The value of the header {shown(name)} has a character outside ASCII.",
                 "Send it in the payload or the query, or percent-encoded.",
             )
         if name.lower() in {other.lower() for other in checked}:
-            raise misconfigured(
+            raise configuration_error(
                 f"The header {shown(name)} is there twice.", "Names differ in case only: leave one of them."
             )
         if value is not None:
@@ -111,7 +111,7 @@ def check_timeout(seconds: Any) -> float | None:
     """Return the seconds that a response may take; None for the connection's default.
 
     :param seconds: the seconds as the caller gave them
-    :raises Fault: if they are no number of seconds, more than 0
+    :raises CoreError: if they are no number of seconds, more than 0
     """
     if seconds is None:
         return None
@@ -125,7 +125,7 @@ def encode_query(query: Mapping[str, Any] | None) -> str:
     A list gives one parameter per item; true and false are written in lower case; None leaves the name out.
 
     :param query: the parameters, or None
-    :raises Fault: for a reserved name, or a value that has no parts in a query
+    :raises CoreError: for a reserved name, or a value that has no parts in a query
     """
     if not query:
         return ""
@@ -139,14 +139,14 @@ def encode_query(query: Mapping[str, Any] | None) -> str:
             elif isinstance(item, (str, int, float)):
                 pairs.append((name, str(item)))
             elif item is not None:
-                raise misconfigured(
+                raise configuration_error(
                     f"The query parameter {shown(name)} is {type(item).__name__}.",
                     "Use a text, a number, true or false.",
                 )
     try:
         return urlencode(pairs)
     except UnicodeEncodeError:
-        raise misconfigured("The query has a character that UTF-8 cannot encode.", "Remove it.") from None
+        raise configuration_error("The query has a character that UTF-8 cannot encode.", "Remove it.") from None
 
 
 def encode_payload(payload: Any, method: str) -> bytes | None:
@@ -156,7 +156,7 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
 
     :param payload: a JSON value, JSON text, or None for no body
     :param method: the checked method
-    :raises Fault: if it is not JSON, uses a reserved name, or goes with GET
+    :raises CoreError: if it is not JSON, uses a reserved name, or goes with GET
     """
     if payload is None:
         return None
@@ -170,7 +170,9 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
         return json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
     except (TypeError, ValueError, RecursionError, UnicodeEncodeError):
         where = _not_json(payload)
-    raise misconfigured(f"The payload is not JSON: {where}.", "Use texts, numbers, true, false, null, lists and dicts.")
+    raise configuration_error(
+        f"The payload is not JSON: {where}.", "Use texts, numbers, true, false, null, lists and dicts."
+    )
 
 
 def check_as_parsed(
@@ -182,7 +184,7 @@ def check_as_parsed(
     :param payload: the payload; only the names at its top are looked at
     :param query: the query parameters; only their names are looked at
     :param headers: the headers
-    :raises Fault: if they could never be sent
+    :raises CoreError: if they could never be sent
     """
     checked = check_method(method)
     if payload is not None:
@@ -197,7 +199,7 @@ def check_as_parsed(
 
 def _require_post(method: str) -> None:
     if method == "GET":
-        raise misconfigured("GET carries no payload.", "Use query, or the method POST.")
+        raise configuration_error("GET carries no payload.", "Use query, or the method POST.")
 
 
 def _plain(value: object) -> object:
@@ -218,7 +220,7 @@ def _parse_payload(text: str) -> Any:
         position = f"{error.msg} at line {error.lineno}, column {error.colno}"
     except ValueError:
         position = "a number is too long"
-    raise misconfigured(
+    raise configuration_error(
         f"The payload is a text that is not JSON ({position}).",
         'Give a dict, or JSON text such as {"email": "{{ params.email }}"}.',
     )
@@ -255,4 +257,4 @@ def _not_json(value: Any, path: str = "payload", depth: int = 0) -> str:
 
 def _require_mapping(value: object, what: str) -> None:
     if not isinstance(value, Mapping):
-        raise misconfigured(f"{what} is {type(value).__name__}.", "Give a dict.")
+        raise configuration_error(f"{what} is {type(value).__name__}.", "Give a dict.")

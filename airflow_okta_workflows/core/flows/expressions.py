@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import shown, without_keys
 
 
@@ -18,17 +18,19 @@ class Expression:
 
     :param text: the expression (https://jmespath.org/specification.html)
     :param parameter: the parameter it was given as, for errors
-    :raises Fault: if it is not JMESPath
+    :raises CoreError: if it is not JMESPath
     """
 
     def __init__(self, text: str, parameter: str) -> None:
         self.text = text
         self.parameter = parameter
         if not isinstance(text, str):
-            raise misconfigured(f"{parameter} is not a text but {type(text).__name__}.", "Give a JMESPath expression.")
+            raise configuration_error(
+                f"{parameter} is not a text but {type(text).__name__}.", "Give a JMESPath expression."
+            )
         self._compiled = _compile(text, parameter)
 
-    def value(self, body: Any) -> Any:
+    def search(self, body: Any) -> Any:
         """Return what the expression selects; None if the body has no such place.
 
         :param body: the answer's body
@@ -44,22 +46,22 @@ class Expression:
             reason = type(error).__name__
         raise ExpressionError(f"{self.parameter} {shown(self.text)} cannot be evaluated over the answer ({reason}).")
 
-    def holds(self, body: Any) -> bool:
+    def is_true(self, body: Any) -> bool:
         """Tell whether the expression is true: not null, false, or an empty text, list or object.
 
         :param body: the answer's body
         :raises ExpressionError: if it cannot be evaluated over this body
         """
-        value = self.value(body)
+        value = self.search(body)
         return value is not None and value is not False and value not in ("", [], {})
 
 
-def expression(text: str | None, parameter: str) -> Expression | None:
+def compile_optional(text: str | None, parameter: str) -> Expression | None:
     """Compile an optional expression.
 
     :param text: the expression, or None for none
     :param parameter: the parameter it was given as, for errors
-    :raises Fault: if it is not JMESPath
+    :raises CoreError: if it is not JMESPath
     """
     return None if text is None else Expression(text, parameter)
 
@@ -74,7 +76,7 @@ def _compile(text: str, parameter: str) -> Any:
         return jmespath.compile(text)
     except (JMESPathError, RecursionError, ValueError, Warning) as error:  # a warning where warnings are errors
         reason = without_keys(str(error).splitlines()[0]) if str(error) else type(error).__name__
-    raise misconfigured(
+    raise configuration_error(
         f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
         "Texts inside stand in single quotes: status == 'SUCCEEDED'.",
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NAMESPACE = UUID("6f0d3c57-6d1c-5b1e-9f0e-6b8b7a0f4c11")
 
 
-def idempotency_key(identity: str, ordinal: int) -> str:
+def derive_key(identity: str, ordinal: int) -> str:
     """Return the idempotency key of one of several runs that were wanted one after the other.
 
     :param identity: the UUID of the first of them, which is its key
@@ -44,7 +44,7 @@ class WantedRun:
     @property
     def key(self) -> str:
         """The idempotency key of this run."""
-        return idempotency_key(self.identity, self.ordinal)
+        return derive_key(self.identity, self.ordinal)
 
     def after_failure(self) -> WantedRun:
         """Return the run that is wanted once this one is known to have failed."""

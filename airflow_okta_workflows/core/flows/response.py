@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
-from airflow_okta_workflows.core.json_text import read_json, storable_text
+from airflow_okta_workflows.core.json_text import parse_json_value, storable_text
 from airflow_okta_workflows.core.protocol import Headers
 from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_okta_workflows.core.protocol import HttpAnswer
+    from airflow_okta_workflows.core.protocol import HttpResponse
 
 EXECUTION_HEADER = "x-flo-instance"
 """The header in which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""
@@ -81,7 +81,7 @@ class FlowResponse:
         )
 
 
-def read_flow_response(answer: HttpAnswer, secrets: tuple[str, ...]) -> FlowResponse:
+def parse_response(answer: HttpResponse, secrets: tuple[str, ...]) -> FlowResponse:
     """Read a flow's response.
 
     A whole JSON object or list is read as such whatever its content type says: Return Raw sends JSON under any. Other
@@ -126,7 +126,7 @@ def parse_json(text: str) -> tuple[bool, Any]:
     :param text: the text, from a server and so of any form
     """
     try:
-        return True, read_json(text)
+        return True, parse_json_value(text)
     except ValueError:
         return False, None
 
@@ -158,14 +158,14 @@ def one_line(text: str) -> str:
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
-def _read_body(answer: HttpAnswer, secrets: tuple[str, ...]) -> Any:
+def _read_body(answer: HttpResponse, secrets: tuple[str, ...]) -> Any:
     if not answer.body.strip():
         return None
     text = decode_text(answer.body, answer.headers.get("Content-Type", "")).lstrip("\ufeff")
     # RFC 8259, and the +json suffix of RFC 6839.
     if text.lstrip()[:1] in ("{", "[") or _media_type(answer.headers).endswith(("/json", "+json")):
         try:
-            value = read_json(text)
+            value = parse_json_value(text)
         except UnreadableError:
             raise
         except ValueError:

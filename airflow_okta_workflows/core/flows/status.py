@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from airflow_okta_workflows.core.flows.expressions import Expression, expression
+from airflow_okta_workflows.core.flows.expressions import Expression, compile_optional
 
 
 class Status(Enum):
@@ -22,13 +22,13 @@ class StatusRule:
     :param success_when: a JMESPath expression that holds when the flow has succeeded
     :param failure_when: one that holds when it has failed, or None
     :param result: one that selects the result, or None for the whole body
-    :raises Fault: if one of them is not JMESPath
+    :raises CoreError: if one of them is not JMESPath
     """
 
     def __init__(self, success_when: str, failure_when: str | None, result: str | None = None) -> None:
         self._success = Expression(success_when, "success_when")
-        self._failure = expression(failure_when, "failure_when")
-        self._result = expression(result, "result")
+        self._failure = compile_optional(failure_when, "failure_when")
+        self._result = compile_optional(result, "result")
 
     def status(self, body: Any) -> Status:
         """Return what an answer says; a failure counts before a success.
@@ -36,9 +36,9 @@ class StatusRule:
         :param body: the answer's body
         :raises ExpressionError: if an expression cannot be evaluated over it
         """
-        if self._failure and self._failure.holds(body):
+        if self._failure and self._failure.is_true(body):
             return Status.FAILED
-        return Status.SUCCEEDED if self._success.holds(body) else Status.RUNNING
+        return Status.SUCCEEDED if self._success.is_true(body) else Status.RUNNING
 
     def result(self, body: Any) -> Any:
         """Return what ``result`` selects of an answer, or all of it.
@@ -46,4 +46,4 @@ class StatusRule:
         :param body: the answer's body
         :raises ExpressionError: if it cannot be evaluated over it
         """
-        return self._result.value(body) if self._result else body
+        return self._result.search(body) if self._result else body

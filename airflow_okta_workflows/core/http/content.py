@@ -11,13 +11,13 @@ import re
 import zlib
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.protocol import Headers, HttpAnswer
+from airflow_okta_workflows.core.protocol import Headers, HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ACCEPT_ENCODING = "gzip, deflate"
-"""What :func:`http_answer` decodes, as a request says it."""
+"""What :func:`http_response` decodes, as a request says it."""
 
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # zlib's window bits
 _MOST_MEMBERS = 16
@@ -41,9 +41,9 @@ class UnreadableError(ValueError):
     """The reason why a body cannot be read, as a phrase about the response: "its compressed body is cut off"."""
 
 
-def http_answer(
+def http_response(
     status: int, headers: Iterable[tuple[bytes, bytes]], raw: bytes, *, elapsed: float, limit: int
-) -> HttpAnswer:
+) -> HttpResponse:
     """Return a response as a conversation takes it, its content coding undone.
 
     :param status: the status code
@@ -54,9 +54,9 @@ def http_answer(
     """
     read = Headers.decoded(headers)
     try:
-        return HttpAnswer(status, read, decode_content(raw, read.get("Content-Encoding", ""), limit), elapsed)
+        return HttpResponse(status, read, decode_content(raw, read.get("Content-Encoding", ""), limit), elapsed)
     except UnreadableError as error:
-        return HttpAnswer(status, read, b"", elapsed, unreadable=str(error))
+        return HttpResponse(status, read, b"", elapsed, unreadable=str(error))
 
 
 def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:

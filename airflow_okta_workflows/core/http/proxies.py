@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from airflow_okta_workflows.core.addresses import is_host
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def parse_proxy(text: str, what: str) -> Proxy:
 
     :param text: the setting, which may hold a password
     :param what: the setting's name, for the error: "http_proxy", "HTTPS_PROXY"
-    :raises Fault: if it is not the URL of an HTTP proxy; the setting is not shown
+    :raises CoreError: if it is not the URL of an HTTP proxy; the setting is not shown
     """
     text = text.strip(" \t\r\n\"'")  # the quotes of an env file
     try:
@@ -65,13 +65,13 @@ def parse_proxy(text: str, what: str) -> Proxy:
     except ValueError:
         parts, host, port = None, "", None
     if parts is not None and parts.scheme.startswith("socks"):
-        raise misconfigured(
+        raise configuration_error(
             f"{what} names a SOCKS proxy, which is not supported.",
             "Name an HTTP proxy in http_proxy of the connection; if none is needed, except the hosts by NO_PROXY.",
         )
     netloc = parts.netloc.rpartition("@")[2] if parts else ""
     if parts is None or parts.scheme not in _PORTS or not is_host(host, netloc) or parts.path.strip("/"):
-        raise misconfigured(
+        raise configuration_error(
             f"{what} is not the URL of an HTTP proxy (not shown: it may hold a password).",
             "Write it as http://host:port.",
         )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import Secret, shown
 
 MAX_KEY_CHARS = 100_000
@@ -28,7 +28,7 @@ _PRIVATE_LABELS = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "E
 # No pattern here may begin to match at each character of a long run: that takes time with the square of its length.
 _ESCAPED_NEWLINE = re.compile(r"(?<!\\)(?:\\+[rn])+")
 # RFC 1421 headers of an encrypted traditional key. The IV's length is the cipher's block, which is what
-# tells it from the base64 that follows when the newlines are lost.
+# tells it from the base64 that follows when the newlines are failure.
 _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"((?:AES-\d+-CBC),[0-9A-Fa-f]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-Fa-f]{16})"
@@ -110,33 +110,35 @@ def _hkdf(material: bytes, purpose: str) -> bytes:
 _hkdf(b"", "")
 
 
-def read_key_text(text: str) -> KeyText:
+def parse_key_text(text: str) -> KeyText:
     r"""Find the private key in a pasted text.
 
     Understands PEM (PKCS#8, PKCS#1, SEC1, encrypted or not) and JWK, with literal ``\\n``, newlines lost or turned
     to spaces, CRLF, blanks or quotes around, a certificate beside it, or base64 around any of these.
 
     :param text: the text as it was pasted or read from a file
-    :raises Fault: if there is no private key in it; the sentence says what was found instead
+    :raises CoreError: if there is no private key in it; the sentence says what was found instead
     """
     if len(text) > MAX_KEY_CHARS:
-        raise misconfigured(f"The private key is {len(text)} characters long, which no key is.", "Give the key alone.")
+        raise configuration_error(
+            f"The private key is {len(text)} characters long, which no key is.", "Give the key alone."
+        )
     return replace(_read(text, wrapped=False), pasted=Secret(text))
 
 
 def _read(text: str, *, wrapped: bool) -> KeyText:
     text = text.strip().strip("\ufeff\"'").strip()
     if not text:
-        raise misconfigured("The private key is empty.", "Paste the PEM or the JWK of the app's private key.")
+        raise configuration_error("The private key is empty.", "Paste the PEM or the JWK of the app's private key.")
     if text.startswith("{"):
         return _read_jwk(text)
     if "-----BEGIN" in text or "-----END" in text:
         return _read_pem(_ESCAPED_NEWLINE.sub("\n", text))
     if re.match(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S+) ", text):
-        raise misconfigured("This is an OpenSSH public key.", "Give the private key, as a PEM or a JWK.")
+        raise configuration_error("This is an OpenSSH public key.", "Give the private key, as a PEM or a JWK.")
     if not wrapped and (decoded := _unwrap_base64(text)) is not None:
         return decoded
-    raise misconfigured(
+    raise configuration_error(
         "The private key is neither a PEM (-----BEGIN PRIVATE KEY-----) nor a JWK ({...}).",
         "Paste the whole key, first and last line included.",
     )
@@ -178,7 +180,7 @@ def _read_pem(text: str) -> KeyText:
         body = body[encryption.end() :]
     data = _decode_base64(body)
     if data is None:
-        raise misconfigured(
+        raise configuration_error(
             "The private key is damaged: between its BEGIN and END lines there is something that is not base64,"
             " or a part is missing.",
             "Paste the key again, whole.",
@@ -208,23 +210,25 @@ def _pem_blocks(text: str) -> dict[str, str]:
 def _not_a_private_key(text: str, labels: set[str]) -> Exception:
     begun = {label for kind, label in _MARKER.findall(text) if kind == "BEGIN"}
     if "OPENSSH PRIVATE KEY" in begun:
-        return misconfigured(
+        return configuration_error(
             "This is a private key in OpenSSH's own format, which cannot sign a client assertion here.",
             "Convert a copy of the file with: ssh-keygen -p -m PKCS8 -f COPY",
         )
     if any(label.endswith("PUBLIC KEY") for label in begun):
-        return misconfigured(
+        return configuration_error(
             "This is a public key.", "Give the private key that belongs to it; the public one stays in Okta."
         )
     if any("CERTIFICATE" in label for label in begun):
-        return misconfigured("This is a certificate, not a private key.", "Give the private key that belongs to it.")
+        return configuration_error(
+            "This is a certificate, not a private key.", "Give the private key that belongs to it."
+        )
     if not labels:
         missing = "END" if begun else "BEGIN"
-        return misconfigured(
+        return configuration_error(
             f"The private key is truncated: its {missing} line is missing.",
             "Paste the key again, first and last line included.",
         )
-    return misconfigured(
+    return configuration_error(
         f"A PEM of type {shown(sorted(labels)[0])} is not supported.",
         "Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1.",
     )
@@ -234,11 +238,11 @@ def _require_whole_der(data: bytes) -> None:
     """Compare the length that a DER structure announces with what is there."""
     announced = _der_length(data)
     if announced is None:
-        raise misconfigured(
+        raise configuration_error(
             "The private key is damaged: its content does not begin as a key does.", "Paste it again, whole."
         )
     if len(data) < announced:
-        raise misconfigured(
+        raise configuration_error(
             f"The private key is truncated: {len(data)} of its {announced} bytes are there.",
             "Paste the key again, first and last line included.",
         )
@@ -261,13 +265,13 @@ def _read_jwk(text: str) -> KeyText:
         # The same text after a shell or a form has escaped its quotes and newlines.
         jwk = _load_json_object(_ESCAPED_NEWLINE.sub(" ", text).replace('\\"', '"'))
     if jwk is None:
-        raise misconfigured(
+        raise configuration_error(
             "The private key begins as a JWK but is not a whole JSON object.",
             "Copy it again, from { to }.",
         )
     if isinstance(keys := jwk.get("keys"), list):
         if len(keys) != 1 or not isinstance(keys[0], dict):
-            raise misconfigured(
+            raise configuration_error(
                 f"This is a JWK set of {len(keys)} keys.", "Give the one private key that the app uses."
             )
         jwk = keys[0]
@@ -288,18 +292,18 @@ def _check_jwk(jwk: dict[str, Any]) -> KeyText:
     needed = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}.get(kind) if isinstance(kind, str) else None
     if needed is None:
         shown = repr(kind) if isinstance(kind, str) and len(kind) <= 10 else "unknown"
-        raise misconfigured(
+        raise configuration_error(
             f"A JWK of type {shown} is not supported.",
             "Give an RSA or EC (P-256, P-384, P-521) private key.",
         )
     if not jwk.get("d"):
-        raise misconfigured(
+        raise configuration_error(
             'This JWK has no private part (its member "d").',
             "Okta shows the private key only once, when it is generated: give that one, or generate a new key.",
         )
     missing = [name for name in (*needed, "d") if not isinstance(jwk.get(name), str)]
     if missing:
-        raise misconfigured(
+        raise configuration_error(
             f"This JWK lacks {', '.join(missing)}, or holds something that is no text there.",
             "Copy it again, whole.",
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ def rsa_key_from_jwk(jwk: Mapping[str, Any]) -> rsa.RSAPrivateKey:
     :param jwk: the JWK
     :raises ValueError: if its numbers do not belong together
     :raises KeyError: if one of them is missing
-    :raises Fault: if the key is too short or too long
+    :raises CoreError: if the key is too short or too long
     """
     n, e, d = (_number(jwk, name) for name in ("n", "e", "d"))
     require_size(n.bit_length())
@@ -49,14 +49,14 @@ def require_size(bits: int) -> None:
     """Raise if a key is too short to be safe, or longer than any key is.
 
     :param bits: the length of its modulus
-    :raises Fault: if it is
+    :raises CoreError: if it is
     """
     if bits < _LEAST_BITS:
-        raise misconfigured(
+        raise configuration_error(
             f"The RSA key has {bits} bits; {_LEAST_BITS} are the least that is allowed.", "Generate a new key."
         )
     if bits > _MOST_BITS:
-        raise misconfigured(
+        raise configuration_error(
             f"The RSA key has {bits} bits; {_MOST_BITS} are the most that is allowed.", "Generate a new key."
         )
 

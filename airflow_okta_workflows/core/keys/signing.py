@@ -15,7 +15,7 @@ from cryptography.hazmat.backends.openssl import backend as _backend  # noqa: F4
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from airflow_okta_workflows.core.errors import Fault, misconfigured
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.keys.algorithms import EC_ALGORITHMS, RSA_ALGORITHMS
 from airflow_okta_workflows.core.keys.rsa_numbers import is_sound, require_size, rsa_key_from_jwk
 
@@ -63,11 +63,11 @@ def load_signing_key(
 ) -> SigningKey:
     """Parse a private key and choose its algorithm.
 
-    :param key_text: the key, as :func:`~airflow_okta_workflows.core.keys.parsing.read_key_text` found it
+    :param key_text: the key, as :func:`~airflow_okta_workflows.core.keys.parsing.parse_key_text` found it
     :param passphrase: for an encrypted PEM; ignored if the key is not encrypted
     :param algorithm: one of :data:`~airflow_okta_workflows.core.keys.algorithms.ALGORITHMS`; chosen by the key if None
     :param kid: the key id; taken from a JWK if None
-    :raises Fault: if the key cannot be read, is of an unsupported type, or does not fit the algorithm
+    :raises CoreError: if the key cannot be read, is of an unsupported type, or does not fit the algorithm
     """
     key = _parse(key_text, passphrase)
     if isinstance(key, rsa.RSAPrivateKey):
@@ -76,19 +76,19 @@ def load_signing_key(
         require_size(key.key_size)
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         if key.curve.name not in EC_ALGORITHMS:
-            raise misconfigured(
+            raise configuration_error(
                 f"The EC curve {key.curve.name} is not supported.", "Use P-256, P-384, P-521, or an RSA key."
             )
         fitting = (EC_ALGORITHMS[key.curve.name],)
         description = f"EC P-{key.curve.key_size}"
     else:
         kind = type(key).__name__.removesuffix("PrivateKey").lstrip("_")
-        raise misconfigured(
+        raise configuration_error(
             f"A private key of type {kind} is not supported.",
             "Use an RSA key or an EC key (P-256, P-384, P-521).",
         )
     if algorithm is not None and algorithm not in fitting:
-        raise misconfigured(
+        raise configuration_error(
             f"The algorithm {algorithm} does not fit the key, which is {description}.",
             f"Leave algorithm empty, or set it to {' or '.join(fitting)}.",
         )
@@ -105,29 +105,29 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
     Errors of the libraries are not chained: they, or the frames they come with, may hold parts of the key.
     """
     if key_text.encrypted and not passphrase:
-        raise misconfigured("The private key is encrypted.", "Set key_passphrase to its passphrase.")
-    fault: Fault | None = None
+        raise configuration_error("The private key is encrypted.", "Set key_passphrase to its passphrase.")
+    error: CoreError | None = None
     key: object = None
     try:
         key = _load_jwk(key_text) if key_text.form == "jwk" else _load_asn1(key_text, passphrase)
     except UnsupportedAlgorithm:
-        fault = misconfigured(
+        error = configuration_error(
             "The private key's type, curve or encryption is not supported.",
             "Use an RSA key or an EC key (P-256, P-384, P-521); encrypt it with AES, or not at all.",
         )
     except (ValueError, TypeError, KeyError, ArithmeticError, jwt.PyJWTError):
         if key_text.encrypted:
-            fault = misconfigured(
+            error = configuration_error(
                 "The private key cannot be decrypted: the passphrase is wrong, or the key is damaged.",
                 "Check key_passphrase.",
             )
         else:
-            fault = misconfigured(
+            error = configuration_error(
                 "The private key cannot be read: it is damaged or not complete.",
                 "Paste the key again, whole.",
             )
-    if fault is not None:
-        raise fault
+    if error is not None:
+        raise error
     return key
 
 
@@ -168,7 +168,9 @@ def _require_sound(key: SigningKey) -> None:
     except (ValueError, TypeError, jwt.PyJWTError):
         sound = False
     if not sound:
-        raise misconfigured("The private key is damaged: what it signs does not verify.", "Paste the key again, whole.")
+        raise configuration_error(
+            "The private key is damaged: what it signs does not verify.", "Paste the key again, whole."
+        )
 
 
 def _require_kid(kid: str | None, key: PrivateKey) -> None:
@@ -180,7 +182,7 @@ def _require_kid(kid: str | None, key: PrivateKey) -> None:
         number = key.private_numbers().private_value
         secret = jwt.utils.base64url_encode(number.to_bytes((key.key_size + 7) // 8)).decode()
     if len(kid) > _LONGEST_KID or not kid.isprintable() or (secret and secret in kid):
-        raise misconfigured(
+        raise configuration_error(
             f"The kid is a value of {len(kid)} characters that is no kid.",
             "Copy it from the app's Public Keys tab, into key_id or into the JWK.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.errors import misconfigured
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.oauth.client_assertion import BACKDATED
 from airflow_okta_workflows.core.refusals import clock_hint
 
@@ -39,7 +39,7 @@ def require_clock(offset: float, lifetime: int) -> None:
 
     :param offset: seconds by which the local clock is ahead of the org's
     :param lifetime: seconds that an assertion is good for
-    :raises Fault: with what to change
+    :raises CoreError: with what to change
     """
     if not -lifetime < offset <= BACKDATED:
-        raise misconfigured("The org takes no client assertion made by this clock.", clock_hint(offset))
+        raise configuration_error("The org takes no client assertion made by this clock.", clock_hint(offset))

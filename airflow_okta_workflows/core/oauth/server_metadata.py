@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core import refusals
-from airflow_okta_workflows.core.addresses import Origin, read_origin
-from airflow_okta_workflows.core.errors import Fault, misconfigured
+from airflow_okta_workflows.core.addresses import Origin, parse_origin
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.flows.response import parse_json
 from airflow_okta_workflows.core.protocol import HttpRequest
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.protocol import HttpAnswer
+    from airflow_okta_workflows.core.protocol import HttpResponse
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 """Of the org authorization server; a custom one has its id in the path."""
@@ -25,22 +25,22 @@ def metadata_request(domain: Origin) -> HttpRequest:
     return HttpRequest("GET", domain.url + METADATA_PATH, {"Accept": "application/json"})
 
 
-def read_issuer(answer: HttpAnswer) -> Origin:
+def parse_issuer(answer: HttpResponse) -> Origin:
     """Return the place by whose name the org calls itself.
 
     :param answer: what came for :func:`metadata_request`
-    :raises Fault: if no org authorization server answers so
+    :raises CoreError: if no org authorization server answers so
     """
     if answer.unreadable:
-        raise misconfigured(f"No metadata: {answer.unreadable}.", refusals.NOT_THE_ORG)
+        raise configuration_error(f"No metadata: {answer.unreadable}.", refusals.NOT_THE_ORG)
     _, value = parse_json(answer.body.decode("utf-8", "replace"))
     issuer = value.get("issuer") if answer.status == 200 and isinstance(value, dict) else None
     if not isinstance(issuer, str):
-        raise misconfigured(f"No metadata: {METADATA_PATH} answered {answer.status}.", refusals.NOT_THE_ORG)
+        raise configuration_error(f"No metadata: {METADATA_PATH} answered {answer.status}.", refusals.NOT_THE_ORG)
     try:
-        return read_origin(issuer, "the issuer in the metadata")
-    except Fault as fault:
-        raise misconfigured(fault.message, refusals.NOT_THE_ORG) from None
+        return parse_origin(issuer, "the issuer in the metadata")
+    except CoreError as error:
+        raise configuration_error(error.message, refusals.NOT_THE_ORG) from None
 
 
 def require_issuer(issuer: Origin, domain: Origin) -> None:
@@ -48,9 +48,9 @@ def require_issuer(issuer: Origin, domain: Origin) -> None:
 
     :param issuer: the issuer
     :param domain: the domain of the connection
-    :raises Fault: with the rule for custom domains
+    :raises CoreError: with the rule for custom domains
     """
     if issuer != domain:
-        raise misconfigured(
+        raise configuration_error(
             f"The org calls itself {issuer.url}, and the connection calls it {domain.url}.", refusals.DOMAIN_RULE
         )

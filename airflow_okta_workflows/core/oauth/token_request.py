@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from airflow_okta_workflows.core import refusals
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.response import error_message, one_line, parse_json
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE, sign_client_assertion
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset
 from airflow_okta_workflows.core.protocol import (
     Conversation,
-    HttpAnswer,
+    FailureKind,
     HttpRequest,
+    HttpResponse,
     LoadKey,
-    Lost,
-    Mask,
-    Phase,
+    MaskSecrets,
     Send,
+    TransportFailure,
     Wait,
 )
-from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, WaitBudget, asked_wait, backoff
+from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, backoff, retry_after_seconds
 from airflow_okta_workflows.core.secret import redact_value
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def request_token(
     :param clock: gives seconds since the epoch
     :param random: gives numbers from 0 to 1
     :param new_id: gives an id that was never given before
-    :raises Fault: of kind ``TOKEN`` or ``TOKEN_REFUSED``, or ``CONFIGURATION`` for a key that cannot be read
+    :raises CoreError: of kind ``TOKEN`` or ``TOKEN_REFUSED``, or ``CONFIGURATION`` for a key that cannot be read
     """
-    budget = WaitBudget(request.rate_limit_wait, random)
+    budget = RetryBudget(request.rate_limit_wait, random)
     key = yield from _signing_key(request.load_key)
     failures = 0
     while True:
@@ -90,45 +90,45 @@ def request_token(
             jti=new_id(),
         )
         asked_at = clock()
-        yield Mask((assertion,), until=asked_at + request.assertion_lifetime)
+        yield MaskSecrets((assertion,), until=asked_at + request.assertion_lifetime)
         event = yield Send(_http_request(request, assertion))
-        if isinstance(event, HttpAnswer):
+        if isinstance(event, HttpResponse):
             reply = _Reply(event, assertion, clock())
             if event.status == 200:
                 token = _read_token(reply, asked_at, clock())
-                yield Mask((token.value,), until=token.expires_at)
+                yield MaskSecrets((token.value,), until=token.expires_at)
                 return token
             if event.status == 429:
-                asked = asked_wait(event.headers, clock())
-                seconds = budget.take(asked)
+                asked = retry_after_seconds(event.headers, clock())
+                seconds = budget.spend(asked)
                 if seconds is None:
-                    raise reply.fault(
-                        FaultKind.TOKEN,
+                    raise reply.as_error(
+                        ErrorKind.TOKEN,
                         f"The token endpoint {request.token_url} answered 429, too many requests, for longer than"
                         f" the {request.rate_limit_wait:.0f} s that may be waited.",
                         refusals.ORG_RATE_LIMITED,
                     )
                 yield Wait(seconds, f"the token endpoint answered 429; trying again in {seconds:.1f} s")
                 continue
-            fault = _refusal(request, reply)
-            if fault.kind is FaultKind.TOKEN_REFUSED:
-                raise fault
-        elif isinstance(event, Lost):
-            fault = _unreachable(request, event)
-            if event.phase is Phase.UNTRUSTED:
-                raise fault
+            error = _refusal(request, reply)
+            if error.kind is ErrorKind.TOKEN_REFUSED:
+                raise error
+        elif isinstance(event, TransportFailure):
+            error = _unreachable(request, event)
+            if event.kind is FailureKind.UNTRUSTED:
+                raise error
         else:  # pragma: no cover  # a driver answers Send with one of the two
             raise TypeError(f"Send was answered with {type(event).__name__}")
         failures += 1
         if failures >= request.attempts:
-            raise fault
+            raise error
         seconds = backoff(failures, random)
-        yield Wait(seconds, f"{fault.message} Attempt {failures} of {request.attempts}; next in {seconds:.1f} s")
+        yield Wait(seconds, f"{error.message} Attempt {failures} of {request.attempts}; next in {seconds:.1f} s")
 
 
 def _signing_key(load: Callable[[], SigningKey]) -> Conversation[SigningKey]:
     event = yield LoadKey(load)
-    if isinstance(event, Fault):
+    if isinstance(event, CoreError):
         raise event
     return cast("SigningKey", event)
 
@@ -136,7 +136,7 @@ def _signing_key(load: Callable[[], SigningKey]) -> Conversation[SigningKey]:
 class _Reply:
     """Read what the token endpoint answered, without ever showing the assertion."""
 
-    def __init__(self, answer: HttpAnswer, assertion: str, now: float) -> None:
+    def __init__(self, answer: HttpResponse, assertion: str, now: float) -> None:
         self.status = answer.status
         _, value = parse_json(answer.body.decode("utf-8", "replace"))
         members: dict[str, Any] = value if isinstance(value, dict) else {}
@@ -148,8 +148,8 @@ class _Reply:
         self.description = said or answer.unreadable or None
         self.clock_offset = clock_offset(answer.headers, now)
 
-    def fault(self, kind: FaultKind, message: str, hint: str) -> Fault:
-        return Fault(
+    def as_error(self, kind: ErrorKind, message: str, hint: str) -> CoreError:
+        return CoreError(
             kind,
             message,
             hint,
@@ -182,14 +182,14 @@ def _read_token(reply: _Reply, asked_at: float, now: float) -> AccessToken:
     value = reply.access_token
     token_type = str(reply.members.get("token_type", "Bearer"))
     if token_type.lower() == "dpop":
-        raise reply.fault(
-            FaultKind.TOKEN_REFUSED,
+        raise reply.as_error(
+            ErrorKind.TOKEN_REFUSED,
             "The org gave a token that needs a proof of possession.",
             refusals.DPOP_TOKEN,
         )
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-        raise reply.fault(
-            FaultKind.TOKEN_REFUSED,
+        raise reply.as_error(
+            ErrorKind.TOKEN_REFUSED,
             "The token endpoint answered 200 without a usable token.",
             refusals.NOT_THE_ORG,
         )
@@ -206,17 +206,19 @@ def _lifetime(expires_in: Any) -> float:
     return min(max(seconds, _SHORTEST_LIFETIME), _LONGEST_LIFETIME) if seconds == seconds else 3600.0  # noqa: PLR0124  # NaN
 
 
-def _refusal(request: TokenRequest, reply: _Reply) -> Fault:
+def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
     said = ": ".join(part for part in (reply.error, reply.description) if part)
     message = f"The token endpoint {request.token_url} answered {reply.status}"
     message += f" ({said})." if said else " and gave no reason."
     if reply.status >= 500 or reply.error == "temporarily_unavailable":
-        return reply.fault(FaultKind.TOKEN, message, "Try again later; if it stays so, see Okta's status page.")
+        return reply.as_error(ErrorKind.TOKEN, message, "Try again later; if it stays so, see Okta's status page.")
     if 300 <= reply.status < 400:
-        return reply.fault(FaultKind.TOKEN_REFUSED, message + " A redirect is not followed.", refusals.NOT_THE_ORG)
+        return reply.as_error(ErrorKind.TOKEN_REFUSED, message + " A redirect is not followed.", refusals.NOT_THE_ORG)
     hint = refusals.token_hint(reply.error, reply.description, reply.clock_offset)
-    return reply.fault(FaultKind.TOKEN_REFUSED, message, hint)
+    return reply.as_error(ErrorKind.TOKEN_REFUSED, message, hint)
 
 
-def _unreachable(request: TokenRequest, lost: Lost) -> Fault:
-    return Fault(FaultKind.TOKEN, f"No token from {request.token_url}: {lost.detail}.", refusals.lost_hint(lost))
+def _unreachable(request: TokenRequest, failure: TransportFailure) -> CoreError:
+    return CoreError(
+        ErrorKind.TOKEN, f"No token from {request.token_url}: {failure.detail}.", refusals.transport_hint(failure)
+    )

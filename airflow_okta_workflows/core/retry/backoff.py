@@ -28,7 +28,7 @@ def backoff(failures: int, random: Callable[[], float]) -> float:
     return min(_LONGEST, _SHORTEST * 2.0 ** min(failures, 10)) * (0.5 + random() / 2)
 
 
-def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that a 429 asks its caller to wait, at most a day, or None if it does not say.
 
     ``Retry-After`` (RFC 9110, section 10.2.3) comes first, then Okta's ``X-Rate-Limit-Reset``. Points in time
@@ -52,7 +52,7 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
     return _within_bounds(max(known) - reference) if known else None
 
 
-class WaitBudget:
+class RetryBudget:
     """Keep account of the time that one call may spend waiting on 429.
 
     :param seconds: the budget
@@ -64,7 +64,7 @@ class WaitBudget:
         self._random = random
         self._refusals = 0
 
-    def take(self, asked: float | None) -> float | None:
+    def spend(self, asked: float | None) -> float | None:
         """Return the seconds to wait now, or None if they are more than what is left.
 
         :param asked: what the host asked for; with None or nothing to wait it is a backoff, never zero

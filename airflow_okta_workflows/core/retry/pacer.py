@@ -34,7 +34,7 @@ def check_pace(max_rate: object, max_in_flight: object) -> None:
 
     :param max_rate: invocations per second
     :param max_in_flight: calls that may be open at the same time
-    :raises Fault: if one of them is not a number within bounds
+    :raises CoreError: if one of them is not a number within bounds
     """
     check_number(max_rate, "max_rate", least=_SLOWEST_RATE, most=_FASTEST_RATE)
     check_number(max_in_flight, "max_in_flight", least=1, most=_MOST_IN_FLIGHT, whole=True)

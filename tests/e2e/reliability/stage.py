@@ -30,7 +30,7 @@ class WatchedOrg(LocalOrg):
         super().__init__(**options)
         self.assertions: list[str] = []
 
-    def saw_assertion(self, assertion: str) -> None:
+    def on_assertion(self, assertion: str) -> None:
         self.assertions.append(assertion)
 
 
@@ -88,7 +88,7 @@ class Flows:
 
 
 @dataclass
-class Stage:
+class InvocationState:
     """What the tests share.
 
     :param org: the org
@@ -109,7 +109,7 @@ class Stage:
     def runs(self, dag_id: str) -> Counter[str | None]:
         """Return how often each idempotency key of a DAG ran a flow."""
         flows = self.org.flows.values()
-        return Counter(run.invocation_key for flow in flows for run in flow.runs if in_dag(run.body, dag_id))
+        return Counter(run.idempotency_key for flow in flows for run in flow.runs if in_dag(run.body, dag_id))
 
     def wait_for_flow(self, dag_id: str, number: int = 0) -> None:
         """Wait until a flow runs.

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.e2e.airflow_standalone import files_below
-from tests.e2e.reliability.stage import PASSPHRASE, Stage, WatchedOrg
+from tests.e2e.reliability.stage import PASSPHRASE, InvocationState, WatchedOrg
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -23,7 +23,7 @@ def secrets_of(org: WatchedOrg) -> dict[str, str]:
     """Return each secret by a name that may be printed."""
     jwk = org.private_jwk
     pem = pem_of(jwk)
-    named = {f"token {number}": value for number, value in enumerate(org._tokens)}
+    named = {f"token {number}": value for number, value in enumerate(org.tokens)}
     named |= {f"assertion {number}": value for number, value in enumerate(org.assertions)}
     named |= {f"line {number} of the key": line for number, line in enumerate(pem.splitlines()[1:-1])}
     named |= {f"member {name} of the key": jwk[name] for name in ("d", "p", "q", "dp", "dq", "qi")}
@@ -45,7 +45,7 @@ def search(folder: Path, secrets: dict[str, str]) -> list[str]:
     ]
 
 
-def test_nothing_that_airflow_kept_holds_a_secret(stage: Stage, say: Say) -> None:
+def test_nothing_that_airflow_kept_holds_a_secret(stage: InvocationState, say: Say) -> None:
     secrets = secrets_of(stage.org)
     home = stage.airflow.home
     kept = list(files_below(home))
@@ -64,7 +64,7 @@ def test_nothing_that_airflow_kept_holds_a_secret(stage: Stage, say: Say) -> Non
     planted.unlink()
 
 
-def test_nothing_that_was_reported_to_sentry_holds_a_secret(stage: Stage, say: Say) -> None:
+def test_nothing_that_was_reported_to_sentry_holds_a_secret(stage: InvocationState, say: Say) -> None:
     told = Counter(error["type"] for error in stage.sentry.errors)
     say(f"{sum(map(len, stage.sentry.reports)):,} bytes reported to Sentry: {dict(told)}")
 

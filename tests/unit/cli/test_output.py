@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from airflow_okta_workflows.cli.output import Output, printable, quiet_log, results_alone
+from airflow_okta_workflows.cli.output import Output, printable, quiet_log, results_only_on_stdout
 
 NOISY = """
 import logging, os, sys
 early = sys.stdout                              # as a logger has it that was made before
 logging.basicConfig(stream=sys.stdout)
-from airflow_okta_workflows.cli.output import results_alone
-with results_alone() as results:
+from airflow_okta_workflows.cli.output import results_only_on_stdout
+with results_only_on_stdout() as results:
     print("print")
     early.write("early\\n"); early.flush()
     logging.warning("logging")
@@ -124,7 +124,7 @@ def test_steps_that_are_not_the_result_go_to_stderr(capsys: pytest.CaptureFixtur
 
 
 def test_nesting_leaves_stdout_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
-    with results_alone() as results:
+    with results_only_on_stdout() as results:
         results.write("one\n")
     os.write(1, b"two\n")
 

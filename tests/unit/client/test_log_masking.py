@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import mask_secret, redact
 
 from airflow_okta_workflows.client import log_masking
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from tests.airflow_features import ASYNC_MASKING, SHARED_MASKER, forget_masks, lacks, logged, masker_module, needs
 
 RSA_JWK = generate_jwk("rsa2048")
@@ -23,12 +23,12 @@ PEM = pem_of(RSA_JWK)
 LINES = PEM.splitlines()[1:-1]
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.t0ken.s1gnature"
 
-Mask = Callable[..., None]
+MaskSecrets = Callable[..., None]
 
 
 @pytest.fixture(params=["mask", "amask"])
-def mask(request: pytest.FixtureRequest) -> Mask:
-    """Mask texts: once as a thread does, once as a task on an event loop does."""
+def mask(request: pytest.FixtureRequest) -> MaskSecrets:
+    """MaskSecrets texts: once as a thread does, once as a task on an event loop does."""
     if request.param == "mask":
         return log_masking.mask
     return lambda *args, **kwargs: asyncio.run(log_masking.amask(*args, **kwargs))
@@ -36,7 +36,7 @@ def mask(request: pytest.FixtureRequest) -> Mask:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note each regular expression that is compiled."""
+    """Checkpoint each regular expression that is compiled."""
     patterns: list[str] = []
     really = re.compile
 
@@ -57,8 +57,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def test_each_line_of_a_key_is_masked_in_whatever_is_logged(mask: Mask) -> None:
-    mask(read_key_text(PEM).secret_forms())
+def test_each_line_of_a_key_is_masked_in_whatever_is_logged(mask: MaskSecrets) -> None:
+    mask(parse_key_text(PEM).secret_forms())
 
     assert len(LINES) > 20
     for line in LINES:
@@ -68,8 +68,8 @@ def test_each_line_of_a_key_is_masked_in_whatever_is_logged(mask: Mask) -> None:
 
 
 @pytest.mark.parametrize("jwk", [RSA_JWK, generate_jwk()], ids=["RSA", "EC"])
-def test_each_private_member_of_a_jwk_is_masked_and_no_public_one(mask: Mask, jwk: dict[str, Any]) -> None:
-    mask(read_key_text(json.dumps(jwk)).secret_forms())
+def test_each_private_member_of_a_jwk_is_masked_and_no_public_one(mask: MaskSecrets, jwk: dict[str, Any]) -> None:
+    mask(parse_key_text(json.dumps(jwk)).secret_forms())
     private = {"d", "p", "q", "dp", "dq", "qi"} & set(jwk)
 
     shown = logged(json.dumps(jwk))
@@ -78,21 +78,21 @@ def test_each_private_member_of_a_jwk_is_masked_and_no_public_one(mask: Mask, jw
     assert private >= {"d"}
 
 
-def test_a_token_is_masked_wherever_it_is_put(mask: Mask) -> None:
+def test_a_token_is_masked_wherever_it_is_put(mask: MaskSecrets) -> None:
     mask((TOKEN,), until=4_000_000_000.0)
 
     assert logged(f"Authorization: Bearer {TOKEN}") == "Authorization: Bearer ***"
     assert redact({"a": [TOKEN, (TOKEN,)], "b": f"x{TOKEN}x"}) == {"a": ["***", ("***",)], "b": "x***x"}
 
 
-def test_characters_that_mean_something_in_a_pattern_are_taken_as_they_are(mask: Mask) -> None:
+def test_characters_that_mean_something_in_a_pattern_are_taken_as_they_are(mask: MaskSecrets) -> None:
     mask(("(what.a+secret*text|", "another[secret]{9}^$"))
 
     assert logged("(what.a+secret*text| and another[secret]{9}^$") == "*** and ***"
     assert logged("(whatXa+secret*text|") == "(whatXa+secret*text|"
 
 
-def test_a_short_text_is_masked_as_airflow_does_it(mask: Mask) -> None:
+def test_a_short_text_is_masked_as_airflow_does_it(mask: MaskSecrets) -> None:
     mask(("hunter22", "abc", TOKEN))
 
     assert logged(f"hunter22 {TOKEN}") == "*** ***"
@@ -102,7 +102,7 @@ def test_a_short_text_is_masked_as_airflow_does_it(mask: Mask) -> None:
     assert ours == logged("abc"), "some Airflows mask nothing so short: it would eat other text"
 
 
-def test_nothing_to_mask_is_nothing(mask: Mask, compiled: list[str]) -> None:
+def test_nothing_to_mask_is_nothing(mask: MaskSecrets, compiled: list[str]) -> None:
     mask(())
 
     assert logged("anything") == "anything"
@@ -113,8 +113,10 @@ def test_nothing_to_mask_is_nothing(mask: Mask, compiled: list[str]) -> None:
 
 
 @needs(SHARED_MASKER)
-def test_nothing_is_compiled_before_a_line_is_logged_and_then_all_at_once(mask: Mask, compiled: list[str]) -> None:
-    for texts in (read_key_text(PEM).secret_forms(), (TOKEN,), (TOKEN,), (f"{TOKEN}-2",)):
+def test_nothing_is_compiled_before_a_line_is_logged_and_then_all_at_once(
+    mask: MaskSecrets, compiled: list[str]
+) -> None:
+    for texts in (parse_key_text(PEM).secret_forms(), (TOKEN,), (TOKEN,), (f"{TOKEN}-2",)):
         mask(texts)
     assert compiled == []
 
@@ -126,7 +128,7 @@ def test_nothing_is_compiled_before_a_line_is_logged_and_then_all_at_once(mask: 
 
 
 @needs(SHARED_MASKER)
-def test_what_is_masked_already_costs_nothing_more(mask: Mask, compiled: list[str]) -> None:
+def test_what_is_masked_already_costs_nothing_more(mask: MaskSecrets, compiled: list[str]) -> None:
     mask((TOKEN,))
     logged("a line")
     for _ in range(5):
@@ -139,7 +141,7 @@ def test_what_is_masked_already_costs_nothing_more(mask: Mask, compiled: list[st
 # ---- beside Airflow's own masks
 
 
-def test_airflows_masks_before_and_after_stay(mask: Mask) -> None:
+def test_airflows_masks_before_and_after_stay(mask: MaskSecrets) -> None:
     mask_secret("airflows-secret-before")
     mask((TOKEN,))
     assert logged(f"{TOKEN} airflows-secret-before") == "*** ***"
@@ -151,7 +153,7 @@ def test_airflows_masks_before_and_after_stay(mask: Mask) -> None:
     assert TOKEN not in logged(f"other-{TOKEN}")
 
 
-def test_the_forms_that_a_deployment_adds_are_masked_too(mask: Mask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forms_that_a_deployment_adds_are_masked_too(mask: MaskSecrets, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("secret_mask_adapter", "_mask_adapter"):  # as newer and as older maskers call it
         monkeypatch.setattr(masker_module()._secrets_masker(), name, lambda secret: [secret[::-1]], raising=False)
     mask((TOKEN,))
@@ -162,7 +164,9 @@ def test_the_forms_that_a_deployment_adds_are_masked_too(mask: Mask, monkeypatch
 # In others, Airflow's own function looks for the masker where this test puts another.
 @needs(ASYNC_MASKING)
 @pytest.mark.parametrize("found", [None, object(), SimpleNamespace(patterns=["a"], replacer=None)])
-def test_a_masker_of_another_make_is_left_to_airflow(mask: Mask, monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
+def test_a_masker_of_another_make_is_left_to_airflow(
+    mask: MaskSecrets, monkeypatch: pytest.MonkeyPatch, found: Any
+) -> None:
     if found is None:
         monkeypatch.delattr(masker_module(), "_secrets_masker")
     else:
@@ -201,7 +205,9 @@ def test_tasks_of_a_loop_and_threads_mask_at_the_same_time() -> None:
 
 
 @lacks(SHARED_MASKER)
-def test_where_the_masker_is_airflows_alone_nothing_is_ever_forgotten(mask: Mask, clock: SimpleNamespace) -> None:
+def test_where_the_masker_is_airflows_alone_nothing_is_ever_forgotten(
+    mask: MaskSecrets, clock: SimpleNamespace
+) -> None:
     mask((TOKEN,), until=clock.now)
     clock.now += 10**9
     mask((f"new-{TOKEN}",), until=clock.now + 3600)
@@ -210,7 +216,7 @@ def test_where_the_masker_is_airflows_alone_nothing_is_ever_forgotten(mask: Mask
 
 
 @needs(SHARED_MASKER)
-def test_a_token_is_forgotten_some_time_after_its_end(mask: Mask, clock: SimpleNamespace) -> None:
+def test_a_token_is_forgotten_some_time_after_its_end(mask: MaskSecrets, clock: SimpleNamespace) -> None:
     end = clock.now + 3600
     mask((TOKEN,), until=end)
     for later, shown in ((3599, "***"), (3600 + 590, "***"), (3600 + 610, TOKEN)):
@@ -220,7 +226,7 @@ def test_a_token_is_forgotten_some_time_after_its_end(mask: Mask, clock: SimpleN
 
 
 @needs(SHARED_MASKER)
-def test_a_key_is_never_forgotten(mask: Mask, clock: SimpleNamespace) -> None:
+def test_a_key_is_never_forgotten(mask: MaskSecrets, clock: SimpleNamespace) -> None:
     mask((LINES[0],))
     mask((TOKEN,), until=clock.now)
     clock.now += 10**9
@@ -230,7 +236,7 @@ def test_a_key_is_never_forgotten(mask: Mask, clock: SimpleNamespace) -> None:
 
 
 @needs(SHARED_MASKER)
-def test_a_token_that_was_forgotten_can_be_masked_again(mask: Mask, clock: SimpleNamespace) -> None:
+def test_a_token_that_was_forgotten_can_be_masked_again(mask: MaskSecrets, clock: SimpleNamespace) -> None:
     mask((TOKEN,), until=clock.now)
     clock.now += 601
     mask(("new-token-of-an-hour",), until=clock.now + 3600)
@@ -241,7 +247,7 @@ def test_a_token_that_was_forgotten_can_be_masked_again(mask: Mask, clock: Simpl
 
 
 @needs(SHARED_MASKER)
-def test_what_is_masked_for_longer_stays_masked(mask: Mask, clock: SimpleNamespace) -> None:
+def test_what_is_masked_for_longer_stays_masked(mask: MaskSecrets, clock: SimpleNamespace) -> None:
     for until in (clock.now, float("inf"), clock.now):
         mask((TOKEN,), until=until)
     mask((LINES[0],), until=clock.now + 3600)
@@ -253,7 +259,7 @@ def test_what_is_masked_for_longer_stays_masked(mask: Mask, clock: SimpleNamespa
 
 
 @needs(SHARED_MASKER)
-def test_months_of_tokens_leave_no_trace(mask: Mask, clock: SimpleNamespace, compiled: list[str]) -> None:
+def test_months_of_tokens_leave_no_trace(mask: MaskSecrets, clock: SimpleNamespace, compiled: list[str]) -> None:
     for n in range(1000):
         mask((f"the-token-of-hour-{n:04}",), until=clock.now + 3600)
         clock.now += 3600
@@ -263,7 +269,7 @@ def test_months_of_tokens_leave_no_trace(mask: Mask, clock: SimpleNamespace, com
 
 
 @needs(SHARED_MASKER)
-def test_airflow_does_not_bring_back_what_was_forgotten(mask: Mask, clock: SimpleNamespace) -> None:
+def test_airflow_does_not_bring_back_what_was_forgotten(mask: MaskSecrets, clock: SimpleNamespace) -> None:
     mask((TOKEN,), until=clock.now)
     clock.now += 601
     mask((LINES[0],))

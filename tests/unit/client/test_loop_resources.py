@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from airflow.providers.common.compat.connection import get_async_connection
 
-from airflow_okta_workflows.client.loop_resources import LoopShare, loop_share
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.client.loop_resources import LoopResources, loop_resources
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.hooks.flow_hook import FlowHook
@@ -50,9 +50,9 @@ def look_ups(monkeypatch: pytest.MonkeyPatch) -> LookUps:
 
 
 @pytest.fixture
-async def share(world: Any) -> AsyncIterator[LoopShare]:
+async def share(world: Any) -> AsyncIterator[LoopResources]:
     async with open_session() as session:
-        yield LoopShare(session, clock=lambda: world.now)
+        yield LoopResources(session, clock=lambda: world.now)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def defined(connect: Connect) -> LocalOrg:
     return org
 
 
-async def hook_of(share: LoopShare, refused: FlowHook | None = None) -> FlowHook:
+async def hook_of(share: LoopResources, refused: FlowHook | None = None) -> FlowHook:
     return await share.hook(CONN_ID, OktaWorkflowsHook, refused=refused)
 
 
@@ -71,7 +71,7 @@ async def hook_of(share: LoopShare, refused: FlowHook | None = None) -> FlowHook
 
 
 async def test_a_thousand_at_once_look_a_connection_up_once(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg
 ) -> None:
     hooks = await asyncio.gather(*(hook_of(share) for _ in range(1000)))
 
@@ -80,7 +80,7 @@ async def test_a_thousand_at_once_look_a_connection_up_once(
 
 
 async def test_it_is_looked_up_again_after_a_minute_only(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
 ) -> None:
     made = []
     for seconds in (0, 30, 29, 2, 59, 2):
@@ -92,7 +92,7 @@ async def test_it_is_looked_up_again_after_a_minute_only(
 
 
 async def test_what_has_not_changed_keeps_hook_and_parsed_key(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
 ) -> None:
     hook = await hook_of(share)
     key = hook.settings.signing_key
@@ -114,7 +114,7 @@ async def test_what_has_not_changed_keeps_hook_and_parsed_key(
     ],
 )
 async def test_what_has_changed_is_a_new_hook_for_all(
-    share: LoopShare, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch, world: Any, change: dict[str, Any]
+    share: LoopResources, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch, world: Any, change: dict[str, Any]
 ) -> None:
     hook = await hook_of(share)
     monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(defined.connection() | change))
@@ -126,7 +126,7 @@ async def test_what_has_changed_is_a_new_hook_for_all(
 
 
 async def test_each_connection_is_looked_up_for_itself(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in LocalOrg(port=2).environment("other_org").items():
         monkeypatch.setenv(name, value)
@@ -138,7 +138,7 @@ async def test_each_connection_is_looked_up_for_itself(
 
 
 async def test_a_refused_one_is_looked_up_again_at_once_but_not_all_the_time(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
 ) -> None:
     hook = await hook_of(share)
     made = []
@@ -152,7 +152,7 @@ async def test_a_refused_one_is_looked_up_again_at_once_but_not_all_the_time(
 
 
 async def test_who_was_refused_with_what_others_have_replaced_gets_theirs(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg, connect: Connect, world: Any
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg, connect: Connect, world: Any
 ) -> None:
     hook = await hook_of(share)
     connect(LocalOrg(port=2))
@@ -166,7 +166,7 @@ async def test_who_was_refused_with_what_others_have_replaced_gets_theirs(
 
 
 async def test_a_look_up_that_fails_later_leaves_all_as_it_is(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     hook = await hook_of(share)
     look_ups.error = RuntimeError("the metadata database is away")
@@ -185,7 +185,7 @@ async def test_a_look_up_that_fails_later_leaves_all_as_it_is(
 
 
 async def test_a_connection_that_is_spoiled_later_leaves_all_as_it_is(
-    share: LoopShare, defined: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
+    share: LoopResources, defined: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     hook = await hook_of(share)
     connect(defined, read_timeout="soon")
@@ -196,7 +196,7 @@ async def test_a_connection_that_is_spoiled_later_leaves_all_as_it_is(
 
 
 async def test_a_first_look_up_that_fails_is_an_error_for_all_and_is_made_again_a_little_later(
-    share: LoopShare, look_ups: LookUps, connect: Connect, world: Any
+    share: LoopResources, look_ups: LookUps, connect: Connect, world: Any
 ) -> None:
     errors = await asyncio.gather(*(hook_of(share) for _ in range(100)), return_exceptions=True)
     assert {type(error).__name__ for error in errors} == {"AirflowNotFoundException"}
@@ -214,7 +214,7 @@ async def test_a_first_look_up_that_fails_is_an_error_for_all_and_is_made_again_
 
 
 async def test_who_leaves_while_looking_up_leaves_it_to_the_next(
-    share: LoopShare, look_ups: LookUps, defined: LocalOrg
+    share: LoopResources, look_ups: LookUps, defined: LocalOrg
 ) -> None:
     look_ups.go.clear()
     first, *others = [asyncio.ensure_future(hook_of(share)) for _ in range(10)]
@@ -231,24 +231,24 @@ async def test_who_leaves_while_looking_up_leaves_it_to_the_next(
 # ---- paces
 
 
-async def test_the_invocations_of_one_flow_pass_one_gate(share: LoopShare, world: Any) -> None:
-    surroundings = world.surroundings()
-    gates = [share.gate(f"https://acme.workflows.okta.com/api/flo/{flow}/invoke", surroundings) for flow in "aabca"]
+async def test_the_invocations_of_one_flow_pass_one_gate(share: LoopResources, world: Any) -> None:
+    runtime = world.runtime()
+    limiters = [share.limiter(f"https://acme.workflows.okta.com/api/flo/{flow}/invoke", runtime) for flow in "aabca"]
 
-    assert gates[0] is gates[1] is gates[4]
-    assert len(set(map(id, gates))) == 3
+    assert limiters[0] is limiters[1] is limiters[4]
+    assert len(set(map(id, limiters))) == 3
     for _ in range(11):
-        await gates[0].passed()
+        await limiters[0].acquire()
     assert sum(world.slept) >= 1.0
-    await gates[2].passed()
+    await limiters[2].acquire()
     assert len(world.slept) == 10, "another flow has a pace of its own"
 
 
 async def test_gates_end_with_what_the_loop_shares() -> None:
-    async with loop_share() as share:
-        share.gate("https://x/1", Surroundings()).hold(3600.0)
-    async with loop_share() as share:
-        await share.gate("https://x/1", Surroundings()).passed()
+    async with loop_resources() as share:
+        share.limiter("https://x/1", Runtime()).throttle(3600.0)
+    async with loop_resources() as share:
+        await share.limiter("https://x/1", Runtime()).acquire()
 
 
 # ---- the session
@@ -256,26 +256,26 @@ async def test_gates_end_with_what_the_loop_shares() -> None:
 
 async def test_one_session_for_all_until_the_last_one_leaves() -> None:
     closed = []
-    async with loop_share() as first:
-        async with loop_share() as second:
+    async with loop_resources() as first:
+        async with loop_resources() as second:
             assert second is first
         closed.append(first.session.closed)
-        async with loop_share() as third:
+        async with loop_resources() as third:
             assert third is first
         closed.append(first.session.closed)
     closed.append(first.session.closed)
     assert closed == [False, False, True]
 
-    async with loop_share() as fourth:
+    async with loop_resources() as fourth:
         assert fourth is not first
         assert not fourth.session.closed
 
 
 async def test_it_is_closed_after_an_error_too() -> None:
-    seen: list[LoopShare] = []
+    seen: list[LoopResources] = []
 
     async def fail() -> None:
-        async with loop_share() as share:
+        async with loop_resources() as share:
             seen.append(share)
             raise ZeroDivisionError
 
@@ -285,10 +285,10 @@ async def test_it_is_closed_after_an_error_too() -> None:
 
 
 async def test_it_is_closed_when_the_last_one_is_cancelled() -> None:
-    seen: list[LoopShare] = []
+    seen: list[LoopResources] = []
 
     async def use() -> None:
-        async with loop_share() as share:
+        async with loop_resources() as share:
             seen.append(share)
             await asyncio.Event().wait()
 
@@ -303,17 +303,17 @@ async def test_it_is_closed_when_the_last_one_is_cancelled() -> None:
 
 async def test_who_comes_while_it_closes_gets_an_open_one(monkeypatch: pytest.MonkeyPatch) -> None:
     really = aiohttp.ClientSession.close
-    seen: list[LoopShare] = []
+    seen: list[LoopResources] = []
 
     async def close_while_somebody_comes(session: aiohttp.ClientSession) -> None:
         monkeypatch.setattr(aiohttp.ClientSession, "close", really)
-        async with loop_share() as share:
+        async with loop_resources() as share:
             await session.close()
             seen.append(share)
             assert not share.session.closed
 
     monkeypatch.setattr(aiohttp.ClientSession, "close", close_while_somebody_comes)
-    async with loop_share() as share:
+    async with loop_resources() as share:
         pass
 
     assert share.session.closed
@@ -322,8 +322,8 @@ async def test_who_comes_while_it_closes_gets_an_open_one(monkeypatch: pytest.Mo
 
 
 def test_each_loop_has_its_own() -> None:
-    async def use() -> LoopShare:
-        async with loop_share() as share:
+    async def use() -> LoopResources:
+        async with loop_resources() as share:
             return share
 
     assert asyncio.run(use()) is not asyncio.run(use())

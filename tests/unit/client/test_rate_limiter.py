@@ -1,4 +1,4 @@
-"""Many tasks before one gate, on an event loop whose time passes only while all of them wait."""
+"""Many tasks before one limiter, on an event loop whose time passes only while all of them wait."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.client.rate_limiter import PaceGate
+from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, Pacer
-from airflow_okta_workflows.core.runtime import Surroundings
+from airflow_okta_workflows.core.runtime import Runtime
 
 ROUNDING = 1e-6
 
@@ -45,21 +45,21 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 class Crowd:
-    """Stand before a gate, and note who passes when."""
+    """Stand before a limiter, and note who passes when."""
 
     def __init__(self, rate: float = FLOW_RATE) -> None:
         self.loop = asyncio.get_running_loop()
-        self.gate = PaceGate(Pacer(rate), Surroundings(monotonic=self.loop.time))
+        self.limiter = FlowRateLimiter(Pacer(rate), Runtime(monotonic=self.loop.time))
         self.passed: list[tuple[int, float]] = []
 
     async def come(self, who: int, at: float = 0.0) -> None:
         await asyncio.sleep(at)
-        await self.gate.passed()
+        await self.limiter.acquire()
         self.passed.append((who, self.loop.time()))
 
     async def hold(self, at: float, seconds: float) -> None:
         await asyncio.sleep(at)
-        self.gate.hold(seconds)
+        self.limiter.throttle(seconds)
 
     @property
     def times(self) -> list[float]:
@@ -127,7 +127,7 @@ def test_who_leaves_keeps_nobody_from_passing() -> None:
 def test_two_gates_know_nothing_of_each_other() -> None:
     async def main() -> None:
         one, other = Crowd(), Crowd()
-        one.gate.hold(100.0)
+        one.limiter.throttle(100.0)
         await asyncio.gather(one.come(1), other.come(2))
 
         assert other.times == [0.0]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.connection.reader import read_connection
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.connection.reader import parse_connection
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
@@ -40,14 +40,14 @@ def connection(**fields: Any) -> SimpleNamespace:
 
 def read(**fields: Any) -> OktaWorkflowsSettings:
     one = connection(**fields)
-    return read_connection(one, one.decoded)
+    return parse_connection(one, one.decoded)
 
 
 def faults(**fields: Any) -> tuple[str, ...]:
     with pytest.raises(OktaConfigurationError) as caught:
         read(**fields)
     assert JWK["d"] not in str(caught.value)
-    return caught.value.faults
+    return caught.value.problems
 
 
 def test_three_fields_are_enough() -> None:
@@ -212,7 +212,7 @@ def test_an_extra_that_airflow_could_not_read_is_a_fault() -> None:
     one.extra = "{not json"
 
     with pytest.raises(OktaConfigurationError, match="Extra is not a JSON object"):
-        read_connection(one, {})
+        parse_connection(one, {})
 
 
 def test_a_connection_of_another_type_is_refused() -> None:
@@ -259,9 +259,9 @@ def test_plain_http_elsewhere_is_a_warning_if_it_is_wanted(caplog: pytest.LogCap
 def test_no_flow_of_a_task_goes_over_plain_http_without_the_flag() -> None:
     url = f"http://acme.workflows.okta.com/api/flo/{ALIAS}/invoke"
 
-    with pytest.raises(Fault, match="may not receive"):
+    with pytest.raises(CoreError, match="may not receive"):
         read().find_flow(url)
-    with pytest.raises(Fault, match="may not receive"):
+    with pytest.raises(CoreError, match="may not receive"):
         read(extra={"insecure_http": True}).find_flow(url)
     allowed = read(extra={"insecure_http": True, "allowed_hosts": "http://acme.workflows.okta.com"})
     assert allowed.find_flow(url).url == url
@@ -294,8 +294,8 @@ def test_an_identity_is_who_may_share_a_token() -> None:
         read(password=json.dumps(generate_jwk())),
     ]
 
-    assert read(conn_id="another", extra={"read_timeout": 5}).identity == base.identity
-    assert len({base.identity, *(one.identity for one in others)}) == 7
+    assert read(conn_id="another", extra={"read_timeout": 5}).token_cache_id == base.token_cache_id
+    assert len({base.token_cache_id, *(one.token_cache_id for one in others)}) == 7
 
 
 FIELDS = ["private_key", "key_id", "key_file", "key_passphrase", "algorithm", "workflows_host", "flows", "allowed_hosts",

@@ -11,11 +11,11 @@ from airflow_okta_workflows.core.addresses import (
     default_workflows_origin,
     find_flow,
     okta_domain,
-    read_flow,
-    read_origin,
+    parse_flow,
+    parse_origin,
     require_encryption,
 )
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 
 WORKFLOWS = Origin("https", "acme.workflows.okta.com", 443)
 ALIAS = "0123456789abcdef0123456789abcdef"
@@ -41,7 +41,7 @@ FLOWS = {"onboard": FlowAddress("onboard", ALIAS, WORKFLOWS)}
     ],
 )
 def test_a_host_is_read_in_each_form(text: str, url: str) -> None:
-    assert read_origin(text, "the domain").url == url
+    assert parse_origin(text, "the domain").url == url
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_a_host_is_read_in_each_form(text: str, url: str) -> None:
      "https://a\\@b", "https://[::1", "-acme.okta.com", "a" * 300, "https://acme..com", "https://[zz]:1", "http://[1::2::3]"],
 )  # fmt: skip
 def test_what_is_no_host_is_refused(text: str) -> None:
-    with pytest.raises(Fault) as caught:
-        read_origin(text, "the domain")
+    with pytest.raises(CoreError) as caught:
+        parse_origin(text, "the domain")
 
     assert "pw" not in str(caught.value)
 
 
 def test_schema_and_port_of_the_connection_count_where_the_text_has_none() -> None:
-    assert read_origin("acme.okta.com", "the domain", scheme="http", port=8080).url == "http://acme.okta.com:8080"
-    assert read_origin("https://acme.okta.com:9", "the domain", scheme="http", port=8080).port == 9
+    assert parse_origin("acme.okta.com", "the domain", scheme="http", port=8080).url == "http://acme.okta.com:8080"
+    assert parse_origin("https://acme.okta.com:9", "the domain", scheme="http", port=8080).port == 9
 
 
 @pytest.mark.parametrize("host", ["acme-admin.okta.com", "acme-admin.oktapreview.com"])
 def test_the_admin_console_is_no_org(host: str) -> None:
-    with pytest.raises(Fault, match=host.replace("-admin", "")):
+    with pytest.raises(CoreError, match=host.replace("-admin", "")):
         okta_domain(Origin("https", host, 443))
 
 
@@ -80,7 +80,7 @@ def test_the_admin_console_is_no_org(host: str) -> None:
     ],
 )
 def test_the_workflows_host_follows_from_the_domain(domain: str, workflows: str | None) -> None:
-    origin = default_workflows_origin(read_origin(domain, "the domain"))
+    origin = default_workflows_origin(parse_origin(domain, "the domain"))
 
     assert (origin.url if origin else None) == workflows
 
@@ -91,7 +91,7 @@ def test_loopback_is_this_machine(host: str) -> None:
 
     assert origin.is_loopback
     assert not origin.is_insecure
-    assert read_origin(f"[{host}]:1" if ":" in host else f"{host}:1", "it").scheme == "http"
+    assert parse_origin(f"[{host}]:1" if ":" in host else f"{host}:1", "it").scheme == "http"
 
 
 @pytest.mark.parametrize(
@@ -105,17 +105,17 @@ def test_every_other_address_is_another_machine(host: str) -> None:
     assert not origin.is_loopback
     assert origin.is_insecure
     assert not Origin("https", host, 443).is_insecure
-    with pytest.raises(Fault, match="clear text"):
+    with pytest.raises(CoreError, match="clear text"):
         require_encryption(origin, "it", insecure_http=False)
     if ":" not in host:
-        assert read_origin(host, "it").scheme == "https"
+        assert parse_origin(host, "it").scheme == "https"
 
 
 def test_plain_http_needs_loopback_or_consent() -> None:
     require_encryption(Origin("http", "127.9.9.9", 80), "it", insecure_http=False)
     require_encryption(Origin("http", "::1", 80), "it", insecure_http=False)
     require_encryption(Origin("http", "okta", 8080), "it", insecure_http=True)
-    with pytest.raises(Fault, match="clear text"):
+    with pytest.raises(CoreError, match="clear text"):
         require_encryption(Origin("http", "okta", 8080), "it", insecure_http=False)
 
 
@@ -158,7 +158,7 @@ def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
     ],
 )
 def test_a_flow_that_cannot_be_invoked_says_why(reference: str, sentence: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(CoreError) as caught:
         find_flow(reference, FLOWS, WORKFLOWS, frozenset({WORKFLOWS}))
 
     assert sentence in str(caught.value)
@@ -166,20 +166,20 @@ def test_a_flow_that_cannot_be_invoked_says_why(reference: str, sentence: str) -
 
 
 def test_a_flow_of_the_connection_is_an_alias_or_a_url() -> None:
-    assert read_flow("any_alias-1", "x", WORKFLOWS) == FlowAddress("x", "any_alias-1", WORKFLOWS)
-    assert read_flow("any_alias-1", "x", None) is None
-    flow = read_flow("https://other.example:8443/api/flo/a/invoke", "x", WORKFLOWS)
+    assert parse_flow("any_alias-1", "x", WORKFLOWS) == FlowAddress("x", "any_alias-1", WORKFLOWS)
+    assert parse_flow("any_alias-1", "x", None) is None
+    flow = parse_flow("https://other.example:8443/api/flo/a/invoke", "x", WORKFLOWS)
     assert flow is not None
     assert (flow.name, flow.url) == ("x", "https://other.example:8443/api/flo/a/invoke")
-    with pytest.raises(Fault, match="neither an alias nor an invoke URL"):
-        read_flow("two words", "x", WORKFLOWS)
+    with pytest.raises(CoreError, match="neither an alias nor an invoke URL"):
+        parse_flow("two words", "x", WORKFLOWS)
 
 
 @given(st.one_of(st.text(), st.text().map(lambda text: f"https://{text}/api/flo/a/invoke")))
 def test_no_reference_reaches_a_host_that_is_not_allowed(reference: str) -> None:
     try:
         address = find_flow(reference, FLOWS, WORKFLOWS, frozenset({WORKFLOWS}))
-    except Fault:
+    except CoreError:
         return
     assert address.url.startswith("https://acme.workflows.okta.com/api/flo/")
 
@@ -187,10 +187,10 @@ def test_no_reference_reaches_a_host_that_is_not_allowed(reference: str) -> None
 @given(st.text())
 def test_any_text_is_a_host_or_a_fault(text: str) -> None:
     try:
-        origin = read_origin(text, "the domain")
-    except Fault:
+        origin = parse_origin(text, "the domain")
+    except CoreError:
         return
-    assert read_origin(origin.url, "the domain") == origin
+    assert parse_origin(origin.url, "the domain") == origin
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import textwrap
 
 import pytest
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, read_key_text
+from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, parse_key_text
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 
 JWK = generate_jwk("rsa2048")
@@ -55,8 +55,8 @@ LONG |= {
 def test_no_text_takes_time_with_the_square_of_its_length(name: str) -> None:
     # With the square it would be minutes for each of them.
     assert len(LONG[name]) <= MAX_KEY_CHARS
-    with contextlib.suppress(Fault):
+    with contextlib.suppress(CoreError):
         for _ in range(10):
-            key = read_key_text(LONG[name])
+            key = parse_key_text(LONG[name])
             key.secret_forms()
         load_signing_key(key)

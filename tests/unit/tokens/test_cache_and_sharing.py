@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
-from airflow_okta_workflows.core.protocol import Conversation, Log, Mask, Wait
+from airflow_okta_workflows.core.protocol import Conversation, Log, MaskSecrets, Wait
 from airflow_okta_workflows.tokens import file_cache as token_cache
 from airflow_okta_workflows.tokens.coordination import obtain_token
 from airflow_okta_workflows.tokens.file_cache import TokenCache, cache_directory, open_token_cache, try_lock
@@ -62,13 +62,15 @@ def test_a_token_is_kept_where_only_its_owner_reads_it(cache: TokenCache) -> Non
 
 
 def test_a_failure_is_kept_too(cache: TokenCache) -> None:
-    cache.write(failure=Fault(FaultKind.TOKEN_REFUSED, "What.", "Change this.", status_code=401, error="e"), now=NOW)
+    cache.write(
+        failure=CoreError(ErrorKind.TOKEN_REFUSED, "What.", "Change this.", status_code=401, error="e"), now=NOW
+    )
 
     entry = cache.read()
     assert entry
     assert entry.token is None
     assert entry.failure is not None
-    assert (entry.failure.kind, str(entry.failure)) == (FaultKind.TOKEN_REFUSED, "What. Change this.")
+    assert (entry.failure.kind, str(entry.failure)) == (ErrorKind.TOKEN_REFUSED, "What. Change this.")
     assert entry.failure.data == {"status_code": 401, "error": "e"}
 
 
@@ -254,7 +256,7 @@ def test_what_the_cache_has_not_written_is_never_removed(cache: TokenCache) -> N
 
     for _ in range(2):
         cache.write(token=TOKEN, now=time.time() + 100 * DAY)
-        cache.write(failure=Fault(FaultKind.TOKEN, "down"), now=time.time() + 100 * DAY)
+        cache.write(failure=CoreError(ErrorKind.TOKEN, "down"), now=time.time() + 100 * DAY)
 
     assert sorted({path.name for path in cache.directory.iterdir()} - {f"{IDENTITY}.token"}) == before
 
@@ -384,7 +386,7 @@ class Host:
         self.cache = cache
         self.now = now
         self.asked = 0
-        self.fault: Fault | None = None
+        self.fault: CoreError | None = None
         self.patient = True
         self.masked: list[str] = []
         self.waited: list[float] = []
@@ -411,7 +413,7 @@ class Host:
         try:
             while True:
                 match conversation.send(None):
-                    case Mask(texts):
+                    case MaskSecrets(texts):
                         self.masked += texts
                     case Log(text):
                         self.logged.append(text)
@@ -508,7 +510,7 @@ def test_a_stale_token_is_used_while_another_process_renews_it(cache: TokenCache
 def test_a_stale_token_serves_while_it_cannot_be_renewed(cache: TokenCache) -> None:
     cache.write(token=TOKEN, now=NOW)
     host = Host(cache, NOW + 3400)
-    host.fault = Fault(FaultKind.TOKEN, "down")
+    host.fault = CoreError(ErrorKind.TOKEN, "down")
 
     assert host.token() == "t0ken-on-disk"
     assert "could not be renewed" in host.logged[0]
@@ -536,9 +538,9 @@ def test_a_slow_process_does_not_overwrite_a_newer_token(cache: TokenCache) -> N
 
 def test_a_failure_is_everybody_s_for_a_while(cache: TokenCache) -> None:
     host, other = Host(cache), Host(cache, NOW + 3)
-    host.fault = Fault(FaultKind.TOKEN, "down")
+    host.fault = CoreError(ErrorKind.TOKEN, "down")
     for one in (host, other):
-        with pytest.raises(Fault, match="down"):
+        with pytest.raises(CoreError, match="down"):
             one.token()
     assert (host.asked, other.asked) == (1, 0)
     assert Host(cache, NOW + 6).token() == "new-1"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.tokens import source as token_source
@@ -30,7 +30,7 @@ class Org:
     def token(self, *known_and_refused: Any) -> AccessToken:
         self.asked += 1
         if self.down:
-            raise Fault(FaultKind.TOKEN, "down")
+            raise CoreError(ErrorKind.TOKEN, "down")
         return AccessToken(f"t{self.asked}", self.now + 3600, 3600)
 
     async def atoken(self, *known_and_refused: Any) -> AccessToken:
@@ -75,7 +75,7 @@ def test_a_stale_token_is_renewed_ahead_of_its_end(get: Get, org: Org) -> None:
 def test_a_failure_stands_for_a_while(get: Get, org: Org) -> None:
     org.down = True
     for _ in range(5):
-        with pytest.raises(Fault, match="down"):
+        with pytest.raises(CoreError, match="down"):
             get()
     assert org.asked == 1
 
@@ -164,12 +164,12 @@ def test_those_who_wait_learn_of_a_failure(source: TokenSource, org: Org) -> Non
     def failing(*known_and_refused: Any) -> AccessToken:
         asking.set()
         go.wait(10)
-        raise Fault(FaultKind.TOKEN, "down")
+        raise CoreError(ErrorKind.TOKEN, "down")
 
     def ask() -> None:
         try:
             source.get(failing)
-        except Fault as fault:
+        except CoreError as fault:
             found.append(fault.message)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
@@ -294,9 +294,9 @@ async def test_an_expired_token_is_handed_out_to_no_task_either(source: TokenSou
 
 class Settings:
     def __init__(self, identity: str) -> None:
-        self.identity = identity
+        self.token_cache_id = identity
 
-    def cache_key(self) -> bytes:
+    def cache_encryption_key(self) -> bytes:
         return b"k" * 32
 
 

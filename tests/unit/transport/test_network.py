@@ -9,9 +9,9 @@ import certifi
 import pytest
 import trustme
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.proxies import Proxy
-from airflow_okta_workflows.core.protocol import HttpRequest, Phase
+from airflow_okta_workflows.core.protocol import FailureKind, HttpRequest
 from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.transport import network
 from airflow_okta_workflows.transport.failures import lost_by, refused_by
@@ -133,7 +133,7 @@ def test_a_bundle_that_cannot_be_used_is_named(
     if source != "verify":
         monkeypatch.setenv(source, value)
 
-    with pytest.raises(Fault, match=why) as caught:
+    with pytest.raises(CoreError, match=why) as caught:
         network.tls_context(settings(verify=value if source == "verify" else True))
 
     assert caught.value.message.startswith(source)
@@ -147,7 +147,7 @@ def test_a_bundle_that_may_not_be_read_says_so(bundle: Path, monkeypatch: pytest
 
     monkeypatch.setattr(ssl, "create_default_context", refuse)
 
-    with pytest.raises(Fault, match=r"cannot be read: .*ca.pem' .Permission denied"):
+    with pytest.raises(CoreError, match=r"cannot be read: .*ca.pem' .Permission denied"):
         network.tls_context(settings(verify=str(bundle)))
 
 
@@ -176,11 +176,11 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_setting_that_names_no_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "socks5://me:hunter2@proxy:1080")
-    with pytest.raises(Fault, match=r"^all_proxy names a SOCKS proxy"):
+    with pytest.raises(CoreError, match=r"^all_proxy names a SOCKS proxy"):
         network.proxy_for(URL, settings())
     monkeypatch.setenv("no_proxy", "okta.com")
     assert network.proxy_for(URL, settings()) is None
-    with pytest.raises(Fault, match=r"^http_proxy is not the URL"):
+    with pytest.raises(CoreError, match=r"^http_proxy is not the URL"):
         network.proxy_for(URL, settings(http_proxy=Secret("ftp://x")))
 
 
@@ -207,9 +207,9 @@ def test_the_cause_is_found_where_a_library_keeps_it() -> None:
 
 @pytest.mark.parametrize(("status", "said"), [(407, "407 Proxy Authentication Required"), (599, "599 to CONNECT")])
 def test_a_proxys_refusal_says_what_it_answered(status: int, said: str) -> None:
-    lost = refused_by(Proxy("http", "proxy", 3128, Secret("Basic x")), status)
+    failure = refused_by(Proxy("http", "proxy", 3128, Secret("Basic x")), status)
 
-    assert lost.phase is Phase.NOT_SENT
-    assert said in lost.detail
-    assert "proxy:3128" in lost.detail
-    assert "http_proxy" in lost.hint
+    assert failure.kind is FailureKind.NOT_SENT
+    assert said in failure.detail
+    assert "proxy:3128" in failure.detail
+    assert "http_proxy" in failure.hint

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.connection.reader import read_connection
-from airflow_okta_workflows.core.encryption import seal
+from airflow_okta_workflows.connection.reader import parse_connection
+from airflow_okta_workflows.core.encryption import encrypt
 from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.core.keys.generation import generate_jwk
 from airflow_okta_workflows.core.protocol import Headers
 from airflow_okta_workflows.exceptions import (
     OktaFlowFailedError,
-    OktaFlowNoAnswerError,
+    OktaFlowNoResponseError,
     OktaTokenRefusedError,
     OktaWorkflowsError,
 )
-from airflow_okta_workflows.triggers.encrypted_result import LARGEST_OUTCOME, open_outcome, seal_outcome
+from airflow_okta_workflows.triggers.encrypted_result import LARGEST_OUTCOME, decrypt_result, encrypt_result
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
@@ -34,7 +34,7 @@ ANSWER = FlowResponse(200, Headers({"X-Canary": "canary"}), {"account": "ada@exa
 def settings(jwk: dict[str, Any], **extra: Any) -> OktaWorkflowsSettings:
     fields = {"conn_id": "okta", "conn_type": "okta_workflows", "host": "acme.okta.com", "login": "0oaabc"}
     connection = {"password": json.dumps(jwk), "schema": None, "port": None, "extra": json.dumps(extra)}
-    return read_connection(SimpleNamespace(**fields, **connection), extra)
+    return parse_connection(SimpleNamespace(**fields, **connection), extra)
 
 
 JWK = generate_jwk()
@@ -42,13 +42,13 @@ SETTINGS = settings(JWK)
 
 
 def sealed(outcome: FlowResponse | OktaWorkflowsError = ANSWER, key: str = KEY) -> str:
-    text = seal_outcome(outcome, SETTINGS, key)
+    text = encrypt_result(outcome, SETTINGS, key)
     assert text is not None
     return text
 
 
 def test_an_answer_arrives_without_its_headers() -> None:
-    opened = open_outcome(sealed(), settings(JWK), KEY)
+    opened = decrypt_result(sealed(), settings(JWK), KEY)
 
     assert isinstance(opened, FlowResponse)
     assert opened == FlowResponse(200, Headers(), {"account": "ada@example.com"}, "e-4711", 1.5)
@@ -59,12 +59,12 @@ def test_an_answer_arrives_without_its_headers() -> None:
     [
         OktaWorkflowsError("something", hint="Mend it."),
         OktaTokenRefusedError("refused", hint="Mend it.", error="invalid_client", status_code=401),
-        OktaFlowNoAnswerError("lost", flow="onboard", invocation_key=KEY),
-        OktaFlowFailedError("failed", flow="onboard", invocation_key=KEY, response=ANSWER),
+        OktaFlowNoResponseError("lost", flow="onboard", idempotency_key=KEY),
+        OktaFlowFailedError("failed", flow="onboard", idempotency_key=KEY, response=ANSWER),
     ],
 )
 def test_an_error_arrives_as_what_it_was(error: OktaWorkflowsError) -> None:
-    opened = open_outcome(sealed(error), SETTINGS, KEY)
+    opened = decrypt_result(sealed(error), SETTINGS, KEY)
 
     assert type(opened) is type(error)
     assert str(opened) == str(error)
@@ -88,19 +88,19 @@ def test_nothing_of_it_can_be_read(outcome: Any) -> None:
     "other", [settings(generate_jwk()), settings(JWK, key_passphrase="changed")], ids=["key", "passphrase"]
 )
 def test_another_key_does_not_open_it(other: OktaWorkflowsSettings) -> None:
-    assert open_outcome(sealed(), other, KEY) is None
+    assert decrypt_result(sealed(), other, KEY) is None
 
 
 def test_it_belongs_to_one_invocation() -> None:
-    assert open_outcome(sealed(), SETTINGS, "another") is None
+    assert decrypt_result(sealed(), SETTINGS, "another") is None
 
 
 def test_what_may_change_in_the_connection_does_not_matter() -> None:
-    assert open_outcome(sealed(), settings(JWK, read_timeout=10, key_id="other"), KEY)
+    assert decrypt_result(sealed(), settings(JWK, read_timeout=10, key_id="other"), KEY)
 
 
 def test_the_keys_of_other_purposes_do_not_open_it() -> None:
-    assert len({SETTINGS.event_key(), SETTINGS.cache_key(), SETTINGS.identity}) == 3
+    assert len({SETTINGS.event_encryption_key(), SETTINGS.cache_encryption_key(), SETTINGS.token_cache_id}) == 3
 
 
 @pytest.mark.parametrize(
@@ -120,30 +120,32 @@ def test_the_keys_of_other_purposes_do_not_open_it() -> None:
     ],
 )
 def test_what_is_damaged_does_not_open(spoil: Any) -> None:
-    assert open_outcome(spoil(sealed()), SETTINGS, KEY) is None
+    assert decrypt_result(spoil(sealed()), SETTINGS, KEY) is None
 
 
 @given(st.text(max_size=80) | st.binary(max_size=80) | st.none() | st.integers() | st.lists(st.text()))
 def test_any_event_opens_or_gives_none(value: Any) -> None:
-    assert open_outcome(value, SETTINGS, KEY) is None
+    assert decrypt_result(value, SETTINGS, KEY) is None
 
 
 @pytest.mark.parametrize(
     "outcome", [{"progress": 0.5}, {}, {"response": None}, {"response": {}}, {"response": {"status_code": "fine"}}]
 )
 def test_what_a_later_version_hands_over_gives_none(outcome: Any) -> None:
-    text = base64.b64encode(seal(json.dumps(outcome).encode(), SETTINGS.event_key(), KEY.encode())).decode()
+    text = base64.b64encode(
+        encrypt(json.dumps(outcome).encode(), SETTINGS.event_encryption_key(), KEY.encode())
+    ).decode()
 
-    assert open_outcome(text, SETTINGS, KEY) is None
+    assert decrypt_result(text, SETTINGS, KEY) is None
 
 
 def test_what_a_later_version_adds_is_left_out() -> None:
     response = {**ANSWER.to_json(), "weather": "fine"}
     text = base64.b64encode(
-        seal(json.dumps({"response": response}).encode(), SETTINGS.event_key(), KEY.encode())
+        encrypt(json.dumps({"response": response}).encode(), SETTINGS.event_encryption_key(), KEY.encode())
     ).decode()
 
-    assert open_outcome(text, SETTINGS, KEY) == FlowResponse.from_json(ANSWER.to_json())
+    assert decrypt_result(text, SETTINGS, KEY) == FlowResponse.from_json(ANSWER.to_json())
 
 
 @pytest.mark.parametrize("character", ["x", "é", "\N{GRINNING FACE}", "\ud800"])
@@ -153,6 +155,6 @@ def test_an_outcome_is_handed_over_up_to_a_size(character: str) -> None:
 
     most = (LARGEST_OUTCOME - len(json.dumps({"response": response(0).to_json()}))) // len(json.dumps(character)[1:-1])
 
-    assert open_outcome(sealed(response(most)), SETTINGS, KEY) == response(most)
-    assert seal_outcome(response(most + 1), SETTINGS, KEY) is None
-    assert seal_outcome(OktaFlowFailedError("failed", response=response(most)), SETTINGS, KEY) is None
+    assert decrypt_result(sealed(response(most)), SETTINGS, KEY) == response(most)
+    assert encrypt_result(response(most + 1), SETTINGS, KEY) is None
+    assert encrypt_result(OktaFlowFailedError("failed", response=response(most)), SETTINGS, KEY) is None

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.batch.items import BatchItem, check_unchanged, read_items
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.batch.items import BatchItem, check_unchanged, parse_items
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.expressions import Expression
 
 BATCH = str(UUID(int=1))
@@ -21,7 +21,7 @@ SECRET = "s3cret-4711"
 
 
 def items(payloads: Any, item_key: str | None = None, batch: str = BATCH) -> list[BatchItem]:
-    return read_items(payloads, batch, Expression(item_key, "item_key") if item_key else None)
+    return parse_items(payloads, batch, Expression(item_key, "item_key") if item_key else None)
 
 
 def keys(payloads: Any, item_key: str | None = None, batch: str = BATCH) -> list[str]:
@@ -29,9 +29,9 @@ def keys(payloads: Any, item_key: str | None = None, batch: str = BATCH) -> list
 
 
 def refusal(payloads: Any, item_key: str | None = None) -> str:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(CoreError) as caught:
         items(payloads, item_key)
-    assert caught.value.kind is FaultKind.CONFIGURATION
+    assert caught.value.kind is ErrorKind.CONFIGURATION
     return str(caught.value)
 
 
@@ -215,7 +215,7 @@ def test_the_same_payloads_are_those_of_the_earlier_try() -> None:
 )
 def test_payloads_that_have_changed_are_counted_and_refused(changed: Any) -> None:
     gone = {key for key in keys(PEOPLE) if key not in keys(changed)}
-    with pytest.raises(Fault, match=f"{len(gone)} that were sent are not among them") as caught:
+    with pytest.raises(CoreError, match=f"{len(gone)} that were sent are not among them") as caught:
         check_unchanged(items(changed), [*keys(PEOPLE), *keys(PEOPLE)])
 
     assert "clear the task" in caught.value.hint
@@ -261,6 +261,6 @@ def test_any_item_keys_make_keys_that_follow_them(ids: list[Any], random: Any) -
 def test_any_value_is_read_or_refused(payloads: Any) -> None:
     try:
         read = items(payloads)
-    except Fault:
+    except CoreError:
         return
     assert len(read) == len(json.loads(payloads) if isinstance(payloads, str) else payloads)

@@ -30,18 +30,20 @@ def test_a_long_error_is_cut() -> None:
 
 
 def test_a_note_is_without_what_there_is_not() -> None:
-    assert BatchRecord(Outcome.NOT_SENT).to_note() == {"outcome": "not_sent"}
+    assert BatchRecord(Outcome.NOT_SENT).to_checkpoint() == {"outcome": "not_sent"}
 
 
 @pytest.mark.parametrize("result", [0, False, "", [], {}])
 def test_a_note_keeps_a_result_that_is_empty(result: Any) -> None:
-    assert BatchRecord.from_note(BatchRecord(Outcome.SUCCEEDED, 200, result=result).to_note()).result == result
+    assert (
+        BatchRecord.from_checkpoint(BatchRecord(Outcome.SUCCEEDED, 200, result=result).to_checkpoint()).result == result
+    )
 
 
 @pytest.mark.parametrize(("characters", "kept"), [(LARGEST_NOTED_RESULT - 2, True), (LARGEST_NOTED_RESULT - 1, False)])
 def test_a_large_result_is_noted_without_itself(characters: int, kept: bool) -> None:
-    note = BatchRecord(Outcome.SUCCEEDED, 200, "e1", "x" * characters).to_note()
-    read = BatchRecord.from_note(json.loads(json.dumps(note)))
+    note = BatchRecord(Outcome.SUCCEEDED, 200, "e1", "x" * characters).to_checkpoint()
+    read = BatchRecord.from_checkpoint(json.loads(json.dumps(note)))
 
     assert (read.outcome, read.status_code, read.execution_id) == (Outcome.SUCCEEDED, 200, "e1")
     assert (read.result is not None) is kept
@@ -51,7 +53,7 @@ def test_a_large_result_is_noted_without_itself(characters: int, kept: bool) -> 
 
 @pytest.mark.parametrize("note", [{}, {"outcome": None}, {"outcome": "postponed"}, {"outcome": ["failed"]}])
 def test_a_note_of_another_version_is_of_unknown_outcome(note: Any) -> None:
-    record = BatchRecord.from_note({**note, "status_code": 200})
+    record = BatchRecord.from_checkpoint({**note, "status_code": 200})
 
     assert record.outcome is Outcome.UNKNOWN
     assert "another version" in str(record.error)
@@ -72,7 +74,7 @@ def test_a_note_of_another_version_is_of_unknown_outcome(note: Any) -> None:
     )
 )
 def test_any_record_survives_its_note(record: BatchRecord) -> None:
-    assert BatchRecord.from_note(json.loads(json.dumps(record.to_note()))) == record
+    assert BatchRecord.from_checkpoint(json.loads(json.dumps(record.to_checkpoint()))) == record
 
 
 def test_outcomes_are_counted_and_told_in_words() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.flows.encoding import (
     check_headers,
     check_method,
@@ -21,7 +21,7 @@ from airflow_okta_workflows.core.flows.encoding import (
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "", None, 5, "GET "])
 def test_only_get_and_post_invoke_a_flow(method: Any) -> None:
-    with pytest.raises(Fault, match="method"):
+    with pytest.raises(CoreError, match="method"):
         check_method(method)
 
 
@@ -32,12 +32,12 @@ def test_a_method_is_told_in_upper_case() -> None:
 @pytest.mark.parametrize("name", ["x-okta-workflows-client", "X-Okta-Workflows", "X-OKTA-WORKFLOWS-x"])
 @pytest.mark.parametrize("check", [check_headers, encode_query, lambda names: encode_payload(names, "POST")])
 def test_reserved_names_are_refused(check: Any, name: str) -> None:
-    with pytest.raises(Fault, match="reserved"):
+    with pytest.raises(CoreError, match="reserved"):
         check({name: "1"})
 
 
 def test_names_are_texts() -> None:
-    with pytest.raises(Fault, match="no text"):
+    with pytest.raises(CoreError, match="no text"):
         check_names({5: 1}, "headers")
 
 
@@ -49,7 +49,7 @@ def test_names_are_texts() -> None:
     ],
 )  # fmt: skip
 def test_headers_that_are_set_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(Fault, match="cannot be set"):
+    with pytest.raises(CoreError, match="cannot be set"):
         check_headers({name: "1"})
 
 
@@ -62,14 +62,14 @@ def test_headers_that_are_set_elsewhere_are_refused(name: str) -> None:
     ],
 )  # fmt: skip
 def test_headers_that_would_break_the_request_are_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(Fault, match="header"):
+    with pytest.raises(CoreError, match="header"):
         check_headers(headers)
 
 
 def test_headers_are_texts() -> None:
     assert check_headers({"X-Count": 5, "X-Name": " a b ", "X-None": None}) == {"X-Count": "5", "X-Name": "a b"}
     assert check_headers(None) == {}
-    with pytest.raises(Fault, match="headers is list"):
+    with pytest.raises(CoreError, match="headers is list"):
         check_headers(["X-A"])  # type: ignore[arg-type]  # what is tested
 
 
@@ -95,7 +95,7 @@ def test_a_query_is_encoded(query: Any, encoded: str) -> None:
 
 @pytest.mark.parametrize("query", [{"a": {"b": 1}}, {"a": object()}, {"a": "\ud800"}, "a=b"])
 def test_a_query_without_a_form_is_refused(query: Any) -> None:
-    with pytest.raises(Fault, match="query"):
+    with pytest.raises(CoreError, match="query"):
         encode_query(query)
 
 
@@ -139,13 +139,13 @@ CIRCLE.append(CIRCLE)
     ],
 )  # fmt: skip
 def test_a_payload_that_is_not_json_says_where(payload: Any, sentence: str) -> None:
-    with pytest.raises(Fault, match=sentence):
+    with pytest.raises(CoreError, match=sentence):
         encode_payload(payload, "POST")
 
 
 def test_get_carries_no_payload() -> None:
     assert encode_payload(None, "GET") is None
-    with pytest.raises(Fault, match="GET carries no payload"):
+    with pytest.raises(CoreError, match="GET carries no payload"):
         encode_payload({}, "GET")
 
 
@@ -156,6 +156,6 @@ def test_get_carries_no_payload() -> None:
 def test_any_payload_is_json_or_a_fault(payload: Any) -> None:
     try:
         encoded = encode_payload(payload, "POST")
-    except Fault:
+    except CoreError:
         return
     assert encoded is None or json.loads(encoded) is not object

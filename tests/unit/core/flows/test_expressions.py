@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.errors import Fault
-from airflow_okta_workflows.core.flows.expressions import Expression, ExpressionError, expression
+from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.flows.expressions import Expression, ExpressionError, compile_optional
 from airflow_okta_workflows.core.flows.status import Status, StatusRule
 
 JSON = st.recursive(
@@ -36,22 +36,22 @@ JSON = st.recursive(
     ],
 )
 def test_a_condition_holds_as_jmespath_says(text: str, body: Any, holds: bool) -> None:
-    assert Expression(text, "success_when").holds(body) is holds
+    assert Expression(text, "success_when").is_true(body) is holds
 
 
 def test_no_expression_is_none() -> None:
-    assert expression(None, "result") is None
+    assert compile_optional(None, "result") is None
 
 
 @pytest.mark.parametrize("text", ["status ==", "", "a.b.", "a[", "(" * 5000, "nope(@)[", 5, None])
 def test_what_is_not_jmespath_is_refused(text: Any) -> None:
-    with pytest.raises(Fault, match="success_when"):
+    with pytest.raises(CoreError, match="success_when"):
         Expression(text, "success_when")
 
 
 def test_an_expression_that_cannot_be_evaluated_does_not_show_the_body() -> None:
     with pytest.raises(ExpressionError) as caught:
-        Expression("length(@)", "result").value(12345678)
+        Expression("length(@)", "result").search(12345678)
 
     assert "12345678" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -60,8 +60,8 @@ def test_an_expression_that_cannot_be_evaluated_does_not_show_the_body() -> None
 @example("``", None)
 @given(st.text(max_size=30), JSON)
 def test_any_expression_over_any_body_is_typed(text: str, body: Any) -> None:
-    with contextlib.suppress(Fault, ExpressionError):
-        Expression(text, "result").holds(body)
+    with contextlib.suppress(CoreError, ExpressionError):
+        Expression(text, "result").is_true(body)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, computed_identity, idempotency_key
+from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, computed_identity, derive_key
 
 BASE: dict[str, Any] = {
     "dag_id": "dag",
@@ -44,7 +44,7 @@ def test_each_failed_run_is_followed_by_one_with_a_key_of_its_own() -> None:
 
     assert len({run.key for run in runs}) == 21
     assert runs[0].key == RUN.identity
-    assert [run.key for run in runs] == [idempotency_key(RUN.identity, ordinal) for ordinal in range(21)]
+    assert [run.key for run in runs] == [derive_key(RUN.identity, ordinal) for ordinal in range(21)]
 
 
 @given(max_tries=st.none() | st.integers(0, 100), ordinal=st.integers(0, 1000))

@@ -10,32 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.addresses import FlowAddress, Origin
-from airflow_okta_workflows.core.errors import Fault, FaultKind
-from airflow_okta_workflows.core.flows.invocation import FlowCall, invoke_flow
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
+from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
 from airflow_okta_workflows.core.protocol import (
+    Checkpoint,
+    FailureKind,
     GetToken,
     Headers,
-    HttpAnswer,
+    HttpResponse,
+    InvocationState,
     Log,
-    Lost,
-    Note,
-    Phase,
     Send,
-    Stage,
+    TransportFailure,
     Wait,
 )
 
 ADDRESS = FlowAddress("onboard", "abc", Origin("https", "acme.workflows.okta.com", 443))
-NOT_SENT = Lost(Phase.NOT_SENT, "no connection")
-UNKNOWN = Lost(Phase.FATE_UNKNOWN, "the connection was reset")
+NOT_SENT = TransportFailure(FailureKind.NOT_SENT, "no connection")
+UNKNOWN = TransportFailure(FailureKind.OUTCOME_UNKNOWN, "the connection was reset")
 
 
 def answer(
     status: int = 200, body: Any = None, headers: dict[str, str] | None = None, unreadable: str = ""
-) -> HttpAnswer:
+) -> HttpResponse:
     data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
     named = Headers({"Content-Type": "application/json", **(headers or {})})
-    return HttpAnswer(status, named, b"" if unreadable else data, unreadable=unreadable)
+    return HttpResponse(status, named, b"" if unreadable else data, unreadable=unreadable)
 
 
 HTML = {"Content-Type": "text/html"}
@@ -47,15 +47,15 @@ OKTAS_ERROR = {"_error": True, "message": "no such user", "execution": "e1", "so
 class Talk:
     """Play the part of the org and the flow from a list of events."""
 
-    def __init__(self, *events: HttpAnswer | Lost, idempotent: bool = False, **options: Any) -> None:
-        call = FlowCall.of(
+    def __init__(self, *events: HttpResponse | TransportFailure, idempotent: bool = False, **options: Any) -> None:
+        call = Invocation.build(
             ADDRESS,
             {"a": 1},
             **{
                 "method": "POST",
                 "query": None,
                 "headers": None,
-                "invocation_key": "key-1",
+                "idempotency_key": "key-1",
                 "rate_limit_wait": 120.0,
                 "read_timeout": None,
                 **options,
@@ -64,11 +64,11 @@ class Talk:
         )
         self.sent: list[Any] = []
         self.refused: list[str | None] = []
-        self.stages: list[Stage] = []
+        self.states: list[InvocationState] = []
         self.logged: list[str] = []
         self.waited: list[float] = []
         self.response: Any = None
-        self.fault: Fault | None = None
+        self.fault: CoreError | None = None
         conversation = invoke_flow(call, clock=lambda: 0.0, random=lambda: 0.5)
         coming = iter(events)
         event: Any = None
@@ -85,23 +85,23 @@ class Talk:
                     case Log(text):
                         self.logged.append(text)
                         event = None
-                    case Note(stage):
-                        self.stages.append(stage)
+                    case Checkpoint(state):
+                        self.states.append(state)
                         event = None
                     case GetToken(refused):
                         self.refused.append(refused)
                         event = f"t0ken-{len(self.refused)}"
         except StopIteration as end:
             self.response = end.value
-        except Fault as fault:
+        except CoreError as fault:
             self.fault = fault
         if self.fault:
             assert "t0ken" not in str(self.fault)
             assert self.fault.data["flow"] == "onboard"
-            assert self.fault.data["invocation_key"] == "key-1"
+            assert self.fault.data["idempotency_key"] == "key-1"
 
     @property
-    def kind(self) -> FaultKind | None:
+    def kind(self) -> ErrorKind | None:
         return self.fault.kind if self.fault else None
 
 
@@ -112,87 +112,87 @@ class Talk:
         ([answer(204, b"")], False, None, 1),
         # not sent: again, whatever the flow
         ([NOT_SENT, answer()], False, None, 2),
-        ([NOT_SENT] * 3, False, FaultKind.NOT_SENT, 3),
-        ([Lost(Phase.UNTRUSTED, "bad certificate")], False, FaultKind.NOT_SENT, 1),
+        ([NOT_SENT] * 3, False, ErrorKind.NOT_SENT, 3),
+        ([TransportFailure(FailureKind.UNTRUSTED, "bad certificate")], False, ErrorKind.NOT_SENT, 1),
         # refused before running
         ([answer(401), answer()], False, None, 2),
-        ([answer(401), answer(401)], False, FaultKind.REFUSED, 2),
-        ([answer(403)], False, FaultKind.REFUSED, 1),
-        ([answer(404)], False, FaultKind.REFUSED, 1),
+        ([answer(401), answer(401)], False, ErrorKind.REFUSED, 2),
+        ([answer(403)], False, ErrorKind.REFUSED, 1),
+        ([answer(404)], False, ErrorKind.REFUSED, 1),
         ([answer(429), answer()], False, None, 2),
         ([answer(429), answer(401), answer(429), answer()], False, None, 4),
         # an answer is final
-        ([answer(400)], True, FaultKind.FAILED, 1),
-        ([answer(500)], True, FaultKind.FAILED, 1),
-        ([answer(500, b"oops", HTML)], True, FaultKind.FAILED, 1),
-        ([answer(500, b"<html>", {**HTML, **RAN})], True, FaultKind.FAILED, 1),
-        ([answer(400, b"<html>", HTML)], True, FaultKind.FAILED, 1),
-        ([answer(501)], True, FaultKind.FAILED, 1),
-        ([answer(525)], True, FaultKind.FAILED, 1),
-        ([answer(302, headers={"Location": "https://evil.example"})], True, FaultKind.BAD_ANSWER, 1),
-        ([answer(302, headers=RAN)], True, FaultKind.BAD_ANSWER, 1),
-        ([answer(unreadable="too large")], True, FaultKind.BAD_ANSWER, 1),
-        ([answer(204, unreadable="broken", headers=RAN)], True, FaultKind.BAD_ANSWER, 1),
-        ([answer(500, unreadable="broken")], True, FaultKind.FAILED, 1),
+        ([answer(400)], True, ErrorKind.FAILED, 1),
+        ([answer(500)], True, ErrorKind.FAILED, 1),
+        ([answer(500, b"oops", HTML)], True, ErrorKind.FAILED, 1),
+        ([answer(500, b"<html>", {**HTML, **RAN})], True, ErrorKind.FAILED, 1),
+        ([answer(400, b"<html>", HTML)], True, ErrorKind.FAILED, 1),
+        ([answer(501)], True, ErrorKind.FAILED, 1),
+        ([answer(525)], True, ErrorKind.FAILED, 1),
+        ([answer(302, headers={"Location": "https://evil.example"})], True, ErrorKind.BAD_RESPONSE, 1),
+        ([answer(302, headers=RAN)], True, ErrorKind.BAD_RESPONSE, 1),
+        ([answer(unreadable="too large")], True, ErrorKind.BAD_RESPONSE, 1),
+        ([answer(204, unreadable="broken", headers=RAN)], True, ErrorKind.BAD_RESPONSE, 1),
+        ([answer(500, unreadable="broken")], True, ErrorKind.FAILED, 1),
         # so is one with an execution id, whatever its status
         *(
-            ([answer(status, headers=RAN)], True, FaultKind.FAILED, 1)
+            ([answer(status, headers=RAN)], True, ErrorKind.FAILED, 1)
             for status in (401, 403, 404, 408, 429, 502, 503, 504, 520, 524)
         ),
-        ([answer(404, {"execution_id": "e1"})], True, FaultKind.FAILED, 1),
-        ([answer(504, {"context": {"execution_id": "e1"}})], True, FaultKind.FAILED, 1),
-        ([answer(429, OKTAS_ERROR)], True, FaultKind.FAILED, 1),
+        ([answer(404, {"execution_id": "e1"})], True, ErrorKind.FAILED, 1),
+        ([answer(504, {"context": {"execution_id": "e1"}})], True, ErrorKind.FAILED, 1),
+        ([answer(429, OKTAS_ERROR)], True, ErrorKind.FAILED, 1),
         ([answer(200, b"<html>", {**HTML, **RAN})], True, None, 1),
         # a body that cannot be read says no less about what is to be done
         ([answer(401, unreadable="broken"), answer()], False, None, 2),
         ([answer(429, unreadable="broken"), answer()], False, None, 2),
-        ([answer(403, unreadable="broken")], False, FaultKind.REFUSED, 1),
+        ([answer(403, unreadable="broken")], False, ErrorKind.REFUSED, 1),
         # sent, fate unknown
-        ([UNKNOWN], False, FaultKind.OUTCOME_UNKNOWN, 1),
-        ([GATEWAY], False, FaultKind.OUTCOME_UNKNOWN, 1),
+        ([UNKNOWN], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([GATEWAY], False, ErrorKind.OUTCOME_UNKNOWN, 1),
         *(
-            ([answer(status, {"message": "Endpoint request timed out"})], False, FaultKind.OUTCOME_UNKNOWN, 1)
+            ([answer(status, {"message": "Endpoint request timed out"})], False, ErrorKind.OUTCOME_UNKNOWN, 1)
             for status in (408, 502, 503, 504, 520, 521, 522, 523, 524)
         ),
         (
             [answer(504, b"upstream request timeout", {"Content-Type": "text/plain"})],
             False,
-            FaultKind.OUTCOME_UNKNOWN,
+            ErrorKind.OUTCOME_UNKNOWN,
             1,
         ),
-        ([answer(503, unreadable="broken")], False, FaultKind.OUTCOME_UNKNOWN, 1),
-        ([answer(504, headers={"X-Execution-Time-Ms": "12"})], False, FaultKind.OUTCOME_UNKNOWN, 1),
-        ([answer(500, b"<html>", HTML)], False, FaultKind.OUTCOME_UNKNOWN, 1),
-        ([answer(200, b"<!DOCTYPE html><title>Log in</title>", HTML)], False, FaultKind.OUTCOME_UNKNOWN, 1),
+        ([answer(503, unreadable="broken")], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([answer(504, headers={"X-Execution-Time-Ms": "12"})], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([answer(500, b"<html>", HTML)], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([answer(200, b"<!DOCTYPE html><title>Log in</title>", HTML)], False, ErrorKind.OUTCOME_UNKNOWN, 1),
         ([answer(200, b"<html>", HTML), answer()], True, None, 2),
-        ([NOT_SENT, UNKNOWN], False, FaultKind.OUTCOME_UNKNOWN, 2),
+        ([NOT_SENT, UNKNOWN], False, ErrorKind.OUTCOME_UNKNOWN, 2),
         ([UNKNOWN, answer()], True, None, 2),
         ([GATEWAY, UNKNOWN, answer()], True, None, 3),
-        ([UNKNOWN] * 3, True, FaultKind.NO_ANSWER, 3),
+        ([UNKNOWN] * 3, True, ErrorKind.NO_RESPONSE, 3),
         # what a later attempt meets says nothing of the earlier one
-        ([UNKNOWN, NOT_SENT, NOT_SENT], True, FaultKind.NO_ANSWER, 3),
-        ([UNKNOWN, answer(403)], True, FaultKind.NO_ANSWER, 2),
-        ([UNKNOWN, answer(429, headers={"Retry-After": "900"})], True, FaultKind.NO_ANSWER, 2),
-        ([UNKNOWN, answer(500)], True, FaultKind.FAILED, 2),
+        ([UNKNOWN, NOT_SENT, NOT_SENT], True, ErrorKind.NO_RESPONSE, 3),
+        ([UNKNOWN, answer(403)], True, ErrorKind.NO_RESPONSE, 2),
+        ([UNKNOWN, answer(429, headers={"Retry-After": "900"})], True, ErrorKind.NO_RESPONSE, 2),
+        ([UNKNOWN, answer(500)], True, ErrorKind.FAILED, 2),
     ],
 )
-def test_each_thing_that_may_happen(events: list[Any], idempotent: bool, kind: FaultKind | None, sends: int) -> None:
+def test_each_thing_that_may_happen(events: list[Any], idempotent: bool, kind: ErrorKind | None, sends: int) -> None:
     talk = Talk(*events, idempotent=idempotent)
 
     assert talk.kind is kind
     assert len(talk.sent) == sends
     assert {request.headers["Idempotency-Key"] for request in talk.sent} == {"key-1"}
     assert (talk.response is None) is (kind is not None)
-    if talk.fault and kind is not FaultKind.FAILED:
+    if talk.fault and kind is not ErrorKind.FAILED:
         assert talk.fault.hint
 
 
 def test_a_stage_is_told_before_each_step() -> None:
-    sending, not_run = Stage.SENDING, Stage.NOT_RUN
+    sending, not_run = InvocationState.SENDING, InvocationState.NOT_RUN
 
-    assert Talk(answer()).stages == [sending]
-    assert Talk(answer(401), answer(429), NOT_SENT, answer()).stages == [sending, not_run] * 3 + [sending]
-    assert Talk(UNKNOWN, NOT_SENT, answer(401), answer(), idempotent=True).stages == [sending] * 4
+    assert Talk(answer()).states == [sending]
+    assert Talk(answer(401), answer(429), NOT_SENT, answer()).states == [sending, not_run] * 3 + [sending]
+    assert Talk(UNKNOWN, NOT_SENT, answer(401), answer(), idempotent=True).states == [sending] * 4
 
 
 def test_a_refused_token_is_named_and_the_new_one_is_sent() -> None:
@@ -216,7 +216,7 @@ def test_429_waits_as_told_and_then_fails_at_once() -> None:
     talk = Talk(slow, slow, slow)
 
     assert talk.waited == [50.25, 50.25]
-    assert talk.kind is FaultKind.RATE_LIMITED
+    assert talk.kind is ErrorKind.RATE_LIMITED
     assert talk.fault is not None
     assert talk.fault.data["retry_after"] == 50.0
     assert "10 invocations per second" in talk.fault.hint
@@ -253,13 +253,13 @@ def test_a_page_that_refuses_is_a_firewalls() -> None:
     fault = Talk(answer(403, b"<html><title>Blocked</title>", HTML)).fault
 
     assert fault is not None
-    assert fault.kind is FaultKind.REFUSED
+    assert fault.kind is ErrorKind.REFUSED
     assert "proxy or firewall" in fault.hint
 
 
-@pytest.mark.parametrize("phase", [Phase.NOT_SENT, Phase.UNTRUSTED])
-def test_a_loss_that_knows_what_to_change_says_so(phase: Phase) -> None:
-    fault = Talk(*[Lost(phase, "the proxy answered 407 to CONNECT", "Ask the proxy.")] * 3).fault
+@pytest.mark.parametrize("kind", [FailureKind.NOT_SENT, FailureKind.UNTRUSTED])
+def test_a_loss_that_knows_what_to_change_says_so(kind: FailureKind) -> None:
+    fault = Talk(*[TransportFailure(kind, "the proxy answered 407 to CONNECT", "Ask the proxy.")] * 3).fault
 
     assert fault is not None
     assert fault.hint == "Ask the proxy."
@@ -294,14 +294,14 @@ def test_the_request_has_the_callers_headers_and_ours() -> None:
 
 @pytest.mark.parametrize("key", ["", "a\nb", "ä", "x" * 300, " a", "a ", " ", None])
 def test_an_invocation_key_must_fit_into_a_header(key: Any) -> None:
-    with pytest.raises(Fault, match="invocation key"):
-        FlowCall.of(
+    with pytest.raises(CoreError, match="idempotency key"):
+        Invocation.build(
             ADDRESS,
             None,
             method="POST",
             query=None,
             headers=None,
-            invocation_key=key,
+            idempotency_key=key,
             idempotent=False,
             rate_limit_wait=0,
             read_timeout=None,
@@ -310,14 +310,14 @@ def test_an_invocation_key_must_fit_into_a_header(key: Any) -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, "5", float("nan"), 1e9])
 def test_a_timeout_is_seconds(timeout: Any) -> None:
-    with pytest.raises(Fault, match="timeout is"):
+    with pytest.raises(CoreError, match="timeout is"):
         Talk(answer(), read_timeout=timeout)
 
 
 EVENTS = st.one_of(
-    st.builds(Lost, st.sampled_from(Phase), st.just("lost")),
+    st.builds(TransportFailure, st.sampled_from(FailureKind), st.just("lost")),
     st.builds(
-        lambda status, body, headers, why: HttpAnswer(status, Headers(headers), body, unreadable=why),
+        lambda status, body, headers, why: HttpResponse(status, Headers(headers), body, unreadable=why),
         st.integers(200, 599),
         st.binary() | st.sampled_from([b'{"execution_id": "e"}', b'{"message": "m"}', b"<html>", b"[1e999]"]),
         st.dictionaries(
@@ -336,5 +336,5 @@ def test_a_flow_that_may_have_run_is_never_sent_again_unasked(events: list[Any],
     if idempotent:
         return
     for event in events[: len(talk.sent) - 1]:
-        refused = isinstance(event, HttpAnswer) and event.status in (401, 429)
-        assert refused or (isinstance(event, Lost) and event.phase is Phase.NOT_SENT)
+        refused = isinstance(event, HttpResponse) and event.status in (401, 429)
+        assert refused or (isinstance(event, TransportFailure) and event.kind is FailureKind.NOT_SENT)

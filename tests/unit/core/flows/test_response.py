@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.flows.response import FlowResponse, error_message, is_foreign_page, read_flow_response
-from airflow_okta_workflows.core.protocol import Headers, HttpAnswer
+from airflow_okta_workflows.core.flows.response import FlowResponse, error_message, is_foreign_page, parse_response
+from airflow_okta_workflows.core.protocol import Headers, HttpResponse
 
 JSON = {"Content-Type": "application/json"}
 
 
 def read(body: bytes | str, headers: dict[str, str] | None = None, secrets: tuple[str, ...] = ()) -> FlowResponse:
     data = body.encode() if isinstance(body, str) else body
-    return read_flow_response(HttpAnswer(200, Headers(headers or {}), data, 0.5), secrets)
+    return parse_response(HttpResponse(200, Headers(headers or {}), data, 0.5), secrets)
 
 
 @pytest.mark.parametrize(

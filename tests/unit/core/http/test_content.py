@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.http.content import UnreadableError, decode_content, decode_text, http_answer
+from airflow_okta_workflows.core.http.content import UnreadableError, decode_content, decode_text, http_response
 
 LIMIT = 10_000
 TEXT = b'{"account": "00u1"}' * 20
@@ -92,7 +92,7 @@ def test_as_much_as_is_allowed_is_taken() -> None:
 
 @given(st.binary(), st.text() | st.sampled_from(["gzip", "deflate", "x-gzip", "br"]))
 def test_any_body_is_decoded_or_says_why_not(raw: bytes, coding: str) -> None:
-    answer = http_answer(200, [(b"Content-Encoding", coding.encode("utf-8", "replace"))], raw, elapsed=0.0, limit=100)
+    answer = http_response(200, [(b"Content-Encoding", coding.encode("utf-8", "replace"))], raw, elapsed=0.0, limit=100)
 
     assert len(answer.body) <= 100
     assert answer.unreadable.isprintable()
@@ -145,7 +145,7 @@ def test_a_response_that_cannot_be_decoded_keeps_its_head() -> None:
         (b"x-a", "ë".encode("latin-1")),
     ]
 
-    answer = http_answer(503, headers, b"abc", elapsed=1.5, limit=LIMIT)
+    answer = http_response(503, headers, b"abc", elapsed=1.5, limit=LIMIT)
 
     assert (answer.status, answer.body, answer.elapsed) == (503, b"", 1.5)
     assert "content coding 'br'" in answer.unreadable

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.addresses import Origin
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.proxies import Proxy, is_excepted, parse_proxy
 
 
@@ -51,7 +51,7 @@ def test_a_login_becomes_the_header_that_the_proxy_reads(text: str, login: str) 
 
 @pytest.mark.parametrize("scheme", ["socks", "socks4", "socks5", "socks5h", "SOCKS5"])
 def test_a_socks_proxy_is_named_as_not_supported(scheme: str) -> None:
-    with pytest.raises(Fault, match="ALL_PROXY names a SOCKS proxy, which is not supported") as caught:
+    with pytest.raises(CoreError, match="ALL_PROXY names a SOCKS proxy, which is not supported") as caught:
         parse_proxy(f"{scheme}://me:hunter2@proxy:1080", "ALL_PROXY")
 
     assert "hunter2" not in str(caught.value)
@@ -73,7 +73,7 @@ def test_a_socks_proxy_is_named_as_not_supported(scheme: str) -> None:
     ],
 )
 def test_what_is_no_proxy_is_refused_and_not_shown(text: str) -> None:
-    with pytest.raises(Fault, match=r"HTTPS_PROXY is not the URL of an HTTP proxy \(not shown") as caught:
+    with pytest.raises(CoreError, match=r"HTTPS_PROXY is not the URL of an HTTP proxy \(not shown") as caught:
         parse_proxy(text, "HTTPS_PROXY")
 
     assert "hunter2" not in str(caught.value)
@@ -112,5 +112,5 @@ def test_hosts_are_excepted_as_no_proxy_says(no_proxy: str, host: str, excepted:
 @given(st.text(), st.text())
 def test_any_setting_is_a_proxy_or_a_fault(text: str, no_proxy: str) -> None:
     is_excepted(Origin("https", "acme.okta.com", 443), no_proxy)
-    with suppress(Fault):
+    with suppress(CoreError):
         assert parse_proxy(text, "http_proxy").host

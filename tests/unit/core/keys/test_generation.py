@@ -7,12 +7,12 @@ import pytest
 from joserfc.jwk import import_key
 
 from airflow_okta_workflows.core.keys.generation import KeyType, generate_jwk, pem_of, public_jwk
-from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from airflow_okta_workflows.core.keys.signing import SigningKey, load_signing_key
 
 
 def load(text: str) -> SigningKey:
-    return load_signing_key(read_key_text(text))
+    return load_signing_key(parse_key_text(text))
 
 
 @pytest.mark.parametrize(

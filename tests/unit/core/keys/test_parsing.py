@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.keys.parsing import KeyText, read_key_text
+from airflow_okta_workflows.core.keys.parsing import KeyText, parse_key_text
 from airflow_okta_workflows.core.keys.signing import SigningKey, load_signing_key
 from airflow_okta_workflows.core.secret import Secret
 
@@ -71,13 +71,13 @@ MANGLINGS: dict[str, Callable[[str], str]] = {
 
 
 def load(text: str, passphrase: str | None = None, **kwargs: Any) -> SigningKey:
-    return load_signing_key(read_key_text(text), passphrase=Secret(passphrase) if passphrase else None, **kwargs)
+    return load_signing_key(parse_key_text(text), passphrase=Secret(passphrase) if passphrase else None, **kwargs)
 
 
-def fault(text: str, passphrase: str | None = None, **kwargs: Any) -> Fault:
-    with pytest.raises(Fault) as caught:
+def fault(text: str, passphrase: str | None = None, **kwargs: Any) -> CoreError:
+    with pytest.raises(CoreError) as caught:
         load(text, passphrase, **kwargs)
-    assert caught.value.kind is FaultKind.CONFIGURATION
+    assert caught.value.kind is ErrorKind.CONFIGURATION
     assert_no_piece(str(caught.value), text)
     assert caught.value.__context__ is None, "the context may hold the whole key"
     return caught.value
@@ -104,7 +104,7 @@ def test_a_pem_is_read_however_it_was_pasted(name: str, mangle: Any) -> None:
 def test_an_encrypted_pem_is_read_however_it_was_pasted(name: str, mangle: Any) -> None:
     text = mangle(ENCRYPTED[name])
 
-    assert read_key_text(text).encrypted
+    assert parse_key_text(text).encrypted
     assert load(text, PASSPHRASE).algorithm in ("RS256", "ES256")
 
 
@@ -258,9 +258,9 @@ def test_a_key_whose_parts_do_not_belong_together_never_signs() -> None:
 )
 def test_a_kid_that_could_be_the_key_is_refused(kid: str) -> None:
     for text in (json.dumps({**EC_JWK, "kid": "k"}), pem_of(EC_JWK)):
-        with pytest.raises(Fault, match=f"The kid is a value of {len(kid)} characters"):
+        with pytest.raises(CoreError, match=f"The kid is a value of {len(kid)} characters"):
             load(text, kid=kid)
-    with pytest.raises(Fault, match="is no kid"):
+    with pytest.raises(CoreError, match="is no kid"):
         load(json.dumps({**EC_JWK, "kid": kid}))
 
 
@@ -281,7 +281,7 @@ PASTES: dict[str, str] = {
 @pytest.mark.parametrize("name", PASTES)
 def test_masking_its_parts_hides_a_key_in_every_form(name: str) -> None:
     paste = PASTES[name]
-    key = read_key_text(paste)
+    key = parse_key_text(paste)
     forms = key.secret_forms()
     tidy = key.text.reveal()
     body = [line for line in tidy.splitlines() if "-----" not in line and ":" not in line]
@@ -302,14 +302,14 @@ def test_masking_its_parts_hides_a_key_in_every_form(name: str) -> None:
 
 def test_the_members_of_a_jwk_are_masked_each() -> None:
     assert {JWK[name] for name in ("d", "p", "q", "dp", "dq", "qi")} <= set(
-        read_key_text(json.dumps(JWK)).secret_forms()
+        parse_key_text(json.dumps(JWK)).secret_forms()
     )
 
 
 def test_neither_repr_nor_pickle_shows_a_key() -> None:
     import pickle
 
-    key = read_key_text(PEMS["rsa-pkcs8"])
+    key = parse_key_text(PEMS["rsa-pkcs8"])
     line = PEMS["rsa-pkcs8"].splitlines()[3]
 
     assert line not in repr(key)
@@ -320,7 +320,7 @@ def test_neither_repr_nor_pickle_shows_a_key() -> None:
 
 
 def test_a_fingerprint_tells_keys_and_passphrases_apart() -> None:
-    rsa_key, ec_key = read_key_text(PEMS["rsa-pkcs8"]), read_key_text(PEMS["ec-pkcs8"])
+    rsa_key, ec_key = parse_key_text(PEMS["rsa-pkcs8"]), parse_key_text(PEMS["ec-pkcs8"])
     prints = [
         rsa_key.fingerprint(None),
         rsa_key.fingerprint(Secret("a")),
@@ -329,7 +329,7 @@ def test_a_fingerprint_tells_keys_and_passphrases_apart() -> None:
     ]
 
     assert len(set(prints)) == 4
-    assert read_key_text(PEMS["rsa-pkcs8"].replace("\n", "\\n")).fingerprint(None) == prints[0]
+    assert parse_key_text(PEMS["rsa-pkcs8"].replace("\n", "\\n")).fingerprint(None) == prints[0]
 
 
 @given(
@@ -366,10 +366,10 @@ def test_any_jwk_is_a_key_or_a_fault(jwk: dict[str, Any]) -> None:
 
 def _only_faults(text: str) -> None:
     try:
-        key = read_key_text(text)
+        key = parse_key_text(text)
         assert isinstance(key, KeyText)
         load_signing_key(key, passphrase=Secret(PASSPHRASE))
-    except Fault as found:
+    except CoreError as found:
         assert_no_piece(str(found), text)
 
 

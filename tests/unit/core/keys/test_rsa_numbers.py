@@ -11,21 +11,21 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.keys import rsa_numbers
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from airflow_okta_workflows.core.keys.signing import SigningKey, load_signing_key
 
 JWK = generate_jwk("rsa2048")
 
 
 def load(text: str) -> SigningKey:
-    return load_signing_key(read_key_text(text))
+    return load_signing_key(parse_key_text(text))
 
 
-def fault(text: str) -> Fault:
-    with pytest.raises(Fault) as caught:
+def fault(text: str) -> CoreError:
+    with pytest.raises(CoreError) as caught:
         load(text)
     assert caught.value.__context__ is None, "the context may hold the whole key"
     return caught.value
@@ -70,7 +70,7 @@ def test_a_jwk_without_primes_may_have_any_exponent() -> None:
 
     primes = rsa_numbers._primes(numbers.p * numbers.q, e, pow(e, -1, phi))
     assert set(primes) == {numbers.p, numbers.q}
-    with contextlib.suppress(Fault):  # whether OpenSSL signs with such a key is its own affair
+    with contextlib.suppress(CoreError):  # whether OpenSSL signs with such a key is its own affair
         load(json.dumps(jwk))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_okta_workflows.core.errors import Fault
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, http_date, require_clock
 from airflow_okta_workflows.core.protocol import Headers
 
@@ -31,7 +31,7 @@ def test_a_clock_by_which_an_assertion_is_valid_will_do(offset: float) -> None:
     ("offset", "words"), [(31, "31 s ahead of"), (-300, "300 s behind"), (-86_400, "86400 s behind")]
 )
 def test_a_clock_by_which_no_assertion_is_valid_is_refused(offset: float, words: str) -> None:
-    with pytest.raises(Fault, match="clock") as caught:
+    with pytest.raises(CoreError, match="clock") as caught:
         require_clock(offset, 300)
 
     assert words in caught.value.hint

@@ -12,31 +12,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.errors import Fault, FaultKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.keys.generation import generate_jwk
-from airflow_okta_workflows.core.keys.parsing import read_key_text
+from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.core.oauth.client_assertion import sign_client_assertion
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
-from airflow_okta_workflows.core.protocol import Headers, HttpAnswer, LoadKey, Lost, Mask, Phase, Send, Wait
+from airflow_okta_workflows.core.protocol import (
+    FailureKind,
+    Headers,
+    HttpResponse,
+    LoadKey,
+    MaskSecrets,
+    Send,
+    TransportFailure,
+    Wait,
+)
 from airflow_okta_workflows.core.refusals import token_hint
 
-KEY = load_signing_key(read_key_text(json.dumps(generate_jwk())))
+KEY = load_signing_key(parse_key_text(json.dumps(generate_jwk())))
 URL = "https://acme.okta.com/oauth2/v1/token"
 NOW = 1_800_000_000.0
 DATE = {"Date": "Fri, 15 Jan 2027 08:00:00 GMT"}
 GRANTED = {"token_type": "Bearer", "expires_in": 3600, "access_token": "t0ken"}
 
 
-def answer(status: int, body: Any, headers: dict[str, str] | None = None) -> HttpAnswer:
+def answer(status: int, body: Any, headers: dict[str, str] | None = None) -> HttpResponse:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return HttpAnswer(status, Headers({**DATE, **(headers or {})}), data)
+    return HttpResponse(status, Headers({**DATE, **(headers or {})}), data)
 
 
 class Talk:
     """Play the org's part from a list of events."""
 
-    def __init__(self, *events: HttpAnswer | Lost, now: float = NOW, **options: Any) -> None:
+    def __init__(self, *events: HttpResponse | TransportFailure, now: float = NOW, **options: Any) -> None:
         ids = iter(f"id-{number}" for number in range(100))
         options = {"assertion_lifetime": 300, "rate_limit_wait": 120.0, **options}
         request = TokenRequest(URL, "0oaabc", "okta.workflows.invoke.manage", lambda: KEY, **options)
@@ -45,7 +54,7 @@ class Talk:
         self.waited: list[float] = []
         self.masked: list[str] = []
         self.token: Any = None
-        self.fault: Fault | None = None
+        self.fault: CoreError | None = None
         coming = iter(events)
         event: Any = None
         try:
@@ -58,38 +67,38 @@ class Talk:
                         assert reason
                         self.waited.append(seconds)
                         event = None
-                    case Mask(texts):
+                    case MaskSecrets(texts):
                         self.masked += texts
                         event = None
                     case LoadKey() as step:
                         event = step.perform()
         except StopIteration as end:
             self.token = end.value
-        except Fault as fault:
+        except CoreError as fault:
             self.fault = fault
 
     def assertion(self, number: int = 0) -> str:
         return str(parse_qs(self.sent[number].body.decode())["client_assertion"][0])
 
-    def refusal(self) -> Fault:
+    def refusal(self) -> CoreError:
         assert self.fault is not None
         assert self.assertion() not in str(self.fault)
         return self.fault
 
 
-def first_mask(conversation: Any) -> Mask:
+def first_mask(conversation: Any) -> MaskSecrets:
     """Drive a conversation until it has sent its first request, and return what it masked before."""
     load = conversation.send(None)
     assert isinstance(load, LoadKey)
     mask = conversation.send(load.perform())
-    assert isinstance(mask, Mask)
+    assert isinstance(mask, MaskSecrets)
     assert isinstance(conversation.send(None), Send)
     return mask
 
 
 def test_without_a_key_nothing_is_sent() -> None:
     def load() -> Any:
-        raise Fault(FaultKind.CONFIGURATION, "no key")
+        raise CoreError(ErrorKind.CONFIGURATION, "no key")
 
     conversation = request_token(
         TokenRequest(URL, "0oa", "s", load, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
@@ -97,9 +106,9 @@ def test_without_a_key_nothing_is_sent() -> None:
     step = conversation.send(None)
     assert isinstance(step, LoadKey)
     fault = step.perform()
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, CoreError)
     assert fault.__traceback__ is None, "its frames hold the key"
-    with pytest.raises(Fault, match="no key"):
+    with pytest.raises(CoreError, match="no key"):
         conversation.send(fault)
 
 
@@ -148,9 +157,9 @@ def test_a_token_is_read_and_masked_before_anyone_sees_it() -> None:
 
 @pytest.mark.parametrize("status", [200, 403])
 def test_a_body_that_cannot_be_read_says_why(status: int) -> None:
-    fault = Talk(HttpAnswer(status, Headers(DATE), b"", unreadable="its compressed body is cut off")).refusal()
+    fault = Talk(HttpResponse(status, Headers(DATE), b"", unreadable="its compressed body is cut off")).refusal()
 
-    assert fault.kind is FaultKind.TOKEN_REFUSED
+    assert fault.kind is ErrorKind.TOKEN_REFUSED
     assert fault.data["error_description"] == "its compressed body is cut off"
 
 
@@ -176,8 +185,8 @@ def test_a_lifetime_is_read_with_care(expires_in: Any, lifetime: float) -> None:
 @pytest.mark.parametrize(
     "again",
     [
-        Lost(Phase.NOT_SENT, "no connection"),
-        Lost(Phase.FATE_UNKNOWN, "the connection was reset"),
+        TransportFailure(FailureKind.NOT_SENT, "no connection"),
+        TransportFailure(FailureKind.OUTCOME_UNKNOWN, "the connection was reset"),
         answer(500, {"error": "server_error"}),
         answer(503, b"<html>"),
         answer(400, {"error": "temporarily_unavailable"}),
@@ -191,12 +200,12 @@ def test_what_may_pass_is_tried_three_times_with_a_new_assertion_each(again: Any
     assert len({talk.assertion(number) for number in range(3)}) == 3
 
     fault = Talk(again, again, again).refusal()
-    assert fault.kind is FaultKind.TOKEN
+    assert fault.kind is ErrorKind.TOKEN
     assert fault.hint
 
 
 def test_an_untrusted_host_is_not_tried_again() -> None:
-    talk = Talk(Lost(Phase.UNTRUSTED, "the host's certificate is not trusted"))
+    talk = Talk(TransportFailure(FailureKind.UNTRUSTED, "the host's certificate is not trusted"))
 
     assert len(talk.sent) == 1
     assert "verify" in talk.refusal().hint
@@ -210,7 +219,7 @@ def test_429_waits_as_told_within_the_budget() -> None:
     assert talk.waited == [50.25, 50.25]
 
     talk = Talk(slow, slow, slow)
-    assert talk.refusal().kind is FaultKind.TOKEN
+    assert talk.refusal().kind is ErrorKind.TOKEN
     assert talk.refusal().data["status_code"] == 429
     assert talk.refusal().data["error"] == "E0000047"
 
@@ -248,7 +257,7 @@ def test_each_refusal_says_what_to_change(status: int, error: str, description: 
     talk = Talk(answer(status, {"error": error, "error_description": description}))
 
     fault = talk.refusal()
-    assert fault.kind is FaultKind.TOKEN_REFUSED
+    assert fault.kind is ErrorKind.TOKEN_REFUSED
     assert len(talk.sent) == 1
     assert description in str(fault)
     assert advice in fault.hint
@@ -297,7 +306,7 @@ def test_an_assertion_that_is_echoed_does_not_come_back() -> None:
     )
     mask = first_mask(conversation)
     echo = {"error": "invalid_client", "error_description": f"bad assertion {mask.texts[0]}"}
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(CoreError) as caught:
         conversation.send(answer(401, echo))
 
     assert "bad assertion ***" in str(caught.value)
@@ -322,7 +331,7 @@ def test_an_echoed_assertion_is_nowhere_in_the_fault(member: str, encode: Callab
     assertion = mask.texts[0]
     body = f'{{"{member}": "{"x" * before} {encode(assertion)} and more"}}'
     json.loads(body)
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(CoreError) as caught:
         conversation.send(answer(401, body.encode()))
 
     told = str(caught.value) + str(caught.value.data)
@@ -365,7 +374,7 @@ def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None
     first_mask(conversation)
     mask = conversation.send(answer(200, {**GRANTED, "expires_in": 0}))
 
-    assert isinstance(mask, Mask)
+    assert isinstance(mask, MaskSecrets)
     assert mask.until == NOW + 125
 
 

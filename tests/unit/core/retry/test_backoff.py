@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.protocol import Headers
-from airflow_okta_workflows.core.retry.backoff import WaitBudget, asked_wait, backoff
+from airflow_okta_workflows.core.retry.backoff import RetryBudget, backoff, retry_after_seconds
 
 NOW = 1_800_000_000.0
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
@@ -41,13 +41,13 @@ DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
     ],
 )
 def test_a_429_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(Headers(headers), NOW) == seconds
+    assert retry_after_seconds(Headers(headers), NOW) == seconds
 
 
 def test_the_local_clock_does_not_matter_where_the_answer_has_a_date() -> None:
     headers = Headers({"X-Rate-Limit-Reset": "1800000005", "Date": DATE})
 
-    assert asked_wait(headers, NOW + 86_400) == asked_wait(headers, 0) == 5.0
+    assert retry_after_seconds(headers, NOW + 86_400) == retry_after_seconds(headers, 0) == 5.0
 
 
 def test_backoff_grows_has_jitter_and_an_end() -> None:
@@ -57,19 +57,19 @@ def test_backoff_grows_has_jitter_and_an_end() -> None:
 
 
 def test_a_budget_ends() -> None:
-    budget = WaitBudget(10, lambda: 0.0)
+    budget = RetryBudget(10, lambda: 0.0)
 
-    assert budget.take(6.0) == 6.0
-    assert budget.take(6.0) is None
-    assert budget.take(4.0) == 4.0
-    assert budget.take(None) is None
+    assert budget.spend(6.0) == 6.0
+    assert budget.spend(6.0) is None
+    assert budget.spend(4.0) == 4.0
+    assert budget.spend(None) is None
 
 
 @given(st.lists(st.none() | st.floats(0, 100)), st.floats(0, 1))
 def test_waiting_is_never_a_busy_loop_and_never_over_the_budget(asked: list[Any], chance: float) -> None:
-    budget, waited = WaitBudget(120, lambda: chance), 0.0
+    budget, waited = RetryBudget(120, lambda: chance), 0.0
     for one in asked:
-        seconds = budget.take(one)
+        seconds = budget.spend(one)
         if seconds is not None:
             assert seconds > 0
             assert seconds >= 0.25 or (one and seconds >= one)
@@ -79,6 +79,6 @@ def test_waiting_is_never_a_busy_loop_and_never_over_the_budget(asked: list[Any]
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "X-Rate-Limit-Reset", "Date"]), st.text()))
 def test_any_headers_give_a_wait_or_none(headers: dict[str, str]) -> None:
-    seconds = asked_wait(Headers(headers), NOW)
+    seconds = retry_after_seconds(Headers(headers), NOW)
 
     assert seconds is None or seconds >= 0
