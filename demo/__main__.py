@@ -83,7 +83,7 @@ def _show_requests(org: LocalOrg, shown: int) -> int:
     answered = [request for request in org.log if request.status is not None]
     for request in answered[shown:]:
         print(f"  {request.flow:<20} {request.method} {_short(request.text)}")
-        print(f"  {'':<20} -> {request.status} {_short(request.answer)}", flush=True)
+        print(f"  {'':<20} -> {request.status} {_short(request.response)}", flush=True)
     return len(answered)
 
 

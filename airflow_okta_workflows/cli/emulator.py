@@ -73,7 +73,7 @@ class _TellingOrg(LocalOrg):
         if isinstance(request, SeenRequest):
             ran = "" if request.ran else " (did not run)"
             self._output.say(f"{request.flow}: {request.method} {_short(request.text)}")
-            self._output.say(f"  -> {request.status}{ran} {_short(request.answer)}")
+            self._output.say(f"  -> {request.status}{ran} {_short(request.response)}")
         else:
             self._output.say(f"token request\n  -> {request.status} {request.error or 'granted'}")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from airflow_okta_workflows.emulator.responses import RawResponse, json_response
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,6 @@ class FlowRequest:
     def idempotency_key(self) -> str | None:
         """Return the Idempotency-Key header, by which a flow can tell a repeated invocation."""
         return self.headers.get("idempotency-key")
-
-
-@dataclass(frozen=True)
-class RawResponse:
-    """Hold an answer as it goes over the wire.
-
-    :param status: the HTTP status
-    :param body: the encoded body
-    :param headers: its headers
-    """
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,20 +100,16 @@ def response_of(returned: Any, execution_id: str) -> RawResponse:
         case None:
             return RawResponse(200, b"")
         case Return(values):
-            return _json(200, dict(values))
+            return json_response(200, dict(values))
         case ReturnRaw(status, body, headers):
             if body is None or isinstance(body, str):
                 return RawResponse(status, (body or "").encode(), {"Content-Type": "text/plain", **headers})
-            raw = _json(status, body)
+            raw = json_response(status, body)
             return RawResponse(status, raw.body, {**raw.headers, **headers})
         case ReturnError(status, message):
-            return _json(status, {"message": message})
+            return json_response(status, {"message": message})
         case Pause(values):
-            return _json(200, {**values, "execution_id": execution_id})
+            return json_response(200, {**values, "execution_id": execution_id})
         case Mapping():
-            return _json(200, dict(returned))
+            return json_response(200, dict(returned))
     raise TypeError(f"a flow returns a card, a dict or None, not {type(returned).__name__}")
-
-
-def _json(status: int, value: Any) -> RawResponse:
-    return RawResponse(status, json.dumps(value).encode(), {"Content-Type": "application/json"})

@@ -6,13 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.emulator.org import LocalOrg
+    from airflow_okta_workflows.emulator.state import OrgState
 
 COUNTS_PATH = "/counts"
 """Where an org answers with them; Okta has nothing of the kind."""
 
 
-def counts(org: LocalOrg) -> dict[str, Any]:
+def counts(org: OrgState) -> dict[str, Any]:
     """Return how often the org was asked and how often flows ran, as a JSON value.
 
     ``most_runs_of_a_key`` is the number of runs under the idempotency key that ran most often: 1 if no invocation ran

@@ -1,18 +1,53 @@
-"""Faults that can be ordered from the local org, each for the next requests of one endpoint."""
+"""Faults that can be injected into the local org, each for the next requests of one endpoint.
+
+Each acts by itself: a new one is a class here and its name in the package.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
+
+from airflow_okta_workflows.emulator.responses import BrokenOff, RawResponse, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_okta_workflows.emulator.exchange import Exchange
+
+
+class Fault:
+    """Base class of faults, which by itself changes nothing."""
+
+    async def before(self, exchange: Exchange) -> RawResponse | None:
+        """Act before the endpoint looks at the request, and return a response that is sent instead of its own.
+
+        :param exchange: the exchange
+        """
+
+    async def after(self, exchange: Exchange, response: RawResponse) -> RawResponse:
+        """Act once the flow has run, or the endpoint has decided, and return the response to send.
+
+        :param exchange: the exchange
+        :param response: what the flow or the endpoint returned
+        """
+        return response
+
+    async def send(self, exchange: Exchange, response: RawResponse) -> None:
+        """Send the response.
+
+        :param exchange: the exchange
+        :param response: the response
+        """
+        await exchange.respond(response)
+
 
 @dataclass(frozen=True)
-class Latency:
-    """Answer late.
+class Latency(Fault):
+    """A late response.
 
     :param seconds: how late
     :param after_run: wait after the flow ran, rather than before
@@ -21,25 +56,44 @@ class Latency:
     seconds: float
     after_run: bool = False
 
+    async def before(self, exchange: Exchange) -> RawResponse | None:
+        if not self.after_run:
+            await asyncio.sleep(self.seconds)
+        return None
+
+    async def after(self, exchange: Exchange, response: RawResponse) -> RawResponse:
+        if self.after_run:
+            await asyncio.sleep(self.seconds)
+        return response
+
 
 @dataclass(frozen=True)
-class Reset:
-    """Reset the connection without an answer.
+class Reset(Fault):
+    """A reset connection, and no response.
 
     :param after_run: let the flow run first
     """
 
     after_run: bool = False
 
+    async def before(self, exchange: Exchange) -> RawResponse | None:
+        return None if self.after_run else exchange.reset()
+
+    async def after(self, exchange: Exchange, response: RawResponse) -> RawResponse:
+        exchange.reset()
+
 
 @dataclass(frozen=True)
-class Truncate:
-    """Run, and cut the answer off in the middle of its body."""
+class Truncate(Fault):
+    """A run, and a response that is cut off in the middle of its body."""
+
+    async def send(self, exchange: Exchange, response: RawResponse) -> None:
+        await exchange.respond(response, missing=10)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Answer in the flow's or the endpoint's place.
+class Answer(Fault):
+    """A response instead of that of the flow or the endpoint.
 
     :param status: the HTTP status
     :param body: the body
@@ -52,9 +106,15 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     after_run: bool = False
 
+    async def before(self, exchange: Exchange) -> RawResponse | None:
+        return None if self.after_run else RawResponse(self.status, self.body, self.headers)
+
+    async def after(self, exchange: Exchange, response: RawResponse) -> RawResponse:
+        return RawResponse(self.status, self.body, self.headers)
+
 
 def HtmlError(status: int = 502, *, after_run: bool = False) -> Answer:  # noqa: N802  # reads as the other faults
-    """Answer as a load balancer does when it cannot reach what is behind it.
+    """Return a fault: the page of a load balancer that cannot reach what is behind it.
 
     :param status: 502, 503 or 504
     :param after_run: let the flow run first
@@ -64,7 +124,7 @@ def HtmlError(status: int = 502, *, after_run: bool = False) -> Answer:  # noqa:
 
 
 @dataclass(frozen=True)
-class Interim:
+class Interim(Fault):
     """Interim responses (1xx) before the one that counts.
 
     :param status: 100, 102 or 103
@@ -74,9 +134,17 @@ class Interim:
     status: int = 103
     times: int = 1
 
+    async def before(self, exchange: Exchange) -> RawResponse | None:
+        exchange.write(_interim(self.status) * self.times)
+        return None
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
 
 @dataclass(frozen=True)
-class Drip:
+class Drip(Fault):
     """A run, and a response that comes a little at a time and never ends.
 
     :param where: what comes so: ``head``, ``body``, ``chunks``, ``trailers``, or ``interim`` responses
@@ -85,6 +153,19 @@ class Drip:
 
     where: Literal["head", "body", "chunks", "trailers", "interim"] = "body"
     every: float = 0.05
+
+    async def after(self, exchange: Exchange, response: RawResponse) -> RawResponse:
+        begin, unit = {
+            "head": (_HEAD + b"X-Drip: ", b"a"),
+            "body": (_HEAD + b"Content-Length: 1000000\r\n\r\n", b" "),
+            "chunks": (_CHUNKED + b"2;x=", b"a"),
+            "trailers": (_CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Drip: a\r\n"),
+            "interim": (b"", _interim(100)),
+        }[self.where]
+        exchange.write(begin)
+        while exchange.write(unit):  # noqa: ASYNC110  # until the caller leaves; then this is canceled
+            await asyncio.sleep(self.every)
+        raise BrokenOff
 
 
 def TruncatedGzip(body: bytes = b'{"account": "00u1"}' * 100) -> Answer:  # noqa: N802  # reads as the other faults
@@ -98,8 +179,8 @@ def TruncatedGzip(body: bytes = b'{"account": "00u1"}' * 100) -> Answer:  # noqa
 
 
 @dataclass(frozen=True)
-class TooManyRequests:
-    """Answer 429 without running.
+class TooManyRequests(Fault):
+    """A 429, without a run.
 
     :param retry_after: seconds for a ``Retry-After`` header; None for none
     :param reset_in: seconds until the time in ``X-Rate-Limit-Reset``; None for no such header
@@ -108,5 +189,24 @@ class TooManyRequests:
     retry_after: int | None = None
     reset_in: int | None = None
 
+    async def before(self, exchange: Exchange) -> RawResponse | None:
+        refusal = json_response(429, _TOO_MANY)
+        headers = dict(refusal.headers)
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        if self.reset_in is not None:
+            headers["X-Rate-Limit-Limit"] = str(exchange.rate_limit or 10)
+            headers["X-Rate-Limit-Remaining"] = "0"
+            headers["X-Rate-Limit-Reset"] = str(int(exchange.now()) + self.reset_in)
+        return RawResponse(refusal.status, refusal.body, headers)
 
-Fault = Latency | Reset | Truncate | Answer | TooManyRequests | Interim | Drip
+
+_TOO_MANY = {
+    "errorCode": "E0000047",
+    "errorSummary": "API call exceeded rate limit due to too many requests.",
+    "errorCauses": [],
+}
+
+
+def _interim(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n\r\n".encode()

@@ -22,8 +22,8 @@ class SeenRequest:
     :param method: the method
     :param headers: the headers, names in lower case; of ``authorization`` only the scheme
     :param text: the body as text
-    :param status: what it was answered; None if the connection was cut instead, or is still open
-    :param answer: the body of the answer as text
+    :param status: the status of the response; None if the connection was cut instead, or is still open
+    :param response: the body of the response, as a string
     :param ran: whether the flow ran
     """
 
@@ -32,7 +32,7 @@ class SeenRequest:
     headers: Mapping[str, str]
     text: str
     status: int | None = None
-    answer: str = ""
+    response: str = ""
     ran: bool = False
 
 
@@ -40,7 +40,7 @@ class SeenRequest:
 class SeenTokenRequest:
     """Hold one token request.
 
-    :param status: what it was answered; None if the connection was cut instead, or is still open
+    :param status: the status of the response; None if the connection was cut instead, or is still open
     :param error: the OAuth error of a refusal
     """
 

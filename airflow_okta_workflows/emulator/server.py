@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import socket
-import struct
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -21,23 +18,24 @@ from airflow_okta_workflows.core.flows.encoding import METHODS
 from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
 from airflow_okta_workflows.core.oauth.server_metadata import METADATA_PATH
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
-from airflow_okta_workflows.emulator import faults
-from airflow_okta_workflows.emulator.cards import FlowRequest, RawResponse, response_of
+from airflow_okta_workflows.emulator.cards import FlowRequest, response_of
 from airflow_okta_workflows.emulator.console import history_page
 from airflow_okta_workflows.emulator.counts import COUNTS_PATH, counts
+from airflow_okta_workflows.emulator.exchange import Exchange
+from airflow_okta_workflows.emulator.faults import TooManyRequests
 from airflow_okta_workflows.emulator.records import SeenRequest, SeenTokenRequest
+from airflow_okta_workflows.emulator.responses import BrokenOff, RawResponse, json_response
 from airflow_okta_workflows.emulator.token_endpoint import Refusal, check_token_request
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.emulator.org import LocalOrg
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.typedefs import Handler
+
     from airflow_okta_workflows.emulator.records import Flow
+    from airflow_okta_workflows.emulator.state import OrgState
 
 _UNAUTHORIZED = "Failed to authenticate request. Please check your headers"
-_TOO_MANY = {
-    "errorCode": "E0000047",
-    "errorSummary": "API call exceeded rate limit due to too many requests.",
-    "errorCauses": [],
-}
 _MAX_BODY = 32 * 2**20
 
 
@@ -47,7 +45,7 @@ class Server:
     :param org: the org
     """
 
-    def __init__(self, org: LocalOrg) -> None:
+    def __init__(self, org: OrgState) -> None:
         self._org = org
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="okta-local-org", daemon=True)
@@ -74,11 +72,11 @@ class Server:
 
     async def _start(self) -> int:
         app = web.Application(client_max_size=_MAX_BODY)
-        app.router.add_get(METADATA_PATH, self._metadata)
-        app.router.add_get(CONSOLE_PATH, self._console)
-        app.router.add_get(COUNTS_PATH, self._counts)
-        app.router.add_route("*", TOKEN_PATH, self._token)
-        app.router.add_route("*", "/api/flo/{alias}/invoke", self._invoke)
+        app.router.add_get(METADATA_PATH, self._handler(self._metadata))
+        app.router.add_get(CONSOLE_PATH, self._handler(self._console))
+        app.router.add_get(COUNTS_PATH, self._handler(self._counts))
+        app.router.add_route("*", TOKEN_PATH, self._handler(self._token))
+        app.router.add_route("*", "/api/flo/{alias}/invoke", self._handler(self._invoke))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(
@@ -92,15 +90,24 @@ class Server:
         port: int = self._runner.addresses[0][1]
         return port
 
+    def _handler(self, handle: Callable[[Exchange], Awaitable[None]]) -> Handler:
+        async def handled(request: web.Request) -> web.StreamResponse:
+            exchange = Exchange(request, self._org.now, self._org.rate_limit)
+            with suppress(BrokenOff):
+                await handle(exchange)
+            return exchange.sent
+
+        return handled
+
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        # A flow's function that still runs is not waited for: nobody is there to take its answer.
+        # A flow's function that still runs is not waited for: nobody is there to take its response.
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._loop.close()
 
-    async def _metadata(self, request: web.Request) -> web.StreamResponse:
-        issuer = f"{request.scheme}://{self._org.issuer_host}"
+    async def _metadata(self, exchange: Exchange) -> None:
+        issuer = f"{exchange.request.scheme}://{self._org.issuer_host}"
         metadata = {
             "issuer": issuer,
             "token_endpoint": issuer + TOKEN_PATH,
@@ -108,38 +115,31 @@ class Server:
             "token_endpoint_auth_methods_supported": ["private_key_jwt"],
             "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         }
-        return await self._send(request, _json(200, metadata))
+        await exchange.respond(json_response(200, metadata))
 
-    async def _console(self, request: web.Request) -> web.StreamResponse:
+    async def _console(self, exchange: Exchange) -> None:
         page = history_page(self._org.flows.values()).encode()
-        return await self._send(request, RawResponse(200, page, {"Content-Type": "text/html; charset=utf-8"}))
+        await exchange.respond(RawResponse(200, page, {"Content-Type": "text/html; charset=utf-8"}))
 
-    async def _counts(self, request: web.Request) -> web.StreamResponse:
-        return await self._send(request, _json(200, counts(self._org)))
+    async def _counts(self, exchange: Exchange) -> None:
+        await exchange.respond(json_response(200, counts(self._org)))
 
-    async def _token(self, request: web.Request) -> web.StreamResponse:
+    async def _token(self, exchange: Exchange) -> None:
+        request = exchange.request
         form = {name: str(value) for name, value in (await request.post()).items()}
         self._org.on_assertion(form.get("client_assertion", ""))
         seen = SeenTokenRequest()
         self._org.token_requests.append(seen)
         fault = self._org.next_fault(None)
-        if isinstance(fault, faults.Latency):
-            await asyncio.sleep(fault.seconds)
-        if isinstance(fault, faults.Reset):
-            return _reset(request)
-        if isinstance(fault, faults.Interim):
-            _transport(request).write(_interim(fault.status) * fault.times)
-        if isinstance(fault, faults.Drip):
-            return await _drip(request, fault)
-        if isinstance(fault, (faults.Answer, faults.TooManyRequests)):
-            answer = self._ordered(fault)
-        else:
-            answer, seen.error = self._token_answer(request, form)
-        seen.status = answer.status
+        response = await fault.before(exchange)
+        if response is None:
+            response, seen.error = self._token_response(request, form)
+            response = await fault.after(exchange, response)
+        seen.status = response.status
         self._org.on_response(seen)
-        return await (self._truncate if isinstance(fault, faults.Truncate) else self._send)(request, answer)
+        await fault.send(exchange, response)
 
-    def _token_answer(self, request: web.Request, form: dict[str, str]) -> tuple[RawResponse, str | None]:
+    def _token_response(self, request: web.Request, form: dict[str, str]) -> tuple[RawResponse, str | None]:
         origin = f"{request.scheme}://{request.host}"
         try:
             if request.method != "POST" or request.query_string:
@@ -147,50 +147,37 @@ class Server:
             scope = check_token_request(form, self._org.app, token_url=origin + TOKEN_PATH, now=self._org.now())
         except Refusal as refusal:
             body = {"error": refusal.error, "error_description": refusal.description}
-            return _json(refusal.status, body), refusal.error
+            return json_response(refusal.status, body), refusal.error
         granted = {
             "token_type": "Bearer",
             "expires_in": self._org.token_lifetime,
             "access_token": self._org.grant_token(origin, scope),
             "scope": scope,
         }
-        return _json(200, granted), None
+        return json_response(200, granted), None
 
-    async def _invoke(self, request: web.Request) -> web.StreamResponse:
+    async def _invoke(self, exchange: Exchange) -> None:
+        request = exchange.request
         alias = request.match_info["alias"]
         flow = next((flow for flow in self._org.flows.values() if flow.alias == alias), None)
         if flow is None:
-            return await self._send(request, _json(404, {"message": "The flow was not found"}))
+            await exchange.respond(json_response(404, {"message": "The flow was not found"}))
+            return
         text = await request.text()
         seen = SeenRequest(flow.name, request.method, _headers(request), text)
         self._org.log.append(seen)
         fault = self._org.next_fault(flow.name)
-        after_run = getattr(fault, "after_run", False)
-        if isinstance(fault, faults.Latency) and not after_run:
-            await asyncio.sleep(fault.seconds)
-        if isinstance(fault, faults.Interim):
-            _transport(request).write(_interim(fault.status) * fault.times)
-        if isinstance(fault, faults.Reset) and not after_run:
-            return _reset(request)
-        if isinstance(fault, faults.TooManyRequests) or (isinstance(fault, faults.Answer) and not after_run):
-            answer: RawResponse | None = self._ordered(fault)
-        else:
-            answer = self._refusal(request, flow)
-        if answer is None:
+        response = await fault.before(exchange) or await self._refusal(flow, exchange)
+        if response is None:
             seen.ran = True
-            answer = await self._run(flow, _flow_request(request, text, str(uuid.uuid4())))
-            if isinstance(fault, faults.Latency) and after_run:
-                await asyncio.sleep(fault.seconds)
-            if answer is None or (isinstance(fault, faults.Reset) and after_run):
-                return _reset(request)
-            if isinstance(fault, faults.Drip):
-                return await _drip(request, fault)
-            if isinstance(fault, faults.Answer):
-                answer = self._ordered(fault)
-        seen.answer = answer.body.decode("utf-8", "replace")
-        seen.status = answer.status
+            response = await self._run(flow, _flow_request(request, text, str(uuid.uuid4())))
+            if response is None:
+                exchange.reset()
+            response = await fault.after(exchange, response)
+        seen.response = response.body.decode("utf-8", "replace")
+        seen.status = response.status
         self._org.on_response(seen)
-        return await (self._truncate if isinstance(fault, faults.Truncate) else self._send)(request, answer)
+        await fault.send(exchange, response)
 
     async def _run(self, flow: Flow, flow_request: FlowRequest) -> RawResponse | None:
         """Run a flow; None if it takes longer than the org's time limit."""
@@ -201,58 +188,31 @@ class Server:
             running = self._loop.run_in_executor(self._threads, flow.function, flow_request)
         try:
             returned = await asyncio.wait_for(running, self._org.time_limit)
-            answer = response_of(returned, flow_request.execution_id)
+            response = response_of(returned, flow_request.execution_id)
         except TimeoutError:
             return None
-        except Exception as error:  # a user's function; Okta answers 500 for a flow that fails
-            answer = _json(500, {"message": f"The flow failed with {type(error).__name__}"})
+        except Exception as error:  # a user's function; Okta returns 500 for a flow that fails
+            response = json_response(500, {"message": f"The flow failed with {type(error).__name__}"})
         if self._org.execution_header is None:
-            return answer
-        headers = {self._org.execution_header: flow_request.execution_id, **answer.headers}
-        return RawResponse(answer.status, answer.body, headers)
+            return response
+        headers = {self._org.execution_header: flow_request.execution_id, **response.headers}
+        return RawResponse(response.status, response.body, headers)
 
-    def _refusal(self, request: web.Request, flow: Flow) -> RawResponse | None:
+    async def _refusal(self, flow: Flow, exchange: Exchange) -> RawResponse | None:
         """Return why the flow does not run for this request, or None if it does."""
+        request = exchange.request
         if request.method not in METHODS:
-            return _json(405, {"message": "Use GET or POST"})
+            return json_response(405, {"message": "Use GET or POST"})
         if not flow.active:
-            return _json(404, {"message": "The flow is not active"})
+            return json_response(404, {"message": "The flow is not active"})
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if flow.security == "oauth" and (scheme != "Bearer" or not self._org.accepts_token(token)):
-            return _json(401, {"message": _UNAUTHORIZED})
+            return json_response(401, {"message": _UNAUTHORIZED})
         if flow.security == "client_token":
-            return _json(403, {"message": "This flow is not secured with OAuth 2.0"})
+            return json_response(403, {"message": "This flow is not secured with OAuth 2.0"})
         if not self._org.takes_invocation(flow):
-            return self._ordered(faults.TooManyRequests(reset_in=1))
+            return await TooManyRequests(reset_in=1).before(exchange)
         return None
-
-    def _ordered(self, fault: faults.Answer | faults.TooManyRequests) -> RawResponse:
-        if isinstance(fault, faults.Answer):
-            return RawResponse(fault.status, fault.body, fault.headers)
-        headers = {"Content-Type": "application/json"}
-        if fault.retry_after is not None:
-            headers["Retry-After"] = str(fault.retry_after)
-        if fault.reset_in is not None:
-            headers["X-Rate-Limit-Limit"] = str(self._org.rate_limit or 10)
-            headers["X-Rate-Limit-Remaining"] = "0"
-            headers["X-Rate-Limit-Reset"] = str(int(self._org.now()) + fault.reset_in)
-        return RawResponse(429, json.dumps(_TOO_MANY).encode(), headers)
-
-    async def _send(self, request: web.Request, answer: RawResponse) -> web.StreamResponse:
-        response = web.Response(status=answer.status, body=answer.body, headers=self._dated(answer))
-        await response.prepare(request)
-        return response
-
-    async def _truncate(self, request: web.Request, answer: RawResponse) -> web.StreamResponse:
-        headers = {**self._dated(answer), "Content-Length": str(len(answer.body) + 10)}
-        response = web.StreamResponse(status=answer.status, headers=headers)
-        await response.prepare(request)
-        await response.write(answer.body)
-        _transport(request).close()
-        return response
-
-    def _dated(self, answer: RawResponse) -> dict[str, str]:
-        return {"Date": formatdate(self._org.now(), usegmt=True), **answer.headers}
 
 
 def _flow_request(request: web.Request, text: str, execution_id: str) -> FlowRequest:
@@ -276,47 +236,3 @@ def _headers(request: web.Request) -> dict[str, str]:
         name.lower(): value.partition(" ")[0] if name.lower() == "authorization" else value
         for name, value in request.headers.items()
     }
-
-
-def _json(status: int, value: Any) -> RawResponse:
-    return RawResponse(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-
-_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-_CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-def _interim(status: int) -> bytes:
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n\r\n".encode()
-
-
-async def _drip(request: web.Request, fault: faults.Drip) -> web.StreamResponse:
-    """Send a little now and then, until the caller leaves: then this is cancelled."""
-    begin, unit = {
-        "head": (_HEAD + b"X-Drip: ", b"a"),
-        "body": (_HEAD + b"Content-Length: 1000000\r\n\r\n", b" "),
-        "chunks": (_CHUNKED + b"2;x=", b"a"),
-        "trailers": (_CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Drip: a\r\n"),
-        "interim": (b"", _interim(100)),
-    }[fault.where]
-    transport = _transport(request)
-    transport.write(begin)
-    while not transport.is_closing():
-        transport.write(unit)
-        await asyncio.sleep(fault.every)
-    return web.Response()
-
-
-def _reset(request: web.Request) -> web.StreamResponse:
-    """Cut the connection with an RST, as a host does that has died."""
-    transport = _transport(request)
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-    return web.Response()
-
-
-def _transport(request: web.Request) -> asyncio.WriteTransport:
-    # A handler is cancelled when its client leaves, so one that runs has a transport.
-    assert isinstance(request.transport, asyncio.WriteTransport)  # noqa: S101  # tells mypy so
-    return request.transport

@@ -99,7 +99,7 @@ def test_the_idempotent_flow_opens_one_ticket_though_its_answer_was_lost(runs: R
 
     assert (first.status, second.status) == (None, 200)
     assert len(keys) == 1
-    assert '"T-1"' in second.answer
+    assert '"T-1"' in second.response
 
 
 def test_a_task_of_ones_own_sends_the_key_that_is_noted_for_its_later_tries(runs: Runs) -> None:

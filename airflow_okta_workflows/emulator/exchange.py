@@ -1,0 +1,77 @@
+"""One HTTP exchange of the local org: what it can send back, and how it can break off."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from aiohttp import web
+
+from airflow_okta_workflows.emulator.responses import BrokenOff
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from airflow_okta_workflows.emulator.responses import RawResponse
+
+
+class Exchange:
+    """One request, and the connection on which it is responded to.
+
+    :param request: the request
+    :param now: gives the org's time, in seconds since the epoch
+    :param rate_limit: invocations per second that one flow takes
+    """
+
+    def __init__(self, request: web.Request, now: Callable[[], float], rate_limit: int | None) -> None:
+        self.now = now
+        self.rate_limit = rate_limit
+        self.sent: web.StreamResponse = web.Response()
+        """What was sent, which is what aiohttp wants to be told."""
+        self.request = request
+
+    async def respond(self, response: RawResponse, *, missing: int = 0) -> None:
+        """Send a response.
+
+        :param response: the response
+        :param missing: bytes that its Content-Length promises beyond its body; the connection is closed instead
+        """
+        dated = {"Date": formatdate(self.now(), usegmt=True), **response.headers}
+        if not missing:
+            self.sent = web.Response(status=response.status, body=response.body, headers=dated)
+            await self.sent.prepare(self.request)
+            return
+        headers = {**dated, "Content-Length": str(len(response.body) + missing)}
+        self.sent = part = web.StreamResponse(status=response.status, headers=headers)
+        await part.prepare(self.request)
+        await part.write(response.body)
+        self._transport.close()
+
+    def write(self, data: bytes) -> bool:
+        """Write bytes as they are; return whether the caller is still there.
+
+        :param data: the bytes
+        """
+        self._transport.write(data)
+        return not self._transport.is_closing()
+
+    def reset(self) -> NoReturn:
+        """Cut the connection with an RST, as a host does that has died.
+
+        :raises BrokenOff: always
+        """
+        transport = self._transport
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+        raise BrokenOff
+
+    @property
+    def _transport(self) -> asyncio.WriteTransport:
+        transport: Any = self.request.transport
+        if transport is None:
+            raise BrokenOff
+        return transport  # type: ignore[no-any-return]  # of a server

@@ -1,0 +1,243 @@
+"""The state of a local org: what it keeps, and what it decides by that."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import uuid
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import jwt
+
+from airflow_okta_workflows.core.addresses import Origin
+from airflow_okta_workflows.core.flows.response import EXECUTION_HEADER
+from airflow_okta_workflows.core.forking import renew_in_child
+from airflow_okta_workflows.core.keys.generation import KeyType, generate_jwk
+from airflow_okta_workflows.emulator.faults import Fault
+from airflow_okta_workflows.emulator.records import (
+    Flow,
+    FlowFunction,
+    GrantedToken,
+    Security,
+    SeenRequest,
+    SeenTokenRequest,
+)
+from airflow_okta_workflows.emulator.token_endpoint import App
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+
+class OrgState:
+    """Base class of the local org: its flows, tokens, faults and counts, without a server.
+
+    The parameters are those of :class:`~airflow_okta_workflows.emulator.LocalOrg`.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        public_host: str | None = None,
+        client_id: str | None = None,
+        private_jwk: Mapping[str, Any] | None = None,
+        key_type: KeyType = "p256",
+        rate_limit: int | None = 10,
+        time_limit: float = 60.0,
+        token_lifetime: int = 3600,
+        custom_domains: tuple[str, ...] = (),
+        execution_header: str | None = EXECUTION_HEADER,
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.host = host
+        self.public_host = public_host or host
+        self.port = port
+        self.rate_limit = rate_limit
+        self.time_limit = time_limit
+        self.token_lifetime = token_lifetime
+        self.custom_domains = custom_domains
+        self.execution_header = execution_header
+        self.ssl_context = ssl_context
+        self.clock_skew = 0.0
+        """Seconds that the org's clock is ahead; set it to skew it."""
+        self.flows: dict[str, Flow] = {}
+        self.log: list[SeenRequest] = []
+        """Each request to a flow, refused ones included, in the order in which they came."""
+        self.token_requests: list[SeenTokenRequest] = []
+        self.app = App(client_id=client_id or f"0oa{secrets.token_hex(8)}", public_keys={})
+        self._clock = clock
+        self.tokens: dict[str, GrantedToken] = {}
+        """The tokens that were granted, by their value, with what the org knows of each."""
+        self._faults: dict[str | None, deque[Fault]] = {}
+        self._lock = threading.Lock()
+        renew_in_child(self, "_lock")
+        self._signing_secret = secrets.token_hex(32)
+        self._private_jwk = dict(private_jwk or generate_jwk(key_type))
+        self._register(self._private_jwk)
+
+    def flow(
+        self, name: str, *, alias: str | None = None, security: Security = "oauth"
+    ) -> Callable[[FlowFunction], FlowFunction]:
+        """Make a function a flow of the org; for use as a decorator.
+
+        :param name: its name in the connection
+        :param alias: its alias; by default one that is the same for the same app and name
+        :param security: its security level
+        """
+
+        def register(function: FlowFunction) -> FlowFunction:
+            own = uuid.uuid5(uuid.NAMESPACE_URL, f"{self.app.client_id}/{name}").hex
+            self.flows[name] = Flow(name, function, alias or own, security)
+            self.on_flow_added()
+            return function
+
+        return register
+
+    def on_flow_added(self) -> None:
+        """Be told that there is a new flow; for subclasses."""
+
+    def add_flows(self, functions: Mapping[str, FlowFunction]) -> None:
+        """Make functions flows of the org.
+
+        :param functions: the functions by name
+        """
+        for name, function in functions.items():
+            self.flow(name)(function)
+
+    def inject(self, fault: Fault, *, flow: str | None = None, times: int = 1) -> None:
+        """Order a fault for the next requests.
+
+        :param fault: the fault
+        :param flow: the flow it is for; None for the token endpoint
+        :param times: for how many requests
+        """
+        with self._lock:
+            self._faults.setdefault(flow, deque()).extend([fault] * times)
+
+    def expire_tokens(self) -> None:
+        """Let all tokens end now, though their holders think otherwise."""
+        with self._lock:
+            self.tokens = {value: GrantedToken(token.issuer, 0.0) for value, token in self.tokens.items()}
+
+    def revoke_tokens(self) -> None:
+        """Forget all tokens."""
+        with self._lock:
+            self.tokens.clear()
+
+    def add_key(self, key_type: KeyType = "p256") -> dict[str, Any]:
+        """Register one more public key with the app, and return its private JWK.
+
+        :param key_type: ``p256``, ``rsa2048`` or ``rsa4096``
+        """
+        jwk = generate_jwk(key_type)
+        self._register(jwk)
+        return jwk
+
+    def _register(self, jwk: dict[str, Any]) -> None:
+        algorithm = jwt.algorithms.ECAlgorithm if jwk["kty"] == "EC" else jwt.algorithms.RSAAlgorithm
+        private_key: Any = algorithm.from_jwk(jwk)
+        self.app.public_keys[jwk["kid"]] = private_key.public_key()
+
+    @property
+    def url(self) -> str:
+        """Return the org's URL, which is also its flows' origin."""
+        return self._origin(self.public_host).url
+
+    @property
+    def issuer_host(self) -> str:
+        """Return the host and port under which tokens have to be asked for: the one custom domain, if there is one."""
+        return self._origin(self.custom_domains[0] if len(self.custom_domains) == 1 else self.public_host).netloc
+
+    def _origin(self, host: str) -> Origin:
+        return Origin("https" if self.ssl_context else "http", host, self.port)
+
+    @property
+    def private_jwk(self) -> dict[str, Any]:
+        """Return the private key of the app, as a JWK."""
+        return dict(self._private_jwk)
+
+    @property
+    def tokens_granted(self) -> int:
+        """Return how many tokens were given out."""
+        return sum(request.status == 200 for request in self.token_requests)
+
+    def on_assertion(self, assertion: str) -> None:
+        """Be told each client assertion that comes in; for subclasses, the org keeps none."""
+
+    def on_response(self, request: SeenRequest | SeenTokenRequest) -> None:
+        """Be told each request that is about to be answered; for subclasses.
+
+        :param request: the request, with its status
+        """
+
+    def requests(self, name: str) -> list[SeenRequest]:
+        """Return each request that came for a flow, refused ones included.
+
+        :param name: the flow's name
+        """
+        return [request for request in self.log if request.flow == name]
+
+    def invoke_url(self, name: str) -> str:
+        """Return a flow's invoke URL.
+
+        :param name: its name
+        """
+        return f"{self.url}/api/flo/{self.flows[name].alias}/invoke"
+
+    def now(self) -> float:
+        """Return the time by the org's clock."""
+        return self._clock() + self.clock_skew
+
+    def next_fault(self, flow: str | None) -> Fault:
+        """Take the fault that was injected for the next request; one that changes nothing if there is none.
+
+        :param flow: the flow; None for the token endpoint
+        """
+        with self._lock:
+            ordered = self._faults.get(flow)
+            return ordered.popleft() if ordered else Fault()
+
+    def grant_token(self, issuer: str, scope: str) -> str:
+        """Give out a token.
+
+        :param issuer: the origin under which it was asked for
+        :param scope: its scopes
+        """
+        expires_at = self.now() + self.token_lifetime
+        claims = {"iss": issuer, "cid": self.app.client_id, "scp": scope.split(), "jti": uuid.uuid4().hex}
+        token = jwt.encode({**claims, "exp": int(expires_at)}, self._signing_secret, algorithm="HS256")
+        with self._lock:
+            self.tokens[token] = GrantedToken(issuer, expires_at)
+        return token
+
+    def accepts_token(self, token: str) -> bool:
+        """Tell whether a flow takes a token: known, not ended, and asked for under the right domain.
+
+        :param token: its text
+        """
+        with self._lock:
+            granted = self.tokens.get(token)
+        if granted is None or granted.expires_at <= self.now():
+            return False
+        return granted.issuer.partition("://")[2] == self.issuer_host
+
+    def takes_invocation(self, flow: Flow) -> bool:
+        """Tell whether a flow's rate limit has room for one more invocation, and if so count it.
+
+        :param flow: the flow
+        """
+        if self.rate_limit is None:
+            return True
+        now = self.now()
+        with self._lock:
+            while flow.recent and flow.recent[0] <= now - 1.0:
+                flow.recent.popleft()
+            if len(flow.recent) >= self.rate_limit:
+                return False
+            flow.recent.append(now)
+            return True
