@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core import addresses
+from airflow_okta_workflows.core.flows.invocation import Invocation
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
 
@@ -104,6 +106,34 @@ class OktaWorkflowsSettings:
     def find_flow(self, reference: str) -> FlowAddress:
         """Find the flow that a caller means; see :func:`~airflow_okta_workflows.core.addresses.find_flow`."""
         return addresses.find_flow(reference, self.flows, self.workflows, self.allowed)
+
+    def build_invocation(
+        self,
+        flow: str,
+        payload: Any = None,
+        *,
+        method: str = "POST",
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        idempotent: bool = False,
+        timeout: float | None = None,
+    ) -> Invocation:
+        """Check and encode an invocation; the parameters are those of ``OktaWorkflowsHook.invoke``.
+
+        :raises CoreError: if an argument cannot work
+        """
+        return Invocation.build(
+            self.find_flow(flow),
+            payload,
+            method=method,
+            query=query,
+            headers=headers,
+            idempotency_key=idempotency_key or str(uuid.uuid4()),
+            idempotent=idempotent,
+            rate_limit_wait=self.rate_limit_wait,
+            read_timeout=timeout,
+        )
 
     def secret_forms(self) -> tuple[str, ...]:
         """Return each text that must not appear in a log because of this connection."""

@@ -7,14 +7,12 @@ it is an ``HttpHook``, whose import costs a task process more than an invocation
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_okta_workflows.client.log_masking import amask, mask
 from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, parse_connection
-from airflow_okta_workflows.core.flows.invocation import Invocation
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.exceptions import raise_provider_errors
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.client.sync_client import FlowClient
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
     from airflow_okta_workflows.core.protocol import InvocationState
@@ -121,7 +120,7 @@ class FlowHook(BaseHook):
         :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
         """
         with raise_provider_errors():
-            call = self.build_invocation(
+            call = self.settings.build_invocation(
                 flow,
                 payload,
                 method=method,
@@ -151,7 +150,7 @@ class FlowHook(BaseHook):
         """Invoke a flow on an event loop and return its answer; as :meth:`invoke` in everything else."""
         await self.asettings()
         with raise_provider_errors():
-            call = self.build_invocation(
+            call = self.settings.build_invocation(
                 flow,
                 payload,
                 method=method,
@@ -164,8 +163,8 @@ class FlowHook(BaseHook):
             self._log_call(call)
             from airflow_okta_workflows.client.loop_resources import loop_resources
 
-            async with loop_resources() as share:
-                response = await self.aclient(share).invoke_flow(call)
+            async with loop_resources() as resources:
+                response = await self.aclient(resources).invoke_flow(call)
         self._log_answer(call, response)
         return response
 
@@ -198,8 +197,8 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         with raise_provider_errors():
-            async with loop_resources() as share:
-                return await self.aclient(share).access_token()
+            async with loop_resources() as resources:
+                return await self.aclient(resources).access_token()
 
     def close(self) -> None:
         """Close the connections that :meth:`invoke` keeps open."""
@@ -219,42 +218,12 @@ class FlowHook(BaseHook):
         with raise_provider_errors():
             return token_source_for(self.settings)
 
-    def build_invocation(
-        self,
-        flow: str,
-        payload: Any = None,
-        *,
-        method: str = "POST",
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
-        idempotent: bool = False,
-        timeout: float | None = None,
-    ) -> Invocation:
-        """Check and encode an invocation, and send nothing; the parameters are those of :meth:`invoke`.
-
-        :raises CoreError: if the connection or an argument cannot work
-        """
-        return Invocation.build(
-            self.settings.find_flow(flow),
-            payload,
-            method=method,
-            query=query,
-            headers=headers,
-            idempotency_key=idempotency_key or str(uuid.uuid4()),
-            idempotent=idempotent,
-            rate_limit_wait=self.settings.rate_limit_wait,
-            read_timeout=timeout,
-        )
-
-    def aclient(self, share: LoopResources) -> AsyncFlowClient:
+    def aclient(self, resources: LoopResources) -> AsyncFlowClient:
         """Return a client for many invocations on an event loop; :meth:`asettings` has been awaited before.
 
-        :param share: what is shared on the loop
+        :param resources: what is shared on the loop
         """
-        from airflow_okta_workflows.client.async_client import AsyncFlowClient
-
-        return AsyncFlowClient(self.settings, self._tokens, share.transport(self.settings), self.runtime)
+        return resources.client(self.settings, self._tokens, self.runtime)
 
     def _log_call(self, call: Invocation) -> None:
         self.log.info(

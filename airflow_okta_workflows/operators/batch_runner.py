@@ -182,8 +182,8 @@ class BatchRun:
         self._loop = asyncio.get_running_loop()
         if self.stopped:
             self._stop.set()
-        async with loop_resources() as share:
-            client = self._hook.aclient(share)
+        async with loop_resources() as resources:
+            client = self._hook.aclient(resources)
             work = asyncio.ensure_future(self._work(client))
             stop = asyncio.ensure_future(self._stop.wait())
             try:

@@ -346,7 +346,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         hook = self.hook
         checkpoints = BatchCheckpointStore(context, self.flow)
         with raise_provider_errors():
-            template = hook.build_invocation(
+            template = hook.settings.build_invocation(
                 self.flow,
                 {},
                 query=self.query,

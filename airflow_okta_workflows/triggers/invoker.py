@@ -16,23 +16,25 @@ from airflow_okta_workflows.hooks.flow_hook import FlowHook
 from airflow_okta_workflows.triggers.encrypted_result import encrypt_result
 
 if TYPE_CHECKING:
+    from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.runtime import Runtime
 
 
 @dataclass
 class TriggererInvoker:
-    """Invoke one flow from a trigger, as often as needed.
+    """One flow as a trigger invokes it, as often as needed.
 
-    :param share: what the loop shares; the caller holds it for as long as this is used
+    :param resources: what the loop shares; the caller holds it for as long as this is used
     :param okta_workflows_conn_id: the connection
     :param runtime: clock and sleep
     :param flow: the flow, as the user names it
-    :param request: the other arguments of :meth:`FlowHook.build_invocation`, but for the idempotency key
+    :param request: the other arguments of :meth:`OktaWorkflowsSettings.build_invocation`, but for the idempotency key
     """
 
-    share: LoopResources
+    resources: LoopResources
     okta_workflows_conn_id: str
     runtime: Runtime
     flow: str
@@ -44,14 +46,14 @@ class TriggererInvoker:
         :param idempotency_key: the idempotency key; a new one if None
         :raises OktaWorkflowsError: if it did not succeed
         """
-        hook = await self.share.hook(self.okta_workflows_conn_id, self._open_hook)
+        client = await self._client()
         key = idempotency_key or str(uuid.uuid4())
         try:
-            return await self._invoke(hook, key)
+            return await self._invoke(client, key)
         except (OktaConfigurationError, OktaFlowRefusedError):
             # Not sent, or refused before running, so another attempt is safe.
-            changed = await self.share.hook(self.okta_workflows_conn_id, self._open_hook, refused=hook)
-            if changed is hook:
+            changed = await self._client(rejected=client)
+            if changed is client:
                 raise
             return await self._invoke(changed, key)
 
@@ -66,14 +68,21 @@ class TriggererInvoker:
             outcome = await self.invoke(idempotency_key)
         except OktaWorkflowsError as error:
             outcome = error
-        hook = await self.share.hook(self.okta_workflows_conn_id, self._open_hook)
-        return encrypt_result(outcome, hook.settings, idempotency_key)
+        client = await self._client()
+        return encrypt_result(outcome, client.settings, idempotency_key)
 
-    async def _invoke(self, hook: FlowHook, idempotency_key: str) -> FlowResponse:
+    async def _client(self, rejected: AsyncFlowClient | None = None) -> AsyncFlowClient:
+        conn_id, runtime = self.okta_workflows_conn_id, self.runtime
+
+        async def read() -> OktaWorkflowsSettings:
+            return await FlowHook(conn_id, runtime=runtime).asettings()
+
+        return await self.resources.client_for(conn_id, read, runtime, rejected=rejected)
+
+    async def _invoke(self, client: AsyncFlowClient, idempotency_key: str) -> FlowResponse:
         with raise_provider_errors():
-            call = hook.build_invocation(self.flow, idempotency_key=idempotency_key, idempotent=True, **self.request)
-            limiter = self.share.limiter(call.address.url, self.runtime)
-            return await hook.aclient(self.share).invoke_flow(call, limiter=limiter)
-
-    def _open_hook(self) -> FlowHook:
-        return FlowHook(self.okta_workflows_conn_id, runtime=self.runtime)
+            call = client.settings.build_invocation(
+                self.flow, idempotency_key=idempotency_key, idempotent=True, **self.request
+            )
+            limiter = self.resources.limiter(call.address.url, self.runtime)
+            return await client.invoke_flow(call, limiter=limiter)

@@ -90,8 +90,8 @@ class _OktaFlowTrigger(BaseTrigger):
         # In a thread: importing the HTTP clients would stop the loop, and with it all other triggers.
         invoker, loop_resources, *_ = await asyncio.to_thread(_import_all, _WHAT_INVOKES)
         request = {"payload": self.payload, "query": self.query, "method": self.method, **request}
-        async with loop_resources.loop_resources() as share:
-            yield invoker.TriggererInvoker(share, self.okta_workflows_conn_id, self._runtime, self.flow, request)
+        async with loop_resources.loop_resources() as resources:
+            yield invoker.TriggererInvoker(resources, self.okta_workflows_conn_id, self._runtime, self.flow, request)
 
     def _log_failure(self, what: str, error: Exception) -> None:
         # What leaves run() as an exception ends the task without a word of why; an event lets the worker say it.

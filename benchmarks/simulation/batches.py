@@ -38,7 +38,7 @@ class _Batch(BatchRun):
     def __init__(
         self, hook: SimulatedHook, items: Sequence[BatchItem], checkpoints: BatchCheckpointStore, **pace: Any
     ) -> None:
-        template = hook.build_invocation(FLOW, {})
+        template = hook.settings.build_invocation(FLOW, {})
         super().__init__(
             hook, template, items, checkpoints=checkpoints, evaluate=lambda response, _key: response.body, **pace
         )

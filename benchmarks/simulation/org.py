@@ -225,6 +225,6 @@ class SimulatedHook(OktaWorkflowsHook):
         self.look_ups += 1
         return self.settings
 
-    def aclient(self, share: LoopResources) -> AsyncFlowClient:  # noqa: ARG002  # the session is not used
+    def aclient(self, resources: LoopResources) -> AsyncFlowClient:  # noqa: ARG002  # the session is not used
         """Return the process's client."""
         return self._simulated_client

@@ -157,7 +157,7 @@ def test_what_is_wrong_is_listed_at_once_and_nothing_is_printed(org: LocalOrg, o
     )
 
     assert (ended.code, ended.out) == (1, "")
-    assert "3 faults" in ended.err
+    assert "3 problems" in ended.err
     for fix in ("acme.okta.com", "Client ID", "/nowhere/key"):
         assert fix in ended.err
 

@@ -133,5 +133,5 @@ async def test_all_connections_of_a_loop_share_its_slots(
     assert flow.most == 2
 
 
-def transport_of(share: LoopResources) -> AiohttpTransport:
-    return share.transport(OktaWorkflowsHook().settings)
+def transport_of(resources: LoopResources) -> AiohttpTransport:
+    return OktaWorkflowsHook().aclient(resources).transport

@@ -225,7 +225,7 @@ def test_a_task_that_was_killed_while_the_flow_ran(
 
     class Dying(Store):
         def set(self, key: str, value: Any) -> None:
-            if value["state"] == "answered":
+            if value["state"] == "responded":
                 raise KilledError
             store.set(key, value)
 
@@ -321,7 +321,7 @@ def test_what_cannot_be_noted_is_not_sent(org: LocalOrg, connect: Connect, caplo
 
     class GoesDown(Store):
         def set(self, key: str, value: Any) -> None:
-            if value["state"] == "answered":
+            if value["state"] == "responded":
                 raise RuntimeError("the API server is down")
 
     assert invoke().execute(with_store(GoesDown()))["key"]

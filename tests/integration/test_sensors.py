@@ -360,13 +360,13 @@ async def test_a_hundred_triggers_share_one_session_and_one_token(org: LocalOrg,
 
     async def one() -> list[dict[str, Any]]:
         fired = await events(trigger(world, poke_interval=0.001))
-        sessions.update(id(share.session) for share in loop_resources._shares.values())
+        sessions.update(id(share.session) for share in loop_resources._open.values())
         return fired
 
     assert await asyncio.gather(*(one() for _ in range(100))) == [[{"outcome": "settled"}]] * 100
     assert org.tokens_granted == 1
     assert len(sessions) <= 1
-    assert not loop_resources._shares, "closed when the last one left"
+    assert not loop_resources._open, "closed when the last one left"
 
 
 async def test_the_trigger_tolerates_what_passes(org: LocalOrg, connect: Connect, world: Any) -> None:

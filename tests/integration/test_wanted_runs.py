@@ -80,7 +80,7 @@ EDITS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-@pytest.mark.parametrize("state", ["sending", "answered"])
+@pytest.mark.parametrize("state", ["sending", "responded"])
 @pytest.mark.parametrize("map_index", [-1, 7])
 def test_a_killed_task_is_known_again_after_its_dag_was_edited(
     org: LocalOrg, connect: Connect, edit: dict[str, Any], state: str, map_index: int
@@ -90,12 +90,12 @@ def test_a_killed_task_is_known_again_after_its_dag_was_edited(
         edit = {"flow": org.flows["echo"].alias}
     store = Store()
     with pytest.raises(KilledError):
-        single().execute(with_store(Dying(store, "answered"), map_index=map_index))
-    if state == "answered":
-        store[SINGLE] |= {"state": "answered", "status_code": 200, "body": {"key": "noted"}}
+        single().execute(with_store(Dying(store, "responded"), map_index=map_index))
+    if state == "responded":
+        store[SINGLE] |= {"state": "responded", "status_code": 200, "body": {"key": "noted"}}
 
     retry = single(**edit)
-    if state == "answered":
+    if state == "responded":
         assert "noted" in json.dumps(retry.execute(with_store(store, map_index=map_index, try_number=2)))
     else:
         with pytest.raises(OktaFlowOutcomeUnknownError, match="cut off") as caught:
@@ -111,7 +111,7 @@ def test_an_idempotent_flow_is_invoked_again_under_the_same_key(
     connect(org)
     store = Store()
     with pytest.raises(KilledError):
-        single(idempotent=True).execute(with_store(Dying(store, "answered")))
+        single(idempotent=True).execute(with_store(Dying(store, "responded")))
 
     flow = {"flow": org.flows["echo"].alias} if "flow" in edit else {}
     single(**{**edit, **flow, "idempotent": True}).execute(with_store(store, try_number=2))
@@ -283,7 +283,7 @@ def test_a_run_that_failed_and_one_that_is_unknown_do_not_share_a_key(org: Local
     with pytest.raises(OktaFlowFailedError):
         single(idempotent=True).execute(with_store(store))
     with pytest.raises(KilledError):
-        single(idempotent=True).execute(with_store(Dying(store, "answered"), try_number=2))
+        single(idempotent=True).execute(with_store(Dying(store, "responded"), try_number=2))
     answers.append({})
     single(idempotent=True).execute(with_store(store, try_number=3))
 

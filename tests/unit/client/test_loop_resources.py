@@ -1,4 +1,4 @@
-"""What the users of one event loop share, and for how long."""
+"""What the users of one event loop resources, and for how long."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 from airflow.providers.common.compat.connection import get_async_connection
 
+from airflow_okta_workflows.client.async_client import AsyncFlowClient
 from airflow_okta_workflows.client.loop_resources import LoopResources, loop_resources
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.hooks.flow_hook import FlowHook
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.transport.aiohttp_transport import open_session
 
@@ -50,7 +50,7 @@ def look_ups(monkeypatch: pytest.MonkeyPatch) -> LookUps:
 
 
 @pytest.fixture
-async def share(world: Any) -> AsyncIterator[LoopResources]:
+async def resources(world: Any) -> AsyncIterator[LoopResources]:
     async with open_session() as session:
         yield LoopResources(session, clock=lambda: world.now)
 
@@ -63,43 +63,43 @@ def defined(connect: Connect) -> LocalOrg:
     return org
 
 
-async def hook_of(share: LoopResources, refused: FlowHook | None = None) -> FlowHook:
-    return await share.hook(CONN_ID, OktaWorkflowsHook, refused=refused)
+async def client_of(resources: LoopResources, rejected: AsyncFlowClient | None = None) -> AsyncFlowClient:
+    return await resources.client_for(CONN_ID, OktaWorkflowsHook().asettings, Runtime(), rejected=rejected)
 
 
 # ---- connections
 
 
 async def test_a_thousand_at_once_look_a_connection_up_once(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg
 ) -> None:
-    hooks = await asyncio.gather(*(hook_of(share) for _ in range(1000)))
+    clients = await asyncio.gather(*(client_of(resources) for _ in range(1000)))
 
     assert look_ups.made == 1
-    assert len(set(map(id, hooks))) == 1
+    assert len(set(map(id, clients))) == 1
 
 
 async def test_it_is_looked_up_again_after_a_minute_only(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
 ) -> None:
     made = []
     for seconds in (0, 30, 29, 2, 59, 2):
         world.now += seconds
-        await asyncio.gather(*(hook_of(share) for _ in range(10)))
+        await asyncio.gather(*(client_of(resources) for _ in range(10)))
         made.append(look_ups.made)
 
     assert made == [1, 1, 1, 2, 2, 3]
 
 
 async def test_what_has_not_changed_keeps_hook_and_parsed_key(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
 ) -> None:
-    hook = await hook_of(share)
-    key = hook.settings.signing_key
+    client = await client_of(resources)
+    key = client.settings.signing_key
     world.now += 61
 
-    assert await hook_of(share) is hook
-    assert hook.settings.signing_key is key
+    assert await client_of(resources) is client
+    assert client.settings.signing_key is key
     assert look_ups.made == 2
 
 
@@ -114,65 +114,67 @@ async def test_what_has_not_changed_keeps_hook_and_parsed_key(
     ],
 )
 async def test_what_has_changed_is_a_new_hook_for_all(
-    share: LoopResources, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch, world: Any, change: dict[str, Any]
+    resources: LoopResources, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch, world: Any, change: dict[str, Any]
 ) -> None:
-    hook = await hook_of(share)
+    client = await client_of(resources)
     monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(defined.connection() | change))
     world.now += 61
-    new, same = await asyncio.gather(hook_of(share), hook_of(share))
+    new, same = await asyncio.gather(client_of(resources), client_of(resources))
 
-    assert new is same is not hook
-    assert new.settings != hook.settings
+    assert new is same is not client
+    assert new.settings != client.settings
 
 
 async def test_each_connection_is_looked_up_for_itself(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in LocalOrg(port=2).environment("other_org").items():
         monkeypatch.setenv(name, value)
 
-    one, other = await asyncio.gather(hook_of(share), share.hook("other_org", lambda: OktaWorkflowsHook("other_org")))
+    one, other = await asyncio.gather(
+        client_of(resources), resources.client_for("other_org", OktaWorkflowsHook("other_org").asettings, Runtime())
+    )
 
     assert (one.settings.domain.port, other.settings.domain.port) == (1, 2)
     assert look_ups.made == 2
 
 
 async def test_a_refused_one_is_looked_up_again_at_once_but_not_all_the_time(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any
 ) -> None:
-    hook = await hook_of(share)
+    client = await client_of(resources)
     made = []
     for seconds in (1, 3, 2, 0, 4, 2):
         world.now += seconds
-        again = await asyncio.gather(*(hook_of(share, refused=hook) for _ in range(100)))
-        assert set(map(id, again)) == {id(hook)}, "nothing has changed"
+        again = await asyncio.gather(*(client_of(resources, rejected=client) for _ in range(100)))
+        assert set(map(id, again)) == {id(client)}, "nothing has changed"
         made.append(look_ups.made)
 
     assert made == [1, 1, 2, 2, 2, 3]
 
 
 async def test_who_was_refused_with_what_others_have_replaced_gets_theirs(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg, connect: Connect, world: Any
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg, connect: Connect, world: Any
 ) -> None:
-    hook = await hook_of(share)
+    client = await client_of(resources)
     connect(LocalOrg(port=2))
     world.now += 6
-    new = await hook_of(share, refused=hook)
+    new = await client_of(resources, rejected=client)
     world.now += 10
 
     assert new.settings.domain.port == 2
-    assert await hook_of(share, refused=hook) is await hook_of(share) is new
+    assert await client_of(resources, rejected=client) is await client_of(resources) is new
     assert look_ups.made == 2
 
 
 async def test_a_look_up_that_fails_later_leaves_all_as_it_is(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hook = await hook_of(share)
+    client = await client_of(resources)
     look_ups.error = RuntimeError("the metadata database is away")
     world.now += 61
     with caplog.at_level(logging.WARNING):
-        assert {id(one) for one in await asyncio.gather(*(hook_of(share) for _ in range(100)))} == {id(hook)}
+        assert {id(one) for one in await asyncio.gather(*(client_of(resources) for _ in range(100)))} == {id(client)}
 
     assert look_ups.made == 2
     assert caplog.text.count("the metadata database is away") == 1
@@ -180,60 +182,62 @@ async def test_a_look_up_that_fails_later_leaves_all_as_it_is(
 
     look_ups.error = None
     world.now += 61
-    assert await hook_of(share) is hook
+    assert await client_of(resources) is client
     assert look_ups.made == 3
 
 
 async def test_a_connection_that_is_spoiled_later_leaves_all_as_it_is(
-    share: LoopResources, defined: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
+    resources: LoopResources, defined: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hook = await hook_of(share)
+    client = await client_of(resources)
     connect(defined, read_timeout="soon")
     world.now += 61
 
-    assert await hook_of(share) is hook
+    assert await client_of(resources) is client
     assert "read_timeout is 'soon'" in caplog.text
 
 
 async def test_a_first_look_up_that_fails_is_an_error_for_all_and_is_made_again_a_little_later(
-    share: LoopResources, look_ups: LookUps, connect: Connect, world: Any
+    resources: LoopResources, look_ups: LookUps, connect: Connect, world: Any
 ) -> None:
-    errors = await asyncio.gather(*(hook_of(share) for _ in range(100)), return_exceptions=True)
+    errors = await asyncio.gather(*(client_of(resources) for _ in range(100)), return_exceptions=True)
     assert {type(error).__name__ for error in errors} == {"AirflowNotFoundException"}
     assert look_ups.made == 1
 
     world.now += 6
     connect(LocalOrg(port=1), read_timeout="soon")
-    for error in await asyncio.gather(*(hook_of(share) for _ in range(3)), return_exceptions=True):
+    for error in await asyncio.gather(*(client_of(resources) for _ in range(3)), return_exceptions=True):
         assert isinstance(error, OktaConfigurationError)
     assert look_ups.made == 2
 
     world.now += 6
     connect(LocalOrg(port=1))
-    assert (await hook_of(share)).settings
+    assert (await client_of(resources)).settings
 
 
 async def test_who_leaves_while_looking_up_leaves_it_to_the_next(
-    share: LoopResources, look_ups: LookUps, defined: LocalOrg
+    resources: LoopResources, look_ups: LookUps, defined: LocalOrg
 ) -> None:
     look_ups.go.clear()
-    first, *others = [asyncio.ensure_future(hook_of(share)) for _ in range(10)]
+    first, *others = [asyncio.ensure_future(client_of(resources)) for _ in range(10)]
     await asyncio.sleep(0)
     first.cancel()
     look_ups.go.set()
 
-    hooks = await asyncio.gather(*others)
+    clients = await asyncio.gather(*others)
     assert first.cancelled()
-    assert len(set(map(id, hooks))) == 1
+    assert len(set(map(id, clients))) == 1
     assert look_ups.made == 2
 
 
 # ---- paces
 
 
-async def test_the_invocations_of_one_flow_pass_one_gate(share: LoopResources, world: Any) -> None:
+async def test_the_invocations_of_one_flow_pass_one_gate(resources: LoopResources, world: Any) -> None:
     runtime = world.runtime()
-    limiters = [share.limiter(f"https://acme.workflows.okta.com/api/flo/{flow}/invoke", runtime) for flow in "aabca"]
+    limiters = [
+        resources.limiter(f"https://acme.workflows.okta.com/api/flo/{flow}/invoke", runtime) for flow in "aabca"
+    ]
 
     assert limiters[0] is limiters[1] is limiters[4]
     assert len(set(map(id, limiters))) == 3
@@ -245,10 +249,10 @@ async def test_the_invocations_of_one_flow_pass_one_gate(share: LoopResources, w
 
 
 async def test_gates_end_with_what_the_loop_shares() -> None:
-    async with loop_resources() as share:
-        share.limiter("https://x/1", Runtime()).throttle(3600.0)
-    async with loop_resources() as share:
-        await share.limiter("https://x/1", Runtime()).acquire()
+    async with loop_resources() as resources:
+        resources.limiter("https://x/1", Runtime()).throttle(3600.0)
+    async with loop_resources() as resources:
+        await resources.limiter("https://x/1", Runtime()).acquire()
 
 
 # ---- the session
@@ -275,8 +279,8 @@ async def test_it_is_closed_after_an_error_too() -> None:
     seen: list[LoopResources] = []
 
     async def fail() -> None:
-        async with loop_resources() as share:
-            seen.append(share)
+        async with loop_resources() as resources:
+            seen.append(resources)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -288,8 +292,8 @@ async def test_it_is_closed_when_the_last_one_is_cancelled() -> None:
     seen: list[LoopResources] = []
 
     async def use() -> None:
-        async with loop_resources() as share:
-            seen.append(share)
+        async with loop_resources() as resources:
+            seen.append(resources)
             await asyncio.Event().wait()
 
     tasks = [asyncio.ensure_future(use()) for _ in range(3)]
@@ -307,23 +311,23 @@ async def test_who_comes_while_it_closes_gets_an_open_one(monkeypatch: pytest.Mo
 
     async def close_while_somebody_comes(session: aiohttp.ClientSession) -> None:
         monkeypatch.setattr(aiohttp.ClientSession, "close", really)
-        async with loop_resources() as share:
+        async with loop_resources() as resources:
             await session.close()
-            seen.append(share)
-            assert not share.session.closed
+            seen.append(resources)
+            assert not resources.session.closed
 
     monkeypatch.setattr(aiohttp.ClientSession, "close", close_while_somebody_comes)
-    async with loop_resources() as share:
+    async with loop_resources() as resources:
         pass
 
-    assert share.session.closed
-    assert seen[0] is not share
+    assert resources.session.closed
+    assert seen[0] is not resources
     assert seen[0].session.closed
 
 
 def test_each_loop_has_its_own() -> None:
     async def use() -> LoopResources:
-        async with loop_resources() as share:
-            return share
+        async with loop_resources() as resources:
+            return resources
 
     assert asyncio.run(use()) is not asyncio.run(use())
