@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.connection import http_guard
 from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
-from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
+from airflow_okta_workflows.core.http import hints as http_hints
+from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, require_clock
 from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, parse_issuer, require_issuer
 from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
@@ -156,7 +157,7 @@ def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:
 
 def _reachable(answer: HttpResponse | TransportFailure, settings: OktaWorkflowsSettings, origin: Origin) -> str:
     if isinstance(answer, TransportFailure):
-        raise configuration_error(f"{origin.url} gave no answer: {answer.detail}.", refusals.transport_hint(answer))
+        raise configuration_error(f"{origin.url} gave no answer: {answer.detail}.", http_hints.transport_hint(answer))
     way = ", through a proxy" if proxy_for(origin.url, settings) else ""
     return f"{origin.url} answers{way}; {_protection(settings, origin)}"
 
@@ -170,7 +171,7 @@ def _protection(settings: OktaWorkflowsSettings, origin: Origin) -> str:
 
 def _metadata(answer: HttpResponse | TransportFailure, settings: OktaWorkflowsSettings) -> str:
     if isinstance(answer, TransportFailure):
-        raise configuration_error(f"No metadata: {answer.detail}.", refusals.NOT_THE_ORG)
+        raise configuration_error(f"No metadata: {answer.detail}.", oauth_hints.NOT_THE_ORG)
     issuer = parse_issuer(answer)
     require_issuer(issuer, settings.domain)
     return f"the org calls itself {issuer.url}, as the connection does"
@@ -186,7 +187,7 @@ def _token(settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Ru
     granted = token.scope or settings.scope
     if missing := set(settings.scope.split()) - set(granted.split()):
         raise configuration_error(
-            f"The org granted {granted} and not {' '.join(sorted(missing))}.", refusals.SCOPE_NOT_GRANTED
+            f"The org granted {granted} and not {' '.join(sorted(missing))}.", oauth_hints.SCOPE_NOT_GRANTED
         )
     return f"granted for {token.lifetime:.0f} s, scope {granted}"
 

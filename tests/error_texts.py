@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import airflow_okta_workflows
-from airflow_okta_workflows.core import refusals
+from airflow_okta_workflows.core.flows import hints as flow_hints
+from airflow_okta_workflows.core.http import hints as http_hints
+from airflow_okta_workflows.core.oauth import hints as oauth_hints
 
+HINTS = (flow_hints, oauth_hints, http_hints)
 PACKAGE = Path(airflow_okta_workflows.__file__).parent
 
 # The place of the text among the arguments; a hint stands behind it.
 _CALLS = {
     "configuration_error": 0,
     "CoreError": 1,
-    "fault": 1,
+    "as_error": 1,
     "_fail": 1,
     "TransportFailure": 1,
     "ExpressionError": 0,
@@ -35,7 +38,7 @@ _CALLS = {
     "AirflowTaskTimeout": 0,
     "_not_handed_over": 0,
 }
-_METHODS = {("faults", "append"), ("warnings", "append"), ("log", "warning")}
+_METHODS = {("problems", "append"), ("warnings", "append"), ("log", "warning")}
 _LEAST = 10
 """Letters of its own that a text must have, its hint included, to be one: the rest are made of others."""
 
@@ -105,8 +108,8 @@ def _rendered(node: ast.AST) -> str:
             text = "".join(map(_rendered, values))
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             text = _rendered(left) + _rendered(right)
-        case ast.Attribute(value=ast.Name(id="refusals"), attr=name):
-            text = str(getattr(refusals, name))
+        case ast.Attribute(value=ast.Name(id=hints), attr=name) if hints.endswith("hints"):
+            text = str(next(getattr(room, name) for room in HINTS if hasattr(room, name)))
         case _:
             text = "…"
     return re.sub("…+", "…", text.replace("\n", " "))

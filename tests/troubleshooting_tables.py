@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airflow_okta_workflows.checkpoints.invocation import FORGET_IT, LOOK_IT_UP
-from airflow_okta_workflows.core import refusals
-from airflow_okta_workflows.core.refusals import flow_hint, token_hint
+from airflow_okta_workflows.core.flows import hints as flow_hints
+from airflow_okta_workflows.core.flows.hints import flow_hint
+from airflow_okta_workflows.core.http import hints as http_hints
+from airflow_okta_workflows.core.oauth import hints as oauth_hints
+from airflow_okta_workflows.core.oauth.hints import token_hint
 from tests.error_texts import ErrorText, error_texts, own_letters
 from tests.unit.core.oauth.test_token_request import REFUSALS
 
@@ -83,14 +86,14 @@ NO_TOKEN = [
     Row("No access token was asked for: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
         " timed out while it waited for a token.", "Nothing is to be done."),
     Row("No token from …: ….", "OktaTokenError", "The org was not reached, in three attempts. Behind the colon stands"
-        " why: see [no connection](#no-connection).", refusals.UNREACHABLE),
+        " why: see [no connection](#no-connection).", http_hints.UNREACHABLE),
     Row("The token endpoint … answered 429, too many requests, for longer than the … s that may be waited.",
         "OktaTokenError", "The org's limit for token requests is used up, by this app or by others."),
     Row("The token endpoint … answered 503", "OktaTokenError", "Also other 5xx, and `temporarily_unavailable`: the"
         " org, or a gateway before it, has a fault. It was tried three times.",
         "Try again later; if it stays so, see Okta's status page."),
     Row("The token endpoint … answered 403 and gave no reason.", "OktaTokenRefusedError", "Also 404 and others, and HTML"
-        " in the place of JSON: what answers is no token endpoint.", refusals.NOT_THE_ORG),
+        " in the place of JSON: what answers is no token endpoint.", oauth_hints.NOT_THE_ORG),
     Row("… A redirect is not followed.", "OktaTokenRefusedError", "What answers is no token endpoint."),
     Row("The token endpoint answered 200 without a usable token.", "OktaTokenRefusedError", "What answers is no token"
         " endpoint. Often it is the page of a proxy that wants somebody to log in."),
@@ -114,7 +117,7 @@ FLOW_ANSWERED = [
     Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no answer came."
         " Behind the colon stands why: see [no answer](#no-answer). No retry follows."),
     Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same, of a flow that is"
-        " declared idempotent, after three attempts.", refusals.NO_RESPONSE),
+        " declared idempotent, after three attempts.", flow_hints.NO_RESPONSE),
     Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (idempotency key …).",
         "OktaFlowOutcomeUnknownError", "The task was killed between sending and the response, and this is its retry.",
         f"{LOOK_IT_UP} If running it twice does no harm, declare it so: idempotent=True."),
@@ -122,7 +125,7 @@ FLOW_ANSWERED = [
         " have run.", "OktaFlowOutcomeUnknownError", "The provider was changed to another version between two tries.",
         f"Look it up in the flow's execution history. {FORGET_IT}"),
     Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowResponseError", "The task was"
-        " killed after the answer, which is too large to be noted and so is failure.", LOOK_IT_UP),
+        " killed after the answer, which is too large to be noted and so is lost.", LOOK_IT_UP),
     Row("answered …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
         " [unreadable](#unreadable). With an execution id beside the status, the flow has run."),
     Row("answered …, a redirect", "OktaFlowResponseError", "The invoke URL leads somewhere else. Where to, is not followed."),
@@ -135,11 +138,11 @@ FLOW_ANSWERED = [
 
 NOT_SENT = [
     Row("could not be invoked in … attempts: …", "OktaFlowNotSentError", "No connection could be made. Nothing was sent.",
-        refusals.UNREACHABLE),
+        http_hints.UNREACHABLE),
     Row("was not invoked: the task was stopped", "OktaFlowNotSentError", "The task was marked failed, cleared or timed out"
         " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "Nothing is to be done."),
     Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's; or this"
-        " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", refusals.CERTIFICATE),
+        " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", http_hints.CERTIFICATE),
     Row("… may not receive the org's token. Allowed: ….", "OktaConfigurationError", "The flow's host is none that the"
         " connection names. Nothing was sent, no token was asked for."),
 ]  # fmt: skip
@@ -183,7 +186,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 """Tables of texts that say all there is to say, by the modules that say them."""
 
 _SAYS_ALL = (
-    "configuration_error", "faults", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
+    "configuration_error", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
     "… is not a host: ….": "Give it as acme.okta.com.",
@@ -193,7 +196,7 @@ _MORE = {
     "item_key … cannot be evaluated over it.": "Name a member that each payload has. Nothing was sent.",
     "Payloads … and … have the same item_key.": "Name what tells each payload from all others. Nothing was sent.",
     "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into idempotency_key.",
-    "… gave no answer: ….": refusals.UNREACHABLE,
+    "… gave no answer: ….": http_hints.UNREACHABLE,
     "give either --conn-id or --file": "Leave one of them out.",
     "--yes goes with --flow": "Name a flow, or leave --yes out.",
     "--flow asks before it invokes the flow, and nobody is here to answer: add --yes": "Add it, if the flow may run.",

@@ -12,9 +12,10 @@ from requests.auth import AuthBase
 from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
 
 from airflow_okta_workflows.core.addresses import parse_origin, require_allowed
+from airflow_okta_workflows.core.flows.hints import RESPONSE_REDIRECTED
 from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.http.hints import transport_hint
 from airflow_okta_workflows.core.protocol import FailureKind, Headers, HttpRequest, TransportFailure
-from airflow_okta_workflows.core.refusals import RESPONSE_REDIRECTED, transport_hint
 from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowResponseError, raise_provider_errors
 from airflow_okta_workflows.transport.failures import TIMED_OUT

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import certifi
 
 from airflow_okta_workflows import __version__
-from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.http import hints
 from airflow_okta_workflows.core.http.content import ACCEPT_ENCODING
 from airflow_okta_workflows.core.http.proxies import Proxy, is_excepted, parse_proxy
 from airflow_okta_workflows.core.secret import shown
@@ -65,13 +65,13 @@ def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
         return _unverified()
     if "-----BEGIN" in path:
         raise configuration_error(
-            f"{source} holds the text of a certificate, and takes the path of a file.", refusals.CA_BUNDLE
+            f"{source} holds the text of a certificate, and takes the path of a file.", hints.CA_BUNDLE
         )
     try:
         file = os.stat(path)  # noqa: PTH116  # a path that is no text for Path raises another error
     except (OSError, ValueError):
         raise configuration_error(
-            f"{source} names a CA bundle that is not there: {shown(path)}.", refusals.CA_BUNDLE
+            f"{source} names a CA bundle that is not there: {shown(path)}.", hints.CA_BUNDLE
         ) from None
     return _context_of(path, source, file.st_mtime_ns, file.st_size)
 
@@ -142,11 +142,11 @@ def _context_of(path: str, source: str, _modified: int, _size: int) -> ssl.SSLCo
             _load_each_file(context, Path(path))
     except ssl.SSLError:
         raise configuration_error(
-            f"{source} names a file without a certificate in PEM form: {shown(path)}.", refusals.CA_BUNDLE
+            f"{source} names a file without a certificate in PEM form: {shown(path)}.", hints.CA_BUNDLE
         ) from None
     except OSError as error:
         raise configuration_error(
-            f"{source} names a CA bundle that cannot be read: {shown(path)} ({error.strerror}).", refusals.CA_BUNDLE
+            f"{source} names a CA bundle that cannot be read: {shown(path)} ({error.strerror}).", hints.CA_BUNDLE
         ) from None
     if source:
         # Somebody chose this CA. Python 3.13 asks of it what curl, browsers and earlier versions do not (key

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_okta_workflows.core.batch.records import BatchRecord
-    from benchmarks.simulation.page import Formulas
+    from benchmarks.simulation.comparison import Formulas
 
 PLAIN = Network(handshake=0)
 JITTER = Network(jitter=0.005)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+Formulas = dict[str, Any]
+"""The page's functions and figures by name."""
 
 
 @dataclass(frozen=True)

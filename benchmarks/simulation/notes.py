@@ -14,7 +14,7 @@ from benchmarks.simulation.comparison import Row, about, exactly
 from benchmarks.simulation.counting_store import CountingStore
 
 if TYPE_CHECKING:
-    from benchmarks.simulation.page import Formulas
+    from benchmarks.simulation.comparison import Formulas
 
 UUID = "b1946ac9-2fa6-4f5c-9c1b-6a7b8c9d0e1f"
 BODY = {"user": {"id": UUID, "status": "ACTIVE", "groups": ["everyone", "engineering", "on-call"]}}

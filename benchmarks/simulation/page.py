@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.simulation import batches, notes, sensors, tokens
 
 if TYPE_CHECKING:
-    from benchmarks.simulation.comparison import Row
+    from benchmarks.simulation.comparison import Formulas, Row
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 BEGIN, END = "<!-- simulation: begin -->", "<!-- simulation: end -->"
-
-Formulas = dict[str, Any]
-"""The page's functions and figures by name."""
 
 
 def read_formulas(page: str) -> Formulas:

@@ -18,7 +18,7 @@ from benchmarks.simulation.virtual_time import in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from benchmarks.simulation.page import Formulas
+    from benchmarks.simulation.comparison import Formulas
 
 FLOW_SECONDS = 0.5
 

@@ -16,7 +16,7 @@ from benchmarks.simulation.org import Network, SimulatedOrg
 from benchmarks.simulation.virtual_time import in_virtual_time
 
 if TYPE_CHECKING:
-    from benchmarks.simulation.page import Formulas
+    from benchmarks.simulation.comparison import Formulas
 
 DAY = 86_400.0
 Starts = list[float]

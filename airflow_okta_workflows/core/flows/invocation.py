@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind, configuration_error
+from airflow_okta_workflows.core.flows import hints as flow_hints
 from airflow_okta_workflows.core.flows.encoding import (
     check_headers,
     check_method,
@@ -19,7 +19,9 @@ from airflow_okta_workflows.core.flows.encoding import (
     encode_payload,
     encode_query,
 )
-from airflow_okta_workflows.core.flows.response import FlowResponse, error_message, is_foreign_page, parse_response
+from airflow_okta_workflows.core.flows.response import FlowResponse, is_foreign_page, parse_response
+from airflow_okta_workflows.core.http import hints as http_hints
+from airflow_okta_workflows.core.http.messages import error_message
 from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
     Checkpoint,
@@ -182,7 +184,7 @@ class _InvocationConversation:
                 self._fail(
                     ErrorKind.BAD_RESPONSE,
                     f"answered {event.status}, a redirect",
-                    refusals.RESPONSE_REDIRECTED,
+                    flow_hints.RESPONSE_REDIRECTED,
                     response=response,
                 )
             if (event.status in _GATEWAY and not ran) or (page and not 400 <= event.status < 500):
@@ -200,11 +202,11 @@ class _InvocationConversation:
                 self._fail(
                     ErrorKind.REFUSED,
                     f"refused the invocation with {event.status}{_said(response)}; the flow did not run",
-                    refusals.FOREIGN_REFUSAL if page else refusals.flow_hint(event.status),
+                    flow_hints.FOREIGN_REFUSAL if page else flow_hints.flow_hint(event.status),
                     response=response,
                 )
             else:
-                hint = "" if ran else refusals.failure_hint(event.status)
+                hint = "" if ran else flow_hints.failure_hint(event.status)
                 self._fail(ErrorKind.FAILED, f"answered {event.status}{_said(response)}", hint, response=response)
 
     def _readable(self, response: FlowResponse) -> FlowResponse:
@@ -213,28 +215,28 @@ class _InvocationConversation:
             self._fail(
                 ErrorKind.BAD_RESPONSE,
                 f"answered {response.status_code}{ran}, but {response.unreadable}",
-                refusals.RESPONSE_UNREADABLE,
+                flow_hints.RESPONSE_UNREADABLE,
                 response=response,
             )
         return response
 
     def _after_loss(self, failure: TransportFailure) -> Conversation[None]:
         if failure.kind is FailureKind.UNTRUSTED:
-            self._fail(ErrorKind.NOT_SENT, f"was not invoked: {failure.detail}", refusals.transport_hint(failure))
+            self._fail(ErrorKind.NOT_SENT, f"was not invoked: {failure.detail}", http_hints.transport_hint(failure))
         if failure.kind is FailureKind.OUTCOME_UNKNOWN:
             self._may_have_run = True
             if not self._call.idempotent:
                 self._fail(
                     ErrorKind.OUTCOME_UNKNOWN,
                     f"was invoked, and its outcome is unknown: {failure.detail}",
-                    refusals.OUTCOME_UNKNOWN,
+                    flow_hints.OUTCOME_UNKNOWN,
                 )
         self._failures += 1
         if self._failures >= ATTEMPTS:
             self._fail(
                 ErrorKind.NOT_SENT,
                 f"could not be invoked in {ATTEMPTS} attempts: {failure.detail}",
-                refusals.transport_hint(failure),
+                http_hints.transport_hint(failure),
             )
         seconds = backoff(self._failures, self._random)
         yield from self._not_run()
@@ -252,7 +254,7 @@ class _InvocationConversation:
                 ErrorKind.RATE_LIMITED,
                 "answered 429, too many requests, for longer than the"
                 f" {self._call.rate_limit_wait:.0f} s that may be waited; the flow did not run",
-                refusals.FLOW_RATE_LIMITED,
+                flow_hints.FLOW_RATE_LIMITED,
                 response=response,
                 retry_after=asked,
             )
@@ -272,7 +274,7 @@ class _InvocationConversation:
     def _fail(self, kind: ErrorKind, what: str, hint: str, **data: Any) -> NoReturn:
         if self._may_have_run and kind in (ErrorKind.NOT_SENT, ErrorKind.REFUSED, ErrorKind.RATE_LIMITED):
             # What a later attempt met says nothing of the earlier one, whose fate stays unknown.
-            kind, hint = ErrorKind.NO_RESPONSE, refusals.NO_RESPONSE
+            kind, hint = ErrorKind.NO_RESPONSE, flow_hints.NO_RESPONSE
             what = f"was invoked, and its outcome is unknown; a later attempt {what}"
             data.pop("retry_after", None)
         address = self._call.address

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
-from airflow_okta_workflows.core.json_text import parse_json_value, storable_text
+from airflow_okta_workflows.core.http.json_values import parse_json_value, storable_text
 from airflow_okta_workflows.core.protocol import Headers
 from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
@@ -27,10 +27,6 @@ _NAMES_EXECUTION = re.compile(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGN
 _NO_ID = re.compile(r"[0-9]{1,5}(?:\.[0-9]*)?\s*(?:[mun]?s|sec[a-z]*)?|[^0-9]*", re.IGNORECASE)
 
 _PAGE = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-
-_LONGEST_LINE = 300
-_LONGEST_READ = 10 * _LONGEST_LINE
-"""Characters of a server's words that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -118,44 +114,6 @@ def is_foreign_page(response: FlowResponse) -> bool:
     if media_type:
         return media_type in ("text/html", "application/xhtml+xml") and begin.startswith("<")
     return _PAGE.match(begin) is not None
-
-
-def parse_json(text: str) -> tuple[bool, Any]:
-    """Return whether a text is JSON, and its value.
-
-    :param text: the text, from a server and so of any form
-    """
-    try:
-        return True, parse_json_value(text)
-    except ValueError:
-        return False, None
-
-
-def error_message(body: Any) -> str:
-    """Return the sentence in which a failed flow says why, on one line of at most 300 characters, or nothing.
-
-    Only members that are there to be read by people are looked at; nothing else of the body is shown.
-
-    :param body: the answer's body
-    """
-    if not isinstance(body, dict):
-        return ""
-    for name in ("message", "errorSummary", "error_description", "error", "errorMessage"):
-        value = body.get(name)
-        if isinstance(value, dict):
-            value = value.get("message")
-        if isinstance(value, str) and (line := one_line(value)):
-            return line
-    return ""
-
-
-def one_line(text: str) -> str:
-    """Return a server's words as a log may have them: on one line, of at most 300 characters, all of them printable.
-
-    :param text: the words, which could otherwise begin log lines of their own (CWE-117)
-    """
-    line = " ".join("".join(char if char.isprintable() else " " for char in text[:_LONGEST_READ]).split())
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
 def _read_body(answer: HttpResponse, secrets: tuple[str, ...]) -> Any:

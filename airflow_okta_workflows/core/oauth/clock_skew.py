@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.http.dates import http_date
 from airflow_okta_workflows.core.oauth.client_assertion import BACKDATED
-from airflow_okta_workflows.core.refusals import clock_hint
+from airflow_okta_workflows.core.oauth.hints import clock_hint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def http_date(text: str) -> float | None:
-    """Return a date of HTTP in seconds since the epoch; None for what is none.
-
-    :param text: the value of a header
-    """
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def clock_offset(headers: Mapping[str, str], now: float) -> float | None:

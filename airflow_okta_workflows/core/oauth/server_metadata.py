@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.addresses import Origin, parse_origin
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
-from airflow_okta_workflows.core.flows.response import parse_json
+from airflow_okta_workflows.core.http.messages import parse_json
+from airflow_okta_workflows.core.oauth import hints
 from airflow_okta_workflows.core.protocol import HttpRequest
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def parse_issuer(answer: HttpResponse) -> Origin:
     :raises CoreError: if no org authorization server answers so
     """
     if answer.unreadable:
-        raise configuration_error(f"No metadata: {answer.unreadable}.", refusals.NOT_THE_ORG)
+        raise configuration_error(f"No metadata: {answer.unreadable}.", hints.NOT_THE_ORG)
     _, value = parse_json(answer.body.decode("utf-8", "replace"))
     issuer = value.get("issuer") if answer.status == 200 and isinstance(value, dict) else None
     if not isinstance(issuer, str):
-        raise configuration_error(f"No metadata: {METADATA_PATH} answered {answer.status}.", refusals.NOT_THE_ORG)
+        raise configuration_error(f"No metadata: {METADATA_PATH} answered {answer.status}.", hints.NOT_THE_ORG)
     try:
         return parse_origin(issuer, "the issuer in the metadata")
     except CoreError as error:
-        raise configuration_error(error.message, refusals.NOT_THE_ORG) from None
+        raise configuration_error(error.message, hints.NOT_THE_ORG) from None
 
 
 def require_issuer(issuer: Origin, domain: Origin) -> None:
@@ -52,5 +52,5 @@ def require_issuer(issuer: Origin, domain: Origin) -> None:
     """
     if issuer != domain:
         raise configuration_error(
-            f"The org calls itself {issuer.url}, and the connection calls it {domain.url}.", refusals.DOMAIN_RULE
+            f"The org calls itself {issuer.url}, and the connection calls it {domain.url}.", hints.DOMAIN_RULE
         )

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
-from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
-from airflow_okta_workflows.core.flows.response import error_message, one_line, parse_json
+from airflow_okta_workflows.core.http import hints as http_hints
+from airflow_okta_workflows.core.http.messages import error_message, one_line, parse_json
+from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE, sign_client_assertion
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset
@@ -106,7 +107,7 @@ def request_token(
                         ErrorKind.TOKEN,
                         f"The token endpoint {request.token_url} answered 429, too many requests, for longer than"
                         f" the {request.rate_limit_wait:.0f} s that may be waited.",
-                        refusals.ORG_RATE_LIMITED,
+                        oauth_hints.ORG_RATE_LIMITED,
                     )
                 yield Wait(seconds, f"the token endpoint answered 429; trying again in {seconds:.1f} s")
                 continue
@@ -185,13 +186,13 @@ def _read_token(reply: _Reply, asked_at: float, now: float) -> AccessToken:
         raise reply.as_error(
             ErrorKind.TOKEN_REFUSED,
             "The org gave a token that needs a proof of possession.",
-            refusals.DPOP_TOKEN,
+            oauth_hints.DPOP_TOKEN,
         )
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise reply.as_error(
             ErrorKind.TOKEN_REFUSED,
             "The token endpoint answered 200 without a usable token.",
-            refusals.NOT_THE_ORG,
+            oauth_hints.NOT_THE_ORG,
         )
     lifetime = _lifetime(reply.members.get("expires_in"))
     expires_at = max(asked_at + lifetime, now + _SHORTEST_LIFETIME)
@@ -213,12 +214,14 @@ def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
     if reply.status >= 500 or reply.error == "temporarily_unavailable":
         return reply.as_error(ErrorKind.TOKEN, message, "Try again later; if it stays so, see Okta's status page.")
     if 300 <= reply.status < 400:
-        return reply.as_error(ErrorKind.TOKEN_REFUSED, message + " A redirect is not followed.", refusals.NOT_THE_ORG)
-    hint = refusals.token_hint(reply.error, reply.description, reply.clock_offset)
+        return reply.as_error(
+            ErrorKind.TOKEN_REFUSED, message + " A redirect is not followed.", oauth_hints.NOT_THE_ORG
+        )
+    hint = oauth_hints.token_hint(reply.error, reply.description, reply.clock_offset)
     return reply.as_error(ErrorKind.TOKEN_REFUSED, message, hint)
 
 
 def _unreachable(request: TokenRequest, failure: TransportFailure) -> CoreError:
     return CoreError(
-        ErrorKind.TOKEN, f"No token from {request.token_url}: {failure.detail}.", refusals.transport_hint(failure)
+        ErrorKind.TOKEN, f"No token from {request.token_url}: {failure.detail}.", http_hints.transport_hint(failure)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.oauth.clock_skew import http_date
+from airflow_okta_workflows.core.http.dates import http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.flows.response import FlowResponse, error_message, is_foreign_page, parse_response
+from airflow_okta_workflows.core.flows.response import FlowResponse, is_foreign_page, parse_response
+from airflow_okta_workflows.core.http.messages import error_message
 from airflow_okta_workflows.core.protocol import Headers, HttpResponse
 
 JSON = {"Content-Type": "application/json"}

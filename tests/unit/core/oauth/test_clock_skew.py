@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_okta_workflows.core.errors import CoreError
-from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, http_date, require_clock
+from airflow_okta_workflows.core.http.dates import http_date
+from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, require_clock
 from airflow_okta_workflows.core.protocol import Headers
 
 NOW = 1_800_000_000.0

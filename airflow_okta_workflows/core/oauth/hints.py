@@ -1,24 +1,28 @@
-"""What to change, for each way in which the org or a flow's host refuses.
+"""What to change, for each way in which the org refuses a token request.
 
-The texts are those of Okta's OAuth error catalogue (release 2026.08.1).
+The texts are those of Okta's OAuth error catalog (release 2026.08.1).
 """
 
 from __future__ import annotations
 
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
-from airflow_okta_workflows.core.protocol import FailureKind, TransportFailure
 
 _CLOCK = "Set this machine's clock (NTP)"
+
 _KEY = (
     "Compare the key with the app's Public Keys tab: the private key in the connection must belong to an ACTIVE"
     " public key there"
 )
+
 _CLIENT_ID = "Check the Client ID (Login): copy it from the app's General tab; it begins with 0oa"
+
 _POP = (
     "Proof of possession is on. In the app's General tab, under General Settings, uncheck 'Require Demonstrating"
     " Proof of Possession (DPoP) header in token requests'"
 )
+
 _SCOPE = "Grant okta.workflows.invoke.manage to the app, on its Okta API Scopes tab"
+
 _AUTH_METHOD = (
     "The app must be an API Services app whose client authentication is 'Public key / Private key'. Set it in"
     " the app's General tab"
@@ -102,43 +106,6 @@ ORG_RATE_LIMITED = (
     "Wait, or raise rate_limit_wait. One app may use half of the org's token bucket: see who else asks for tokens."
 )
 
-CERTIFICATE = (
-    "Check the host's name; if a company proxy or a private CA signs for it, set verify to the path of the CA bundle."
-)
-
-UNREACHABLE = "Check the host's name, the network and, if one is needed, http_proxy."
-
-CA_BUNDLE = "Give the path of a file of certificates in PEM form, on each machine that runs tasks or triggers."
-
-PROXY_REFUSED = (
-    "Let the proxy allow this host: it is the proxy that refuses, not Okta. If it asks for a login, write http_proxy"
-    " as http://user:password@host:port."
-)
-
-FOREIGN_REFUSAL = (
-    "It came with an HTML page and no execution id: look for a proxy or firewall in between that refuses, and let it"
-    " pass the flow's host."
-)
-
-RESPONSE_UNREADABLE = (
-    "Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it again, so there"
-    " is none: look it up in the flow's execution history."
-)
-
-RESPONSE_REDIRECTED = "Set workflows_host, or the flow's URL, to where the flow really is. The token was not sent on."
-
-FLOW_RATE_LIMITED = (
-    "A flow takes 10 invocations per second. Invoke it less often (a pool limits parallel tasks), or raise"
-    " rate_limit_wait."
-)
-
-OUTCOME_UNKNOWN = (
-    "It may have run. Look it up in the flow's execution history before you clear the task. If running it twice"
-    " does no harm, declare the flow idempotent."
-)
-
-NO_RESPONSE = "It may have run. It is declared idempotent, so trying again is allowed."
-
 
 def token_hint(error: str | None, description: str | None, clock_offset: float | None) -> str:
     """Say what to change after the token endpoint has refused.
@@ -161,51 +128,6 @@ def clock_hint(clock_offset: float) -> str:
     :param clock_offset: seconds by which the local clock is ahead of the org's
     """
     return f"{_CLOCK}: {_off_by(clock_offset)}."
-
-
-def transport_hint(failure: TransportFailure) -> str:
-    """Return what to change after a request that never got to a host.
-
-    :param failure: how far it got
-    """
-    return failure.hint or (CERTIFICATE if failure.kind is FailureKind.UNTRUSTED else UNREACHABLE)
-
-
-_FAILURES = {
-    405: "Check the invoke URL (an alias or host that is a placeholder?) and the method: a flow takes GET and POST.",
-    407: PROXY_REFUSED,
-    411: "Something between here and the flow changes requests: look for a proxy.",
-    413: "The payload is too large for the flow's host: send less, or a reference to it.",
-    414: "The query is too long: send it as the payload, with POST.",
-    415: "The flow's host does not take JSON here: check the invoke URL.",
-    431: "The headers are too large for the flow's host: send it in the payload.",
-}
-
-
-def failure_hint(status: int) -> str:
-    """Return what to change after a status that a host gives before it comes to the flow; empty for all others.
-
-    :param status: the HTTP status of a response without an execution id
-    """
-    return _FAILURES.get(status, "")
-
-
-def flow_hint(status: int) -> str:
-    """Say what to change after a flow's host has refused with 401, 403 or 404 before the flow ran.
-
-    :param status: the HTTP status
-    """
-    if status == 401:
-        return (
-            "The org does not accept its own token here. Most often the Okta domain (Host) is the wrong one of its"
-            f" two. {DOMAIN_RULE}"
-        )
-    if status == 403:
-        return (
-            "In the flow's API access settings, set 'Secure with OAuth 2.0', and check that the app has the scope"
-            " okta.workflows.invoke.manage."
-        )
-    return "Check the flow's alias (API access, Invoke URL), that the flow is on, and workflows_host."
 
 
 def _off_by(clock_offset: float) -> str:

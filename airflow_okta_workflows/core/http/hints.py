@@ -1,0 +1,26 @@
+"""What to change where a request never reached its host."""
+
+from __future__ import annotations
+
+from airflow_okta_workflows.core.protocol import FailureKind, TransportFailure
+
+CERTIFICATE = (
+    "Check the host's name; if a company proxy or a private CA signs for it, set verify to the path of the CA bundle."
+)
+
+UNREACHABLE = "Check the host's name, the network and, if one is needed, http_proxy."
+
+CA_BUNDLE = "Give the path of a file of certificates in PEM form, on each machine that runs tasks or triggers."
+
+PROXY_REFUSED = (
+    "Let the proxy allow this host: it is the proxy that refuses, not Okta. If it asks for a login, write http_proxy"
+    " as http://user:password@host:port."
+)
+
+
+def transport_hint(failure: TransportFailure) -> str:
+    """Return what to change after a request that never got to a host.
+
+    :param failure: how far it got
+    """
+    return failure.hint or (CERTIFICATE if failure.kind is FailureKind.UNTRUSTED else UNREACHABLE)

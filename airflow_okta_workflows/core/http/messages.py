@@ -1,0 +1,49 @@
+"""What a server says, as a person may read it in a log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_okta_workflows.core.http.json_values import parse_json_value
+
+_LONGEST_LINE = 300
+_LONGEST_READ = 10 * _LONGEST_LINE
+"""Characters of a server's words that are looked at."""
+
+
+def parse_json(text: str) -> tuple[bool, Any]:
+    """Return whether a text is JSON, and its value.
+
+    :param text: the text, from a server and so of any form
+    """
+    try:
+        return True, parse_json_value(text)
+    except ValueError:
+        return False, None
+
+
+def error_message(body: Any) -> str:
+    """Return the sentence in which a failed flow says why, on one line of at most 300 characters, or nothing.
+
+    Only members that are there to be read by people are looked at; nothing else of the body is shown.
+
+    :param body: the answer's body
+    """
+    if not isinstance(body, dict):
+        return ""
+    for name in ("message", "errorSummary", "error_description", "error", "errorMessage"):
+        value = body.get(name)
+        if isinstance(value, dict):
+            value = value.get("message")
+        if isinstance(value, str) and (line := one_line(value)):
+            return line
+    return ""
+
+
+def one_line(text: str) -> str:
+    """Return a server's words as a log may have them: on one line, of at most 300 characters, all of them printable.
+
+    :param text: the words, which could otherwise begin log lines of their own (CWE-117)
+    """
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[:_LONGEST_READ]).split())
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
