@@ -18,28 +18,29 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --editable .
 	@touch $@
 
 $(UI_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,ui]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group ui --editable .
 	@touch $@
 
 $(DIST_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,dist]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group dist --editable .
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,docs]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group docs --editable .
 	@touch $@
 
 demo: $(STAMP)  ## run both example DAGs on a real Airflow against the local org
 	@$(BIN)/python -m demo
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, mypy, and which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 format: $(STAMP)  ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
@@ -101,7 +102,7 @@ matrix-pins: $(STAMP)  ## resolve anew what each environment of the matrix insta
 	@$(BIN)/python -m tests.matrix --pins
 
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui --extra dist --extra docs \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --group test --group ui --group dist --group docs \
 		--upgrade --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 

@@ -11,10 +11,10 @@ from airflow_okta_workflows.connection import http_guard
 from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.http import hints as http_hints
+from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, require_clock
 from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, parse_issuer, require_issuer
-from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.secret import may_hold_key
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.transport.h11_transport import H11Transport

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_okta_workflows.client.sync_client import FlowClient
 from airflow_okta_workflows.connection import http_guard
 from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.http.types import TransportFailure
 from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, parse_issuer, require_issuer
-from airflow_okta_workflows.core.protocol import TransportFailure
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.tokens.source import TokenSource
 from airflow_okta_workflows.transport.h11_transport import H11Transport

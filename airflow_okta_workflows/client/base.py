@@ -101,7 +101,7 @@ class Client(Generic[TransportT]):
 
         :param call: what to send, and where
         """
-        return invoke_flow(call, clock=self.runtime.clock, random=self.runtime.random)
+        return invoke_flow(call, self.settings.flow_auth(), clock=self.runtime.clock, random=self.runtime.random)
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""

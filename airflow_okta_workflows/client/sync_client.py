@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.http.types import HttpRequest
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
+    from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -59,6 +61,17 @@ class FlowClient(Client[H11Transport]):
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
             return self._token(refused)
+
+    def authorize(self, request: HttpRequest, auth: FlowAuth, rejected: bool) -> HttpRequest:
+        """Return a request with what authorizes it, for callers that send it themselves.
+
+        :param request: the request
+        :param auth: what authorizes it
+        :param rejected: whether the last one was refused with 401
+        :raises CoreError: if there are no credentials
+        """
+        with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
+            return self._drive(auth.authorize(request, rejected=rejected))
 
     def close(self) -> None:
         """Close the connections that are kept open."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.core import addresses
 from airflow_okta_workflows.core.flows.invocation import Invocation
 from airflow_okta_workflows.core.forking import cached_property
+from airflow_okta_workflows.core.oauth.flow_auth import BearerAuth
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.addresses import FlowAddress, Origin
     from airflow_okta_workflows.core.keys.parsing import KeyText
     from airflow_okta_workflows.core.keys.signing import SigningKey
+    from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
     from airflow_okta_workflows.core.secret import Secret
 
 
@@ -134,6 +136,10 @@ class OktaWorkflowsSettings:
             rate_limit_wait=self.rate_limit_wait,
             read_timeout=timeout,
         )
+
+    def flow_auth(self) -> FlowAuth:
+        """Return what authorizes one invocation."""
+        return BearerAuth()
 
     def secret_forms(self) -> tuple[str, ...]:
         """Return each text that must not appear in a log because of this connection."""

@@ -6,16 +6,17 @@ each step led to; it returns its result, or raises a :class:`~airflow_okta_workf
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from airflow_okta_workflows.core.errors import CoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
     from airflow_okta_workflows.core.keys.signing import SigningKey
 
 T = TypeVar("T")
@@ -23,113 +24,6 @@ T = TypeVar("T")
 
 class StopRequested(BaseException):  # no error: as GeneratorExit, it ends what it is thrown into
     """Thrown into a conversation whose task was stopped, at a step that would have led to sending something."""
-
-
-class Headers(Mapping[str, str]):
-    """Hold the headers of an answer, looked up without regard to case (RFC 9110, section 5.1).
-
-    :param pairs: the headers; of repeated ones the values are joined with a comma
-    """
-
-    def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
-        self._values: dict[str, tuple[str, str]] = {}
-        for name, value in (pairs or {}).items():
-            self._add(name, value)
-
-    @classmethod
-    def decoded(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Self:
-        """Return headers as they were on the wire: UTF-8 where the bytes are that, Latin-1 otherwise.
-
-        :param pairs: the header fields, repeated ones included
-        """
-        headers = cls()
-        for name, value in pairs:
-            headers._add(name.decode("latin-1"), _decoded(value))
-        return headers
-
-    def _add(self, name: str, value: str) -> None:
-        first = self._values.get(name.lower())
-        self._values[name.lower()] = (first[0], f"{first[1]}, {value}") if first else (name, value)
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()][1]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._values.values())
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Headers({dict(self)!r})"
-
-
-def _decoded(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-@dataclass(frozen=True)
-class HttpRequest:
-    """Describe one HTTP request.
-
-    :param method: ``GET`` or ``POST``
-    :param url: the whole URL, query included
-    :param headers: all headers but those that HTTP itself needs
-    :param body: the encoded body, or None for none
-    :param read_timeout: seconds that the answer may take; the connection's default if None
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    read_timeout: float | None = None
-
-
-@dataclass(frozen=True)
-class HttpResponse:
-    """One HTTP response.
-
-    :param status: the status code
-    :param headers: its headers
-    :param body: its body, decompressed; empty if it is unreadable
-    :param elapsed: seconds from sending the request to the end of the body
-    :param unreadable: why the body cannot be read: a phrase, such as "its compressed body is cut off"; empty if it can
-    """
-
-    status: int
-    headers: Headers = field(repr=False)
-    body: bytes = field(repr=False)
-    elapsed: float = 0.0
-    unreadable: str = ""
-
-
-class FailureKind(Enum):
-    """Name how far a request got that has no whole answer."""
-
-    NOT_SENT = "not sent"
-    """DNS, connect, the proxy or the TLS handshake failed: nothing of the request left."""
-    UNTRUSTED = "not sent, and another attempt cannot help"
-    """The host's certificate or name is wrong, or this machine's CA bundle or proxy setting cannot be used."""
-    OUTCOME_UNKNOWN = "sent, fate unknown"
-    """Some of it was sent, and no whole response came."""
-
-
-@dataclass(frozen=True)
-class TransportFailure:
-    """A request without a whole response.
-
-    :param kind: how far it got
-    :param detail: what happened, for people, without secrets
-    :param hint: what to change, if more is known than the phase tells
-    """
-
-    kind: FailureKind
-    detail: str
-    hint: str = ""
 
 
 @dataclass(frozen=True)

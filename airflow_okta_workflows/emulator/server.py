@@ -10,6 +10,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -51,6 +52,7 @@ class Server:
         self._thread = threading.Thread(target=self._loop.run_forever, name="okta-local-org", daemon=True)
         self._threads = ThreadPoolExecutor(max_workers=256, thread_name_prefix="okta-flow")
         self._runner: web.AppRunner | None = None
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
 
     def start(self) -> int:
         """Begin to listen, and return the port.
@@ -67,8 +69,15 @@ class Server:
     def stop(self) -> None:
         """Stop listening, and drop what is still open."""
         assert self._runner is not None  # noqa: S101  # it was started
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._close(self._runner), self._loop).result()
         self._end_loop()
+
+    async def _close(self, runner: web.AppRunner) -> None:
+        await runner.cleanup()
+        for transport in list(self._transports):
+            # One that still waits for its caller to read outlives the clean-up.
+            transport.abort()
+        await asyncio.sleep(0)
 
     async def _start(self) -> int:
         app = web.Application(client_max_size=_MAX_BODY)
@@ -93,6 +102,8 @@ class Server:
     def _handler(self, handle: Callable[[Exchange], Awaitable[None]]) -> Handler:
         async def handled(request: web.Request) -> web.StreamResponse:
             exchange = Exchange(request, self._org.now, self._org.rate_limit)
+            if request.transport:
+                self._transports.add(request.transport)
             with suppress(BrokenOff):
                 await handle(exchange)
             return exchange.sent

@@ -102,11 +102,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         settings = self.settings
         self.base_url, self._base_url_initialized = settings.workflows.url, True
         self.merged_extra = dict(extra_options or {})
-        session = AuthorizedSession(
-            settings,
-            get_token=lambda: self.get_access_token().value,
-            drop_token=self._tokens.drop,
-        )
+        session = AuthorizedSession(settings, self._client.authorize)
         session.headers.update(headers or {})
         return session
 

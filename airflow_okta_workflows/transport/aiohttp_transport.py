@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.http.proxies import Proxy
-    from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
+    from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
 
 _MOST_CONNECTIONS = 2000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http.client import responses
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from airflow_okta_workflows.core.addresses import parse_origin, require_allowed
 from airflow_okta_workflows.core.flows.hints import RESPONSE_REDIRECTED
 from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.core.http.hints import transport_hint
-from airflow_okta_workflows.core.protocol import FailureKind, Headers, HttpRequest, TransportFailure
+from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpRequest, TransportFailure
 from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowResponseError, raise_provider_errors
 from airflow_okta_workflows.transport.failures import TIMED_OUT
@@ -23,22 +24,33 @@ from airflow_okta_workflows.transport.h11_transport import H11Transport
 from airflow_okta_workflows.transport.network import BASE_HEADERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
 
 
-class _BearerAuth(AuthBase):
-    """The token in a request, if its host may have it."""
+Authorize = Callable[[HttpRequest, "FlowAuth", bool], HttpRequest]
+"""Return a request with what authorizes it; the last argument says whether the one before was refused with 401."""
 
-    def __init__(self, settings: OktaWorkflowsSettings, get_token: Callable[[], str]) -> None:
+
+class _FlowAuth(AuthBase):
+    """What authorizes a request, if its host may have it."""
+
+    def __init__(self, settings: OktaWorkflowsSettings, authorize: Authorize) -> None:
+        self.rejected = False
+        """Whether the last request was refused with 401."""
         self._settings = settings
-        self._get_token = get_token
+        self._authorize = authorize
+        self._auth = settings.flow_auth()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         with raise_provider_errors():
             require_allowed(parse_origin(request.url or "", "the request's URL"), self._settings.allowed)
-            request.headers["Authorization"] = f"Bearer {self._get_token()}"
+            rejected, self.rejected = self.rejected, False
+            # A new one for each request, as credentials end; the last one knows what was rejected.
+            self._auth = self._auth if rejected else self._settings.flow_auth()
+            bare = HttpRequest(request.method or "GET", request.url or "", {})
+            authorized = self._authorize(bare, self._auth, rejected)
+            request.headers.update(authorized.headers)
         return request
 
 
@@ -119,21 +131,17 @@ class AuthorizedSession(requests.Session):
     allowed is an :class:`~airflow_okta_workflows.exceptions.OktaConfigurationError`.
 
     :param settings: the connection
-    :param get_token: gives the text of an access token that is good now
-    :param drop_token: is told the text of a token that a host answered 401 to
+    :param authorize: gives a request what authorizes it
     """
 
     def __init__(
         self,
         settings: OktaWorkflowsSettings,
-        get_token: Callable[[], str],
-        drop_token: Callable[[str], None],
+        authorize: Authorize,
     ) -> None:
         super().__init__()
-        self._settings = settings
-        self._drop_token = drop_token
         self.trust_env = False
-        self.auth = _BearerAuth(settings, get_token)
+        self.auth = self._flow_auth = _FlowAuth(settings, authorize)
         self.headers.update(BASE_HEADERS)
         adapter = _Adapter(settings)
         self.mount("https://", adapter)
@@ -156,7 +164,7 @@ class AuthorizedSession(requests.Session):
                 response=FlowResponse(response.status_code, Headers(response.headers), None, None, 0.0),
             )
         if response.status_code == 401:
-            self._drop_token(str(request.headers.get("Authorization", "")).removeprefix("Bearer "))
+            self._flow_auth.rejected = True
         return response
 
     def _send(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.http.hints import PROXY_REFUSED
-from airflow_okta_workflows.core.protocol import FailureKind, TransportFailure
+from airflow_okta_workflows.core.http.types import FailureKind, TransportFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

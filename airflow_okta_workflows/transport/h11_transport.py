@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.proxies import Proxy
-    from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
+    from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
 _IDLE = 15.0
 """Seconds after which a kept connection is not used again: a host that closes it just then would leave an

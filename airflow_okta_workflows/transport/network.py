@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.core.protocol import HttpRequest
+    from airflow_okta_workflows.core.http.types import HttpRequest
 
 CHUNK = 65_536
 """Bytes of a response that are read at once."""

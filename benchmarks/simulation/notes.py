@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
 from airflow_okta_workflows.core.flows.response import FlowResponse
-from airflow_okta_workflows.core.protocol import Headers, InvocationState
+from airflow_okta_workflows.core.http.types import Headers
+from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from benchmarks.simulation.comparison import Row, about, exactly
 from benchmarks.simulation.counting_store import CountingStore

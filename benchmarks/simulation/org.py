@@ -12,7 +12,7 @@ from uuid import UUID
 
 from airflow_okta_workflows.client.async_client import AsyncFlowClient
 from airflow_okta_workflows.connection.reader import parse_connection
-from airflow_okta_workflows.core.protocol import Headers, HttpResponse
+from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.tokens.source import TokenSource
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.core.protocol import HttpRequest
+    from airflow_okta_workflows.core.http.types import HttpRequest
     from airflow_okta_workflows.tokens.file_cache import TokenCache
 
 FLOW = "simulated"

@@ -107,7 +107,7 @@ def test_faults_in_fields_are_listed_at_once_and_the_rest_is_skipped(
     assert ended.code == 1
     assert results(ended) == {"fields": "failed", **dict.fromkeys([*STEPS[1:], "invocation"], "skipped")}
     fields = step(ended, "fields")
-    assert f"{len(fixes)} faults" in fields["detail"]
+    assert f"{len(fixes)} problems" in fields["detail"]
     for fix in fixes:
         assert fix in fields["fix"]
     assert "fields have to be right" in step(ended, "token")["detail"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_okta_workflows.client.loop_resources import LoopResources, loop_resources
-from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.emulator import LocalOrg, Reset
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.core.protocol import FailureKind, HttpRequest
+from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 from tests.integration.listener import Listener, http

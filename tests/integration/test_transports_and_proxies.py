@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_okta_workflows.core.protocol import FailureKind
+from airflow_okta_workflows.core.http.types import FailureKind
 from airflow_okta_workflows.emulator import LocalProxy
 from tests.integration.listener import Listener, http
 from tests.integration.transports import SHORT, Send, answered, dripping, failure, listening, post

@@ -166,7 +166,7 @@ def test_a_kept_connection_that_turns_out_closed_is_no_reason_to_send_again(aim:
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(aim: Any) -> None:
     now = [0.0]
-    from airflow_okta_workflows.core.protocol import HttpRequest
+    from airflow_okta_workflows.core.http.types import HttpRequest
     from airflow_okta_workflows.transport.h11_transport import H11Transport
 
     with Listener(http(), keep_alive=True) as listener:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_okta_workflows.core.protocol import HttpRequest, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 from airflow_okta_workflows.transport.h11_transport import H11Transport

@@ -85,7 +85,7 @@ def pin(environment: Environment, uv: Path) -> None:
     else:
         direct = [f"apache-airflow=={environment.airflow}"]
     capped = [requirement for requirement, _ in environment.caps]
-    text = _resolved(environment, uv, [*direct, *capped], "--extra", "test")
+    text = _resolved(environment, uv, [*direct, *capped], "--group", "test")
     lines = [line for line in text.splitlines() if not line.startswith((".", "airflow-provider-okta-workflows"))]
     origin = f"as of {environment.as_of}" if environment.as_of else "from constraints.txt"
     reasons = [f"# {requirement}: {reason}" for requirement, reason in environment.caps]

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_okta_workflows import exceptions
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.response import FlowResponse
-from airflow_okta_workflows.core.protocol import Headers
+from airflow_okta_workflows.core.http.types import Headers
 
 NO_RETRY = {"OktaConfigurationError", "OktaTokenRefusedError", "OktaFlowResponseError", "OktaFlowOutcomeUnknownError"}
 CLASSES: list[type[exceptions.OktaWorkflowsError]] = [

@@ -8,7 +8,8 @@ from typing import Any
 
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.response import FlowResponse
-from airflow_okta_workflows.core.protocol import Headers, InvocationState
+from airflow_okta_workflows.core.http.types import Headers
+from airflow_okta_workflows.core.protocol import InvocationState
 
 LARGEST_BODY = 32_768
 """Bytes of JSON; a larger answer is noted without its body."""

@@ -22,19 +22,15 @@ from airflow_okta_workflows.core.flows.encoding import (
 from airflow_okta_workflows.core.flows.response import FlowResponse, is_foreign_page, parse_response
 from airflow_okta_workflows.core.http import hints as http_hints
 from airflow_okta_workflows.core.http.messages import error_message
+from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
     Checkpoint,
     Conversation,
-    FailureKind,
-    GetToken,
-    HttpRequest,
-    HttpResponse,
     InvocationState,
     Log,
     Send,
     StopRequested,
-    TransportFailure,
     Wait,
 )
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, backoff, retry_after_seconds
@@ -43,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_okta_workflows.core.addresses import FlowAddress
+    from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
 
 # A gateway gave up waiting, or lost the flow's host: nothing that the flow says. 520 to 524 are Cloudflare's.
 _GATEWAY = frozenset({408, 502, 503, 504, *range(520, 525)})
@@ -123,33 +120,32 @@ class Invocation:
         headers = {**self.headers, "Idempotency-Key": idempotency_key}
         return replace(self, body=body, idempotency_key=idempotency_key, headers=headers)
 
-    def http_request(self, token: str) -> HttpRequest:
-        """Return the request, with the token in it."""
-        return HttpRequest(
-            method=self.method,
-            url=self.url,
-            headers={**self.headers, "Authorization": f"Bearer {token}"},
-            body=self.body,
-            read_timeout=self.read_timeout,
-        )
+    @property
+    def http_request(self) -> HttpRequest:
+        """The request, without what authorizes it."""
+        return HttpRequest(self.method, self.url, self.headers, self.body, self.read_timeout)
 
 
 def invoke_flow(
-    call: Invocation, *, clock: Callable[[], float], random: Callable[[], float]
+    call: Invocation, auth: FlowAuth, *, clock: Callable[[], float], random: Callable[[], float]
 ) -> Conversation[FlowResponse]:
     """Invoke a flow once, sending again only where the flow cannot have run, or may run twice.
 
     :param call: what to send, and where
+    :param auth: what authorizes it
     :param clock: gives seconds since the epoch
     :param random: gives numbers from 0 to 1
     :raises CoreError: of one of the kinds of a flow
     """
-    return (yield from _InvocationConversation(call, clock, random).run())
+    return (yield from _InvocationConversation(call, auth, clock, random).run())
 
 
 class _InvocationConversation:
-    def __init__(self, call: Invocation, clock: Callable[[], float], random: Callable[[], float]) -> None:
+    def __init__(
+        self, call: Invocation, auth: FlowAuth, clock: Callable[[], float], random: Callable[[], float]
+    ) -> None:
         self._call = call
+        self._auth = auth
         self._clock = clock
         self._random = random
         self._budget = RetryBudget(call.rate_limit_wait, random)
@@ -163,18 +159,18 @@ class _InvocationConversation:
             self._fail(ErrorKind.NOT_SENT, "was not invoked: the task was stopped", "")
 
     def _talk(self) -> Conversation[FlowResponse]:
-        token = yield from _token(None)
+        request = yield from self._auth.authorize(self._call.http_request)
         renewed = False
         while True:
             yield AcquireRateLimit()
             yield Checkpoint(InvocationState.SENDING)
-            event = yield Send(self._call.http_request(token))
+            event = yield Send(request)
             if isinstance(event, TransportFailure):
                 yield from self._after_loss(event)
                 continue
             if not isinstance(event, HttpResponse):  # pragma: no cover  # a driver answers Send with one of the two
                 raise TypeError(f"Send was answered with {type(event).__name__}")
-            response = parse_response(event, (token,))
+            response = parse_response(event, self._auth.secrets)
             # An execution id says that the flow ran: then even a 401, a 429 or a 504 is its own response, and final.
             ran = response.execution_id is not None
             page = is_foreign_page(response)
@@ -195,7 +191,7 @@ class _InvocationConversation:
                 renewed = True
                 yield from self._not_run()
                 yield Log(f"flow {self._call.address.name!r}, refused before running: 401; once more with a new token")
-                token = yield from _token(token)
+                request = yield from self._auth.authorize(request, rejected=True)
             elif event.status == 429 and not ran:
                 yield from self._after_rate_limit(event, response)
             elif event.status in _BEFORE_RUNNING and not ran:
@@ -286,13 +282,6 @@ class _InvocationConversation:
             idempotency_key=self._call.idempotency_key,
             **data,
         )
-
-
-def _token(refused: str | None) -> Conversation[str]:
-    token = yield GetToken(refused)
-    if not isinstance(token, str):  # pragma: no cover  # a driver answers GetToken with a token, or raises
-        raise TypeError(f"GetToken was answered with {type(token).__name__}")
-    return token
 
 
 def _said_by_a_gateway(status: int, *, page: bool) -> str:

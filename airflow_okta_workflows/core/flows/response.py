@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
 from airflow_okta_workflows.core.http.json_values import parse_json_value, storable_text
-from airflow_okta_workflows.core.protocol import Headers
+from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_okta_workflows.core.protocol import HttpResponse
+    from airflow_okta_workflows.core.http.types import HttpResponse
 
 EXECUTION_HEADER = "x-flo-instance"
 """The header in which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""

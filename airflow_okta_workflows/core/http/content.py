@@ -11,7 +11,7 @@ import re
 import zlib
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.protocol import Headers, HttpResponse
+from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

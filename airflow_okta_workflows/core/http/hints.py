@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_okta_workflows.core.protocol import FailureKind, TransportFailure
+from airflow_okta_workflows.core.http.types import FailureKind, TransportFailure
 
 CERTIFICATE = (
     "Check the host's name; if a company proxy or a private CA signs for it, set verify to the path of the CA bundle."

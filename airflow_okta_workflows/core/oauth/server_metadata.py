@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from airflow_okta_workflows.core.addresses import Origin, parse_origin
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.http.messages import parse_json
+from airflow_okta_workflows.core.http.types import HttpRequest
 from airflow_okta_workflows.core.oauth import hints
-from airflow_okta_workflows.core.protocol import HttpRequest
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.protocol import HttpResponse
+    from airflow_okta_workflows.core.http.types import HttpResponse
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 """Of the org authorization server; a custom one has its id in the path."""

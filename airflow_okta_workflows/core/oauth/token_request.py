@@ -9,21 +9,12 @@ from urllib.parse import urlencode
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.http import hints as http_hints
 from airflow_okta_workflows.core.http.messages import error_message, one_line, parse_json
+from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE, sign_client_assertion
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset
-from airflow_okta_workflows.core.protocol import (
-    Conversation,
-    FailureKind,
-    HttpRequest,
-    HttpResponse,
-    LoadKey,
-    MaskSecrets,
-    Send,
-    TransportFailure,
-    Wait,
-)
+from airflow_okta_workflows.core.protocol import Conversation, LoadKey, MaskSecrets, Send, Wait
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, backoff, retry_after_seconds
 from airflow_okta_workflows.core.secret import redact_value
 

@@ -11,7 +11,7 @@ import trustme
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.proxies import Proxy
-from airflow_okta_workflows.core.protocol import FailureKind, HttpRequest
+from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest
 from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.transport import network
 from airflow_okta_workflows.transport.failures import lost_by, refused_by

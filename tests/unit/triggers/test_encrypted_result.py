@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from airflow_okta_workflows.connection.reader import parse_connection
 from airflow_okta_workflows.core.encryption import encrypt
 from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.keys.generation import generate_jwk
-from airflow_okta_workflows.core.protocol import Headers
 from airflow_okta_workflows.exceptions import (
     OktaFlowFailedError,
     OktaFlowNoResponseError,

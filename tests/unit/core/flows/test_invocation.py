@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 from airflow_okta_workflows.core.addresses import FlowAddress, Origin
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
-from airflow_okta_workflows.core.protocol import (
-    Checkpoint,
-    FailureKind,
-    GetToken,
-    Headers,
-    HttpResponse,
-    InvocationState,
-    Log,
-    Send,
-    TransportFailure,
-    Wait,
-)
+from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.oauth.flow_auth import BearerAuth
+from airflow_okta_workflows.core.protocol import Checkpoint, GetToken, InvocationState, Log, Send, Wait
 
 ADDRESS = FlowAddress("onboard", "abc", Origin("https", "acme.workflows.okta.com", 443))
 NOT_SENT = TransportFailure(FailureKind.NOT_SENT, "no connection")
@@ -69,7 +60,7 @@ class Talk:
         self.waited: list[float] = []
         self.response: Any = None
         self.fault: CoreError | None = None
-        conversation = invoke_flow(call, clock=lambda: 0.0, random=lambda: 0.5)
+        conversation = invoke_flow(call, BearerAuth(), clock=lambda: 0.0, random=lambda: 0.5)
         coming = iter(events)
         event: Any = None
         try:

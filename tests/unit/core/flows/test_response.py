@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.flows.response import FlowResponse, is_foreign_page, parse_response
 from airflow_okta_workflows.core.http.messages import error_message
-from airflow_okta_workflows.core.protocol import Headers, HttpResponse
+from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 
 JSON = {"Content-Type": "application/json"}
 

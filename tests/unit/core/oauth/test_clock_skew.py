@@ -4,8 +4,8 @@ import pytest
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.dates import http_date
+from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, require_clock
-from airflow_okta_workflows.core.protocol import Headers
 
 NOW = 1_800_000_000.0
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"

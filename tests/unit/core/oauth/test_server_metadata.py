@@ -7,8 +7,8 @@ import pytest
 
 from airflow_okta_workflows.core.addresses import parse_origin
 from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, parse_issuer, require_issuer
-from airflow_okta_workflows.core.protocol import Headers, HttpResponse
 
 DOMAIN = parse_origin("acme.okta.com", "the domain")
 

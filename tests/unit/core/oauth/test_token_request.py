@@ -13,22 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
+from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.keys.generation import generate_jwk
 from airflow_okta_workflows.core.keys.parsing import parse_key_text
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.core.oauth.client_assertion import sign_client_assertion
 from airflow_okta_workflows.core.oauth.hints import token_hint
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
-from airflow_okta_workflows.core.protocol import (
-    FailureKind,
-    Headers,
-    HttpResponse,
-    LoadKey,
-    MaskSecrets,
-    Send,
-    TransportFailure,
-    Wait,
-)
+from airflow_okta_workflows.core.protocol import LoadKey, MaskSecrets, Send, Wait
 
 KEY = load_signing_key(parse_key_text(json.dumps(generate_jwk())))
 URL = "https://acme.okta.com/oauth2/v1/token"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.protocol import Headers
+from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.retry.backoff import RetryBudget, backoff, retry_after_seconds
 
 NOW = 1_800_000_000.0
