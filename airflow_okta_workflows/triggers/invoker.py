@@ -72,12 +72,12 @@ class TriggererInvoker:
         return encrypt_result(outcome, client.settings, idempotency_key)
 
     async def _client(self, rejected: AsyncFlowClient | None = None) -> AsyncFlowClient:
-        conn_id, runtime = self.okta_workflows_conn_id, self.runtime
+        return await self.resources.client_for(
+            self.okta_workflows_conn_id, self._read_settings, self.runtime, rejected=rejected
+        )
 
-        async def read() -> OktaWorkflowsSettings:
-            return await FlowHook(conn_id, runtime=runtime).asettings()
-
-        return await self.resources.client_for(conn_id, read, runtime, rejected=rejected)
+    async def _read_settings(self) -> OktaWorkflowsSettings:
+        return await FlowHook(self.okta_workflows_conn_id, runtime=self.runtime).asettings()
 
     async def _invoke(self, client: AsyncFlowClient, idempotency_key: str) -> FlowResponse:
         with raise_provider_errors():

@@ -16,8 +16,10 @@ from benchmarks.simulation.org import CONN_ID, FLOW, Network, SimulatedHook, Sim
 from benchmarks.simulation.virtual_time import in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from airflow_okta_workflows.client.async_client import AsyncFlowClient
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from benchmarks.simulation.comparison import Formulas
 
 FLOW_SECONDS = 0.5
@@ -32,8 +34,25 @@ class _Flow(TriggererInvoker):
 
     hook: SimulatedHook = field(kw_only=True)
 
-    def _open_hook(self) -> SimulatedHook:
-        return self.hook
+    async def _read_settings(self) -> OktaWorkflowsSettings:
+        return await self.hook.asettings()
+
+
+class _Resources(LoopResources):
+    """What the loop of a simulated triggerer shares.
+
+    :param hook: its connection
+    :param clock: gives seconds that never go back
+    """
+
+    def __init__(self, hook: SimulatedHook, clock: Callable[[], float]) -> None:
+        session: Any = None  # not used
+        super().__init__(session, clock)
+        self._hook = hook
+
+    def client(self, *_: Any) -> AsyncFlowClient:
+        """Return the triggerer's client."""
+        return self._hook.aclient(self)
 
 
 @dataclass
@@ -41,11 +60,11 @@ class _Triggerer:
     """Hold what the triggers of one triggerer share.
 
     :param hook: its connection
-    :param share: what its loop shares
+    :param resources: what its loop shares
     """
 
     hook: SimulatedHook
-    share: LoopResources
+    resources: LoopResources
 
 
 class _Trigger(OktaFlowStatusTrigger):
@@ -58,7 +77,7 @@ class _Trigger(OktaFlowStatusTrigger):
     @asynccontextmanager
     async def _invoker(self, **request: Any) -> AsyncIterator[_Flow]:
         request = {"payload": {"job": 1}, "method": "POST", **request}
-        yield _Flow(self._triggerer.share, CONN_ID, self._runtime, FLOW, request, hook=self._triggerer.hook)
+        yield _Flow(self._triggerer.resources, CONN_ID, self._runtime, FLOW, request, hook=self._triggerer.hook)
 
 
 @dataclass(frozen=True)
@@ -91,11 +110,9 @@ def simulate(sensors: int, *, poke_interval: float, triggerers: int = 1, seconds
 async def _simulate(sensors: int, poke_interval: float, count: int, seconds: float) -> Seen:
     org = SimulatedOrg(random.Random(4), Network(jitter=0.002), lambda: FLOW_SECONDS)
     clock = org.runtime.monotonic
-    # An HTTP session is not used; pace, look-ups and connections are each triggerer's own.
-    session: Any = None
-    triggerers = [
-        _Triggerer(SimulatedHook(org, f"triggerer {number}"), LoopResources(session, clock)) for number in range(count)
-    ]
+    # Pace, look-ups and connections are each triggerer's own.
+    hooks = [SimulatedHook(org, f"triggerer {number}") for number in range(count)]
+    triggerers = [_Triggerer(hook, _Resources(hook, clock)) for hook in hooks]
     waits = [
         asyncio.ensure_future(anext(_Trigger(triggerers[number % count], org, poke_interval).run()))
         for number in range(sensors)
