@@ -176,7 +176,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "keys": ("core/keys/parsing.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
-        "operators/okta_workflows.py",
+        "operators/base.py", "operators/invoke.py", "operators/batch.py",
     ),
     "check": ("connection_check.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (

@@ -174,7 +174,7 @@ def parse_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | 
     :raises CoreError: if the text is neither
     """
     text = text.strip()
-    if "://" in text or "/" in text:
+    if "/" in text:
         return _flow_at_url(text, name)
     if not _ALIAS_IN_CONNECTION.fullmatch(text):
         raise configuration_error(
@@ -258,7 +258,7 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         if not host.isascii():
             host = host.encode("idna").decode()
     except ValueError:
-        raise configuration_error(f"{what} is not a host: {shown(url)}.") from None
+        raise configuration_error(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise configuration_error(f"{what} begins with {shown(parts.scheme)}://.", "Only https (and http) can be used.")
     if parts.username is not None or parts.password is not None:

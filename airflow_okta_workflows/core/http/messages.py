@@ -11,15 +11,16 @@ _LONGEST_READ = 10 * _LONGEST_LINE
 """Characters of a server's words that are looked at."""
 
 
-def parse_json(text: str) -> tuple[bool, Any]:
-    """Return whether a text is JSON, and its value.
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds, or an empty one if it holds none.
 
-    :param text: the text, from a server and so of any form
+    :param body: the body, from a server and so of any form
     """
     try:
-        return True, parse_json_value(text)
+        value = parse_json_value(body.decode("utf-8", "replace"))
     except ValueError:
-        return False, None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def error_message(body: Any) -> str:

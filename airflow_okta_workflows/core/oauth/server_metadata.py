@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.addresses import Origin, parse_origin
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
-from airflow_okta_workflows.core.http.messages import parse_json
+from airflow_okta_workflows.core.http.messages import json_object
 from airflow_okta_workflows.core.http.types import HttpRequest
 from airflow_okta_workflows.core.oauth import hints
 
@@ -33,8 +33,7 @@ def parse_issuer(answer: HttpResponse) -> Origin:
     """
     if answer.unreadable:
         raise configuration_error(f"No metadata: {answer.unreadable}.", hints.NOT_THE_ORG)
-    _, value = parse_json(answer.body.decode("utf-8", "replace"))
-    issuer = value.get("issuer") if answer.status == 200 and isinstance(value, dict) else None
+    issuer = json_object(answer.body).get("issuer") if answer.status == 200 else None
     if not isinstance(issuer, str):
         raise configuration_error(f"No metadata: {METADATA_PATH} answered {answer.status}.", hints.NOT_THE_ORG)
     try:

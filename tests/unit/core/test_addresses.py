@@ -10,9 +10,11 @@ from airflow_okta_workflows.core.addresses import (
     console_url,
     default_workflows_origin,
     find_flow,
+    is_host,
     okta_domain,
     parse_flow,
     parse_origin,
+    require_allowed,
     require_encryption,
 )
 from airflow_okta_workflows.core.errors import CoreError
@@ -47,13 +49,45 @@ def test_a_host_is_read_in_each_form(text: str, url: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "https://", "acme okta.com", "ftp://acme.okta.com", "https://user:pw@acme.okta.com", "acme.okta.com:99999",
-     "https://a\\@b", "https://[::1", "-acme.okta.com", "a" * 300, "https://acme..com", "https://[zz]:1", "http://[1::2::3]"],
+     "https://a\\@b", "https://acme.okta.com/\\evil.example", "https://[::1", "-acme.okta.com", "a" * 300, "https://acme..com", "https://[zz]:1", "http://[1::2::3]"],
 )  # fmt: skip
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(CoreError) as caught:
         parse_origin(text, "the domain")
 
     assert "pw" not in str(caught.value)
+    assert caught.value.message.startswith("The domain ")
+    assert "None" not in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("text", "told"), [("https://[::1", "'https://[::1'"), ("acme..com", "'https://acme..com'")])
+def test_what_is_no_host_is_quoted(text: str, told: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        parse_origin(text, "the domain")
+
+    assert caught.value.message == f"The domain is not a host: {told}."
+
+
+@pytest.mark.parametrize(
+    ("netloc", "good"),
+    [
+        ("Acme.Workflows.Okta.com", True),
+        ("acme.workflows.okta.com:8443", True),
+        ("ab-" * 20 + "abc.okta.com", True),
+        ("ab-" * 20 + "abcd.okta.com", False),
+        ("abcdefghijklmnop", True),
+        ("ABCDEFGHIJKLMNOP", True),
+        ("abcdefghIJKLMNO", True),
+        ("abcdefghIJKLMNOP", False),
+        ("a" * 42, True),
+        ("a" * 43, False),
+        ("ab." * 84 + "a", True),
+        ("ab." * 84 + "ab", False),
+    ],
+)
+def test_what_could_be_a_key_is_no_host(netloc: str, good: bool) -> None:
+    assert is_host(netloc.lower().partition(":")[0], netloc) is good
 
 
 def test_schema_and_port_of_the_connection_count_where_the_text_has_none() -> None:
@@ -63,8 +97,11 @@ def test_schema_and_port_of_the_connection_count_where_the_text_has_none() -> No
 
 @pytest.mark.parametrize("host", ["acme-admin.okta.com", "acme-admin.oktapreview.com"])
 def test_the_admin_console_is_no_org(host: str) -> None:
-    with pytest.raises(CoreError, match=host.replace("-admin", "")):
+    with pytest.raises(CoreError) as caught:
         okta_domain(Origin("https", host, 443))
+
+    assert caught.value.message == f"{host} is the org's admin console."
+    assert caught.value.hint == f"Set the Okta domain (Host) to {host.replace('-admin', '')}."
 
 
 @pytest.mark.parametrize(
@@ -115,8 +152,10 @@ def test_plain_http_needs_loopback_or_consent() -> None:
     require_encryption(Origin("http", "127.9.9.9", 80), "it", insecure_http=False)
     require_encryption(Origin("http", "::1", 80), "it", insecure_http=False)
     require_encryption(Origin("http", "okta", 8080), "it", insecure_http=True)
-    with pytest.raises(CoreError, match="clear text"):
-        require_encryption(Origin("http", "okta", 8080), "it", insecure_http=False)
+    with pytest.raises(CoreError) as caught:
+        require_encryption(Origin("http", "okta", 8080), "the flow", insecure_http=False)
+    assert caught.value.message.startswith("The flow is http://okta:8080: ")
+    assert "insecure_http" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -140,6 +179,9 @@ def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
     ("reference", "sentence"),
     [
         ("onbord", "It knows: onboard."),
+        ("f" * 31, "no flow named"),
+        ("f" * 33, "no flow named"),
+        (f"https://acme.workflows.okta.com/api/flo/{'x' * 201}/invoke", "is not the invoke URL"),
         ("", "No flow is named"),
         (None, "No flow is named"),
         ("https://evil.example/api/flo/x/invoke", "may not receive the org's token"),
@@ -163,6 +205,30 @@ def test_a_flow_that_cannot_be_invoked_says_why(reference: str, sentence: str) -
 
     assert sentence in str(caught.value)
     assert "s3cret" not in str(caught.value)
+    assert "None" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_flow_is_named_in_errors_as_the_caller_named_it() -> None:
+    longest = f"https://acme.workflows.okta.com/api/flo/{'x' * 200}/invoke"
+    names = {
+        longest: longest,
+        "onboard": "onboard",
+        ALIAS: ALIAS,
+        " https://acme.workflows.okta.com:443/api/flo/x/invoke/ ": "https://acme.workflows.okta.com/api/flo/x/invoke",
+    }
+
+    for reference, name in names.items():
+        assert find_flow(reference, FLOWS, WORKFLOWS, frozenset({WORKFLOWS})).name == name
+
+
+@pytest.mark.parametrize(("flows", "known"), [(FLOWS, "onboard"), ({}, "none")])
+def test_an_unknown_name_is_told_with_those_that_are_known(flows: dict[str, FlowAddress], known: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        find_flow("onbord", flows, WORKFLOWS, frozenset({WORKFLOWS}))
+
+    assert caught.value.message == f"There is no flow named 'onbord' in the connection. It knows: {known}."
+    assert "an invoke URL" in caught.value.hint
 
 
 def test_a_flow_of_the_connection_is_an_alias_or_a_url() -> None:
@@ -171,8 +237,35 @@ def test_a_flow_of_the_connection_is_an_alias_or_a_url() -> None:
     flow = parse_flow("https://other.example:8443/api/flo/a/invoke", "x", WORKFLOWS)
     assert flow is not None
     assert (flow.name, flow.url) == ("x", "https://other.example:8443/api/flo/a/invoke")
-    with pytest.raises(CoreError, match="neither an alias nor an invoke URL"):
+    with pytest.raises(CoreError, match="neither an alias nor an invoke URL") as caught:
         parse_flow("two words", "x", WORKFLOWS)
+    assert "API access settings" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", [" any_alias-1\n", "a", "x" * 200])
+def test_an_alias_of_the_connection_is_read_without_spaces_around_it(text: str) -> None:
+    assert parse_flow(text, "x", WORKFLOWS) == FlowAddress("x", text.strip(), WORKFLOWS)
+
+
+@pytest.mark.parametrize("text", ["acme.workflows.okta.com/api/flo/a/invoke", "a/b", "a/../b"])
+def test_a_path_of_the_connection_is_no_alias_but_a_url_without_its_scheme(text: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        parse_flow(text, "x", WORKFLOWS)
+    assert "begins with" in caught.value.message
+
+
+def test_a_host_that_may_not_receive_the_token_is_named_with_those_that_may() -> None:
+    others = frozenset({WORKFLOWS, Origin("https", "b.example", 8443)})
+    require_allowed(Origin("https", "b.example", 8443), others)
+
+    with pytest.raises(CoreError) as caught:
+        require_allowed(Origin("https", "b.example", 443), others)
+
+    assert caught.value.message == (
+        "https://b.example may not receive the org's token."
+        " Allowed: https://acme.workflows.okta.com, https://b.example:8443."
+    )
+    assert "'b.example' to allowed_hosts" in caught.value.hint
 
 
 @given(st.one_of(st.text(), st.text().map(lambda text: f"https://{text}/api/flo/a/invoke")))
