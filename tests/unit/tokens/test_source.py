@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,7 @@ from airflow_okta_workflows.core.access_token import AccessToken
 from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.tokens import source as token_source
+from airflow_okta_workflows.tokens.cache import open_token_cache
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
 from tests.forked import in_a_forked_child
 
@@ -413,11 +415,30 @@ def test_the_configuration_says_who_shares(
     assert (source.cache is not None) is on_disk
 
 
+def test_the_configuration_says_where_tokens_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR", f" {tmp_path / 'there'} ")
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", "disk")
+
+    cache = source_for("where").cache
+
+    assert cache is not None
+    assert cache.directory == tmp_path / "there"
+    token = AccessToken("t", 2_000.0)
+    cache.write(token=token, now=1.0)
+    other = open_token_cache(tmp_path / "there", "where", b"k" * 32)
+    assert other is not None
+    entry = other.read()
+    assert entry is not None
+    assert entry.token == token, "by the connection's identity and key"
+
+
 def test_a_mode_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", "redis")
 
-    with pytest.raises(OktaConfigurationError, match="disk, memory or off"):
+    with pytest.raises(OktaConfigurationError, match="disk, memory or off") as caught:
         source_for("x")
+
+    assert caught.value.hint == "Set it to disk, memory or off."
 
 
 def test_a_stale_token_that_was_refused_meanwhile_is_not_kept(source: TokenSource, org: Org) -> None:
@@ -431,3 +452,201 @@ def test_a_stale_token_that_was_refused_meanwhile_is_not_kept(source: TokenSourc
 
     assert source.get(in_vain).value == "t1"
     assert source.get(org.token).value == "t2"
+
+
+async def test_a_task_that_renews_is_told_what_is_known_and_what_was_refused(source: TokenSource, org: Org) -> None:
+    stale = await source.aget(org.atoken)
+    org.now += 3400
+    named: list[Any] = []
+
+    async def renew(known: AccessToken | None, refused: str | None) -> AccessToken:
+        named.append((known, refused))
+        return org.token()
+
+    await source.aget(renew)
+    await source.aget(renew, refused="t2")
+    assert named == [(stale, None), (None, "t2")]
+
+
+async def test_tasks_that_wait_learn_of_a_failure_each_from_an_error_of_its_own(source: TokenSource, org: Org) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def failing(*known_and_refused: Any) -> AccessToken:
+        started.set()
+        await go.wait()
+        raise Fault(FaultKind.TOKEN, "down")
+
+    first = asyncio.create_task(source.aget(failing))
+    await started.wait()
+    others = [asyncio.create_task(source.aget(org.atoken)) for _ in range(2)]
+    await asyncio.sleep(0)
+    go.set()
+    faults = await asyncio.gather(first, *others, return_exceptions=True)
+
+    assert [str(fault) for fault in faults] == ["down"] * 3
+    assert len({id(fault) for fault in faults}) == 3
+    assert org.asked == 0
+
+
+@pytest.mark.parametrize("error", [Fault(FaultKind.TOKEN, "down"), ZeroDivisionError("down")])
+def test_a_thread_that_waits_learns_of_a_failure_of_any_kind(org: Org, error: Exception) -> None:
+    asking, waiting = threading.Event(), threading.Event()
+    found: list[Exception] = []
+
+    def clock() -> float:
+        if asking.is_set():
+            waiting.set()
+        return org.now
+
+    def failing(*known_and_refused: Any) -> AccessToken:
+        asking.set()
+        waiting.wait(10)
+        raise error
+
+    source_by_clock = TokenSource(clock)
+
+    def ask(renew: Any) -> None:
+        try:
+            source_by_clock.get(renew)
+        except Exception as one:
+            found.append(one)
+
+    threads = [threading.Thread(target=ask, args=(renew,)) for renew in (failing, org.token)]
+    threads[0].start()
+    assert asking.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+
+    assert [str(one) for one in found] == ["down"] * 2
+    assert (found[0] is found[1]) is not isinstance(error, Fault), "a fault gathers no frames of others"
+    assert org.asked == 0
+
+
+async def test_tasks_that_wait_learn_of_a_failure_that_is_no_fault(source: TokenSource, org: Org) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def broken(*known_and_refused: Any) -> AccessToken:
+        started.set()
+        await go.wait()
+        raise ZeroDivisionError
+
+    first = asyncio.create_task(source.aget(broken))
+    await started.wait()
+    other = asyncio.create_task(source.aget(org.atoken))
+    await asyncio.sleep(0)
+    go.set()
+
+    for task in (first, other):
+        with pytest.raises(ZeroDivisionError):
+            await task
+    assert org.asked == 0
+
+
+def test_each_who_meets_a_failure_that_stands_gets_an_error_of_its_own(get: Get, org: Org) -> None:
+    org.down = True
+    faults = []
+    for _ in range(3):
+        with pytest.raises(Fault, match="down") as caught:
+            get()
+        faults.append(caught.value)
+
+    assert len({id(fault) for fault in faults}) == 3
+
+
+def test_a_failure_stands_for_five_seconds_and_not_after_the_clock_was_set_back(get: Get, org: Org) -> None:
+    org.down = True
+    with pytest.raises(Fault):
+        get()
+    org.now += 4.9
+    with pytest.raises(Fault):
+        get()
+    assert org.asked == 1
+    org.now += 0.1
+    with pytest.raises(Fault):
+        get()
+    assert org.asked == 2
+    org.now -= 90_000
+    with pytest.raises(Fault):
+        get()
+    assert org.asked == 3
+
+
+def test_a_failure_is_forgotten_once_there_is_a_token(get: Get, org: Org) -> None:
+    org.down = True
+    with pytest.raises(Fault):
+        get()
+    org.down = False
+    org.now += 5
+
+    assert get() == "t2"
+    assert get(refused="t2") == "t3"
+
+
+def test_a_token_may_be_refused_before_there_is_one(source: TokenSource, org: Org) -> None:
+    source.drop("one")
+    source.drop("other")
+    source.get(org.token)
+    source.drop("other")
+
+    assert source.get(org.token).value == "t1", "it was neither of these that was refused"
+    source.drop("t1")
+    assert source.get(org.token).value == "t2"
+
+
+async def test_a_token_that_was_refused_meanwhile_is_not_kept_by_a_call_on_the_loop_either(
+    source: TokenSource, org: Org
+) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(*known_and_refused: Any) -> AccessToken:
+        started.set()
+        await go.wait()
+        return org.token()
+
+    def refused_meanwhile(*known_and_refused: Any) -> AccessToken:
+        token = org.token()
+        source.drop(token.value)
+        return token
+
+    renewing = asyncio.create_task(source.aget(slow))
+    await started.wait()
+
+    assert source.get(refused_meanwhile).value == "t1"
+    assert source.get(org.token).value == "t2"
+    go.set()
+    await renewing
+
+
+async def test_a_synchronous_call_on_the_loop_that_asks_names_what_was_refused_meanwhile(
+    source: TokenSource, org: Org
+) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+    named: list[Any] = []
+
+    async def slow(*known_and_refused: Any) -> AccessToken:
+        started.set()
+        await go.wait()
+        return org.token()
+
+    def renew(known: AccessToken | None, refused: str | None) -> AccessToken:
+        named.append((known, refused))
+        return org.token()
+
+    source.get(org.token)
+    org.now += 3400
+    renewing = asyncio.create_task(source.aget(slow))
+    await started.wait()
+
+    assert source.get(renew, refused="t1").value == "t2"
+    assert named == [(None, "t1")], "the stale token with which the task began is the refused one"
+    go.set()
+    await renewing
+
+
+def test_a_fresh_token_that_turns_stale_soon_is_renewed_then(source: TokenSource, org: Org) -> None:
+    source.get(lambda *_: AccessToken("short", org.now + 421, 3600))
+    assert source.get(org.token).value == "short"
+    org.now += 2
+
+    assert source.get(org.token).value == "t1"
