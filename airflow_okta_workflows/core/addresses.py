@@ -174,7 +174,7 @@ def read_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | N
     :raises Fault: if the text is neither
     """
     text = text.strip()
-    if "://" in text or "/" in text:
+    if "/" in text:
         return _flow_at_url(text, name)
     if not _ALIAS_IN_CONNECTION.fullmatch(text):
         raise misconfigured(

@@ -120,15 +120,16 @@ def is_foreign_page(response: FlowResponse) -> bool:
     return _PAGE.match(begin) is not None
 
 
-def parse_json(text: str) -> tuple[bool, Any]:
-    """Return whether a text is JSON, and its value.
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds, or an empty one if it holds none.
 
-    :param text: the text, from a server and so of any form
+    :param body: the body, from a server and so of any form
     """
     try:
-        return True, read_json(text)
+        value = read_json(body.decode("utf-8", "replace"))
     except ValueError:
-        return False, None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def error_message(body: Any) -> str:

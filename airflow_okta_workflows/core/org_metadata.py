@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.addresses import Origin, read_origin
-from airflow_okta_workflows.core.answers import parse_json
+from airflow_okta_workflows.core.answers import json_object
 from airflow_okta_workflows.core.exchange import HttpRequest
 from airflow_okta_workflows.core.faults import Fault, misconfigured
 
@@ -33,8 +33,7 @@ def read_issuer(answer: HttpAnswer) -> Origin:
     """
     if answer.unreadable:
         raise misconfigured(f"No metadata: {answer.unreadable}.", refusals.NOT_THE_ORG)
-    _, value = parse_json(answer.body.decode("utf-8", "replace"))
-    issuer = value.get("issuer") if answer.status == 200 and isinstance(value, dict) else None
+    issuer = json_object(answer.body).get("issuer") if answer.status == 200 else None
     if not isinstance(issuer, str):
         raise misconfigured(f"No metadata: {METADATA_PATH} answered {answer.status}.", refusals.NOT_THE_ORG)
     try:

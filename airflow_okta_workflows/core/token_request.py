@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from airflow_okta_workflows.core import refusals
 from airflow_okta_workflows.core.access_token import AccessToken
-from airflow_okta_workflows.core.answers import error_message, one_line, parse_json
+from airflow_okta_workflows.core.answers import error_message, json_object, one_line
 from airflow_okta_workflows.core.client_assertion import ASSERTION_TYPE, sign_client_assertion
 from airflow_okta_workflows.core.clock import clock_offset
 from airflow_okta_workflows.core.exchange import (
@@ -138,8 +138,7 @@ class _Reply:
 
     def __init__(self, answer: HttpAnswer, assertion: str, now: float) -> None:
         self.status = answer.status
-        _, value = parse_json(answer.body.decode("utf-8", "replace"))
-        members: dict[str, Any] = value if isinstance(value, dict) else {}
+        members = json_object(answer.body)
         self.access_token = members.get("access_token")
         secrets = [value for value in (assertion, self.access_token) if isinstance(value, str)]
         self.members = redact_value(members, tuple(value for value in secrets if len(value) >= _SHORTEST_SECRET))
@@ -180,8 +179,7 @@ def _http_request(request: TokenRequest, assertion: str) -> HttpRequest:
 
 def _read_token(reply: _Reply, asked_at: float, now: float) -> AccessToken:
     value = reply.access_token
-    token_type = str(reply.members.get("token_type", "Bearer"))
-    if token_type.lower() == "dpop":
+    if str(reply.members.get("token_type")).lower() == "dpop":
         raise reply.fault(
             FaultKind.TOKEN_REFUSED,
             "The org gave a token that needs a proof of possession.",

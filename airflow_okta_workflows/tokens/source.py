@@ -102,8 +102,8 @@ class TokenSource:
                 self._failed(mine, error)
                 raise
             if loop is not None and claim.loop is loop:
-                # Waiting would stop the very loop that is to bring the token. The stale token that it began with is of no
-                # use here: it has ended, or was refused.
+                # Waiting would stop the very loop that is to bring the token. The stale token with which that renewal
+                # began has ended since, or was refused.
                 return self._kept(renew(None, self._refused))
             failure = claim.outcome.exception()
             if failure is None:

@@ -22,6 +22,8 @@ from tests.airflow_features import RETRY_POLICY, lacks, needs
     ("error", "action", "delay"),
     [
         (OktaFlowRateLimitedError("429", retry_after=90.0), "RETRY", 90),
+        (OktaFlowRateLimitedError("429", retry_after=0.5), "RETRY", 0.5),
+        (OktaFlowRateLimitedError("429", retry_after=0.0), "RETRY", 0),
         (OktaFlowRateLimitedError("429"), "DEFAULT", None),
         (OktaFlowRateLimitedError("429", retry_after=9_999_999_999.0), "RETRY", 3600),
         (OktaFlowRateLimitedError("429", retry_after=1e14), "RETRY", 3600),
@@ -42,8 +44,15 @@ def test_it_decides_by_what_the_error_says(error: Exception, action: str, delay:
     decision = OktaFlowRetryPolicy().evaluate(error, 1, 3)
 
     assert decision.action.name == action
-    assert decision.retry_delay == (datetime.timedelta(seconds=delay) if delay else None)
-    assert action != "FAIL" or decision.reason
+    assert decision.retry_delay == (datetime.timedelta(seconds=delay) if delay is not None else None)
+    assert bool(decision.reason) is (action != "DEFAULT")
+
+
+@needs(RETRY_POLICY)
+def test_a_retry_that_cannot_help_shows_the_hint() -> None:
+    from airflow_okta_workflows.retry_policy import OktaFlowRetryPolicy
+
+    assert OktaFlowRetryPolicy().evaluate(OktaConfigurationError("bad", hint="Set it."), 1, 3).reason == "Set it."
 
 
 @needs(RETRY_POLICY)
@@ -64,6 +73,7 @@ def test_the_longest_delay_can_be_set() -> None:
 
     error = OktaFlowRateLimitedError("429", retry_after=90.0)
 
+    assert OktaFlowRetryPolicy(0).max_wait == 0
     assert OktaFlowRetryPolicy(60).evaluate(error, 1, 3).retry_delay == datetime.timedelta(seconds=60)
     for value in (float("inf"), float("nan"), -1, True, "60", None):
         with pytest.raises(OktaConfigurationError, match="max_wait is"):

@@ -13,6 +13,7 @@ from airflow_okta_workflows.core.addresses import (
     okta_domain,
     read_flow,
     read_origin,
+    require_allowed,
     require_encryption,
 )
 from airflow_okta_workflows.core.faults import Fault
@@ -63,8 +64,11 @@ def test_schema_and_port_of_the_connection_count_where_the_text_has_none() -> No
 
 @pytest.mark.parametrize("host", ["acme-admin.okta.com", "acme-admin.oktapreview.com"])
 def test_the_admin_console_is_no_org(host: str) -> None:
-    with pytest.raises(Fault, match=host.replace("-admin", "")):
+    with pytest.raises(Fault) as caught:
         okta_domain(Origin("https", host, 443))
+
+    assert caught.value.message == f"{host} is the org's admin console."
+    assert caught.value.hint == f"Set the Okta domain (Host) to {host.replace('-admin', '')}."
 
 
 @pytest.mark.parametrize(
@@ -115,8 +119,10 @@ def test_plain_http_needs_loopback_or_consent() -> None:
     require_encryption(Origin("http", "127.9.9.9", 80), "it", insecure_http=False)
     require_encryption(Origin("http", "::1", 80), "it", insecure_http=False)
     require_encryption(Origin("http", "okta", 8080), "it", insecure_http=True)
-    with pytest.raises(Fault, match="clear text"):
-        require_encryption(Origin("http", "okta", 8080), "it", insecure_http=False)
+    with pytest.raises(Fault) as caught:
+        require_encryption(Origin("http", "okta", 8080), "the flow", insecure_http=False)
+    assert caught.value.message.startswith("The flow is http://okta:8080: ")
+    assert "insecure_http" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -171,8 +177,35 @@ def test_a_flow_of_the_connection_is_an_alias_or_a_url() -> None:
     flow = read_flow("https://other.example:8443/api/flo/a/invoke", "x", WORKFLOWS)
     assert flow is not None
     assert (flow.name, flow.url) == ("x", "https://other.example:8443/api/flo/a/invoke")
-    with pytest.raises(Fault, match="neither an alias nor an invoke URL"):
+    with pytest.raises(Fault, match="neither an alias nor an invoke URL") as caught:
         read_flow("two words", "x", WORKFLOWS)
+    assert "API access settings" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", [" any_alias-1\n", "a", "x" * 200])
+def test_an_alias_of_the_connection_is_read_without_spaces_around_it(text: str) -> None:
+    assert read_flow(text, "x", WORKFLOWS) == FlowAddress("x", text.strip(), WORKFLOWS)
+
+
+@pytest.mark.parametrize("text", ["acme.workflows.okta.com/api/flo/a/invoke", "a/b", "a/../b"])
+def test_a_path_of_the_connection_is_no_alias_but_a_url_without_its_scheme(text: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_flow(text, "x", WORKFLOWS)
+    assert "begins with" in caught.value.message
+
+
+def test_a_host_that_may_not_receive_the_token_is_named_with_those_that_may() -> None:
+    others = frozenset({WORKFLOWS, Origin("https", "b.example", 8443)})
+    require_allowed(Origin("https", "b.example", 8443), others)
+
+    with pytest.raises(Fault) as caught:
+        require_allowed(Origin("https", "b.example", 443), others)
+
+    assert caught.value.message == (
+        "https://b.example may not receive the org's token."
+        " Allowed: https://acme.workflows.okta.com, https://b.example:8443."
+    )
+    assert "'b.example' to allowed_hosts" in caught.value.hint
 
 
 @given(st.one_of(st.text(), st.text().map(lambda text: f"https://{text}/api/flo/a/invoke")))

@@ -37,6 +37,8 @@ def read(body: bytes | str, headers: dict[str, str] | None = None, secrets: tupl
         (b"5", {"Content-Type": "text/plain"}, "5"),
         (b'{"a": 1} and more', {"Content-Type": "text/plain"}, '{"a": 1} and more'),
         (b"{{ a }}", {"Content-Type": "text/html"}, "{{ a }}"),
+        (b"5", {"Content-Type": "application/problem+json"}, 5),
+        (b"XX", {}, "XX"),
         (b"<a/>", {"Content-Type": "application/xml"}, "<a/>"),
         (b"not json", JSON, "not json"),
         (b'{"a": NaN}', JSON, '{"a": NaN}'),
@@ -104,6 +106,8 @@ UUID = "65f1ef67-97c4-46d6-9fad-a7f537dc6954"
         ({}, {"execution_id": "e2"}, "e2"),
         ({}, {"context": {"execution_id": "e3"}}, "e3"),
         ({}, {"_error": True, "execution": "e4", "source": {"execution": "e5"}}, "e4"),
+        ({"X-Flo-Instance": "e0"}, {"_error": True, "execution": "e4"}, "e0"),
+        ({"X-Execution-Ref": f"{UUID}, {UUID}"}, {}, UUID),
         ({}, {"_error": True, "execution": 247234, "flo": 5}, "247234"),
         ({}, {"_error": True, "source": {"execution": "e5"}}, "e5"),
         ({}, {"_error": True, "execution": True, "source": []}, None),
@@ -144,6 +148,7 @@ def test_the_execution_id_is_found_where_it_may_be(
         (b"<!doctype HTML><title>a</title>", {}, True),
         (b"<a/>", {}, False),
         (b"<a/>", {"Content-Type": "application/xml"}, False),
+        (b"<p>Log in", {"Content-Type": "application/xhtml+xml"}, True),
         (b"Log in", {"Content-Type": "text/html"}, False),
         (b'{"a": "<html>"}', {"Content-Type": "text/html"}, False),
         (b"", {"Content-Type": "text/html"}, False),
@@ -193,8 +198,33 @@ def test_a_body_with_other_escapes_stays_as_it_is() -> None:
     assert read(json.dumps(body), JSON, (TOKEN,)).body == body
 
 
+def test_a_response_says_how_long_it_took() -> None:
+    assert read("").elapsed == 0.5
+
+
 def test_repr_shows_no_body() -> None:
     assert "ada@example.com" not in repr(read("ada@example.com", {"X-Mail": "ada@example.com"}))
+
+
+def test_a_response_is_noted_as_json_and_read_back() -> None:
+    response = FlowResponse(201, Headers({"X-A": "1"}), {"a": [1]}, "e1", 0.5)
+
+    noted = json.loads(json.dumps(response.to_json()))
+    assert noted == {"status_code": 201, "execution_id": "e1", "elapsed": 0.5, "body": {"a": [1]}}
+    assert FlowResponse.from_json({**noted, "later": 1}) == FlowResponse(201, Headers(), {"a": [1]}, "e1", 0.5)
+
+
+@pytest.mark.parametrize("note", [{}, {"status_code": "200"}, {"status_code": None, "body": 1}])
+def test_a_note_without_a_status_is_no_response(note: dict[str, Any]) -> None:
+    assert FlowResponse.from_json(note) is None
+
+
+@pytest.mark.parametrize(("noted", "elapsed"), [({"elapsed": 2}, 2.0), ({"elapsed": "2"}, 0.0), ({}, 0.0)])
+def test_a_note_that_does_not_say_how_long_it_took_is_read_all_the_same(noted: Any, elapsed: float) -> None:
+    response = FlowResponse.from_json({"status_code": 200, **noted})
+
+    assert response == FlowResponse(200, Headers(), None, None, elapsed)
+    assert isinstance(response.elapsed, float)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +233,12 @@ def test_repr_shows_no_body() -> None:
         ({"message": " no\nsuch   group "}, "no such group"),
         ({"error": {"message": "nested"}}, "nested"),
         ({"errorSummary": "x" * 400}, "x" * 299 + "…"),
+        ({"message": "x" * 300}, "x" * 300),
+        ({"message": "x" * 301}, "x" * 299 + "…"),
+        ({"error_description": "why"}, "why"),
+        ({"error": "why"}, "why"),
+        ({"errorMessage": "why"}, "why"),
+        ({"message": " ", "error": {"text": "x"}, "errorMessage": "why"}, "why"),
         ({"message": "x\x1b[2J\u2028\u202ey"}, "x [2J y"),
         ({"message": 5}, ""),
         ({"data": "private"}, ""),

@@ -14,12 +14,15 @@ from airflow_okta_workflows.core.exchange import (
     GetToken,
     Headers,
     HttpAnswer,
+    HttpRequest,
     Log,
     Lost,
     Note,
+    Pace,
     Phase,
     Send,
     Stage,
+    StopRequested,
     Wait,
 )
 from airflow_okta_workflows.core.faults import Fault, FaultKind
@@ -28,6 +31,7 @@ from airflow_okta_workflows.core.flow_call import FlowCall, invoke_flow
 ADDRESS = FlowAddress("onboard", "abc", Origin("https", "acme.workflows.okta.com", 443))
 NOT_SENT = Lost(Phase.NOT_SENT, "no connection")
 UNKNOWN = Lost(Phase.FATE_UNKNOWN, "the connection was reset")
+STOP = StopRequested()
 
 
 def answer(
@@ -44,29 +48,21 @@ RAN = {"X-Flo-Instance": "e1"}
 OKTAS_ERROR = {"_error": True, "message": "no such user", "execution": "e1", "source": {"execution": "e1"}}
 
 
+def flow_call(payload: Any = {"a": 1}, **options: Any) -> FlowCall:  # noqa: B006  # it is only read
+    defaults = {"method": "POST", "query": None, "headers": None, "invocation_key": "key-1", "idempotent": False}
+    return FlowCall.of(ADDRESS, payload, **{**defaults, "rate_limit_wait": 120.0, "read_timeout": None, **options})
+
+
 class Talk:
     """Play the part of the org and the flow from a list of events."""
 
-    def __init__(self, *events: HttpAnswer | Lost, idempotent: bool = False, **options: Any) -> None:
-        call = FlowCall.of(
-            ADDRESS,
-            {"a": 1},
-            **{
-                "method": "POST",
-                "query": None,
-                "headers": None,
-                "invocation_key": "key-1",
-                "rate_limit_wait": 120.0,
-                "read_timeout": None,
-                **options,
-            },
-            idempotent=idempotent,
-        )
+    def __init__(self, *events: HttpAnswer | Lost | StopRequested, idempotent: bool = False, **options: Any) -> None:
+        call = flow_call(idempotent=idempotent, **options)
         self.sent: list[Any] = []
         self.refused: list[str | None] = []
         self.stages: list[Stage] = []
         self.logged: list[str] = []
-        self.waited: list[float] = []
+        self.waits: list[Wait] = []
         self.response: Any = None
         self.fault: Fault | None = None
         conversation = invoke_flow(call, clock=lambda: 0.0, random=lambda: 0.5)
@@ -78,9 +74,14 @@ class Talk:
                     case Send(request):
                         self.sent.append(request)
                         event = next(coming)
-                    case Wait(seconds, reason):
-                        assert "onboard" in reason
-                        self.waited.append(seconds)
+                    case Pace():
+                        # At such a step a driver stops a conversation.
+                        stopped = STOP in events[len(self.sent) : len(self.sent) + 1]
+                        event = conversation.throw(STOP) if stopped else None
+                    case Wait() as wait:
+                        assert "onboard" in wait.reason
+                        assert "None" not in wait.reason
+                        self.waits.append(wait)
                         event = None
                     case Log(text):
                         self.logged.append(text)
@@ -99,6 +100,10 @@ class Talk:
             assert "t0ken" not in str(self.fault)
             assert self.fault.data["flow"] == "onboard"
             assert self.fault.data["invocation_key"] == "key-1"
+
+    @property
+    def waited(self) -> list[float]:
+        return [wait.seconds for wait in self.waits]
 
     @property
     def kind(self) -> FaultKind | None:
@@ -131,6 +136,10 @@ class Talk:
         ([answer(525)], True, FaultKind.FAILED, 1),
         ([answer(302, headers={"Location": "https://evil.example"})], True, FaultKind.BAD_ANSWER, 1),
         ([answer(302, headers=RAN)], True, FaultKind.BAD_ANSWER, 1),
+        ([answer(300)], True, FaultKind.BAD_ANSWER, 1),
+        ([answer(399, b"<html>", HTML)], True, FaultKind.BAD_ANSWER, 1),
+        ([answer(299)], True, None, 1),
+        ([answer(499, b"<html>", HTML)], True, FaultKind.FAILED, 1),
         ([answer(unreadable="too large")], True, FaultKind.BAD_ANSWER, 1),
         ([answer(204, unreadable="broken", headers=RAN)], True, FaultKind.BAD_ANSWER, 1),
         ([answer(500, unreadable="broken")], True, FaultKind.FAILED, 1),
@@ -183,8 +192,12 @@ def test_each_thing_that_may_happen(events: list[Any], idempotent: bool, kind: F
     assert len(talk.sent) == sends
     assert {request.headers["Idempotency-Key"] for request in talk.sent} == {"key-1"}
     assert (talk.response is None) is (kind is not None)
-    if talk.fault and kind is not FaultKind.FAILED:
-        assert talk.fault.hint
+    if talk.fault:
+        assert "None" not in str(talk.fault)
+        assert talk.fault.hint or kind is FaultKind.FAILED
+    if kind in (FaultKind.REFUSED, FaultKind.RATE_LIMITED, FaultKind.FAILED, FaultKind.BAD_ANSWER):
+        assert talk.fault
+        assert talk.fault.data["response"].status_code == events[-1].status
 
 
 def test_a_stage_is_told_before_each_step() -> None:
@@ -219,7 +232,76 @@ def test_429_waits_as_told_and_then_fails_at_once() -> None:
     assert talk.kind is FaultKind.RATE_LIMITED
     assert talk.fault is not None
     assert talk.fault.data["retry_after"] == 50.0
+    assert talk.fault.data["response"].status_code == 429
     assert "10 invocations per second" in talk.fault.hint
+
+
+def test_only_a_429_asks_others_to_hold_back() -> None:
+    talk = Talk(answer(429), NOT_SENT, UNKNOWN, answer(), idempotent=True)
+
+    assert [wait.rate_limited for wait in talk.waits] == [True, False, False]
+
+
+def test_a_429_without_a_date_is_compared_with_the_local_clock() -> None:
+    assert Talk(answer(429, headers={"X-Rate-Limit-Reset": "30"}), answer()).waited == [30.25]
+
+
+def test_an_outcome_that_is_unknown_stays_so_without_the_delay_that_a_later_429_asked_for() -> None:
+    fault = Talk(UNKNOWN, answer(429, headers={"Retry-After": "900"}), idempotent=True).fault
+
+    assert fault is not None
+    assert "retry_after" not in fault.data
+    assert "its outcome is unknown; a later attempt answered 429" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("events", "kind"),
+    [
+        ([answer(429)], FaultKind.NOT_SENT),
+        ([NOT_SENT, answer(401)], FaultKind.NOT_SENT),
+        ([UNKNOWN], FaultKind.NO_ANSWER),
+        ([UNKNOWN, answer(429)], FaultKind.NO_ANSWER),
+    ],
+)
+def test_a_stop_says_whether_the_flow_may_have_run(events: list[Any], kind: FaultKind) -> None:
+    talk = Talk(*events, STOP, idempotent=True)
+
+    assert talk.kind is kind
+    assert len(talk.sent) == len(events)
+    assert talk.fault is not None
+    assert "the task was stopped" in talk.fault.message
+    assert bool(talk.fault.hint) is (kind is FaultKind.NO_ANSWER)
+    assert isinstance(talk.fault.hint, str)
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (GATEWAY, "503 and an HTML page came, which no flow sent"),
+        (answer(503), "a gateway answered 503 instead of the flow"),
+        (UNKNOWN, "the connection was reset"),
+    ],
+)
+def test_an_unknown_outcome_says_what_was_seen(event: Any, said: str) -> None:
+    fault = Talk(event).fault
+
+    assert fault is not None
+    assert f"its outcome is unknown: {said}" in fault.message
+
+
+@pytest.mark.parametrize(("status", "setting"), [(401, "Host"), (403, "scope"), (404, "alias")])
+def test_each_refusal_of_a_flow_says_what_to_change(status: int, setting: str) -> None:
+    fault = Talk(answer(401), answer(status)).fault
+
+    assert fault is not None
+    assert setting in fault.hint
+
+
+def test_what_was_not_sent_or_is_unknown_is_sent_again_after_a_backoff() -> None:
+    talk = Talk(NOT_SENT, UNKNOWN, answer(), idempotent=True)
+
+    assert talk.waited == [0.75, 1.5]
+    assert [f"Attempt {n} of 3; next in {s:.1f} s" in talk.waits[n - 1].reason for n, s in ((1, 0.75), (2, 1.5))]
 
 
 def test_429_without_headers_backs_off() -> None:
@@ -233,7 +315,7 @@ def test_an_unreadable_response_says_whether_the_flow_ran() -> None:
     assert ran is not None
     assert unknown is not None
     assert "answered 200 (it ran: execution e1), but its compressed body is cut off" in str(ran)
-    assert "it ran" not in unknown.message
+    assert " answered 200, but its compressed body is cut off (" in unknown.message
     assert ran.data["response"].unreadable == "its compressed body is cut off"
 
 
@@ -247,6 +329,9 @@ def test_a_status_that_no_flow_gives_says_what_to_change(status: int, hint: str)
     assert fault is not None
     assert hint in fault.hint
     assert bool(fault.hint) is bool(hint)
+    ran = Talk(answer(status, headers=RAN)).fault
+    assert ran is not None
+    assert ran.hint == "", "the flow gave it all the same"
 
 
 def test_a_page_that_refuses_is_a_firewalls() -> None:
@@ -275,6 +360,22 @@ def test_a_failure_carries_the_answer_and_what_the_flow_said() -> None:
     assert fault.data["response"].body["ssn"] == "123"
 
 
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (answer(400), "answered 400 (invocation key key-1)."),
+        (answer(400, {"message": "No."}), "answered 400: 'No.' (invocation key key-1)."),
+        (answer(400, headers=RAN), "answered 400, execution e1 (invocation key key-1)."),
+        (answer(400, {"message": "No."}, RAN), "answered 400, execution e1: 'No.' (invocation key key-1)."),
+    ],
+)
+def test_a_failure_says_what_there_is_to_say(event: HttpAnswer, said: str) -> None:
+    fault = Talk(event).fault
+
+    assert fault is not None
+    assert fault.message == f"Flow 'onboard' at acme.workflows.okta.com {said}"
+
+
 def test_the_request_has_the_callers_headers_and_ours() -> None:
     talk = Talk(answer(), query={"a": "b"}, headers={"X-Mine": "1", "accept": "text/csv", "User-Agent": "me"})
 
@@ -292,20 +393,51 @@ def test_the_request_has_the_callers_headers_and_ours() -> None:
     assert "t0ken" not in repr(request)
 
 
-@pytest.mark.parametrize("key", ["", "a\nb", "ä", "x" * 300, " a", "a ", " ", None])
+def test_an_invocation_of_a_batch_has_its_own_payload_and_key() -> None:
+    first = flow_call(headers={"X-Mine": "1"}, query={"a": "b"}, read_timeout=5.0)
+    second = first.with_payload(b'{"b":2}', "key-2")
+
+    assert second.invocation_key == "key-2"
+    assert second.http_request("t0ken") == HttpRequest(
+        method="POST",
+        url="https://acme.workflows.okta.com/api/flo/abc/invoke?a=b",
+        headers={**first.headers, "Idempotency-Key": "key-2", "Authorization": "Bearer t0ken"},
+        body=b'{"b":2}',
+        read_timeout=5.0,
+    )
+    assert first.http_request("t0ken").headers["Idempotency-Key"] == "key-1"
+
+
+def test_an_invocation_takes_what_it_is_given() -> None:
+    call = flow_call(None, method="get", idempotent=True, rate_limit_wait=7.0, read_timeout=5.0)
+
+    assert (call.address, call.invocation_key, call.idempotent) == (ADDRESS, "key-1", True)
+    assert (call.rate_limit_wait, call.read_timeout) == (7.0, 5.0)
+    request = call.http_request("t0ken")
+    assert (request.method, request.url, request.body, request.read_timeout) == ("GET", ADDRESS.url, None, 5.0)
+    assert dict(request.headers) == {
+        "Accept": "application/json, */*;q=0.5",
+        "Idempotency-Key": "key-1",
+        "Authorization": "Bearer t0ken",
+    }
+
+
+def test_a_payload_goes_with_post_only() -> None:
+    with pytest.raises(Fault):
+        flow_call({"a": 1}, method="GET")
+
+
+@pytest.mark.parametrize("key", ["a", "x" * 255, "a b", "~"])
+def test_an_invocation_key_may_have_up_to_255_characters(key: str) -> None:
+    assert flow_call(invocation_key=key).headers["Idempotency-Key"] == key
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "ä", "x" * 256, " a", "a ", " ", "a\x7f", None, b"a", 5])
 def test_an_invocation_key_must_fit_into_a_header(key: Any) -> None:
-    with pytest.raises(Fault, match="invocation key"):
-        FlowCall.of(
-            ADDRESS,
-            None,
-            method="POST",
-            query=None,
-            headers=None,
-            invocation_key=key,
-            idempotent=False,
-            rate_limit_wait=0,
-            read_timeout=None,
-        )
+    with pytest.raises(Fault, match="invocation key") as caught:
+        flow_call(None, invocation_key=key)
+
+    assert "Use a UUID" in caught.value.hint
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "5", float("nan"), 1e9])

@@ -18,7 +18,7 @@ from airflow_okta_workflows.core.faults import Fault, FaultKind
 from airflow_okta_workflows.core.key_generation import generate_jwk
 from airflow_okta_workflows.core.key_text import read_key_text
 from airflow_okta_workflows.core.keys import load_signing_key
-from airflow_okta_workflows.core.refusals import token_hint
+from airflow_okta_workflows.core.refusals import clock_hint, token_hint
 from airflow_okta_workflows.core.token_request import TokenRequest, request_token
 
 KEY = load_signing_key(read_key_text(json.dumps(generate_jwk())))
@@ -43,7 +43,9 @@ class Talk:
         conversation = request_token(request, clock=lambda: now, random=lambda: 0.5, new_id=lambda: next(ids))
         self.sent: list[Any] = []
         self.waited: list[float] = []
+        self.reasons: list[str] = []
         self.masked: list[str] = []
+        self.masked_until: list[float] = []
         self.token: Any = None
         self.fault: Fault | None = None
         coming = iter(events)
@@ -56,10 +58,12 @@ class Talk:
                         event = next(coming)
                     case Wait(seconds, reason):
                         assert reason
+                        self.reasons.append(reason)
                         self.waited.append(seconds)
                         event = None
-                    case Mask(texts):
+                    case Mask(texts, until):
                         self.masked += texts
+                        self.masked_until.append(until)
                         event = None
                     case LoadKey() as step:
                         event = step.perform()
@@ -74,6 +78,8 @@ class Talk:
     def refusal(self) -> Fault:
         assert self.fault is not None
         assert self.assertion() not in str(self.fault)
+        assert "None" not in str(self.fault)
+        assert self.fault.hint
         return self.fault
 
 
@@ -144,6 +150,7 @@ def test_a_token_is_read_and_masked_before_anyone_sees_it() -> None:
 
     assert (talk.token.value, talk.token.expires_at, talk.token.lifetime) == ("t0ken", NOW + 3600, 3600)
     assert talk.masked == [talk.assertion(), "t0ken"]
+    assert talk.masked_until == [NOW + 300, NOW + 3600]
 
 
 @pytest.mark.parametrize("status", [200, 403])
@@ -188,11 +195,31 @@ def test_what_may_pass_is_tried_three_times_with_a_new_assertion_each(again: Any
 
     assert talk.token.value == "t0ken"
     assert talk.waited == [0.75, 1.5]
+    assert [f"Attempt {n} of 3; next in {s:.1f} s" in talk.reasons[n - 1] for n, s in ((1, 0.75), (2, 1.5))]
+    assert "None" not in str(talk.reasons)
     assert len({talk.assertion(number) for number in range(3)}) == 3
 
     fault = Talk(again, again, again).refusal()
     assert fault.kind is FaultKind.TOKEN
+    assert URL in fault.message
     assert fault.hint
+
+
+@pytest.mark.parametrize(("phase", "setting"), [(Phase.UNTRUSTED, "verify"), (Phase.NOT_SENT, "http_proxy")])
+def test_an_org_that_cannot_be_reached_says_why_and_what_to_change(phase: Phase, setting: str) -> None:
+    fault = Talk(*[Lost(phase, "the reason")] * 3).refusal()
+
+    assert fault.kind is FaultKind.TOKEN
+    assert fault.message == f"No token from {URL}: the reason."
+    assert setting in fault.hint
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_there_are_no_more_attempts_than_were_asked_for(attempts: int) -> None:
+    talk = Talk(*[Lost(Phase.NOT_SENT, "no connection")] * attempts, attempts=attempts)
+
+    assert talk.refusal().kind is FaultKind.TOKEN
+    assert len(talk.sent) == attempts
 
 
 def test_an_untrusted_host_is_not_tried_again() -> None:
@@ -208,9 +235,12 @@ def test_429_waits_as_told_within_the_budget() -> None:
     talk = Talk(slow, slow, answer(200, GRANTED))
     assert talk.token
     assert talk.waited == [50.25, 50.25]
+    assert all("answered 429" in reason for reason in talk.reasons)
 
     talk = Talk(slow, slow, slow)
     assert talk.refusal().kind is FaultKind.TOKEN
+    assert "for longer than the 120 s that may be waited" in talk.refusal().message
+    assert "rate_limit_wait" in talk.refusal().hint
     assert talk.refusal().data["status_code"] == 429
     assert talk.refusal().data["error"] == "E0000047"
 
@@ -252,6 +282,7 @@ def test_each_refusal_says_what_to_change(status: int, error: str, description: 
     assert len(talk.sent) == 1
     assert description in str(fault)
     assert advice in fault.hint
+    assert fault.hint.endswith(".")
     assert fault.data == {"status_code": status, "error": error, "error_description": description}
 
 
@@ -271,24 +302,56 @@ def test_what_is_no_token_endpoint_is_told_apart(status: int, body: bytes) -> No
     assert "domain" in Talk(answer(status, body)).refusal().hint
 
 
-def test_a_redirect_is_not_followed() -> None:
-    talk = Talk(answer(302, b"", {"Location": "https://evil.example"}))
+@pytest.mark.parametrize("status", [300, 302, 399])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    talk = Talk(answer(status, b"", {"Location": "https://evil.example"}))
 
-    assert "redirect" in str(talk.refusal())
+    fault = talk.refusal()
+    assert fault.kind is FaultKind.TOKEN_REFUSED
+    assert "redirect" in fault.message
+    assert "Okta domain" in fault.hint
+    assert fault.data["status_code"] == status
     assert len(talk.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, {"error": "invalid_client", "error_description": "No."}, "answered 401 (invalid_client: No.)."),
+        (403, {"errorCode": "E0000006", "errorSummary": "Denied."}, "answered 403 (E0000006: Denied.)."),
+        (403, {"error": "access_denied"}, "answered 403 (access_denied: access_denied)."),
+        (404, {"message": "Gone."}, "answered 404 (Gone.)."),
+        (400, {"error": "e", "error_description": "why", "message": "x"}, "answered 400 (e: why)."),
+        (400, {"error": 5, "error_description": ["x"]}, "answered 400 and gave no reason."),
+        (500, {}, "answered 500 and gave no reason."),
+    ],
+)
+def test_a_refusal_quotes_what_the_endpoint_said(status: int, body: Any, said: str) -> None:
+    assert Talk(*[answer(status, body)] * 3).refusal().message == f"The token endpoint {URL} {said}"
 
 
 def test_a_dpop_token_is_of_no_use() -> None:
     talk = Talk(answer(200, {**GRANTED, "token_type": "DPoP"}))
 
-    assert "Proof of possession" in talk.refusal().hint
+    fault = talk.refusal()
+    assert fault.kind is FaultKind.TOKEN_REFUSED
+    assert "needs a proof of possession" in fault.message
+    assert "Proof of possession" in fault.hint
 
 
 def test_the_clocks_are_compared_where_it_helps() -> None:
     refused = answer(401, {"error_description": "The client_assertion token is expired."})
 
+    assert "clock" in Talk(refused, now=NOW).refusal().hint
     assert "412 s behind" in Talk(refused, now=NOW - 412).refusal().hint
     assert "60 s ahead of" in Talk(refused, now=NOW + 60).refusal().hint
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"), [(412.0, "412 s ahead of"), (1.0, "1 s ahead of"), (0.6, "1 s ahead of"), (-60.0, "60 s behind")]
+)
+def test_a_clock_that_is_off_is_told_by_how_much(ahead: float, said: str) -> None:
+    assert clock_hint(ahead) == f"Set this machine's clock (NTP): it is {said} the org's."
 
 
 def test_an_assertion_that_is_echoed_does_not_come_back() -> None:
@@ -336,6 +399,14 @@ def test_a_token_that_is_of_no_use_is_not_told_either() -> None:
     assert "t0ken" not in str(talk.refusal().data)
 
 
+@pytest.mark.parametrize(("length", "told"), [(15, True), (16, False)])
+def test_what_is_too_short_for_a_token_is_no_secret(length: int, told: bool) -> None:
+    value = "ab" * 8
+    fault = Talk(answer(401, {"access_token": value[:length], "error": f"not {value[:length]}"})).refusal()
+
+    assert (value[:length] in str(fault)) is told
+
+
 @pytest.mark.parametrize("words", ["x\n[2026-01-01] INFO - Marking task as SUCCESS", "x\x1b[2J", "x\u2028y", "x\ry"])
 def test_what_the_token_endpoint_says_stays_on_one_line(words: str) -> None:
     fault = Talk(answer(401, {"error": words, "error_description": words})).refusal()
@@ -350,8 +421,11 @@ def test_what_the_token_endpoint_says_stays_on_one_line(words: str) -> None:
 def test_a_token_that_cannot_stand_in_a_header_is_none(value: Any) -> None:
     talk = Talk(answer(200, {**GRANTED, "access_token": value}))
 
+    fault = talk.refusal()
     assert talk.token is None
-    assert "without a usable token" in str(talk.refusal())
+    assert fault.kind is FaultKind.TOKEN_REFUSED
+    assert "without a usable token" in fault.message
+    assert "Okta domain" in fault.hint
 
 
 def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None:

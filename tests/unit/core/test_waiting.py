@@ -38,6 +38,9 @@ DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
         ({"X-Rate-Limit-Reset": "999999999999999"}, 86_400.0),
         ({"Retry-After": "-5"}, None),
         ({"Retry-After": "²"}, None),
+        ({"Retry-After": "9" * 15}, 86_400.0),
+        ({"Retry-After": "9" * 16}, None),
+        ({"X-Rate-Limit-Reset": "1800000005,1800000008"}, 8.0),
     ],
 )
 def test_a_429_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
@@ -53,7 +56,7 @@ def test_the_local_clock_does_not_matter_where_the_answer_has_a_date() -> None:
 def test_backoff_grows_has_jitter_and_an_end() -> None:
     assert [backoff(n, lambda: 1.0) for n in (1, 2, 3)] == [1.0, 2.0, 4.0]
     assert backoff(1, lambda: 0.0) == 0.5
-    assert backoff(100_000, lambda: 1.0) == 30.0
+    assert [backoff(n, lambda: 1.0) for n in (5, 6, 100_000)] == [16.0, 30.0, 30.0]
 
 
 def test_a_budget_ends() -> None:
@@ -63,6 +66,17 @@ def test_a_budget_ends() -> None:
     assert budget.take(6.0) is None
     assert budget.take(4.0) == 4.0
     assert budget.take(None) is None
+
+
+def test_a_budget_may_be_spent_to_its_end() -> None:
+    assert WaitBudget(6, lambda: 0.0).take(6.0) == 6.0
+    assert WaitBudget(6, lambda: 1.0).take(6.0) is None, "those who were refused together come back apart"
+
+
+def test_a_wait_of_nothing_is_a_backoff_that_grows() -> None:
+    budget = WaitBudget(10, lambda: 1.0)
+
+    assert [budget.take(0.0), budget.take(None), budget.take(0.0)] == [1.0, 2.0, 4.0]
 
 
 @given(st.lists(st.none() | st.floats(0, 100)), st.floats(0, 1))

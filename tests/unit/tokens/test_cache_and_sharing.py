@@ -387,6 +387,7 @@ class Host:
         self.fault: Fault | None = None
         self.patient = True
         self.masked: list[str] = []
+        self.masked_until: list[float] = []
         self.waited: list[float] = []
         self.logged: list[str] = []
         self.while_waiting: Callable[[], Any] = lambda: None
@@ -411,8 +412,9 @@ class Host:
         try:
             while True:
                 match conversation.send(None):
-                    case Mask(texts):
+                    case Mask(texts, until):
                         self.masked += texts
+                        self.masked_until.append(until)
                     case Log(text):
                         self.logged.append(text)
                     case Wait(seconds, reason):
@@ -436,6 +438,7 @@ def test_a_token_of_another_process_is_taken_over(cache: TokenCache) -> None:
     assert host.token() == "t0ken-on-disk"
     assert host.asked == 0
     assert host.masked == ["t0ken-on-disk"]
+    assert host.masked_until == [TOKEN.expires_at]
 
 
 def test_the_first_asks_for_all(cache: TokenCache) -> None:
@@ -457,7 +460,7 @@ def test_who_comes_while_one_asks_waits_for_the_token(cache: TokenCache) -> None
     host.while_waiting = bring_the_token_at_last
 
     assert host.token() == "t0ken-on-disk"
-    assert len(host.waited) == 3
+    assert host.waited == [0.05] * 3
     assert host.asked == 0
     lock.release()
 
@@ -532,6 +535,67 @@ def test_a_slow_process_does_not_overwrite_a_newer_token(cache: TokenCache) -> N
     entry = cache.read()
     assert entry
     assert entry.token == newer
+
+
+def test_a_failure_does_not_take_the_stale_token_from_the_others(cache: TokenCache) -> None:
+    cache.write(token=TOKEN, now=NOW)
+    host = Host(cache, NOW + 3400)
+    host.fault = Fault(FaultKind.TOKEN, "down")
+    host.token()
+
+    entry = cache.read()
+    assert entry
+    assert (entry.token, entry.written_at) == (TOKEN, NOW + 3400)
+    assert str(entry.failure) == "down"
+
+
+def test_without_a_cache_a_known_stale_token_serves_where_the_org_gives_none() -> None:
+    host = Host(None, NOW + 3400)
+    host.fault = Fault(FaultKind.TOKEN, "down")
+
+    assert host.token(known=TOKEN) == "t0ken-on-disk"
+    with pytest.raises(Fault, match="down"):
+        host.token()
+
+
+def test_a_known_stale_token_serves_while_another_asks_or_has_failed(cache: TokenCache) -> None:
+    lock = locked(cache)
+    assert Host(cache, NOW + 3400).token(known=TOKEN) == "t0ken-on-disk"
+    lock.release()
+
+    cache.write(failure=Fault(FaultKind.TOKEN, "down"), now=NOW + 3400)
+    host = Host(cache, NOW + 3401)
+    assert host.token(known=TOKEN) == "t0ken-on-disk"
+    assert host.masked == ["t0ken-on-disk"]
+    assert host.asked == 0
+
+
+def test_a_token_as_good_as_the_shared_one_takes_its_place(cache: TokenCache) -> None:
+    class Slow(Host):
+        def _ask(self) -> Conversation[AccessToken]:
+            cache.write(token=TOKEN, now=NOW)
+            return (yield from super()._ask())
+
+    assert Slow(cache).token() == "new-1"
+    entry = cache.read()
+    assert entry
+    assert entry.token
+    assert entry.token.value == "new-1"
+
+
+def test_a_refused_token_of_another_process_s_failure_is_not_used(cache: TokenCache) -> None:
+    cache.write(token=TOKEN, failure=Fault(FaultKind.TOKEN, "down"), now=NOW)
+
+    with pytest.raises(Fault, match="down"):
+        Host(cache, NOW + 4.9).token(refused="t0ken-on-disk")
+    assert Host(cache, NOW + 5).token(refused="t0ken-on-disk") == "new-1"
+
+
+@pytest.mark.parametrize(("ahead", "token"), [(5, "t0ken-on-disk"), (5.1, "new-1")])
+def test_an_entry_may_be_a_little_ahead_of_the_clock(cache: TokenCache, ahead: float, token: str) -> None:
+    cache.write(token=TOKEN, now=NOW + ahead)
+
+    assert Host(cache).token() == token
 
 
 def test_a_failure_is_everybody_s_for_a_while(cache: TokenCache) -> None:

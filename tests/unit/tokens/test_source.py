@@ -432,12 +432,16 @@ def test_the_configuration_says_where_tokens_are_kept(monkeypatch: pytest.Monkey
     assert entry.token == token, "by the connection's identity and key"
 
 
-def test_a_mode_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", "redis")
+@pytest.mark.parametrize(
+    ("mode", "told"), [("redis", "'redis'"), ("r" * 20, f"'{'r' * 20}'"), ("r" * 21, "a value of 21 characters")]
+)
+def test_a_mode_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch, mode: str, told: str) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE", mode)
 
     with pytest.raises(OktaConfigurationError, match="disk, memory or off") as caught:
         source_for("x")
 
+    assert f"token_cache is {told}. " in str(caught.value)
     assert caught.value.hint == "Set it to disk, memory or off."
 
 
