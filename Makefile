@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 UI_STAMP := $(VENV)/.ui-installed
 DIST_STAMP := $(VENV)/.dist-installed
 DOCS_STAMP := $(VENV)/.docs-installed
+MUTANTS_STAMP := $(VENV)/.mutants-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist docs matrix matrix-pins constraints clean
+.PHONY: help demo test lint format fuzz mutants e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist docs matrix matrix-pins constraints clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +34,10 @@ $(DOCS_STAMP): $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,docs]'
 	@touch $@
 
+$(MUTANTS_STAMP): $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test,mutants]'
+	@touch $@
+
 demo: $(STAMP)  ## run both example DAGs on a real Airflow against the local org
 	@$(BIN)/python -m demo
 
@@ -52,6 +57,9 @@ test: lint  ## lint, then the unit and integration tests with branch coverage
 
 fuzz: $(STAMP)  ## the property tests, with 1,500 examples each
 	@$(BIN)/python -m pytest tests/unit -k test_any_ --hypothesis-profile=thorough
+
+mutants: $(MUTANTS_STAMP)  ## mutation tests of what decides about retries, hosts and tokens (15 to 30 minutes)
+	@$(BIN)/python -m tests.mutants
 
 e2e: $(STAMP)  ## the tests that take a whole Airflow
 	@$(BIN)/python -m pytest tests/e2e
@@ -101,9 +109,9 @@ matrix-pins: $(STAMP)  ## resolve anew what each environment of the matrix insta
 	@$(BIN)/python -m tests.matrix --pins
 
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui --extra dist --extra docs \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test --extra ui --extra dist --extra docs --extra mutants \
 		--upgrade --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 
 clean:  ## remove what the targets have made
-	rm -rf $(VENV) .matrix .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site
+	rm -rf $(VENV) .matrix .bench .demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site mutants
