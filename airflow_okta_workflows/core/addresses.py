@@ -258,7 +258,7 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         if not host.isascii():
             host = host.encode("idna").decode()
     except ValueError:
-        raise misconfigured(f"{what} is not a host: {shown(url)}.") from None
+        raise misconfigured(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise misconfigured(f"{what} begins with {shown(parts.scheme)}://.", "Only https (and http) can be used.")
     if parts.username is not None or parts.password is not None:

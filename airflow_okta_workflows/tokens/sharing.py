@@ -33,7 +33,7 @@ def obtain_token(
     refused: str | None,
     clock: Callable[[], float],
     random: Callable[[], float],
-    patient: bool = True,
+    patient: bool,
 ) -> Conversation[AccessToken]:
     """Return a token that is good now: another process's, or a new one.
 

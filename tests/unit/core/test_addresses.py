@@ -10,6 +10,7 @@ from airflow_okta_workflows.core.addresses import (
     console_url,
     default_workflows_origin,
     find_flow,
+    is_host,
     okta_domain,
     read_flow,
     read_origin,
@@ -48,13 +49,43 @@ def test_a_host_is_read_in_each_form(text: str, url: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "https://", "acme okta.com", "ftp://acme.okta.com", "https://user:pw@acme.okta.com", "acme.okta.com:99999",
-     "https://a\\@b", "https://[::1", "-acme.okta.com", "a" * 300, "https://acme..com", "https://[zz]:1", "http://[1::2::3]"],
+     "https://a\\@b", "https://acme.okta.com/\\evil.example", "https://[::1", "-acme.okta.com", "a" * 300, "https://acme..com", "https://[zz]:1", "http://[1::2::3]"],
 )  # fmt: skip
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(Fault) as caught:
         read_origin(text, "the domain")
 
     assert "pw" not in str(caught.value)
+    assert caught.value.message.startswith("The domain ")
+    assert "None" not in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("text", "told"), [("https://[::1", "'https://[::1'"), ("acme..com", "'https://acme..com'")])
+def test_what_is_no_host_is_quoted(text: str, told: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read_origin(text, "the domain")
+
+    assert caught.value.message == f"The domain is not a host: {told}."
+
+
+@pytest.mark.parametrize(
+    ("netloc", "good"),
+    [
+        ("Acme.Workflows.Okta.com", True),
+        ("acme.workflows.okta.com:8443", True),
+        ("abcdefghijklmnop", True),
+        ("ABCDEFGHIJKLMNOP", True),
+        ("abcdefghIJKLMNO", True),
+        ("abcdefghIJKLMNOP", False),
+        ("a" * 42, True),
+        ("a" * 43, False),
+        ("ab." * 84 + "a", True),
+        ("ab." * 84 + "ab", False),
+    ],
+)
+def test_what_could_be_a_key_is_no_host(netloc: str, good: bool) -> None:
+    assert is_host(netloc.lower().partition(":")[0], netloc) is good
 
 
 def test_schema_and_port_of_the_connection_count_where_the_text_has_none() -> None:
@@ -169,6 +200,28 @@ def test_a_flow_that_cannot_be_invoked_says_why(reference: str, sentence: str) -
 
     assert sentence in str(caught.value)
     assert "s3cret" not in str(caught.value)
+    assert "None" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_flow_is_named_in_errors_as_the_caller_named_it() -> None:
+    names = {
+        "onboard": "onboard",
+        ALIAS: ALIAS,
+        " https://acme.workflows.okta.com:443/api/flo/x/invoke/ ": "https://acme.workflows.okta.com/api/flo/x/invoke",
+    }
+
+    for reference, name in names.items():
+        assert find_flow(reference, FLOWS, WORKFLOWS, frozenset({WORKFLOWS})).name == name
+
+
+@pytest.mark.parametrize(("flows", "known"), [(FLOWS, "onboard"), ({}, "none")])
+def test_an_unknown_name_is_told_with_those_that_are_known(flows: dict[str, FlowAddress], known: str) -> None:
+    with pytest.raises(Fault) as caught:
+        find_flow("onbord", flows, WORKFLOWS, frozenset({WORKFLOWS}))
+
+    assert caught.value.message == f"There is no flow named 'onbord' in the connection. It knows: {known}."
+    assert "an invoke URL" in caught.value.hint
 
 
 def test_a_flow_of_the_connection_is_an_alias_or_a_url() -> None:

@@ -245,6 +245,12 @@ def test_429_waits_as_told_within_the_budget() -> None:
     assert talk.refusal().data["error"] == "E0000047"
 
 
+def test_a_429_without_a_date_is_compared_with_the_local_clock() -> None:
+    slow = HttpAnswer(429, Headers({"X-Rate-Limit-Reset": str(int(NOW) + 30)}), b"")
+
+    assert Talk(slow, answer(200, GRANTED)).waited == [30.25]
+
+
 REFUSALS = [
     (401, "invalid_client", "The client_assertion token is expired.", "clock"),
     (401, "invalid_client", "The client_assertion token has an expiration too far into the future.", "3600"),
