@@ -17,7 +17,8 @@ START = 1_000_000.0
         (3539, TokenState.STALE),
         (3540, TokenState.EXPIRED),
         (4000, TokenState.EXPIRED),
-        (-30, TokenState.FRESH),
+        (-60, TokenState.FRESH),
+        (-61, TokenState.EXPIRED),
         (-86_400, TokenState.EXPIRED),
     ],
 )

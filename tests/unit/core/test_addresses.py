@@ -74,6 +74,8 @@ def test_what_is_no_host_is_quoted(text: str, told: str) -> None:
     [
         ("Acme.Workflows.Okta.com", True),
         ("acme.workflows.okta.com:8443", True),
+        ("ab-" * 20 + "abc.okta.com", True),
+        ("ab-" * 20 + "abcd.okta.com", False),
         ("abcdefghijklmnop", True),
         ("ABCDEFGHIJKLMNOP", True),
         ("abcdefghIJKLMNO", True),
@@ -177,6 +179,9 @@ def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
     ("reference", "sentence"),
     [
         ("onbord", "It knows: onboard."),
+        ("f" * 31, "no flow named"),
+        ("f" * 33, "no flow named"),
+        (f"https://acme.workflows.okta.com/api/flo/{'x' * 201}/invoke", "is not the invoke URL"),
         ("", "No flow is named"),
         (None, "No flow is named"),
         ("https://evil.example/api/flo/x/invoke", "may not receive the org's token"),
@@ -205,7 +210,9 @@ def test_a_flow_that_cannot_be_invoked_says_why(reference: str, sentence: str) -
 
 
 def test_a_flow_is_named_in_errors_as_the_caller_named_it() -> None:
+    longest = f"https://acme.workflows.okta.com/api/flo/{'x' * 200}/invoke"
     names = {
+        longest: longest,
         "onboard": "onboard",
         ALIAS: ALIAS,
         " https://acme.workflows.okta.com:443/api/flo/x/invoke/ ": "https://acme.workflows.okta.com/api/flo/x/invoke",
