@@ -21,7 +21,7 @@ PACKAGE = "airflow_okta_workflows"
 _SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
 """What is about the provider; figures are measured on one Airflow only."""
 
-_NOT_COPIED = {PACKAGE, "dist", "build", "site", "__pycache__"}
+_NOT_COPIED = {PACKAGE, "dist", "build", "site", "mutants", "__pycache__"}
 
 
 class EnvironmentFailedError(Exception):

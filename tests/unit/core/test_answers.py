@@ -107,7 +107,7 @@ UUID = "65f1ef67-97c4-46d6-9fad-a7f537dc6954"
         ({}, {"context": {"execution_id": "e3"}}, "e3"),
         ({}, {"_error": True, "execution": "e4", "source": {"execution": "e5"}}, "e4"),
         ({"X-Flo-Instance": "e0"}, {"_error": True, "execution": "e4"}, "e0"),
-        ({"X-Execution-Ref": f"{UUID}, {UUID}"}, {}, UUID),
+        ({"X-Execution-Trace": f"{UUID}, {UUID}"}, {}, UUID),
         ({}, {"_error": True, "execution": 247234, "flo": 5}, "247234"),
         ({}, {"_error": True, "source": {"execution": "e5"}}, "e5"),
         ({}, {"_error": True, "execution": True, "source": []}, None),

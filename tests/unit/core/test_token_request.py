@@ -329,6 +329,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         (404, {"message": "Gone."}, "answered 404 (Gone.)."),
         (400, {"error": "e", "error_description": "why", "message": "x"}, "answered 400 (e: why)."),
         (400, {"error": 5, "error_description": ["x"]}, "answered 400 and gave no reason."),
+        (401, b'{"error": "invalid_client", "message": "\xff"}', "answered 401 (invalid_client: \ufffd)."),
         (500, {}, "answered 500 and gave no reason."),
     ],
 )
