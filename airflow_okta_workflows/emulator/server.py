@@ -77,6 +77,11 @@ class Server:
         for transport in list(self._transports):
             # One that still waits for its caller to read outlives the clean-up.
             transport.abort()
+        # So does one in the middle of its TLS handshake, for which asyncio has a task.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
 
     async def _start(self) -> int:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import socket
+import ssl
 import time
 import uuid
+import warnings
 from typing import Any
 
 import jwt
 import pytest
 import requests
+import trustme
 
 from airflow_okta_workflows.core.keys.generation import generate_jwk
 from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE
@@ -386,3 +391,20 @@ def test_it_counts_requests_runs_and_what_ran_twice(connect: Any) -> None:
             "tokens_granted": 1,
             "flows": {"hello": {"requests": 4, "runs": 3, "most_runs_of_a_key": 2}},
         }
+
+
+def test_a_caller_that_never_ends_its_handshake_keeps_nothing_open() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with LocalOrg(ssl_context=context) as org:
+            silent = socket.create_connection(("127.0.0.1", org.port))
+            # Of two connections the first one is accepted first, and this one has had a response.
+            with socket.create_connection(("127.0.0.1", org.port)) as other:
+                other.sendall(b"no TLS\r\n\r\n")
+                other.recv(1)
+        silent.close()
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)] == []
