@@ -1,1 +1,5 @@
 """HTTP: requests, responses, proxies."""
+
+from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpRequest, HttpResponse, TransportFailure
+
+__all__ = ["FailureKind", "Headers", "HttpRequest", "HttpResponse", "TransportFailure"]
