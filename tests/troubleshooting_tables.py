@@ -178,7 +178,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "operators/base.py", "operators/invoke.py", "operators/batch.py",
     ),
-    "check": ("connection_check.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
+    "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
         "cli/check.py", "cli/connection.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
     ),

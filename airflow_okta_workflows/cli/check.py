@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.cli.hook import CommandLineHook
     from airflow_okta_workflows.cli.output import Output
-    from airflow_okta_workflows.connection_check import CheckStep
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.diagnostics import CheckStep
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
@@ -31,8 +31,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
         raise UsageError("--flow asks before it invokes the flow, and nobody is here to answer: add --yes")
 
     from airflow_okta_workflows.cli.hook import CommandLineHook, hook_from_file
-    from airflow_okta_workflows.connection_check import CheckResult, check_connection
     from airflow_okta_workflows.core.runtime import Runtime
+    from airflow_okta_workflows.diagnostics import CheckResult, check_connection
 
     hook = hook_from_file(args.file) if args.file else CommandLineHook(args.conn_id)
     steps: list[CheckStep] = []
@@ -118,7 +118,7 @@ class _Invocation:
         self._ask = ask
 
     def steps(self, before: list[CheckStep]) -> Iterator[CheckStep]:
-        from airflow_okta_workflows.connection_check import CheckResult, CheckStep, skipped
+        from airflow_okta_workflows.diagnostics import CheckResult, CheckStep, skipped
         from airflow_okta_workflows.exceptions import OktaFlowError, OktaWorkflowsError
 
         name = "invocation"

@@ -80,8 +80,8 @@ def _checked(conn_id: str, draft: dict[str, Any], output: Output, *, offline: bo
     """Return the draft's settings once what is decisive has passed; a passphrase that is needed goes into the draft."""
     from airflow_okta_workflows.cli.check import show_step
     from airflow_okta_workflows.cli.hook import hook_with
-    from airflow_okta_workflows.connection_check import CheckResult, check_connection
     from airflow_okta_workflows.core.runtime import Runtime
+    from airflow_okta_workflows.diagnostics import CheckResult, check_connection
     from airflow_okta_workflows.exceptions import OktaConfigurationError
 
     hook = hook_with(conn_id, draft)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.hooks.http import HttpHook
@@ -134,7 +135,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
 
         :return: whether it worked, and a text of at most 2,000 characters
         """
-        from airflow_okta_workflows.connection_verdict import verdict_on
+        from airflow_okta_workflows.diagnostics import check_connection, summary
 
-        with raise_provider_errors():
-            return verdict_on(lambda: self.settings, self.runtime)
+        with raise_provider_errors(), closing(check_connection(lambda: self.settings, self.runtime)) as steps:
+            return summary(steps)

@@ -108,7 +108,7 @@ def test_the_comparison_finds_a_difference() -> None:
 
 def test_the_page_names_each_command_and_step() -> None:
     from airflow_okta_workflows.cli.commands import COMMANDS
-    from airflow_okta_workflows.connection_check import AFTER_FIELDS
+    from airflow_okta_workflows.diagnostics import AFTER_FIELDS
 
     text = (ROOT / "docs/command-line.md").read_text()
     for name in [command.name for command in COMMANDS]:

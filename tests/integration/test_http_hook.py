@@ -11,7 +11,7 @@ import pytest
 import requests
 from airflow.providers.http.operators.http import HttpOperator
 
-from airflow_okta_workflows.connection_verdict import with_short_waits
+from airflow_okta_workflows.diagnostics import with_short_waits
 from airflow_okta_workflows.emulator import Answer, Drip, Interim, LocalOrg, ReturnError
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, OktaFlowResponseError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -153,36 +153,35 @@ def test_a_connection_is_found_as_airflow_finds_it(org: LocalOrg, connect: Conne
     assert type(connection.get_hook()) is OktaWorkflowsHook  # type: ignore[no-untyped-call]  # Airflow's
 
 
-def test_the_verdict_on_a_good_connection(org: LocalOrg, connect: Connect) -> None:
+def test_the_button_says_of_a_good_connection(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     OktaWorkflowsHook().get_access_token()
 
     good, text = OktaWorkflowsHook().test_connection()
 
     assert good
-    assert "The org calls itself by the same name." in text
+    assert f"{org.app.client_id} at 127.0.0.1:{org.port}" in text
+    assert "token: granted for 3600 s" in text
     assert "No flow was invoked" in text
-    assert "echo" in text
     assert len(org.token_requests) == 2, "a token that is there already would prove nothing"
     assert org.log == []
 
 
-def test_the_verdict_warns_of_what_airflows_http_operators_would_send(
+def test_the_button_warns_of_what_airflows_http_operators_would_send(
     org: LocalOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Flows as the text that older forms store: no guard, and enough of them to fill the verdict.
-    flows = json.dumps({f"flow-{number:04}": "abc" for number in range(500)})
-    connection = {**org.connection(), "extra": {"flows": flows}}
+    # As older forms store it: no guard.
+    connection = {**org.connection(), "extra": {}}
     monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
     good, text = OktaWorkflowsHook().test_connection()
 
     assert good
     assert "would send the secrets of this connection" in text
     assert '"insecure_http": false' in text
-    assert len(text) == 2000
+    assert "token: granted" in text
 
 
-def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: Any) -> None:
+def test_the_button_says_of_bad_connections(org: LocalOrg, connect: Connect, world: Any) -> None:
     org.app.granted_scopes.clear()
     connect(org)
     good, text = OktaWorkflowsHook().test_connection()
@@ -194,7 +193,12 @@ def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: 
     assert not good
     assert "from 60 to 3600" in text
     assert "okta_workflows_default" not in text, "the form tests it under a random id"
-    assert len(text) <= 2000
+
+    connect(org, flows={f"flow-{number:04}": 5 for number in range(500)})
+    good, text = OktaWorkflowsHook().test_connection()
+    assert not good
+    assert "(1)" in text
+    assert len(text) == 2000
 
     org.stop()
     connect(org)
@@ -205,15 +209,17 @@ def test_the_verdict_on_bad_connections(org: LocalOrg, connect: Connect, world: 
     assert world.slept == [], "the form waits"
 
 
-def test_the_verdict_on_a_domain_that_is_not_the_orgs_own_name(connect: Connect) -> None:
+def test_the_button_says_of_a_domain_that_is_not_the_orgs_own_name(connect: Connect) -> None:
     with LocalOrg(custom_domains=("localhost",)) as org:
         connect(org, domain=org.url)
         good, text = OktaWorkflowsHook().test_connection()
 
         assert not good
-        assert "gave a token" in text
-        assert "flows will refuse it with 401" in text
-        assert f"The org calls itself http://localhost:{org.port}, and the connection calls it {org.url}." in text
+        assert "token: granted for 3600 s" in text
+        assert (
+            f"metadata: The org calls itself http://localhost:{org.port}, and the connection calls it {org.url}."
+            in text
+        )
         assert "set Host to that custom domain" in text
         assert org.tokens_granted == 1
         assert org.log == []
@@ -222,7 +228,7 @@ def test_the_verdict_on_a_domain_that_is_not_the_orgs_own_name(connect: Connect)
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [
-        (lambda _: None, "gave no answer"),
+        (lambda _: None, "gave no answer: the connection was closed"),
         (http(body=b"<html>"), "answered 200"),
         (http("404 Not Found"), "answered 404"),
         (http(body=b'{"issuer": "x y"}'), "is not a host"),
@@ -231,20 +237,20 @@ def test_the_verdict_on_a_domain_that_is_not_the_orgs_own_name(connect: Connect)
 def test_a_token_is_good_news_even_where_the_domain_rule_cannot_be_looked_at(
     org: LocalOrg, monkeypatch: pytest.MonkeyPatch, metadata: Any, why: str
 ) -> None:
-    with Listener(http(body=b'{"access_token": "at", "expires_in": 60}'), metadata, keep_alive=True) as listener:
+    token = http(body=b'{"access_token": "at", "expires_in": 60}')
+    with Listener(metadata, token, keep_alive=True) as listener:
         connection = {**org.connection(), "host": listener.url}
         monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
         good, text = OktaWorkflowsHook().test_connection()
 
     assert good
-    assert "gave a token" in text
-    assert "Whether flows will take it cannot be told" in text
+    assert "token: granted for 60 s" in text
     assert why in text
-    assert listener.received[1].startswith(b"GET /.well-known/oauth-authorization-server ")
-    assert b"authorization:" not in listener.received[1].lower(), "the metadata are for anyone"
+    assert listener.received[0].startswith(b"GET /.well-known/oauth-authorization-server ")
+    assert b"authorization:" not in listener.received[0].lower(), "the metadata are for anyone"
 
 
-def test_a_verdict_waits_no_longer_than_a_person_does(org: LocalOrg, connect: Connect) -> None:
+def test_a_check_waits_no_longer_than_a_person_does(org: LocalOrg, connect: Connect) -> None:
     connect(org, connect_timeout=60, read_timeout=600, rate_limit_wait=1200)
     short = with_short_waits(OktaWorkflowsHook().settings)
 

@@ -124,7 +124,8 @@ def test_the_test_button_approves_of_a_good_connection(
     verdict = form.test("okta_good")
 
     expect(verdict).to_contain_text("Test Connection Successful")
-    expect(verdict).to_contain_text(f"gave a token for {stage.org.app.client_id}")
+    expect(verdict).to_contain_text(f"{stage.org.app.client_id} at ")
+    expect(verdict).to_contain_text("token: granted for 3600 s")
     expect(verdict).to_contain_text("No flow was invoked.")
     snap("connection-test-good", form.page)
     assert len(stage.org.log) == invoked

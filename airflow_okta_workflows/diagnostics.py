@@ -1,27 +1,31 @@
-"""A connection looked at step by step, from its fields to a token, as far as that goes without invoking a flow."""
+"""A connection looked at step by step, from its fields to a token, as far as that goes without invoking a flow.
+
+``okta-workflows check`` shows each step; the Test button of the connection form shows a summary of them.
+"""
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows.client.sync_client import FlowClient
 from airflow_okta_workflows.connection import http_guard
-from airflow_okta_workflows.connection_verdict import ask_for_token, with_short_waits
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.http import hints as http_hints
-from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset, require_clock
 from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, parse_issuer, require_issuer
 from airflow_okta_workflows.core.secret import may_hold_key
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.tokens.source import TokenSource
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 from airflow_okta_workflows.transport.network import ca_bundle, proxy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.addresses import Origin
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class CheckResult(Enum):
-    """Say how a step of a check went."""
+    """How a step of a check went."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -42,7 +46,7 @@ class CheckResult(Enum):
 
 @dataclass(frozen=True)
 class CheckStep:
-    """Hold one step of a check.
+    """One step of a check.
 
     :param name: what was looked at: one word
     :param result: how it went
@@ -57,6 +61,10 @@ class CheckStep:
 
 
 _NO_ANSWER = "the domain gave no answer"
+_LONGEST_SUMMARY = 2000
+"""Characters that Airflow's form takes."""
+_PATIENCE = 5.0
+"""Seconds for each step: somebody is looking on, and the API server waits without a time-out of its own."""
 
 AFTER_FIELDS = ("key", "domain", "metadata", "clock", "token", "flows")
 """The steps that need a connection whose fields are right."""
@@ -64,7 +72,7 @@ AFTER_FIELDS = ("key", "domain", "metadata", "clock", "token", "flows")
 
 def check_connection(
     read: Callable[[], OktaWorkflowsSettings], runtime: Runtime, flows: Sequence[str] = ()
-) -> Iterator[CheckStep]:
+) -> Generator[CheckStep, None, None]:
     """Look at a connection step by step, and yield each step when it is done.
 
     :param read: gives the checked connection
@@ -88,6 +96,26 @@ def check_connection(
         yield from _check(settings, transport, runtime, flows)
 
 
+def summary(steps: Iterable[CheckStep]) -> tuple[bool, str]:
+    """Return whether a connection gets a token that its flows take, and what the steps found, for the form.
+
+    :param steps: the steps of :func:`check_connection`; those behind the token are not taken
+    :return: a string of at most 2,000 characters, without secrets
+    """
+    told: list[str] = []
+    good = True
+    for step in steps:
+        if step.result is CheckResult.FAILED and step.name != "domain":
+            good = False
+        if step.name in ("fields", "token") or step.result in (CheckResult.FAILED, CheckResult.WARNING):
+            told += [f"{step.name}: {step.detail.rstrip('.')}.", step.fix]
+        if step.name == "token":
+            good = good and step.result is CheckResult.PASSED
+            break
+    text = " ".join(filter(None, [*told, "No flow was invoked."]))
+    return good, text if len(text) <= _LONGEST_SUMMARY else text[: _LONGEST_SUMMARY - 1] + "…"
+
+
 def skipped(names: Sequence[str], why: str) -> Iterator[CheckStep]:
     """Yield steps that cannot be done.
 
@@ -107,15 +135,16 @@ def _check(
 ) -> Iterator[CheckStep]:
     key = _step("key", lambda: _key(settings))
     yield key
-    answer = transport.send(metadata_request(settings.domain))
-    offset = clock_offset(answer.headers, runtime.clock()) if isinstance(answer, HttpResponse) else None
-    domain = _step("domain", lambda: _reachable(answer, settings, settings.domain))
+    response = transport.send(metadata_request(settings.domain))
+    offset = clock_offset(response.headers, runtime.clock()) if isinstance(response, HttpResponse) else None
+    domain = _step("domain", lambda: _reachable(response, settings, settings.domain))
     yield domain
-    unreachable = domain.result is CheckResult.FAILED
-    if unreachable:
+    # One that takes a request and gives no response may still give a token.
+    unreachable = isinstance(response, TransportFailure) and response.kind is not FailureKind.OUTCOME_UNKNOWN
+    if isinstance(response, TransportFailure):
         yield from skipped(["metadata"], _NO_ANSWER)
     else:
-        yield _step("metadata", lambda: _metadata(answer, settings))
+        yield _metadata(response, settings)
     if offset is None:
         yield from skipped(["clock"], _NO_ANSWER if unreachable else "the org's answer tells no time")
     else:
@@ -169,12 +198,17 @@ def _protection(settings: OktaWorkflowsSettings, origin: Origin) -> str:
     return f"its certificate is good by {bundle}" if bundle else "its certificate is NOT looked at (verify is false)"
 
 
-def _metadata(answer: HttpResponse | TransportFailure, settings: OktaWorkflowsSettings) -> str:
-    if isinstance(answer, TransportFailure):
-        raise configuration_error(f"No metadata: {answer.detail}.", oauth_hints.NOT_THE_ORG)
-    issuer = parse_issuer(answer)
-    require_issuer(issuer, settings.domain)
-    return f"the org calls itself {issuer.url}, as the connection does"
+def _metadata(response: HttpResponse, settings: OktaWorkflowsSettings) -> CheckStep:
+    try:
+        issuer = parse_issuer(response)
+    except CoreError as error:
+        return CheckStep("metadata", CheckResult.WARNING, error.message, error.hint)
+
+    def compare() -> str:
+        require_issuer(issuer, settings.domain)
+        return f"the org calls itself {issuer.url}, as the connection does"
+
+    return _step("metadata", compare)
 
 
 def _clock(offset: float, settings: OktaWorkflowsSettings) -> str:
@@ -183,7 +217,9 @@ def _clock(offset: float, settings: OktaWorkflowsSettings) -> str:
 
 
 def _token(settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Runtime) -> str:
-    token = ask_for_token(settings, transport, runtime)
+    # Not the shared source: a token that is there already would prove nothing.
+    tokens = TokenSource(runtime.clock)
+    token = FlowClient(settings, tokens, transport, runtime, token_attempts=1).access_token()
     granted = token.scope or settings.scope
     if missing := set(settings.scope.split()) - set(granted.split()):
         raise configuration_error(
@@ -199,3 +235,16 @@ def _flows(names: Sequence[str], settings: OktaWorkflowsSettings, transport: H11
         _reachable(transport.send(HttpRequest("GET", origin.url + "/", {})), settings, origin)
     hosts = ", ".join(sorted({settings.find_flow(name).origin.netloc for name in names}))
     return f"{', '.join(names)} at {hosts}, which may have the token"
+
+
+def with_short_waits(settings: OktaWorkflowsSettings) -> OktaWorkflowsSettings:
+    """Return a connection's settings for somebody who is looking on.
+
+    :param settings: the connection
+    """
+    return replace(
+        settings,
+        connect_timeout=min(settings.connect_timeout, _PATIENCE),
+        read_timeout=min(settings.read_timeout, 2 * _PATIENCE),
+        rate_limit_wait=min(settings.rate_limit_wait, _PATIENCE),
+    )
