@@ -72,20 +72,20 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         with NoFrames(), self.runtime.stop.heeding_sigterm():
             return await self._drive(self.invoke(call), limiter, on_state)
 
-    async def access_token(self, refused: str | None = None) -> AccessToken:
+    async def access_token(self, rejected_token: str | None = None) -> AccessToken:
         """Return an access token that is good now.
 
-        :param refused: the text of one that must not come back
+        :param rejected_token: the text of one that must not come back
         :raises CoreError: if the org gives none
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
-            return await self._token(refused)
+            return await self._token(rejected_token)
 
-    async def _token(self, refused: str | None) -> AccessToken:
-        return await self.tokens.aget(self._renew, refused=refused)
+    async def _token(self, rejected_token: str | None) -> AccessToken:
+        return await self.tokens.aget(self._renew, rejected_token=rejected_token)
 
-    async def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
-        return await self._drive(self.obtain_token(known, refused))
+    async def _renew(self, stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
+        return await self._drive(self.obtain_token(stale_token, rejected_token))
 
     async def _drive(
         self,
@@ -122,8 +122,8 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
     ) -> Event:
         match step:
-            case GetToken(refused):
-                return (await self._token(refused)).value
+            case GetToken(rejected_token):
+                return (await self._token(rejected_token)).value
             case Wait(seconds, reason, rate_limited):
                 if reason:
                     log.warning("%s", reason)

@@ -64,19 +64,19 @@ class Client(Generic[TransportT]):
         self._token_attempts = token_attempts
 
     def obtain_token(
-        self, known: AccessToken | None, refused: str | None, *, patient: bool = True
+        self, stale_token: AccessToken | None, rejected_token: str | None, *, patient: bool = True
     ) -> Conversation[AccessToken]:
         """Begin the conversation that brings a token: another process's, or a new one.
 
-        :param known: a stale token of this process, good for now
-        :param refused: the text of a token that a flow's host refused, which must not come back
+        :param stale_token: a stale token of this process, good for now
+        :param rejected_token: the text of a token that a flow's host refused, which must not come back
         :param patient: whether another that asks may be waited for
         """
         return obtain_token(
             self._request_token,
             self.tokens.cache,
-            known=known,
-            refused=refused,
+            stale_token=stale_token,
+            rejected_token=rejected_token,
             clock=self.runtime.clock,
             random=self.runtime.random,
             patient=patient,

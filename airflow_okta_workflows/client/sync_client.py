@@ -53,14 +53,14 @@ class FlowClient(Client[H11Transport]):
         with NoFrames(), self.runtime.stop.heeding_sigterm():
             return self._drive(self.invoke(call), on_state)
 
-    def access_token(self, refused: str | None = None) -> AccessToken:
+    def access_token(self, rejected_token: str | None = None) -> AccessToken:
         """Return an access token that is good now.
 
-        :param refused: the text of one that must not come back
+        :param rejected_token: the text of one that must not come back
         :raises CoreError: if the org gives none
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
-            return self._token(refused)
+            return self._token(rejected_token)
 
     def authorize(self, request: HttpRequest, auth: FlowAuth, rejected: bool) -> HttpRequest:
         """Return a request with what authorizes it, for callers that send it themselves.
@@ -77,11 +77,11 @@ class FlowClient(Client[H11Transport]):
         """Close the connections that are kept open."""
         self.transport.close()
 
-    def _token(self, refused: str | None) -> AccessToken:
-        return self.tokens.get(self._renew, refused=refused)
+    def _token(self, rejected_token: str | None) -> AccessToken:
+        return self.tokens.get(self._renew, rejected_token=rejected_token)
 
-    def _renew(self, known: AccessToken | None, refused: str | None) -> AccessToken:
-        return self._drive(self.obtain_token(known, refused, patient=running_loop() is None))
+    def _renew(self, stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
+        return self._drive(self.obtain_token(stale_token, rejected_token, patient=running_loop() is None))
 
     def _drive(self, conversation: Conversation[T], on_state: Callable[[InvocationState], None] | None = None) -> T:
         # Closed whatever happens: a conversation may hold the lock of the token cache.
@@ -101,8 +101,8 @@ class FlowClient(Client[H11Transport]):
         match step:
             case Send(request):
                 return self.transport.send(request)
-            case GetToken(refused):
-                return self._token(refused).value
+            case GetToken(rejected_token):
+                return self._token(rejected_token).value
             case Wait(seconds, reason):
                 if reason:
                     log.warning("%s", reason)

@@ -56,10 +56,10 @@ class AcquireRateLimit:
 class GetToken:
     """Ask the driver for an access token; the event is its text.
 
-    :param refused: the text of a token that the flow's host just refused, which must not come back
+    :param rejected_token: the text of a token that the flow's host just refused, which must not come back
     """
 
-    refused: str | None = field(default=None, repr=False)
+    rejected_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

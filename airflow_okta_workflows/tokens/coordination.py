@@ -29,8 +29,8 @@ def obtain_token(
     ask: Callable[[], Conversation[AccessToken]],
     cache: TokenCache | None,
     *,
-    known: AccessToken | None,
-    refused: str | None,
+    stale_token: AccessToken | None,
+    rejected_token: str | None,
     clock: Callable[[], float],
     random: Callable[[], float],
     patient: bool,
@@ -39,8 +39,8 @@ def obtain_token(
 
     :param ask: begins the conversation with the org
     :param cache: what the processes share; None for nothing
-    :param known: a stale token of this process, good for now
-    :param refused: the text of a token that a flow's host refused, which must not come back
+    :param stale_token: a stale token of this process, good for now
+    :param rejected_token: the text of a token that a flow's host refused, which must not come back
     :param clock: gives seconds since the epoch
     :param random: gives numbers from 0 to 1
     :param patient: whether another that asks may be waited for. A synchronous call on an event loop may not: the other
@@ -48,13 +48,13 @@ def obtain_token(
     :raises CoreError: if the org gives none and there is no stale one
     """
     if cache is None:
-        return (yield from _ask(ask, None, known, refused, clock))
+        return (yield from _ask(ask, None, stale_token, rejected_token, clock))
     lock: FileLock | None = None
     waited = 0.0
-    stale = known
+    stale = stale_token
     try:
         while True:
-            found, failure = _look(cache, refused, clock())
+            found, failure = _look(cache, rejected_token, clock())
             stale = found or stale
             if found and found.state(clock()) is TokenState.FRESH:
                 return (yield from _taken_over(found))
@@ -66,12 +66,12 @@ def obtain_token(
             lock = lock or cache.lock()
             if lock.is_locked:
                 # Whoever had the lock before brought no token, as was just seen: this process asks.
-                return (yield from _ask(ask, cache, stale, refused, clock))
+                return (yield from _ask(ask, cache, stale, rejected_token, clock))
             taken = try_lock(lock)
             if taken is False and stale:
                 return (yield from _taken_over(stale))
             if taken is None or (not taken and (not patient or waited > _PATIENCE)):
-                return (yield from _ask(ask, cache, stale, refused, clock))
+                return (yield from _ask(ask, cache, stale, rejected_token, clock))
             if not taken:
                 seconds = _LOOK_AGAIN * (0.5 + random())
                 waited += seconds
@@ -86,14 +86,14 @@ def _taken_over(token: AccessToken) -> Conversation[AccessToken]:
     return token
 
 
-def _look(cache: TokenCache, refused: str | None, now: float) -> tuple[AccessToken | None, CoreError | None]:
+def _look(cache: TokenCache, rejected_token: str | None, now: float) -> tuple[AccessToken | None, CoreError | None]:
     """Return the shared token if it may be used, and what asking for one has come to just now, if it failed."""
     entry = cache.read()
     if entry is None or entry.written_at > now + FAILURE_REST:
         return None, None
     failure = entry.failure if now - entry.written_at < FAILURE_REST else None
     token = entry.token
-    if token is None or token.value == refused or token.state(now) is TokenState.EXPIRED:
+    if token is None or token.value == rejected_token or token.state(now) is TokenState.EXPIRED:
         return None, failure
     return token, failure
 
@@ -102,7 +102,7 @@ def _ask(
     ask: Callable[[], Conversation[AccessToken]],
     cache: TokenCache | None,
     stale: AccessToken | None,
-    refused: str | None,
+    rejected_token: str | None,
     clock: Callable[[], float],
 ) -> Conversation[AccessToken]:
     try:
@@ -115,7 +115,7 @@ def _ask(
         yield Log(f"the access token could not be renewed ahead of its end: {error}")
         return stale
     if cache:
-        found, _ = _look(cache, refused, clock())
+        found, _ = _look(cache, rejected_token, clock())
         # Who was waited for in vain, and comes at last, does not put its token in place of a newer one.
         if found is None or found.expires_at <= token.expires_at:
             cache.write(token=token, now=clock())

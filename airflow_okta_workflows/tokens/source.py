@@ -40,9 +40,9 @@ class _Renewal:
         """Where those who wait for it find what came of it."""
         # From now on it cannot be cancelled: a task that waits for it and is cancelled leaves alone.
         self.outcome.set_running_or_notify_cancel()
-        self.known: AccessToken | None = None
+        self.stale_token: AccessToken | None = None
         """The stale token that is good for now, or None."""
-        self.refused: str | None = None
+        self.rejected_token: str | None = None
         """The text of the last token that a flow's host refused, or None."""
 
 
@@ -72,7 +72,7 @@ class TokenSource:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._token: AccessToken | None = None
-        self._refused: str | None = None
+        self._rejected_token: str | None = None
         self._renewal: _Renewal | None = None
         self._failure: Exception | None = None
         self._rest_until = float("-inf")
@@ -82,51 +82,51 @@ class TokenSource:
         if self._process != os.getpid():
             self._begin()
 
-    def get(self, renew: Renew, *, refused: str | None = None) -> AccessToken:
+    def get(self, renew: Renew, *, rejected_token: str | None = None) -> AccessToken:
         """Return a token that is good now.
 
         :param renew: brings one
-        :param refused: the text of a token that a flow's host refused, which is dropped
+        :param rejected_token: the text of a token that a flow's host refused, which is dropped
         :raises CoreError: if the org gives none
         """
         loop = running_loop()
         while True:
             mine = _Renewal(loop)
             try:
-                claim = self._claim(mine, refused)
+                claim = self._claim(mine, rejected_token)
                 if isinstance(claim, AccessToken):
                     return claim
                 if claim is mine:
-                    return self._renewed(mine, renew(mine.known, mine.refused))
+                    return self._renewed(mine, renew(mine.stale_token, mine.rejected_token))
             except BaseException as error:
                 self._failed(mine, error)
                 raise
             if loop is not None and claim.loop is loop:
                 # Waiting would stop the very loop that is to bring the token. The stale token with which that renewal
                 # began has ended since, or was refused.
-                return self._kept(renew(None, self._refused))
+                return self._kept(renew(None, self._rejected_token))
             failure = claim.outcome.exception()
             if failure is None:
                 return claim.outcome.result()
             if not isinstance(failure, _AbandonedError):
                 raise _for_another(failure)
 
-    async def aget(self, renew: ARenew, *, refused: str | None = None) -> AccessToken:
+    async def aget(self, renew: ARenew, *, rejected_token: str | None = None) -> AccessToken:
         """Return a token that is good now, without blocking the event loop; else as :meth:`get`.
 
         :param renew: brings one
-        :param refused: the text of a token that a flow's host refused, which is dropped
+        :param rejected_token: the text of a token that a flow's host refused, which is dropped
         :raises CoreError: if the org gives none
         """
         loop = asyncio.get_running_loop()
         while True:
             mine = _Renewal(loop)
             try:
-                claim = self._claim(mine, refused)
+                claim = self._claim(mine, rejected_token)
                 if isinstance(claim, AccessToken):
                     return claim
                 if claim is mine:
-                    return self._renewed(mine, await renew(mine.known, mine.refused))
+                    return self._renewed(mine, await renew(mine.stale_token, mine.rejected_token))
             except BaseException as error:
                 self._failed(mine, error)
                 raise
@@ -138,21 +138,21 @@ class TokenSource:
                 failure = error.copy()
             raise failure
 
-    def drop(self, refused: str) -> None:
+    def drop(self, rejected_token: str) -> None:
         """Forget a token that a flow's host refused.
 
-        :param refused: its text
+        :param rejected_token: its text
         """
         with self._lock:
             self._begin_if_forked()
-            if self._token is None or self._token.value == refused:
+            if self._token is None or self._token.value == rejected_token:
                 self._token = None
-                self._refused = refused
+                self._rejected_token = rejected_token
 
-    def _claim(self, mine: _Renewal, refused: str | None) -> AccessToken | _Renewal:
+    def _claim(self, mine: _Renewal, rejected_token: str | None) -> AccessToken | _Renewal:
         """Return a token, or the renewal to wait for: the caller's own, if the caller is to make it."""
-        if refused is not None:
-            self.drop(refused)
+        if rejected_token is not None:
+            self.drop(rejected_token)
         with self._lock:
             self._begin_if_forked()
             now = self._clock()
@@ -165,7 +165,7 @@ class TokenSource:
                 return self._renewal
             if resting and self._failure:
                 raise _for_another(self._failure)
-            mine.known, mine.refused = usable, self._refused
+            mine.stale_token, mine.rejected_token = usable, self._rejected_token
             self._renewal = mine
             return mine
 
@@ -173,7 +173,7 @@ class TokenSource:
         with self._lock:
             now = self._clock()
             # A stale token that came back for want of a better one may have been refused meanwhile.
-            self._token = None if token.value == self._refused else token
+            self._token = None if token.value == self._rejected_token else token
             self._renewal = self._failure = None
             # A stale token in place of a new one: the org could not be asked.
             self._rest_until = now if token.state(now) is TokenState.FRESH else now + FAILURE_REST
@@ -183,7 +183,7 @@ class TokenSource:
     def _kept(self, token: AccessToken) -> AccessToken:
         """Return a token that came past the renewal which is under way, for those who come before that has ended."""
         with self._lock:
-            if token.value != self._refused:
+            if token.value != self._rejected_token:
                 self._token = token
         return token
 

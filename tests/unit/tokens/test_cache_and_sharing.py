@@ -403,12 +403,12 @@ class Host:
         yield Wait(0.0, "")
         return AccessToken(f"new-{self.asked}", self.now + 3600, 3600)
 
-    def token(self, known: AccessToken | None = None, refused: str | None = None) -> str:
+    def token(self, stale_token: AccessToken | None = None, rejected_token: str | None = None) -> str:
         conversation = obtain_token(
             self._ask,
             self.cache,
-            known=known,
-            refused=refused,
+            stale_token=stale_token,
+            rejected_token=rejected_token,
             clock=lambda: self.now,
             random=lambda: self.random,
             patient=self.patient,
@@ -526,7 +526,7 @@ def test_a_stale_token_serves_while_it_cannot_be_renewed(cache: TokenCache) -> N
     assert other.token() == "t0ken-on-disk"
     assert other.asked == 0, "the failure is everybody's for a while"
     assert Host(cache, NOW + 3410).token() == "new-1"
-    assert Host(None, NOW + 3400).token(known=TOKEN) == "new-1"
+    assert Host(None, NOW + 3400).token(stale_token=TOKEN) == "new-1"
 
 
 def test_a_slow_process_does_not_overwrite_a_newer_token(cache: TokenCache) -> None:
@@ -560,19 +560,19 @@ def test_without_a_cache_a_known_stale_token_serves_where_the_org_gives_none() -
     host = Host(None, NOW + 3400)
     host.fault = CoreError(ErrorKind.TOKEN, "down")
 
-    assert host.token(known=TOKEN) == "t0ken-on-disk"
+    assert host.token(stale_token=TOKEN) == "t0ken-on-disk"
     with pytest.raises(CoreError, match="down"):
         host.token()
 
 
 def test_a_known_stale_token_serves_while_another_asks_or_has_failed(cache: TokenCache) -> None:
     lock = locked(cache)
-    assert Host(cache, NOW + 3400).token(known=TOKEN) == "t0ken-on-disk"
+    assert Host(cache, NOW + 3400).token(stale_token=TOKEN) == "t0ken-on-disk"
     lock.release()
 
     cache.write(failure=CoreError(ErrorKind.TOKEN, "down"), now=NOW + 3400)
     host = Host(cache, NOW + 3401)
-    assert host.token(known=TOKEN) == "t0ken-on-disk"
+    assert host.token(stale_token=TOKEN) == "t0ken-on-disk"
     assert host.masked == ["t0ken-on-disk"]
     assert host.asked == 0
 
@@ -587,8 +587,8 @@ def test_without_locks_a_stale_token_serves_while_the_org_gives_none(
     host = Host(cache, NOW + 3400)
     host.fault = CoreError(ErrorKind.TOKEN, "down")
 
-    assert host.token(known=TOKEN) == "t0ken-on-disk"
-    assert Host(cache, NOW + 3400).token(known=TOKEN) == "t0ken-on-disk", "the failure is everybody's for a while"
+    assert host.token(stale_token=TOKEN) == "t0ken-on-disk"
+    assert Host(cache, NOW + 3400).token(stale_token=TOKEN) == "t0ken-on-disk", "the failure is everybody's for a while"
 
 
 def test_a_token_as_good_as_the_shared_one_takes_its_place(cache: TokenCache) -> None:
@@ -608,8 +608,8 @@ def test_a_refused_token_of_another_process_s_failure_is_not_used(cache: TokenCa
     cache.write(token=TOKEN, failure=CoreError(ErrorKind.TOKEN, "down"), now=NOW)
 
     with pytest.raises(CoreError, match="down"):
-        Host(cache, NOW + 4.9).token(refused="t0ken-on-disk")
-    assert Host(cache, NOW + 5).token(refused="t0ken-on-disk") == "new-1"
+        Host(cache, NOW + 4.9).token(rejected_token="t0ken-on-disk")
+    assert Host(cache, NOW + 5).token(rejected_token="t0ken-on-disk") == "new-1"
 
 
 @pytest.mark.parametrize(("ahead", "token"), [(5, "t0ken-on-disk"), (5.1, "new-1")])
@@ -633,8 +633,8 @@ def test_a_refused_token_is_replaced_once(cache: TokenCache) -> None:
     cache.write(token=TOKEN, now=NOW)
     first, second = Host(cache), Host(cache)
 
-    assert first.token(refused="t0ken-on-disk") == "new-1"
-    assert second.token(refused="t0ken-on-disk") == "new-1"
+    assert first.token(rejected_token="t0ken-on-disk") == "new-1"
+    assert second.token(rejected_token="t0ken-on-disk") == "new-1"
     assert (first.asked, second.asked) == (1, 0)
 
 
@@ -651,7 +651,7 @@ def test_a_token_that_cannot_be_used_does_not_count_as_newer(
     host = Host(cache)
     host.patient = patient
 
-    assert host.token(refused="refused") == "new-1"
+    assert host.token(rejected_token="refused") == "new-1"
     other = Host(cache)
     assert (other.token(), other.asked) == ("new-1", 0), "it is what the others find"
     lock.release()

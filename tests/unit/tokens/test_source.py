@@ -91,10 +91,10 @@ def test_a_stale_token_that_could_not_be_renewed_is_used_and_the_org_left_alone(
     org.now += 3400
     asked: list[Any] = []
 
-    def in_vain(known: AccessToken | None, refused: str | None) -> AccessToken:
-        asked.append((known, refused))
-        assert known
-        return known
+    def in_vain(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
+        asked.append((stale_token, rejected_token))
+        assert stale_token
+        return stale_token
 
     assert [source.get(in_vain).value for _ in range(5)] == ["t1"] * 5
     assert asked == [(stale, None)]
@@ -105,8 +105,8 @@ def test_a_stale_token_that_could_not_be_renewed_is_used_and_the_org_left_alone(
 def test_a_refused_token_is_dropped_once(get: Get, org: Org) -> None:
     get()
 
-    assert get(refused="t1") == "t2"
-    assert get(refused="t1") == "t2", "somebody else has renewed it already"
+    assert get(rejected_token="t1") == "t2"
+    assert get(rejected_token="t1") == "t2", "somebody else has renewed it already"
     assert org.asked == 2
 
 
@@ -365,7 +365,7 @@ def test_whoever_is_interrupted_at_any_moment_leaves_nobody_waiting(source: Toke
     for event in itertools.count(1):
         try:
             with interrupted_at(event):
-                source.get(org.token, refused=f"t{org.asked}")
+                source.get(org.token, rejected_token=f"t{org.asked}")
         except InterruptedTestError:
             other = threading.Thread(target=source.get, args=(org.token,), daemon=True)
             other.start()
@@ -391,8 +391,8 @@ def test_a_refused_token_is_named_to_whoever_renews(source: TokenSource, org: Or
     source.drop("from-elsewhere")
     named: list[Any] = []
 
-    def renew(known: AccessToken | None, refused: str | None) -> AccessToken:
-        named.append((known, refused))
+    def renew(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
+        named.append((stale_token, rejected_token))
         return org.token()
 
     source.get(renew)
@@ -449,10 +449,10 @@ def test_a_stale_token_that_was_refused_meanwhile_is_not_kept(source: TokenSourc
     source.get(org.token)
     org.now += 3400
 
-    def in_vain(known: AccessToken | None, refused: str | None) -> AccessToken:
-        assert known
-        source.drop(known.value)
-        return known
+    def in_vain(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
+        assert stale_token
+        source.drop(stale_token.value)
+        return stale_token
 
     assert source.get(in_vain).value == "t1"
     assert source.get(org.token).value == "t2"
@@ -463,12 +463,12 @@ async def test_a_task_that_renews_is_told_what_is_known_and_what_was_refused(sou
     org.now += 3400
     named: list[Any] = []
 
-    async def renew(known: AccessToken | None, refused: str | None) -> AccessToken:
-        named.append((known, refused))
+    async def renew(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
+        named.append((stale_token, rejected_token))
         return org.token()
 
     await source.aget(renew)
-    await source.aget(renew, refused="t2")
+    await source.aget(renew, rejected_token="t2")
     assert named == [(stale, None), (None, "t2")]
 
 
@@ -584,7 +584,7 @@ def test_a_failure_is_forgotten_once_there_is_a_token(get: Get, org: Org) -> Non
     org.now += 5
 
     assert get() == "t2"
-    assert get(refused="t2") == "t3"
+    assert get(rejected_token="t2") == "t3"
 
 
 def test_a_token_may_be_refused_before_there_is_one(source: TokenSource, org: Org) -> None:
@@ -633,8 +633,8 @@ async def test_a_synchronous_call_on_the_loop_that_asks_names_what_was_refused_m
         await go.wait()
         return org.token()
 
-    def renew(known: AccessToken | None, refused: str | None) -> AccessToken:
-        named.append((known, refused))
+    def renew(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
+        named.append((stale_token, rejected_token))
         return org.token()
 
     source.get(org.token)
@@ -642,7 +642,7 @@ async def test_a_synchronous_call_on_the_loop_that_asks_names_what_was_refused_m
     renewing = asyncio.create_task(source.aget(slow))
     await started.wait()
 
-    assert source.get(renew, refused="t1").value == "t2"
+    assert source.get(renew, rejected_token="t1").value == "t2"
     assert named == [(None, "t1")], "the stale token with which the task began is the refused one"
     go.set()
     await renewing
