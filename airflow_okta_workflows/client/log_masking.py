@@ -70,17 +70,23 @@ def _mask_at_once(texts: tuple[str, ...], until: float) -> None:
     if masker is None:
         return
     with _lock:
-        now = time.time()
-        for text in [text for text, end in _ends.items() if end < now]:
-            del _ends[text]
-            masker.patterns.discard(re.escape(text))
-        for text in texts:
-            _ends[text] = max(_ends.get(text, 0.0), until + _GRACE)
-        new = {re.escape(text) for text in texts if len(text) >= _LONG} - masker.patterns
-        if new:
-            # First what masks: a child that is forked in between masks what is then listed.
-            masker.replacer = _Replacer(masker.patterns | new)
-            masker.patterns |= new
+        # In a function of its own: on Python 3.12 and 3.13 an exception that a signal handler raises at the filter of a
+        # comprehension leaves the with block of the same function without releasing the lock.
+        _mask_with(masker, texts, until)
+
+
+def _mask_with(masker: Any, texts: tuple[str, ...], until: float) -> None:
+    now = time.time()
+    for text in [text for text, end in _ends.items() if end < now]:
+        del _ends[text]
+        masker.patterns.discard(re.escape(text))
+    for text in texts:
+        _ends[text] = max(_ends.get(text, 0.0), until + _GRACE)
+    new = {re.escape(text) for text in texts if len(text) >= _LONG} - masker.patterns
+    if new:
+        # First what masks: a child that is forked in between masks what is then listed.
+        masker.replacer = _Replacer(masker.patterns | new)
+        masker.patterns |= new
 
 
 class _Replacer:
