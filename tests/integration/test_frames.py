@@ -23,13 +23,14 @@ from sentry_sdk.integrations.stdlib import StdlibIntegration
 
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.keys.generation import pem_of
-from airflow_okta_workflows.emulator import Answer, Latency, LocalOrg
+from airflow_okta_workflows.emulator import Answer, Latency
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.tokens import source
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger, OktaFlowStatusTrigger
 from tests.integration.task_context import Store, context, with_store
+from tests.watched_org import WatchedOrg
 
 # An interruption in the middle of asyncio or of a destructor leaves sockets to the garbage collector.
 pytestmark = [
@@ -42,17 +43,6 @@ pytestmark = [
 
 PASSPHRASE = "frame-passphrase-7714"
 LONGEST = 1_000_000
-
-
-class WatchedOrg(LocalOrg):
-    """A local org that keeps the assertions it was sent."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.assertions: list[str] = []
-
-    def on_assertion(self, assertion: str) -> None:
-        self.assertions.append(assertion)
 
 
 @dataclass(repr=False)

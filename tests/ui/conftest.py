@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @dataclass
-class InvocationState:
+class Stage:
     """Hold what the tests share.
 
     No task may run while a test saves a form: on SQLite, one of the two would wait until the other gives up.
@@ -47,7 +47,7 @@ class InvocationState:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InvocationState]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     home = tmp_path_factory.mktemp("airflow-ui")
     with LocalOrg(key_type="rsa2048") as org:
         org.flow("hello")(lambda request: {"greeting": f"Hello, {request.body['name']}"})
@@ -59,11 +59,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InvocationState]
             "AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR": str(home / "tokens"),
         }
         with Airflow(home, Path(__file__).parent / "dags", environment) as airflow:
-            yield InvocationState(org, airflow)
+            yield Stage(org, airflow)
 
 
 @pytest.fixture(scope="session")
-def browser(stage: InvocationState) -> Iterator[BrowserContext]:
+def browser(stage: Stage) -> Iterator[BrowserContext]:
     """One browser with one cache: Airflow's page is 6 MB of JavaScript."""
     expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:

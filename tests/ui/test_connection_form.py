@@ -18,7 +18,7 @@ from tests.stored_form import stored_in_a_process
 from tests.ui.connection_form import ConnectionForm
 
 if TYPE_CHECKING:
-    from tests.ui.conftest import InvocationState, Snap
+    from tests.ui.conftest import Snap, Stage
 
 # A whole Airflow starts with the first test, on two cores that may be busy.
 pytestmark = pytest.mark.timeout(300)
@@ -32,14 +32,14 @@ def form(page: Page) -> ConnectionForm:
 
 
 @pytest.fixture
-def good(stage: InvocationState) -> dict[str, Any]:
+def good(stage: Stage) -> dict[str, Any]:
     """What to fill in for a connection that works: the key as the PEM that Okta's console gives."""
     org = stage.org
     return {"domain": org.url, "client_id": org.app.client_id, "key": pem_of(org.private_jwk)}
 
 
 @pytest.fixture
-def flows(stage: InvocationState) -> dict[str, str]:
+def flows(stage: Stage) -> dict[str, str]:
     return {name: flow.alias for name, flow in stage.org.flows.items()}
 
 
@@ -68,7 +68,7 @@ def test_each_field_stands_there_with_its_label_its_help_and_its_mask(form: Conn
 
 
 def test_a_connection_made_with_a_pasted_pem_invokes_a_flow(
-    form: ConnectionForm, good: dict[str, Any], flows: dict[str, str], stage: InvocationState
+    form: ConnectionForm, good: dict[str, Any], flows: dict[str, str], stage: Stage
 ) -> None:
     runs = len(stage.org.flows["hello"].runs)
     form.fill("okta_from_form", **good, flows=flows, extra={"key_id": stage.org.private_jwk["kid"]})
@@ -84,7 +84,7 @@ def test_a_connection_made_with_a_pasted_pem_invokes_a_flow(
 
 
 def test_a_connection_that_was_edited_keeps_what_the_page_does_not_know(
-    form: ConnectionForm, good: dict[str, Any], stage: InvocationState
+    form: ConnectionForm, good: dict[str, Any], stage: Stage
 ) -> None:
     form.fill("okta_edited", **good)
     form.save()
@@ -97,7 +97,7 @@ def test_a_connection_that_was_edited_keeps_what_the_page_does_not_know(
 
 
 def test_what_it_stores_keeps_airflows_http_operators_from_sending(
-    form: ConnectionForm, good: dict[str, Any], flows: dict[str, str], stage: InvocationState, tmp_path: Path
+    form: ConnectionForm, good: dict[str, Any], flows: dict[str, str], stage: Stage, tmp_path: Path
 ) -> None:
     form.fill("okta_bare", **good)
     form.save()
@@ -115,7 +115,7 @@ def test_what_it_stores_keeps_airflows_http_operators_from_sending(
 
 
 def test_the_test_button_approves_of_a_good_connection(
-    form: ConnectionForm, good: dict[str, Any], flows: dict[str, str], stage: InvocationState, snap: Snap
+    form: ConnectionForm, good: dict[str, Any], flows: dict[str, str], stage: Stage, snap: Snap
 ) -> None:
     form.fill("okta_good", **good, flows=flows)
     form.save()
@@ -210,9 +210,7 @@ def look_everywhere(form: ConnectionForm, conn_id: str, eavesdropper: Eavesdropp
         eavesdropper.look()
 
 
-def test_nothing_secret_comes_back_to_the_page(
-    form: ConnectionForm, good: dict[str, Any], stage: InvocationState
-) -> None:
+def test_nothing_secret_comes_back_to_the_page(form: ConnectionForm, good: dict[str, Any], stage: Stage) -> None:
     eavesdropper = Eavesdropper(form.page)
     proxy = "http://ui:proxy-word-0815@127.0.0.1:1"
     form.fill("okta_secret", **good, extra={"key_passphrase": PASSPHRASE, "http_proxy": proxy})
@@ -226,7 +224,7 @@ def test_nothing_secret_comes_back_to_the_page(
     assert heard.count("***") >= 3, "key, passphrase and proxy"
 
 
-def test_a_key_in_extra_does_not_come_back_either(form: ConnectionForm, stage: InvocationState) -> None:
+def test_a_key_in_extra_does_not_come_back_either(form: ConnectionForm, stage: Stage) -> None:
     org = stage.org
     connection = {**org.connection(private_key=org.private_jwk), "password": None, "port": org.port}
     stage.airflow.add_connection("okta_key_in_extra", connection)

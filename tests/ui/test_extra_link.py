@@ -10,14 +10,14 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from tests.ui.conftest import InvocationState, Snap
+    from tests.ui.conftest import Snap, Stage
 
 # A whole Airflow starts with the first test, on two cores that may be busy.
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def run_id(stage: InvocationState) -> str:
+def run_id(stage: Stage) -> str:
     """The run of a DAG whose tasks have links."""
     run_id = stage.airflow.trigger("linked")
     assert stage.airflow.finished("linked", run_id, within=90) == "failed", "one of its flows is broken"
@@ -25,9 +25,7 @@ def run_id(stage: InvocationState) -> str:
 
 
 @pytest.mark.parametrize(("task_id", "state"), [("hello", "success"), ("broken", "failed"), ("status", "success")])
-def test_it_opens_the_execution(
-    page: Page, stage: InvocationState, run_id: str, snap: Snap, task_id: str, state: str
-) -> None:
+def test_it_opens_the_execution(page: Page, stage: Stage, run_id: str, snap: Snap, task_id: str, state: str) -> None:
     states = {task["task_id"]: task["state"] for task in stage.airflow.tasks("linked", run_id)}
     assert states[task_id] == state, stage.airflow.task_logs("linked")
     execution_id = stage.org.flows[task_id].runs[-1].execution_id

@@ -12,11 +12,12 @@ import pytest
 from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.e2e.airflow_standalone import Airflow
 from tests.e2e.reliability.sentry import Sentry
-from tests.e2e.reliability.stage import PASSPHRASE, Flows, InvocationState, WatchedOrg
+from tests.e2e.reliability.stage import PASSPHRASE, Flows, Stage
+from tests.watched_org import WatchedOrg
 
 
 @pytest.fixture(scope="package")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InvocationState]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     home, pids = tmp_path_factory.mktemp("airflow-e2e"), tmp_path_factory.mktemp("pids")
     dags = tmp_path_factory.mktemp("dags")
     shutil.copytree(Path(__file__).parent / "dags", dags, dirs_exist_ok=True)
@@ -37,4 +38,4 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InvocationState]
             **sentry.environment,
         }
         with Airflow(home, dags, environment, every=1) as airflow:
-            yield InvocationState(org, flows, airflow, dags, pids, sentry)
+            yield Stage(org, flows, airflow, dags, pids, sentry)

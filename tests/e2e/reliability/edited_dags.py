@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from tests.airflow_rest import until
-from tests.e2e.reliability.stage import InvocationState
+from tests.e2e.reliability.stage import Stage
 
 _FILE = """
 from datetime import timedelta
@@ -37,7 +37,7 @@ class EditedDag:
 
     def __init__(
         self,
-        stage: InvocationState,
+        stage: Stage,
         dag_id: str,
         operator: str = "InvokeOktaFlowOperator",
         *,
@@ -100,7 +100,7 @@ def payload(dag_id: str, number: int = 0, hold: str | None = None, **more: Any) 
     return {"dag": dag_id, "n": number, "hold": hold, **more}
 
 
-def killed_while_its_flow_ran(stage: InvocationState) -> str:
+def killed_while_its_flow_ran(stage: Stage) -> str:
     """More retries and another payload: of unknown outcome, and not sent again, until its note is forgotten."""
     name = "more_retries"
     dag = EditedDag(stage, name, retries=1, payload=payload(name, hold="flow"))
@@ -125,7 +125,7 @@ def killed_while_its_flow_ran(stage: InvocationState) -> str:
     return "killed while its flow ran, retries 1 to 5: 1 run, unknown; 1 more once it was cleared"
 
 
-def killed_after_its_response(stage: InvocationState) -> str:
+def killed_after_its_response(stage: Stage) -> str:
     """Fewer retries, and the flow by its alias: the noted response is returned."""
     name = "fewer_retries"
     dag = EditedDag(stage, name, retries=3, payload=payload(name, hold="check"))
@@ -139,7 +139,7 @@ def killed_after_its_response(stage: InvocationState) -> str:
     return "killed after its response, retries 3 to 1: 1 run, returned by the retry"
 
 
-def idempotent_with_other_defaults(stage: InvocationState) -> str:
+def idempotent_with_other_defaults(stage: Stage) -> str:
     """Fewer retries by default: an idempotent flow is sent again, under the same key."""
     name = "fewer_by_default"
     dag = EditedDag(stage, name, defaults={"retries": 4}, idempotent=True, payload=payload(name, hold="flow"))
@@ -153,7 +153,7 @@ def idempotent_with_other_defaults(stage: InvocationState) -> str:
     return "idempotent, retries 4 to 1 by default_args: 2 runs of 1 key"
 
 
-def mapped(stage: InvocationState) -> str:
+def mapped(stage: Stage) -> str:
     """A mapped task, of which one index is killed while the flow runs, and one after its response."""
     name = "mapped"
     dag = EditedDag(stage, name, retries=1, mapped={"payload": [payload(name, 0, "flow"), payload(name, 1, "check")]})
@@ -169,7 +169,7 @@ def mapped(stage: InvocationState) -> str:
     return "mapped, retries 1 to 6: 2 runs of 2 keys, one unknown and one returned"
 
 
-def batch(stage: InvocationState) -> str:
+def batch(stage: Stage) -> str:
     """A batch, all of whose items have responded but one."""
     name, items = "edited_batch", 30
     payloads = [payload(name, number, "flow" if number == items // 2 else None) for number in range(items)]
@@ -198,7 +198,7 @@ def batch(stage: InvocationState) -> str:
     return f"batch of {items}, retries 3 to 1: {items} runs of {items} keys, {dict(outcomes)}"
 
 
-def deferred(stage: InvocationState) -> str:
+def deferred(stage: Stage) -> str:
     """A task that was deferred, and is killed once it is back with its response."""
     name = "edited_deferred"
     dag = EditedDag(stage, name, retries=1, idempotent=True, deferrable=True, payload=payload(name, hold="check"))

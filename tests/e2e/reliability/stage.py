@@ -16,22 +16,12 @@ from airflow_okta_workflows.emulator import FlowRequest, LocalOrg, ReturnError
 from tests.airflow_rest import until
 from tests.e2e.airflow_standalone import Airflow
 from tests.e2e.reliability.sentry import Sentry
+from tests.watched_org import WatchedOrg
 
 PASSPHRASE = "e2e-passphrase-0815"
 FLOW_SECONDS = 1.5
 HELD_SECONDS = 60
 """A flow that is held goes on by itself before the connection's time-out."""
-
-
-class WatchedOrg(LocalOrg):
-    """Keep the assertions, which the search at the end looks for."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.assertions: list[str] = []
-
-    def on_assertion(self, assertion: str) -> None:
-        self.assertions.append(assertion)
 
 
 @dataclass
@@ -88,7 +78,7 @@ class Flows:
 
 
 @dataclass
-class InvocationState:
+class Stage:
     """What the tests share.
 
     :param org: the org

@@ -6,14 +6,14 @@ import json
 
 from airflow_okta_workflows.emulator import TooManyRequests
 from tests.airflow_rest import until
-from tests.e2e.reliability.stage import InvocationState, is_there
+from tests.e2e.reliability.stage import Stage, is_there
 
 PATIENCE = 100
 """Seconds of a rate limit: less than the connection waits, and more than a stopped task lives."""
 STOPPED = "the task was stopped"
 
 
-def marked_failed(stage: InvocationState) -> str:
+def marked_failed(stage: Stage) -> str:
     """Tasks that are marked failed in a rate limit end by themselves, and their flow never runs."""
     name, tasks = "marked_failed", ("single", "batch", "own")
     stage.org.inject(TooManyRequests(retry_after=PATIENCE), flow="limited", times=1000)
@@ -34,12 +34,12 @@ def marked_failed(stage: InvocationState) -> str:
     return "marked failed in a rate limit: 0 runs by an operator, a batch and a hook"
 
 
-def asked(stage: InvocationState) -> set[str]:
+def asked(stage: Stage) -> set[str]:
     """Return which tasks have met the rate limit."""
     return {json.loads(request.text)["task"] for request in stage.org.requests("limited")}
 
 
-def cleared_while_its_flow_runs(stage: InvocationState) -> str:
+def cleared_while_its_flow_runs(stage: Stage) -> str:
     """A task that is cleared while its flow runs: Airflow 3.3 lets it see that, so there is another run."""
     name = "cleared_while_its_flow_runs"
     run_id = stage.airflow.trigger(name)
@@ -55,7 +55,7 @@ def cleared_while_its_flow_runs(stage: InvocationState) -> str:
     return "cleared while its flow runs: 2 runs of 2 keys"
 
 
-def cleared_in_a_wait(stage: InvocationState) -> str:
+def cleared_in_a_wait(stage: Stage) -> str:
     """A task that is cleared in a rate limit ends by itself, and its flow runs once, under a new key."""
     name = "cleared_in_a_wait"
     stage.org.inject(TooManyRequests(retry_after=PATIENCE), flow="limited_once")
@@ -72,13 +72,13 @@ def cleared_in_a_wait(stage: InvocationState) -> str:
     return "cleared in a rate limit: 1 run, under a new key"
 
 
-def is_noted_as_not_run(stage: InvocationState, dag_id: str, run_id: str) -> bool:
+def is_noted_as_not_run(stage: Stage, dag_id: str, run_id: str) -> bool:
     """Return whether a task has met the rate limit, and noted that its flow has not run."""
     noted = stage.airflow.notes(dag_id, run_id, "in_a_wait").get("okta_workflows_invocation", {})
     return bool(stage.org.requests("limited_once")) and noted.get("state") == "not_run"
 
 
-def timed_out(stage: InvocationState) -> str:
+def timed_out(stage: Stage) -> str:
     """A task whose ``execution_timeout`` is over while its flow runs."""
     run_id = stage.airflow.trigger("timed_out")
     assert stage.airflow.finished("timed_out", run_id, within=180) == "failed"
@@ -89,7 +89,7 @@ def timed_out(stage: InvocationState) -> str:
     return "timed out while its flow runs: 1 run"
 
 
-def made_again(stage: InvocationState) -> str:
+def made_again(stage: Stage) -> str:
     """A run that is deleted and made again under its id is another run."""
     for _ in range(2):
         stage.airflow.trigger("made_again", run_id="the_run")

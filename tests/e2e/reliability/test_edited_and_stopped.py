@@ -8,17 +8,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.e2e.reliability import edited_dags, stopped_tasks
-from tests.e2e.reliability.stage import InvocationState
+from tests.e2e.reliability.stage import Stage
 
 pytestmark = pytest.mark.timeout(600)
 
 Say = Callable[[str], None]
-Story = Callable[[InvocationState], str]
+Story = Callable[[Stage], str]
 STORIES: tuple[Story, ...] = (*edited_dags.STORIES, *stopped_tasks.STORIES)
 
 
 @pytest.fixture(scope="module")
-def under_way(stage: InvocationState) -> Iterator[dict[Story, Future[str]]]:
+def under_way(stage: Stage) -> Iterator[dict[Story, Future[str]]]:
     """All stories, which have begun together."""
     with ThreadPoolExecutor(len(STORIES)) as pool:
         yield {story: pool.submit(story, stage) for story in STORIES}

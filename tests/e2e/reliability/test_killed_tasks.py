@@ -15,7 +15,7 @@ import pytest
 
 from airflow_okta_workflows.core.flows.idempotency_key import derive_key
 from tests.airflow_rest import until
-from tests.e2e.reliability.stage import FLOW_SECONDS, InvocationState
+from tests.e2e.reliability.stage import FLOW_SECONDS, Stage
 
 # A whole Airflow, on two cores that may be busy.
 pytestmark = pytest.mark.timeout(600)
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 KILLED, SENSORS, MANY, BATCH, DEFERRED = 20, 50, 200, 150, 20
 
 
-def kill_when(stage: InvocationState, dag_id: str, stop: threading.Event) -> None:
+def kill_when(stage: Stage, dag_id: str, stop: threading.Event) -> None:
     """Kill the first try of each task with SIGKILL, each at another moment of its life.
 
     Even ones by the time since the task began, which is mostly before it sends; odd ones by the time since the flow
@@ -46,7 +46,7 @@ def kill_when(stage: InvocationState, dag_id: str, stop: threading.Event) -> Non
                     path.with_suffix(".killed").rename(path.with_suffix(".survived"))
 
 
-def run_and_kill(stage: InvocationState, dag_id: str) -> tuple[dict[int, dict[str, Any]], Counter[str | None], int]:
+def run_and_kill(stage: Stage, dag_id: str) -> tuple[dict[int, dict[str, Any]], Counter[str | None], int]:
     """Run a DAG whose tasks get killed; return its tasks, how often each key ran, and how many were killed."""
     stop = threading.Event()
     killer = threading.Thread(target=kill_when, args=(stage, dag_id, stop))
@@ -66,7 +66,7 @@ def kill_figures(killed: int, states: Counter[str], ran: Counter[str | None]) ->
     return f"{killed} of {KILLED} tasks killed: {dict(states)}; {sum(ran.values())} runs of {len(ran)} keys, at most {max(ran.values())} each"
 
 
-def test_a_killed_task_never_runs_its_flow_twice(stage: InvocationState, say: Say) -> None:
+def test_a_killed_task_never_runs_its_flow_twice(stage: Stage, say: Say) -> None:
     tasks, ran, killed = run_and_kill(stage, "killed")
 
     states = Counter(task["state"] for task in tasks.values())
@@ -87,7 +87,7 @@ def test_a_killed_task_never_runs_its_flow_twice(stage: InvocationState, say: Sa
             assert any("cut off while it invoked" in text for text in last), index
 
 
-def test_a_killed_idempotent_task_sends_again_under_its_key(stage: InvocationState, say: Say) -> None:
+def test_a_killed_idempotent_task_sends_again_under_its_key(stage: Stage, say: Say) -> None:
     tasks, ran, killed = run_and_kill(stage, "killed_idempotent")
 
     states = Counter(task["state"] for task in tasks.values())
@@ -99,7 +99,7 @@ def test_a_killed_idempotent_task_sends_again_under_its_key(stage: InvocationSta
 
 
 def test_a_failed_run_is_followed_by_the_next_ordinal_and_a_clearing_by_hand_by_a_new_identity(
-    stage: InvocationState,
+    stage: Stage,
 ) -> None:
     run_id = stage.airflow.trigger("cleared")
     assert stage.airflow.finished("cleared", run_id, within=90) == "success"
@@ -113,7 +113,7 @@ def test_a_failed_run_is_followed_by_the_next_ordinal_and_a_clearing_by_hand_by_
     assert fourth == derive_key(third, 1)
 
 
-def test_deferred_sensors_survive_their_triggerer(stage: InvocationState, say: Say) -> None:
+def test_deferred_sensors_survive_their_triggerer(stage: Stage, say: Say) -> None:
     run_id = stage.airflow.trigger("sensors")
     until(
         lambda: stage.airflow.states("sensors", run_id).get("deferred", 0) == SENSORS or None,
@@ -130,7 +130,7 @@ def test_deferred_sensors_survive_their_triggerer(stage: InvocationState, say: S
     assert states == {"success": SENSORS}
 
 
-def test_two_hundred_tasks_ask_for_one_token(stage: InvocationState, say: Say) -> None:
+def test_two_hundred_tasks_ask_for_one_token(stage: Stage, say: Say) -> None:
     for path in (stage.airflow.home / "tokens").iterdir():
         path.unlink()
     before = len(stage.org.token_requests)
@@ -142,7 +142,7 @@ def test_two_hundred_tasks_ask_for_one_token(stage: InvocationState, say: Say) -
     assert len(stage.org.token_requests) - before == 1
 
 
-def test_a_batch_goes_on_where_a_kill_left_it(stage: InvocationState, say: Say) -> None:
+def test_a_batch_goes_on_where_a_kill_left_it(stage: Stage, say: Say) -> None:
     run_id = stage.airflow.trigger("batch")
     until(lambda: stage.flows.began.get(("batch", BATCH // 2)), 90, "the batch did not get half-way")
     stage.kill("batch")
@@ -161,7 +161,7 @@ def test_a_batch_goes_on_where_a_kill_left_it(stage: InvocationState, say: Say) 
     assert all(record["result"] == record["index"] for record in records if record["outcome"] == "succeeded")
 
 
-def test_deferred_invocations_survive_their_triggerer(stage: InvocationState, say: Say) -> None:
+def test_deferred_invocations_survive_their_triggerer(stage: Stage, say: Say) -> None:
     run_id = stage.airflow.trigger("deferred")
     until(
         lambda: len([place for place in stage.flows.began if place[0] == "deferred"]) >= DEFERRED // 2 or None,

@@ -12,7 +12,8 @@ import pytest
 
 from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.e2e.airflow_standalone import files_below
-from tests.e2e.reliability.stage import PASSPHRASE, InvocationState, WatchedOrg
+from tests.e2e.reliability.stage import PASSPHRASE, Stage
+from tests.watched_org import WatchedOrg
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -45,7 +46,7 @@ def search(folder: Path, secrets: dict[str, str]) -> list[str]:
     ]
 
 
-def test_nothing_that_airflow_kept_holds_a_secret(stage: InvocationState, say: Say) -> None:
+def test_nothing_that_airflow_kept_holds_a_secret(stage: Stage, say: Say) -> None:
     secrets = secrets_of(stage.org)
     home = stage.airflow.home
     kept = list(files_below(home))
@@ -64,7 +65,7 @@ def test_nothing_that_airflow_kept_holds_a_secret(stage: InvocationState, say: S
     planted.unlink()
 
 
-def test_nothing_that_was_reported_to_sentry_holds_a_secret(stage: InvocationState, say: Say) -> None:
+def test_nothing_that_was_reported_to_sentry_holds_a_secret(stage: Stage, say: Say) -> None:
     told = Counter(error["type"] for error in stage.sentry.errors)
     say(f"{sum(map(len, stage.sentry.reports)):,} bytes reported to Sentry: {dict(told)}")
 
