@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class OktaWorkflowsError(AirflowException):
-    """Be the base of all errors of this provider.
+    """Base class of all errors of this provider.
 
     :param message: what happened, why, and what to change
     :param data: values for the attributes that the class declares
@@ -62,14 +62,14 @@ class OktaWorkflowsError(AirflowException):
 
 
 class OktaConfigurationError(OktaWorkflowsError, AirflowFailException):
-    """Tell that a connection or an argument cannot work, so that no retry can help."""
+    """A connection or an argument cannot work, so no retry can help."""
 
     problems: tuple[str, ...] = ()
     """Each error that was found in a connection, a sentence each; empty where there was only one."""
 
 
 class OktaTokenError(OktaWorkflowsError):
-    """Tell that there is no access token now; trying again may help."""
+    """There is no access token now; trying again may help."""
 
     error: str | None = None
     """The token endpoint's ``error`` (RFC 6749, section 5.2), if it gave one."""
@@ -79,11 +79,11 @@ class OktaTokenError(OktaWorkflowsError):
 
 
 class OktaTokenRefusedError(OktaTokenError, OktaConfigurationError):
-    """Tell that the org refused the token request, and what to change there or in the connection."""
+    """The org refused the token request; the hint says what to change there or in the connection."""
 
 
 class OktaFlowError(OktaWorkflowsError):
-    """Be the base of what can go wrong with one invocation."""
+    """Base class of what can go wrong with one invocation."""
 
     flow: str | None = None
     """The flow as the caller named it."""
@@ -94,34 +94,34 @@ class OktaFlowError(OktaWorkflowsError):
 
 
 class OktaFlowNotSentError(OktaFlowError):
-    """Tell that no connection could be made: the flow did not run, and trying again is safe."""
+    """No connection could be made: the flow did not run, and trying again is safe."""
 
 
 class OktaFlowRefusedError(OktaFlowError):
-    """Tell that the flow's host refused the invocation before the flow ran."""
+    """The flow's host refused the invocation before the flow ran."""
 
 
 class OktaFlowRateLimitedError(OktaFlowError):
-    """Tell that the flow's host answered 429 for longer than the call may wait: the flow did not run."""
+    """The flow's host returned 429 for longer than the call may wait: the flow did not run."""
 
     retry_after: float | None = None
     """Seconds until the host said it would take the next request; None if it did not say."""
 
 
 class OktaFlowFailedError(OktaFlowError):
-    """Tell that the flow answered 4xx or 5xx, or that a condition decided against its answer."""
+    """The flow returned 4xx or 5xx, or a condition decided against its response."""
 
 
 class OktaFlowResponseError(OktaFlowError, AirflowFailException):
-    """Tell that the answer is too large or a redirect; a retry would run the flow again, so there is none."""
+    """The response is too large or a redirect; a retry would run the flow again, so there is none."""
 
 
 class OktaFlowNoResponseError(OktaFlowError):
-    """Tell that an idempotent invocation was sent and its fate is unknown: it may be tried again."""
+    """An idempotent invocation was sent, and its outcome is unknown: it may be tried again."""
 
 
 class OktaFlowOutcomeUnknownError(OktaFlowNoResponseError, AirflowFailException):
-    """Tell that an invocation was sent and its fate is unknown: it may have run, so it is not sent again."""
+    """An invocation was sent, and its outcome is unknown: it may have run, so it is not sent again."""
 
 
 _CLASSES: dict[ErrorKind, type[OktaWorkflowsError]] = {
@@ -188,7 +188,7 @@ def outcome_of(error: OktaWorkflowsError) -> Outcome:
 
 
 def is_transient(error: OktaWorkflowsError) -> bool:
-    """Tell whether asking again a little later may go well: for polls, which change nothing.
+    """Return whether asking again a little later may go well: for polls, which change nothing.
 
     :param error: what the poll ended with
     """

@@ -19,7 +19,7 @@ GROUP_HELP = "Set up, check and try connections to Okta Workflows"
 
 
 class Argument(NamedTuple):
-    """Hold one argument of a command.
+    """One argument of a command.
 
     :param flags: its names, or the one name of a positional argument
     :param options: what :meth:`argparse.ArgumentParser.add_argument` takes beside the names
@@ -30,7 +30,7 @@ class Argument(NamedTuple):
 
 
 class Command(NamedTuple):
-    """Hold one command; the module of the same name in this package runs it.
+    """One command; the module of the same name in this package runs it.
 
     :param name: its name
     :param help: one line, for the list of commands

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 
 class _TellingOrg(LocalOrg):
-    """Tell of each request on stderr."""
+    """A local org that reports each request on stderr."""
 
     def __init__(self, output: Output, **options: Any) -> None:
         super().__init__(**options)

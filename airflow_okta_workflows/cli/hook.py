@@ -48,7 +48,7 @@ class CommandLineHook(OktaWorkflowsHook):
         if self._connection is not None:
             return self._connection
         with suppress(AirflowNotFoundException), _as_on_a_server():
-            # A key in the place of an id would be in the log of Airflow 2, with the query that looks for it.
+            # Airflow 2 logs the query that looks for an id, and would log a key that was given instead of one.
             if not may_hold_key(conn_id):
                 return super().get_connection(conn_id)
         hint = "Name another with --conn-id, or make it: okta-workflows connection --help."
@@ -93,7 +93,7 @@ def hook_from_file(name: str) -> CommandLineHook:
 
 @contextmanager
 def _as_on_a_server() -> Iterator[None]:
-    """Let Airflow 3 look in its database too, as its own commands for connections do."""
+    """Make Airflow 3 look in its database too, as its own commands for connections do."""
     before = os.environ.get(_CONTEXT)
     os.environ[_CONTEXT] = "server"
     try:

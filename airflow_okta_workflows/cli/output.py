@@ -63,7 +63,7 @@ _LEVELS = {
 
 @contextlib.contextmanager
 def quiet_log() -> Iterator[None]:
-    """Let only what matters of the log through: a command says itself what it does."""
+    """Keep all but warnings out of the log: a command itself says what it does."""
     before = {name: logging.getLogger(name).level for name in _LEVELS}
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)

@@ -33,11 +33,11 @@ INTERRUPTIONS = tuple(_EXIT_CODES)
 
 
 class CommandFailedError(Exception):
-    """Tell what a command could not do, in words for people; it ends with exit code 1."""
+    """What a command could not do, in words for people; it ends with exit code 1."""
 
 
 class UsageError(Exception):
-    """Tell what is wrong with the arguments; the command ends with exit code 2."""
+    """What is wrong with the arguments; the command ends with exit code 2."""
 
 
 def run(name: str, args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Tell Airflow's log masker of each secret, the moment there is one.
+"""How Airflow's log masker learns each secret, the moment there is one.
 
 Airflow masks a multi-line key only as one exact text, so every form of it is named here. Masks belong to the
 process: each task masks anew.
@@ -90,7 +90,7 @@ def _mask_with(masker: Any, texts: tuple[str, ...], until: float) -> None:
 
 
 class _Replacer:
-    """Stand for the masker's regular expression until a line is to be logged, and compile it only then.
+    """The masker's regular expression, compiled only once a line is to be logged.
 
     :param patterns: what is masked
     """

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 class RateLimiter(Protocol):
-    """Be what an invocation passes through before each attempt."""
+    """What gives an invocation its turn before each attempt."""
 
     async def acquire(self) -> None:
         """Return when it is the caller's turn."""
 
     def throttle(self, seconds: float) -> None:
-        """Be told that the flow's host answered 429, and for how long."""
+        """Hold back: the flow's host returned 429."""
 
 
 class FlowRateLimiter:
-    """Let the tasks of an event loop through at the pace that a pacer gives.
+    """A limiter that gives the tasks of an event loop their turns, at the pace of a pacer.
 
     :param pacer: the pace
     :param runtime: clock and sleep
@@ -43,7 +43,7 @@ class FlowRateLimiter:
                     return
 
     def throttle(self, seconds: float) -> None:
-        """Let nobody through for a while: the flow's host has answered 429.
+        """Give no turn for a while: the flow's host returned 429.
 
         :param seconds: how long
         """

@@ -1,6 +1,6 @@
 """From an Airflow connection to checked, immutable settings.
 
-Every problem is found in one go, so that a connection is mended in one go. The names of the fields in extra are
+Every problem is reported at once, so that one round of corrections is enough. The names of the fields in extra are
 those of the form, in :mod:`airflow_okta_workflows.get_provider_info`, and ``private_key``.
 """
 
@@ -375,7 +375,7 @@ class _Reading:
 
 
 def _is_json_object(text: str | None) -> bool:
-    """Tell whether extra can be read; Airflow gives an empty one for what it cannot."""
+    """Return whether extra can be read; Airflow gives an empty one for what it cannot."""
     if not text or not text.strip():
         return True
     try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OktaWorkflowsSettings:
-    """Hold a checked connection. The design of the connection says what each field means.
+    """A checked connection; docs/connection.md says what each field means.
 
     :param conn_id: the connection's id
     :param domain: the org, which gives the token

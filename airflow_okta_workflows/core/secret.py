@@ -37,7 +37,7 @@ _NESTED = 3
 
 
 class Secret:
-    """Hold a secret text so that it is shown only where :meth:`reveal` is called.
+    """A secret string that is shown only where :meth:`reveal` is called.
 
     ``repr``, ``str`` and formatting give ``***``; pickling, and with it most ways into a database row or a
     log, is refused.

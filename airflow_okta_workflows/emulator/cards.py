@@ -11,7 +11,7 @@ from airflow_okta_workflows.emulator.responses import RawResponse, json_response
 
 @dataclass(frozen=True)
 class FlowRequest:
-    """Hold what the API Endpoint card gives a flow.
+    """What the API Endpoint card gives a flow.
 
     :param method: ``GET`` or ``POST``
     :param headers: the headers, names in lower case, without the token

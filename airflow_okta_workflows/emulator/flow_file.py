@@ -21,7 +21,7 @@ _MARK = "okta_flow"
 
 @dataclass(frozen=True)
 class DeclaredFlow:
-    """Hold one flow of a file.
+    """One flow of a file.
 
     :param function: what it does
     :param name: its name in the connection

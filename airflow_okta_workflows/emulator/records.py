@@ -16,7 +16,7 @@ Security = Literal["oauth", "client_token", "public"]
 
 @dataclass
 class SeenRequest:
-    """Hold one request to a flow, whether it ran or was refused.
+    """One request to a flow, whether it ran or was refused.
 
     :param flow: the flow's name
     :param method: the method
@@ -38,7 +38,7 @@ class SeenRequest:
 
 @dataclass
 class SeenTokenRequest:
-    """Hold one token request.
+    """One token request.
 
     :param status: the status of the response; None if the connection was cut instead, or is still open
     :param error: the OAuth error of a refusal
@@ -50,7 +50,7 @@ class SeenTokenRequest:
 
 @dataclass
 class Flow:
-    """Hold one flow of the local org.
+    """One flow of the local org.
 
     :param name: its name
     :param function: what it does
@@ -71,7 +71,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class GrantedToken:
-    """Hold what the org knows of a token it gave.
+    """What the org knows of a token that it granted.
 
     :param issuer: the origin under which it was asked for
     :param expires_at: when it ends, by the org's clock

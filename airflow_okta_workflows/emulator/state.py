@@ -99,7 +99,7 @@ class OrgState:
         return register
 
     def on_flow_added(self) -> None:
-        """Be told that there is a new flow; for subclasses."""
+        """Do nothing; a subclass learns here that a flow was added."""
 
     def add_flows(self, functions: Mapping[str, FlowFunction]) -> None:
         """Make functions flows of the org.
@@ -120,7 +120,7 @@ class OrgState:
             self._faults.setdefault(flow, deque()).extend([fault] * times)
 
     def expire_tokens(self) -> None:
-        """Let all tokens end now, though their holders think otherwise."""
+        """Expire all tokens now, whatever their holders know."""
         with self._lock:
             self.tokens = {value: GrantedToken(token.issuer, 0.0) for value, token in self.tokens.items()}
 
@@ -167,10 +167,10 @@ class OrgState:
         return sum(request.status == 200 for request in self.token_requests)
 
     def on_assertion(self, assertion: str) -> None:
-        """Be told each client assertion that comes in; for subclasses, the org keeps none."""
+        """Do nothing; a subclass sees each client assertion here, of which the org keeps none."""
 
     def on_response(self, request: SeenRequest | SeenTokenRequest) -> None:
-        """Be told each request that is about to be answered; for subclasses.
+        """Do nothing; a subclass sees each request here before its response is sent.
 
         :param request: the request, with its status
         """
@@ -203,7 +203,7 @@ class OrgState:
             return ordered.popleft() if ordered else Fault()
 
     def grant_token(self, issuer: str, scope: str) -> str:
-        """Give out a token.
+        """Grant a token.
 
         :param issuer: the origin under which it was asked for
         :param scope: its scopes
@@ -216,7 +216,7 @@ class OrgState:
         return token
 
     def accepts_token(self, token: str) -> bool:
-        """Tell whether a flow takes a token: known, not ended, and asked for under the right domain.
+        """Return whether a flow takes a token: known, not expired, and requested under the right domain.
 
         :param token: its text
         """
@@ -227,7 +227,7 @@ class OrgState:
         return granted.issuer.partition("://")[2] == self.issuer_host
 
     def takes_invocation(self, flow: Flow) -> bool:
-        """Tell whether a flow's rate limit has room for one more invocation, and if so count it.
+        """Return whether a flow's rate limit has room for one more invocation, and if so count it.
 
         :param flow: the flow
         """

@@ -18,7 +18,7 @@ KNOWN_SCOPES = frozenset({"okta.workflows.invoke.manage", "okta.users.read", "ok
 
 @dataclass(frozen=True)
 class Refusal(Exception):  # noqa: N818  # what the endpoint answers, not an error of the program
-    """Hold one refusal.
+    """One refusal.
 
     :param status: the HTTP status
     :param error: the OAuth error
@@ -32,7 +32,7 @@ class Refusal(Exception):  # noqa: N818  # what the endpoint answers, not an err
 
 @dataclass
 class App:
-    """Hold what the org knows of its API Services app.
+    """What the org knows of its API Services app.
 
     :param client_id: its client id
     :param public_keys: its public keys by kid
@@ -53,7 +53,7 @@ class App:
 
 
 def check_token_request(form: Mapping[str, str], app: App, *, token_url: str, now: float) -> str:
-    """Hold a token request to Okta's rules and return the scope it is granted.
+    """Check a token request by Okta's rules, and return the scope that is granted.
 
     :param form: the decoded form
     :param app: the app

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class FlowOperator(StopsOnKill, BaseOperator):
-    """Be what both operators are: one flow, what goes with each invocation, and when its answer satisfies."""
+    """Base class of the two invoke operators."""
 
     template_fields_renderers = {"payload": "json", "payloads": "json", "query": "json", "headers": "json"}  # noqa: RUF012  # as in BaseOperator
     operator_extra_links = (OktaFlowLink(),)

@@ -335,7 +335,7 @@ class BatchRun:
 
 
 class SkipFirstAcquire:
-    """Let an item's first attempt through, which had its turn before it began, and each later one in its turn.
+    """A limiter whose first turn is free: an item's first attempt had its turn before it began.
 
     :param limiter: the limiter of all items
     """
@@ -351,5 +351,5 @@ class SkipFirstAcquire:
         self._first = False
 
     def throttle(self, seconds: float) -> None:
-        """Let nobody through for a while."""
+        """Give no turn for a while."""
         self._limiter.throttle(seconds)

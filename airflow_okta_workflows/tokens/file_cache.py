@@ -47,7 +47,7 @@ FAILURE_REST = 5.0
 
 @dataclass(frozen=True)
 class Entry:
-    """Hold what a file of the cache says: a token, and how asking for one failed.
+    """What a file of the cache says: a token, and how asking for one failed.
 
     :param token: the token, or None
     :param failure: how asking for a newer one failed, or None

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class _AbandonedError(Exception):
-    """Tell those who wait for a renewal that it was broken off, so that one of them takes it up."""
+    """A renewal was broken off; one of those who wait for it takes it up."""
 
 
 class _Renewal:
-    """Hold one request for a token that is under way, or could be.
+    """One request for a token that is under way, or could be.
 
     :param loop: the event loop that makes it, or None if a thread does
     """

@@ -91,7 +91,7 @@ class _Connection:
         return response, self._body(limit)
 
     def open_tunnel(self, origin: Origin, headers: Mapping[str, str]) -> None:
-        """Let the proxy at the other side connect to a host.
+        """Have the proxy at the other side connect to a host.
 
         :param origin: the host
         :param headers: what the proxy needs to know, such as a login

@@ -38,7 +38,7 @@ _WHAT_INVOKES = (
 
 
 class _OktaFlowTrigger(BaseTrigger):
-    """Be what both triggers are: one flow, its request, and when an event may be fired.
+    """Base class of the two triggers.
 
     The arguments are stored in clear: ids and the user's own templated values, and no secret.
 

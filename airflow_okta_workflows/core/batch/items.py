@@ -27,7 +27,7 @@ and each item's key with it."""
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """Hold one invocation of a batch.
+    """One invocation of a batch.
 
     :param index: its place among the payloads, from 0
     :param key: its idempotency key

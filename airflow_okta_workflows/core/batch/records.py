@@ -21,7 +21,7 @@ _ERRORS_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """Hold what came of one invocation.
+    """What came of one invocation.
 
     :param outcome: what came of it
     :param status_code: the HTTP status, if there was an answer

@@ -227,7 +227,7 @@ def _parse_payload(text: str) -> Any:
 
 
 def _not_json(value: Any, path: str = "payload", depth: int = 0) -> str:
-    """Say where in a value the first thing stands that JSON has no form for; the thing itself is not shown."""
+    """Return where in a value the first thing is that JSON has no form for, without showing the thing itself."""
     if depth > 50:
         return f"{path} is nested too deeply"
     if isinstance(value, Mapping):

@@ -10,11 +10,11 @@ from airflow_okta_workflows.core.secret import shown, without_keys
 
 
 class ExpressionError(Exception):
-    """Tell that an expression cannot be evaluated over this body, such as ``length(@)`` over a number."""
+    """An expression cannot be evaluated over this body, such as ``length(@)`` over a number."""
 
 
 class Expression:
-    """Hold one compiled JMESPath expression.
+    """One compiled JMESPath expression.
 
     :param text: the expression (https://jmespath.org/specification.html)
     :param parameter: the parameter it was given as, for errors
@@ -47,7 +47,7 @@ class Expression:
         raise ExpressionError(f"{self.parameter} {shown(self.text)} cannot be evaluated over the answer ({reason}).")
 
     def is_true(self, body: Any) -> bool:
-        """Tell whether the expression is true: not null, false, or an empty text, list or object.
+        """Return whether the expression is true: not null, false, or an empty string, list or object.
 
         :param body: the answer's body
         :raises ExpressionError: if it cannot be evaluated over this body

@@ -50,7 +50,7 @@ def failure_hint(status: int) -> str:
 
 
 def flow_hint(status: int) -> str:
-    """Say what to change after a flow's host has refused with 401, 403 or 404 before the flow ran.
+    """Return what to change after a flow's host has refused with 401, 403 or 404 before the flow ran.
 
     :param status: the HTTP status
     """

@@ -48,7 +48,7 @@ _BEFORE_RUNNING = (401, 403, 404)
 
 @dataclass(frozen=True)
 class Invocation:
-    """Hold one checked invocation.
+    """One checked invocation.
 
     :param address: the flow
     :param idempotency_key: its idempotency key

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """Say what came of an invocation, as far as it is known."""
+    """What came of an invocation, as far as it is known."""
 
     SUCCEEDED = "succeeded"
     """The flow ran, and its answer satisfies."""

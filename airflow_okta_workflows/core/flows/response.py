@@ -31,7 +31,7 @@ _PAGE = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class FlowResponse:
-    """Hold the answer of one invocation.
+    """The response of one invocation.
 
     ``repr`` shows neither headers nor body: they may hold personal data.
 

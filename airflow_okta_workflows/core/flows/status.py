@@ -9,7 +9,7 @@ from airflow_okta_workflows.core.flows.expressions import Expression, compile_op
 
 
 class Status(Enum):
-    """Say how the flow that is waited for is doing."""
+    """How the flow that is waited for is doing."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"

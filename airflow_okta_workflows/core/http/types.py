@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Headers(Mapping[str, str]):
-    """Hold the headers of an answer, looked up without regard to case (RFC 9110, section 5.1).
+    """The headers of a response, looked up without regard to case (RFC 9110, section 5.1).
 
     :param pairs: the headers; of repeated ones the values are joined with a comma
     """

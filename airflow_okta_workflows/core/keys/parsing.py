@@ -45,7 +45,7 @@ _NONE = Secret("")
 
 @dataclass(frozen=True)
 class KeyText:
-    """Hold the text of one private key, tidied but not parsed.
+    """The text of one private key, tidied but not parsed.
 
     :param form: what it is: ``pem``, ``jwk`` or ``der``
     :param text: the tidy PEM, the compact JSON of the JWK, or the base64 of the DER

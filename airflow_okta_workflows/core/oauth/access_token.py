@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class TokenState(Enum):
-    """Say what may be done with a token."""
+    """What may be done with a token."""
 
     FRESH = "fresh"
     """Use it."""
@@ -27,7 +27,7 @@ _CLOCK_STEP = 60.0
 
 @dataclass(frozen=True)
 class AccessToken:
-    """Hold one access token.
+    """One access token.
 
     :param value: the token itself, hidden in ``repr``
     :param expires_at: when it ends, in seconds since the epoch, by the local clock

@@ -108,7 +108,7 @@ ORG_RATE_LIMITED = (
 
 
 def token_hint(error: str | None, description: str | None, clock_offset: float | None) -> str:
-    """Say what to change after the token endpoint has refused.
+    """Return what to change after the token endpoint has refused.
 
     :param error: its ``error``
     :param description: its ``error_description``
@@ -123,7 +123,7 @@ def token_hint(error: str | None, description: str | None, clock_offset: float |
 
 
 def clock_hint(clock_offset: float) -> str:
-    """Say what to change when the local clock is too far from the org's.
+    """Return what to change when the local clock is too far from the org's.
 
     :param clock_offset: seconds by which the local clock is ahead of the org's
     """

@@ -34,7 +34,7 @@ _SHORTEST_SECRET = 16
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """Say what is asked for, of whom, and with which key.
+    """What is asked for, of whom, and with which key.
 
     :param token_url: the org's token endpoint; also the assertion's audience
     :param client_id: the app's client id

@@ -53,7 +53,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
 
 
 class RetryBudget:
-    """Keep account of the time that one call may spend waiting on 429.
+    """The time that one call may spend waiting on 429.
 
     :param seconds: the budget
     :param random: gives numbers from 0 to 1

@@ -41,7 +41,7 @@ def check_pace(max_rate: object, max_in_flight: object) -> None:
 
 
 class Pacer:
-    """Give out moments at even distances, and hold back when the host says 429.
+    """Moments at even distances, held back while the host returns 429.
 
     One 429 among many invocations that pass came early on its way, or was one too many: the pace gives way a little,
     and only the refused one waits. Several together, or a long wait, say that somebody else is using the same flow:
@@ -72,7 +72,7 @@ class Pacer:
         return moment - now
 
     def hold(self, now: float, seconds: float) -> None:
-        """Be told of a 429: go slower, and give out no moment before the host takes requests again if they are many.
+        """Slow down after a 429; after many, give out no moment before the host takes requests again.
 
         :param now: the time
         :param seconds: what the host asked to wait
@@ -93,7 +93,7 @@ class Pacer:
             self._next = max(self._next, self._held_until)
 
     def holds(self, now: float) -> bool:
-        """Tell whether moments that were given out before the hold are void.
+        """Return whether moments that were given out before the hold are void.
 
         :param now: the time
         """
