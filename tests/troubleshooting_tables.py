@@ -234,7 +234,7 @@ WARNINGS = {
     " [okta_workflows] to a directory of your own, or token_cache to memory.": "The directory of the token cache is not"
     " there, or is not this user's alone. Tasks run, with more token requests.",
     "The access token could not be kept in …: …": "As above: the disk is full, or not to be written.",
-    "the access token could not be renewed ahead of its end: …": "The old one is good for now; it is tried again.",
+    "the access token could not be renewed before it expires: …": "The old one is good for now; it is tried again.",
     "Connection … could not be looked up again: …": "In the triggerer: the one that is known is used on.",
     "Poll failed, … of … in a row: …": "More than `max_failed_polls` of them fail the sensor.",
     "The triggerer did not hand over what flow … answered (…). It is invoked from here, under the same key.": "In the"

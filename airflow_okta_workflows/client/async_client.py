@@ -12,12 +12,11 @@ from airflow_okta_workflows.client.log_masking import amask
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
+    Call,
     Checkpoint,
     Conversation,
-    Event,
-    GetToken,
     InvocationState,
-    LoadKey,
+    Join,
     Log,
     MaskSecrets,
     Send,
@@ -40,11 +39,13 @@ T = TypeVar("T")
 
 
 class AsyncFlowClient(Client[AiohttpTransport]):
-    """Invoke flows on an event loop.
+    """The client for event loops.
 
     Tasks that wait, for a rate limit or a token, end when they are cancelled after the stop signal: the conversation
     then says what that means. What is being sent has to be cancelled as any other task.
     """
+
+    _blocks = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -79,13 +80,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         :raises CoreError: if the org gives none
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
-            return await self._token(rejected_token)
-
-    async def _token(self, rejected_token: str | None) -> AccessToken:
-        return await self.tokens.aget(self._renew, rejected_token=rejected_token)
-
-    async def _renew(self, stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
-        return await self._drive(self.obtain_token(stale_token, rejected_token))
+            return await self._drive(self.obtain_token(rejected_token))
 
     async def _drive(
         self,
@@ -106,7 +101,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
 
     async def _perform(
         self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
-    ) -> Event:
+    ) -> object:
         self._require_not_stopped(step)
         if isinstance(step, Send):
             with self._on_its_way():
@@ -120,10 +115,8 @@ class AsyncFlowClient(Client[AiohttpTransport]):
 
     async def _perform_wait(
         self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
-    ) -> Event:
+    ) -> object:
         match step:
-            case GetToken(rejected_token):
-                return (await self._token(rejected_token)).value
             case Wait(seconds, reason, rate_limited):
                 if reason:
                     log.warning("%s", reason)
@@ -136,8 +129,10 @@ class AsyncFlowClient(Client[AiohttpTransport]):
             case Checkpoint(state):
                 if on_state:
                     await on_state(state)
-            case LoadKey():
-                return await asyncio.to_thread(step.perform)
+            case Join(outcome):
+                await asyncio.gather(asyncio.wrap_future(outcome), return_exceptions=True)
+            case Call(in_thread=in_thread):
+                return await asyncio.to_thread(step.perform) if in_thread else step.perform()
             case MaskSecrets(texts, until):
                 await amask(texts, until)
             case Log(text):

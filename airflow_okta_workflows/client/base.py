@@ -1,11 +1,11 @@
-"""What both drivers share: the conversations of one connection, and how one is taken up again."""
+"""What both drivers share: the conversations of one connection, and how to resume one."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
@@ -14,16 +14,14 @@ from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
     Checkpoint,
     Conversation,
-    Event,
-    GetToken,
     InvocationState,
+    Join,
     Send,
     Step,
     StopRequested,
     Wait,
 )
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS
-from airflow_okta_workflows.tokens.coordination import obtain_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
+    from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
     from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.tokens.source import TokenSource
 
@@ -40,14 +39,17 @@ TransportT = TypeVar("TransportT")
 
 
 class Client(Generic[TransportT]):
-    """Begin the core's conversations for one connection; how they are driven is up to the two below.
+    """The conversations of one connection; the two subclasses drive them.
 
     :param settings: the connection
     :param tokens: where access tokens come from
     :param transport: sends the requests
-    :param runtime: clock, sleep and chance
-    :param token_attempts: attempts for a token in all, where another may help
+    :param runtime: clock, sleep, randomness and ids
+    :param token_attempts: the most attempts for one token
     """
+
+    _blocks: ClassVar[bool]
+    """Whether waiting blocks the thread."""
 
     def __init__(
         self,
@@ -63,24 +65,16 @@ class Client(Generic[TransportT]):
         self.runtime = runtime
         self._token_attempts = token_attempts
 
-    def obtain_token(
-        self, stale_token: AccessToken | None, rejected_token: str | None, *, patient: bool = True
-    ) -> Conversation[AccessToken]:
-        """Begin the conversation that brings a token: another process's, or a new one.
+    def obtain_token(self, rejected_token: str | None = None) -> Conversation[AccessToken]:
+        """Begin the conversation that brings a token: this process's, another process's, or a new one.
 
-        :param stale_token: a stale token of this process, good for now
-        :param rejected_token: the text of a token that a flow's host refused, which must not come back
-        :param patient: whether another that asks may be waited for
+        :param rejected_token: the text of a token that a flow's host rejected, which must not come back
         """
-        return obtain_token(
-            self._request_token,
-            self.tokens.cache,
-            stale_token=stale_token,
-            rejected_token=rejected_token,
-            clock=self.runtime.clock,
-            random=self.runtime.random,
-            patient=patient,
-        )
+        return self.tokens.obtain(self._request_token, self.runtime, rejected_token=rejected_token, blocks=self._blocks)
+
+    def flow_auth(self) -> FlowAuth:
+        """Return what authorizes one invocation."""
+        return self.settings.flow_auth(self.obtain_token)
 
     def _request_token(self) -> Conversation[AccessToken]:
         settings, runtime = self.settings, self.runtime
@@ -101,13 +95,11 @@ class Client(Generic[TransportT]):
 
         :param call: what to send, and where
         """
-        return invoke_flow(call, self.settings.flow_auth(), clock=self.runtime.clock, random=self.runtime.random)
+        return invoke_flow(call, self.flow_auth(), clock=self.runtime.clock, random=self.runtime.random)
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""
-        leads_on = isinstance(step, (Send, Wait, AcquireRateLimit, GetToken)) or step == Checkpoint(
-            InvocationState.SENDING
-        )
+        leads_on = isinstance(step, (Send, Wait, Join, AcquireRateLimit)) or step == Checkpoint(InvocationState.SENDING)
         if leads_on and self.runtime.stop.requested:
             raise StopRequested
 
@@ -119,11 +111,11 @@ class End(Generic[T]):
     result: T
 
 
-def resume(conversation: Conversation[T], event: Event | StopRequested) -> Step | End[T]:
-    """Take a conversation up with what its last step led to, and return the next step, or its end.
+def resume(conversation: Conversation[T], event: object) -> Step | End[T]:
+    """Resume a conversation with the event that its last step led to, and return its next step, or its end.
 
     :param conversation: the conversation
-    :param event: what the step led to; None at the beginning
+    :param event: the event, or a :class:`StopRequested`; None at the beginning
     """
     try:
         if isinstance(event, StopRequested):

@@ -11,12 +11,11 @@ from airflow_okta_workflows.client.log_masking import mask
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
+    Call,
     Checkpoint,
     Conversation,
-    Event,
-    GetToken,
     InvocationState,
-    LoadKey,
+    Join,
     Log,
     MaskSecrets,
     Send,
@@ -24,7 +23,6 @@ from airflow_okta_workflows.core.protocol import (
     StopRequested,
     Wait,
 )
-from airflow_okta_workflows.tokens.source import running_loop
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 if TYPE_CHECKING:
@@ -41,7 +39,9 @@ T = TypeVar("T")
 
 
 class FlowClient(Client[H11Transport]):
-    """Invoke flows from threads and task processes."""
+    """The client for threads and task processes."""
+
+    _blocks = True
 
     def invoke_flow(self, call: Invocation, on_state: Callable[[InvocationState], None] | None = None) -> FlowResponse:
         """Invoke a flow.
@@ -60,7 +60,7 @@ class FlowClient(Client[H11Transport]):
         :raises CoreError: if the org gives none
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
-            return self._token(rejected_token)
+            return self._drive(self.obtain_token(rejected_token))
 
     def authorize(self, request: HttpRequest, auth: FlowAuth, rejected: bool) -> HttpRequest:
         """Return a request with what authorizes it, for callers that send it themselves.
@@ -77,14 +77,8 @@ class FlowClient(Client[H11Transport]):
         """Close the connections that are kept open."""
         self.transport.close()
 
-    def _token(self, rejected_token: str | None) -> AccessToken:
-        return self.tokens.get(self._renew, rejected_token=rejected_token)
-
-    def _renew(self, stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
-        return self._drive(self.obtain_token(stale_token, rejected_token, patient=running_loop() is None))
-
     def _drive(self, conversation: Conversation[T], on_state: Callable[[InvocationState], None] | None = None) -> T:
-        # Closed whatever happens: a conversation may hold the lock of the token cache.
+        # Closed in any case: a conversation may hold the lock of the token cache, or the renewal of a token.
         with closing(conversation):
             progress = resume(conversation, None)
             while not isinstance(progress, End):
@@ -96,24 +90,24 @@ class FlowClient(Client[H11Transport]):
                     progress = resume(conversation, event)
             return progress.result
 
-    def _perform(self, step: Step, on_state: Callable[[InvocationState], None] | None) -> Event:
+    def _perform(self, step: Step, on_state: Callable[[InvocationState], None] | None) -> object:
         self._require_not_stopped(step)
         match step:
             case Send(request):
                 return self.transport.send(request)
-            case GetToken(rejected_token):
-                return self._token(rejected_token).value
             case Wait(seconds, reason):
                 if reason:
                     log.warning("%s", reason)
                 self.runtime.wait(seconds)
+            case Join(outcome):
+                outcome.exception()
             case AcquireRateLimit():
                 # A single task does not pace itself; the host limits it with 429.
                 pass
             case Checkpoint(state):
                 if on_state:
                     on_state(state)
-            case LoadKey():
+            case Call():
                 return step.perform()
             case MaskSecrets(texts, until):
                 mask(texts, until)

@@ -15,12 +15,14 @@ from airflow_okta_workflows.core.oauth.flow_auth import BearerAuth
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_okta_workflows.core.addresses import FlowAddress, Origin
     from airflow_okta_workflows.core.keys.parsing import KeyText
     from airflow_okta_workflows.core.keys.signing import SigningKey
+    from airflow_okta_workflows.core.oauth.access_token import AccessToken
     from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
+    from airflow_okta_workflows.core.protocol import Conversation
     from airflow_okta_workflows.core.secret import Secret
 
 
@@ -137,9 +139,13 @@ class OktaWorkflowsSettings:
             read_timeout=timeout,
         )
 
-    def flow_auth(self) -> FlowAuth:
-        """Return what authorizes one invocation."""
-        return BearerAuth()
+    def flow_auth(self, obtain_token: Callable[[str | None], Conversation[AccessToken]]) -> FlowAuth:
+        """Return what authorizes one invocation.
+
+        :param obtain_token: begins the conversation that brings an access token; see
+            :class:`~airflow_okta_workflows.core.oauth.flow_auth.BearerAuth`
+        """
+        return BearerAuth(obtain_token)
 
     def secret_forms(self) -> tuple[str, ...]:
         """Return each text that must not appear in a log because of this connection."""

@@ -1,7 +1,7 @@
-"""What passes between a conversation and whoever drives it.
+"""The steps of a conversation, which its driver performs.
 
-A conversation is a generator. It yields steps (send this, wait so long, get a token) and is sent the event that
-each step led to; it returns its result, or raises a :class:`~airflow_okta_workflows.core.errors.CoreError`.
+A conversation is a generator. It yields steps (send this request, wait, read this file) and is sent the event that each
+step led to. It returns its result, or raises a :class:`~airflow_okta_workflows.core.errors.CoreError`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_okta_workflows.core.errors import CoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
-    from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
-    from airflow_okta_workflows.core.keys.signing import SigningKey
+    from airflow_okta_workflows.core.http.types import HttpRequest
 
 T = TypeVar("T")
 
@@ -53,32 +53,32 @@ class AcquireRateLimit:
 
 
 @dataclass(frozen=True)
-class GetToken:
-    """Ask the driver for an access token; the event is its text.
+class Call:
+    """A request to the driver to call a function; the event is what it returns, or the :class:`CoreError` it raises.
 
-    :param rejected_token: the text of a token that the flow's host just refused, which must not come back
+    :param function: reads a key or a file, for example
+    :param in_thread: whether a driver on an event loop calls it in a thread, since it may take a while
     """
 
-    rejected_token: str | None = field(default=None, repr=False)
+    function: Callable[[], object] = field(repr=False)
+    in_thread: bool = True
+
+    def perform(self) -> object:
+        """Return the event."""
+        try:
+            return self.function()
+        except CoreError as error:
+            return error.with_traceback(None)
 
 
 @dataclass(frozen=True)
-class LoadKey:
-    """Ask the driver for the signing key; the event is the key, or the :class:`CoreError` that says why there is none.
+class Join:
+    """A request to the driver to wait until another conversation has its outcome; the event is None.
 
-    Reading a key takes time and may read a file, so a driver on an event loop does it in a thread.
-
-    :param load: returns the key
+    :param outcome: what the other conversation leads to; it cannot be cancelled
     """
 
-    load: Callable[[], SigningKey] = field(repr=False)
-
-    def perform(self) -> SigningKey | CoreError:
-        """Return the event."""
-        try:
-            return self.load()
-        except CoreError as error:
-            return error.with_traceback(None)
+    outcome: Future[Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,16 @@ class Log:
     text: str
 
 
-Step = Send | Wait | AcquireRateLimit | GetToken | LoadKey | MaskSecrets | Checkpoint | Log
-Event: TypeAlias = "HttpResponse | TransportFailure | SigningKey | CoreError | str | None"
-Conversation = Generator[Step, Event, T]
+Step = Send | Wait | Join | AcquireRateLimit | Call | MaskSecrets | Checkpoint | Log
+Conversation = Generator[Step, object, T]
+
+
+def call(function: Callable[[], T], *, in_thread: bool = True) -> Conversation[T]:
+    """Return what a function returns that the driver calls; the parameters are those of :class:`Call`.
+
+    :raises CoreError: if the function does
+    """
+    event = yield Call(function, in_thread)
+    if isinstance(event, CoreError):
+        raise event
+    return cast("T", event)

@@ -103,7 +103,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         settings = self.settings
         self.base_url, self._base_url_initialized = settings.workflows.url, True
         self.merged_extra = dict(extra_options or {})
-        session = AuthorizedSession(settings, self._client.authorize)
+        session = AuthorizedSession(settings, self._client.flow_auth, self._client.authorize)
         session.headers.update(headers or {})
         return session
 

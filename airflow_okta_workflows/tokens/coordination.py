@@ -1,15 +1,18 @@
-"""One token request per host: how a process finds another's token, waits for it, or asks for it on behalf of all.
+"""One token request per host: how a process takes over another's token, waits for it, or asks for one on behalf of all.
 
-It is a conversation like those of the core, driven in the same way, around the one with the org.
+Theory of operation: the file cache holds one entry and one lock per set of credentials. A process that finds no valid
+entry tries the lock. The one that gets it asks the org and writes the entry, a failure included; the others look at the
+entry again until it is there. All file I/O is a step that the driver performs.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.oauth.access_token import AccessToken, TokenState
-from airflow_okta_workflows.core.protocol import Conversation, Log, MaskSecrets, Wait
+from airflow_okta_workflows.core.protocol import Conversation, Log, MaskSecrets, Wait, call
 from airflow_okta_workflows.tokens.file_cache import FAILURE_REST, release, try_lock
 
 if TYPE_CHECKING:
@@ -17,67 +20,68 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
+    from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.tokens.file_cache import TokenCache
 
 _LOOK_AGAIN = 0.05
 """Seconds between two looks while another process asks."""
 _PATIENCE = 300.0
-"""Seconds after which another process that asks is not waited for any longer: it may hang."""
+"""Seconds after which this process no longer waits for another that asks: it may hang."""
 
 
-def obtain_token(
-    ask: Callable[[], Conversation[AccessToken]],
+def obtain_shared_token(
+    request_token: Callable[[], Conversation[AccessToken]],
     cache: TokenCache | None,
     *,
     stale_token: AccessToken | None,
     rejected_token: str | None,
-    clock: Callable[[], float],
-    random: Callable[[], float],
+    runtime: Runtime,
     patient: bool,
 ) -> Conversation[AccessToken]:
-    """Return a token that is good now: another process's, or a new one.
+    """Return a token that is valid now: another process's, or a new one.
 
-    :param ask: begins the conversation with the org
+    :param request_token: begins the conversation with the org
     :param cache: what the processes share; None for nothing
-    :param stale_token: a stale token of this process, good for now
-    :param rejected_token: the text of a token that a flow's host refused, which must not come back
-    :param clock: gives seconds since the epoch
-    :param random: gives numbers from 0 to 1
-    :param patient: whether another that asks may be waited for. A synchronous call on an event loop may not: the other
-        may be a task of that loop, which could then not go on
-    :raises CoreError: if the org gives none and there is no stale one
+    :param stale_token: a stale token of this process, still valid
+    :param rejected_token: the text of a token that a flow's host rejected, which must not come back
+    :param runtime: clock and randomness
+    :param patient: whether to wait for another that asks. A synchronous call on an event loop must not: the other may
+        be a task of that loop, which could then not go on
+    :raises CoreError: if the org grants none and there is no stale one
     """
     if cache is None:
-        return (yield from _ask(ask, None, stale_token, rejected_token, clock))
+        return (yield from _ask(request_token, None, stale_token, rejected_token, runtime))
     lock: FileLock | None = None
     waited = 0.0
     stale = stale_token
     try:
         while True:
-            found, failure = _look(cache, rejected_token, clock())
+            found, failure = yield from _look(cache, rejected_token, runtime)
             stale = found or stale
-            if found and found.state(clock()) is TokenState.FRESH:
+            if found and found.state(runtime.clock()) is TokenState.FRESH:
                 return (yield from _taken_over(found))
             if failure:
                 if stale is None:
                     raise failure
                 return (yield from _taken_over(stale))
-            # Only now: who finds a token, as most do, needs no lock.
+            # Only now: a process that finds a token, as most do, needs no lock.
             lock = lock or cache.lock()
             if lock.is_locked:
-                # Whoever had the lock before brought no token, as was just seen: this process asks.
-                return (yield from _ask(ask, cache, stale, rejected_token, clock))
-            taken = try_lock(lock)
+                # The process that had the lock before brought no token, as was just seen: this one asks.
+                return (yield from _ask(request_token, cache, stale, rejected_token, runtime))
+            # Not in a thread: one that outlives this conversation would keep the lock.
+            taken = yield from call(partial(try_lock, lock), in_thread=False)
             if taken is False and stale:
                 return (yield from _taken_over(stale))
             if taken is None or (not taken and (not patient or waited > _PATIENCE)):
-                return (yield from _ask(ask, cache, stale, rejected_token, clock))
+                return (yield from _ask(request_token, cache, stale, rejected_token, runtime))
             if not taken:
-                seconds = _LOOK_AGAIN * (0.5 + random())
+                seconds = _LOOK_AGAIN * (0.5 + runtime.random())
                 waited += seconds
                 yield Wait(seconds, "")
     finally:
         if lock:
+            # No step: a conversation that is closed can yield none.
             release(lock)
 
 
@@ -86,9 +90,12 @@ def _taken_over(token: AccessToken) -> Conversation[AccessToken]:
     return token
 
 
-def _look(cache: TokenCache, rejected_token: str | None, now: float) -> tuple[AccessToken | None, CoreError | None]:
-    """Return the shared token if it may be used, and what asking for one has come to just now, if it failed."""
-    entry = cache.read()
+def _look(
+    cache: TokenCache, rejected_token: str | None, runtime: Runtime
+) -> Conversation[tuple[AccessToken | None, CoreError | None]]:
+    """Return the shared token if it is usable, and how the last request for one failed, if it failed just now."""
+    entry = yield from call(cache.read)
+    now = runtime.clock()
     if entry is None or entry.written_at > now + FAILURE_REST:
         return None, None
     failure = entry.failure if now - entry.written_at < FAILURE_REST else None
@@ -99,24 +106,24 @@ def _look(cache: TokenCache, rejected_token: str | None, now: float) -> tuple[Ac
 
 
 def _ask(
-    ask: Callable[[], Conversation[AccessToken]],
+    request_token: Callable[[], Conversation[AccessToken]],
     cache: TokenCache | None,
     stale: AccessToken | None,
     rejected_token: str | None,
-    clock: Callable[[], float],
+    runtime: Runtime,
 ) -> Conversation[AccessToken]:
     try:
-        token = yield from ask()
+        token = yield from request_token()
     except CoreError as error:
         if cache:
-            cache.write(token=stale, failure=error, now=clock())
+            yield from call(partial(cache.write, token=stale, failure=error, now=runtime.clock()))
         if stale is None:
             raise
-        yield Log(f"the access token could not be renewed ahead of its end: {error}")
+        yield Log(f"the access token could not be renewed before it expires: {error}")
         return stale
     if cache:
-        found, _ = _look(cache, rejected_token, clock())
-        # Who was waited for in vain, and comes at last, does not put its token in place of a newer one.
+        found, _ = yield from _look(cache, rejected_token, runtime)
+        # A process that was no longer waited for must not replace a newer token with its own.
         if found is None or found.expires_at <= token.expires_at:
-            cache.write(token=token, now=clock())
+            yield from call(partial(cache.write, token=token, now=runtime.clock()))
     return token

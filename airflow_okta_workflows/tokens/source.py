@@ -7,8 +7,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
@@ -16,12 +16,17 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.forking import renew_in_child
 from airflow_okta_workflows.core.oauth.access_token import AccessToken, TokenState
+from airflow_okta_workflows.core.protocol import Conversation, Join
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.tokens.coordination import obtain_shared_token
 from airflow_okta_workflows.tokens.file_cache import FAILURE_REST, TokenCache, cache_directory, open_token_cache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.runtime import Runtime
 
 
 class _AbandonedError(Exception):
@@ -44,11 +49,6 @@ class _Renewal:
         """The stale token that is good for now, or None."""
         self.rejected_token: str | None = None
         """The text of the last token that a flow's host refused, or None."""
-
-
-Renew = Callable[[AccessToken | None, str | None], AccessToken]
-"""Return a good token, given a stale one that is known and the text of one that must not come back."""
-ARenew = Callable[[AccessToken | None, str | None], Awaitable[AccessToken]]
 
 
 class TokenSource:
@@ -82,14 +82,26 @@ class TokenSource:
         if self._process != os.getpid():
             self._begin()
 
-    def get(self, renew: Renew, *, rejected_token: str | None = None) -> AccessToken:
-        """Return a token that is good now.
+    def obtain(
+        self,
+        request_token: Callable[[], Conversation[AccessToken]],
+        runtime: Runtime,
+        *,
+        rejected_token: str | None = None,
+        blocks: bool,
+    ) -> Conversation[AccessToken]:
+        """Return a token that is valid now.
 
-        :param renew: brings one
-        :param rejected_token: the text of a token that a flow's host refused, which is dropped
-        :raises CoreError: if the org gives none
+        :param request_token: begins the conversation with the org
+        :param runtime: clock and randomness
+        :param rejected_token: the text of a token that a flow's host rejected, which is dropped
+        :param blocks: whether the driver's waits block the thread, and with it an event loop that runs there
+        :raises CoreError: if the org grants none
         """
-        loop = running_loop()
+        loop = _running_loop()
+        share = partial(
+            obtain_shared_token, request_token, self.cache, runtime=runtime, patient=not (blocks and loop is not None)
+        )
         while True:
             mine = _Renewal(loop)
             try:
@@ -97,46 +109,21 @@ class TokenSource:
                 if isinstance(claim, AccessToken):
                     return claim
                 if claim is mine:
-                    return self._renewed(mine, renew(mine.stale_token, mine.rejected_token))
+                    shared = share(stale_token=mine.stale_token, rejected_token=mine.rejected_token)
+                    return self._renewed(mine, (yield from shared))
             except BaseException as error:
                 self._failed(mine, error)
                 raise
-            if loop is not None and claim.loop is loop:
+            if blocks and loop is not None and claim.loop is loop:
                 # Waiting would stop the very loop that is to bring the token. The stale token with which that renewal
-                # began has ended since, or was refused.
-                return self._kept(renew(None, self._rejected_token))
+                # began has expired since, or was rejected.
+                return self._kept((yield from share(stale_token=None, rejected_token=self._rejected_token)))
+            yield Join(claim.outcome)
             failure = claim.outcome.exception()
             if failure is None:
                 return claim.outcome.result()
             if not isinstance(failure, _AbandonedError):
                 raise _for_another(failure)
-
-    async def aget(self, renew: ARenew, *, rejected_token: str | None = None) -> AccessToken:
-        """Return a token that is good now, without blocking the event loop; else as :meth:`get`.
-
-        :param renew: brings one
-        :param rejected_token: the text of a token that a flow's host refused, which is dropped
-        :raises CoreError: if the org gives none
-        """
-        loop = asyncio.get_running_loop()
-        while True:
-            mine = _Renewal(loop)
-            try:
-                claim = self._claim(mine, rejected_token)
-                if isinstance(claim, AccessToken):
-                    return claim
-                if claim is mine:
-                    return self._renewed(mine, await renew(mine.stale_token, mine.rejected_token))
-            except BaseException as error:
-                self._failed(mine, error)
-                raise
-            try:
-                return await asyncio.wrap_future(claim.outcome)
-            except _AbandonedError:
-                continue
-            except CoreError as error:
-                failure = error.copy()
-            raise failure
 
     def drop(self, rejected_token: str) -> None:
         """Forget a token that a flow's host refused.
@@ -235,7 +222,7 @@ def _for_another(failure: BaseException) -> BaseException:
     return failure.copy() if isinstance(failure, CoreError) else failure
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
+def _running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the event loop that runs in this thread; None if there is none."""
     try:
         return asyncio.get_running_loop()

@@ -35,19 +35,20 @@ Authorize = Callable[[HttpRequest, "FlowAuth", bool], HttpRequest]
 class _FlowAuth(AuthBase):
     """What authorizes a request, if its host may have it."""
 
-    def __init__(self, settings: OktaWorkflowsSettings, authorize: Authorize) -> None:
+    def __init__(self, settings: OktaWorkflowsSettings, new_auth: Callable[[], FlowAuth], authorize: Authorize) -> None:
         self.rejected = False
         """Whether the last request was refused with 401."""
         self._settings = settings
+        self._new_auth = new_auth
         self._authorize = authorize
-        self._auth = settings.flow_auth()
+        self._auth = new_auth()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         with raise_provider_errors():
             require_allowed(parse_origin(request.url or "", "the request's URL"), self._settings.allowed)
             rejected, self.rejected = self.rejected, False
             # A new one for each request, as credentials end; the last one knows what was rejected.
-            self._auth = self._auth if rejected else self._settings.flow_auth()
+            self._auth = self._auth if rejected else self._new_auth()
             bare = HttpRequest(request.method or "GET", request.url or "", {})
             authorized = self._authorize(bare, self._auth, rejected)
             request.headers.update(authorized.headers)
@@ -131,17 +132,14 @@ class AuthorizedSession(requests.Session):
     allowed is an :class:`~airflow_okta_workflows.exceptions.OktaConfigurationError`.
 
     :param settings: the connection
-    :param authorize: gives a request what authorizes it
+    :param new_auth: returns what authorizes one request
+    :param authorize: performs that authorization
     """
 
-    def __init__(
-        self,
-        settings: OktaWorkflowsSettings,
-        authorize: Authorize,
-    ) -> None:
+    def __init__(self, settings: OktaWorkflowsSettings, new_auth: Callable[[], FlowAuth], authorize: Authorize) -> None:
         super().__init__()
         self.trust_env = False
-        self.auth = self._flow_auth = _FlowAuth(settings, authorize)
+        self.auth = self._flow_auth = _FlowAuth(settings, new_auth, authorize)
         self.headers.update(BASE_HEADERS)
         adapter = _Adapter(settings)
         self.mount("https://", adapter)

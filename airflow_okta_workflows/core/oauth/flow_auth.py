@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_okta_workflows.core.protocol import Conversation, GetToken
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_okta_workflows.core.http.types import HttpRequest
+    from airflow_okta_workflows.core.oauth.access_token import AccessToken
+    from airflow_okta_workflows.core.protocol import Conversation
 
 
 class FlowAuth(Protocol):
@@ -32,18 +34,21 @@ class FlowAuth(Protocol):
 
 
 class BearerAuth:
-    """Authorization by an access token (RFC 6750, section 2.1)."""
+    """Authorization by an access token (RFC 6750, section 2.1).
 
-    def __init__(self) -> None:
+    :param obtain_token: begins the conversation that brings a token, given the text of a token that a flow's host
+        rejected, which must not come back
+    """
+
+    def __init__(self, obtain_token: Callable[[str | None], Conversation[AccessToken]]) -> None:
+        self._obtain_token = obtain_token
         self._token: str | None = None
 
     def authorize(self, request: HttpRequest, *, rejected: bool = False) -> Conversation[HttpRequest]:
         """Return a request with the token in its ``Authorization`` header; see :class:`FlowAuth`."""
         if self._token is None or rejected:
-            token = yield GetToken(self._token)
-            if not isinstance(token, str):  # pragma: no cover  # a driver responds to GetToken with a token, or raises
-                raise TypeError(f"GetToken led to {type(token).__name__}")
-            self._token = token
+            token = yield from self._obtain_token(self._token)
+            self._token = token.value
         return replace(request, headers={**request.headers, "Authorization": f"Bearer {self._token}"})
 
     @property

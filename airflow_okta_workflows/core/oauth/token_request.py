@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
@@ -14,7 +14,7 @@ from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE, sign_client_assertion
 from airflow_okta_workflows.core.oauth.clock_skew import clock_offset
-from airflow_okta_workflows.core.protocol import Conversation, LoadKey, MaskSecrets, Send, Wait
+from airflow_okta_workflows.core.protocol import Conversation, MaskSecrets, Send, Wait, call
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, backoff, retry_after_seconds
 from airflow_okta_workflows.core.secret import redact_value
 
@@ -70,7 +70,7 @@ def request_token(
     :raises CoreError: of kind ``TOKEN`` or ``TOKEN_REFUSED``, or ``CONFIGURATION`` for a key that cannot be read
     """
     budget = RetryBudget(request.rate_limit_wait, random)
-    key = yield from _signing_key(request.load_key)
+    key = yield from call(request.load_key)
     failures = 0
     while True:
         assertion = sign_client_assertion(
@@ -116,13 +116,6 @@ def request_token(
             raise error
         seconds = backoff(failures, random)
         yield Wait(seconds, f"{error.message} Attempt {failures} of {request.attempts}; next in {seconds:.1f} s")
-
-
-def _signing_key(load: Callable[[], SigningKey]) -> Conversation[SigningKey]:
-    event = yield LoadKey(load)
-    if isinstance(event, CoreError):
-        raise event
-    return cast("SigningKey", event)
 
 
 class _Reply:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
-from airflow_okta_workflows.core.protocol import Conversation, Log, MaskSecrets, Wait
+from airflow_okta_workflows.core.protocol import Call, Conversation, Log, MaskSecrets, Wait
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.tokens import file_cache as token_cache
-from airflow_okta_workflows.tokens.coordination import obtain_token
+from airflow_okta_workflows.tokens.coordination import obtain_shared_token
 from airflow_okta_workflows.tokens.file_cache import TokenCache, cache_directory, open_token_cache, try_lock
 
 if TYPE_CHECKING:
@@ -406,18 +407,22 @@ class Host:
         return AccessToken(f"new-{self.asked}", self.now + 3600, 3600)
 
     def token(self, stale_token: AccessToken | None = None, rejected_token: str | None = None) -> str:
-        conversation = obtain_token(
+        conversation = obtain_shared_token(
             self._ask,
             self.cache,
             stale_token=stale_token,
             rejected_token=rejected_token,
-            clock=lambda: self.now,
-            random=lambda: self.random,
+            runtime=Runtime(clock=lambda: self.now, random=lambda: self.random),
             patient=self.patient,
         )
+        event: Any = None
         try:
             while True:
-                match conversation.send(None):
+                step = conversation.send(event)
+                event = None
+                match step:
+                    case Call():
+                        event = step.perform()
                     case MaskSecrets(texts, until):
                         self.masked += texts
                         self.masked_until.append(until)

@@ -4,19 +4,23 @@ import asyncio
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from airflow_okta_workflows.client.base import End, resume
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
+from airflow_okta_workflows.core.protocol import Call, Join
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.tokens import source as token_source
-from airflow_okta_workflows.tokens.file_cache import open_token_cache
+from airflow_okta_workflows.tokens.file_cache import TokenCache, open_token_cache
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
 from tests.forked import in_a_forked_child
 
@@ -29,13 +33,13 @@ class Org:
         self.asked = 0
         self.down = False
 
-    def token(self, *known_and_refused: Any) -> AccessToken:
+    def token(self) -> AccessToken:
         self.asked += 1
         if self.down:
             raise CoreError(ErrorKind.TOKEN, "down")
         return AccessToken(f"t{self.asked}", self.now + 3600, 3600)
 
-    async def atoken(self, *known_and_refused: Any) -> AccessToken:
+    async def atoken(self) -> AccessToken:
         await asyncio.sleep(0)
         return self.token()
 
@@ -50,14 +54,76 @@ def source(org: Org) -> TokenSource:
     return TokenSource(lambda: org.now)
 
 
+@pytest.fixture
+def cache(tmp_path: Path) -> TokenCache:
+    cache = open_token_cache(tmp_path / "tokens", "f" * 64, b"k" * 32)
+    assert cache
+    return cache
+
+
+@dataclass
+class Awaited:
+    """The step of a test's request for a token on an event loop."""
+
+    token: Awaitable[AccessToken]
+
+
+def obtain(source: TokenSource, ask: Callable[[], AccessToken], *, rejected_token: str | None = None) -> AccessToken:
+    """Get a token in this thread, as the client of a task process does."""
+
+    def request() -> Any:
+        yield from ()
+        return ask()
+
+    with closing(
+        source.obtain(request, Runtime(clock=source._clock), rejected_token=rejected_token, blocks=True)
+    ) as conversation:
+        event: Any = None
+        while not isinstance(step := resume(conversation, event), End):
+            event = None
+            match step:
+                case Join(outcome):
+                    outcome.exception()
+                case Call():
+                    event = step.perform()
+        return step.result
+
+
+async def aobtain(
+    source: TokenSource, ask: Callable[[], Awaitable[AccessToken]], *, rejected_token: str | None = None
+) -> AccessToken:
+    """Get a token on this event loop, as a trigger's client does."""
+
+    def request() -> Any:
+        outcome = yield Awaited(ask())
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    with closing(
+        source.obtain(request, Runtime(clock=source._clock), rejected_token=rejected_token, blocks=False)
+    ) as conversation:
+        event: Any = None
+        while not isinstance(step := resume(conversation, event), End):
+            event = None
+            match step:
+                case Awaited(token):
+                    (event,) = await asyncio.gather(token, return_exceptions=True)
+                case Join(outcome):
+                    await asyncio.gather(asyncio.wrap_future(outcome), return_exceptions=True)
+                case Call():
+                    event = step.perform()
+        return step.result
+
+
 Get = Callable[..., str]
 
 
 @pytest.fixture(params=["sync", "async"])
 def get(request: pytest.FixtureRequest, source: TokenSource, org: Org) -> Get:
     if request.param == "sync":
-        return lambda **options: source.get(org.token, **options).value
-    return lambda **options: asyncio.run(source.aget(org.atoken, **options)).value
+        return lambda **options: obtain(source, org.token, **options).value
+    return lambda **options: asyncio.run(aobtain(source, org.atoken, **options)).value
 
 
 def test_a_fresh_token_is_used_as_it_is(get: Get, org: Org) -> None:
@@ -87,19 +153,15 @@ def test_a_failure_stands_for_a_while(get: Get, org: Org) -> None:
 
 
 def test_a_stale_token_that_could_not_be_renewed_is_used_and_the_org_left_alone(source: TokenSource, org: Org) -> None:
-    stale = source.get(org.token)
+    stale = obtain(source, org.token)
     org.now += 3400
-    asked: list[Any] = []
+    org.down = True
 
-    def in_vain(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
-        asked.append((stale_token, rejected_token))
-        assert stale_token
-        return stale_token
-
-    assert [source.get(in_vain).value for _ in range(5)] == ["t1"] * 5
-    assert asked == [(stale, None)]
+    assert [obtain(source, org.token) for _ in range(5)] == [stale] * 5
+    assert org.asked == 2
+    org.down = False
     org.now += 6
-    assert source.get(org.token).value == "t2"
+    assert obtain(source, org.token).value == "t3"
 
 
 def test_a_refused_token_is_dropped_once(get: Get, org: Org) -> None:
@@ -122,12 +184,12 @@ def test_threads_wait_for_the_one_who_asks(source: TokenSource, org: Org) -> Non
     go, asking = threading.Event(), threading.Event()
     got: list[str] = []
 
-    def slow(*known_and_refused: Any) -> AccessToken:
+    def slow() -> AccessToken:
         asking.set()
         go.wait(10)
         return org.token()
 
-    threads = [threading.Thread(target=lambda: got.append(source.get(slow).value)) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: got.append(obtain(source, slow).value)) for _ in range(8)]
     for thread in threads:
         thread.start()
     assert asking.wait(10)
@@ -140,37 +202,37 @@ def test_threads_wait_for_the_one_who_asks(source: TokenSource, org: Org) -> Non
 
 
 def test_while_one_renews_a_stale_token_the_others_use_it(source: TokenSource, org: Org) -> None:
-    source.get(org.token)
+    obtain(source, org.token)
     org.now += 3400
     go, asking = threading.Event(), threading.Event()
 
-    def slow(*known_and_refused: Any) -> AccessToken:
+    def slow() -> AccessToken:
         asking.set()
         go.wait(10)
         return org.token()
 
-    renewing = threading.Thread(target=source.get, args=(slow,))
+    renewing = threading.Thread(target=obtain, args=(source, slow))
     renewing.start()
     assert asking.wait(10)
 
-    assert source.get(org.token).value == "t1"
+    assert obtain(source, org.token).value == "t1"
     go.set()
     renewing.join()
-    assert source.get(org.token).value == "t2"
+    assert obtain(source, org.token).value == "t2"
 
 
 def test_those_who_wait_learn_of_a_failure(source: TokenSource, org: Org) -> None:
     go, asking = threading.Event(), threading.Event()
     found: list[str] = []
 
-    def failing(*known_and_refused: Any) -> AccessToken:
+    def failing() -> AccessToken:
         asking.set()
         go.wait(10)
         raise CoreError(ErrorKind.TOKEN, "down")
 
     def ask() -> None:
         try:
-            source.get(failing)
+            obtain(source, failing)
         except CoreError as fault:
             found.append(fault.message)
 
@@ -189,15 +251,15 @@ def test_those_who_wait_learn_of_a_failure(source: TokenSource, org: Org) -> Non
 async def test_a_cancelled_task_does_not_take_the_others_with_it(source: TokenSource, org: Org) -> None:
     started = asyncio.Event()
 
-    async def never(*known_and_refused: Any) -> AccessToken:
+    async def never() -> AccessToken:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    first = asyncio.create_task(source.aget(never))
+    first = asyncio.create_task(aobtain(source, never))
     await started.wait()
-    others = [asyncio.create_task(source.aget(org.atoken)) for _ in range(3)]
-    gone = asyncio.create_task(source.aget(org.atoken))
+    others = [asyncio.create_task(aobtain(source, org.atoken)) for _ in range(3)]
+    gone = asyncio.create_task(aobtain(source, org.atoken))
     await asyncio.sleep(0)
     gone.cancel()
     first.cancel()
@@ -212,14 +274,14 @@ async def test_a_cancelled_task_does_not_take_the_others_with_it(source: TokenSo
 async def test_a_thread_takes_up_what_a_cancelled_task_left(source: TokenSource, org: Org) -> None:
     started = asyncio.Event()
 
-    async def never(*known_and_refused: Any) -> AccessToken:
+    async def never() -> AccessToken:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    first = asyncio.create_task(source.aget(never))
+    first = asyncio.create_task(aobtain(source, never))
     await started.wait()
-    other = asyncio.create_task(asyncio.to_thread(source.get, org.token))
+    other = asyncio.create_task(asyncio.to_thread(obtain, source, org.token))
     await asyncio.sleep(0)
     first.cancel()
 
@@ -229,15 +291,15 @@ async def test_a_thread_takes_up_what_a_cancelled_task_left(source: TokenSource,
 async def test_a_synchronous_call_on_the_loop_that_asks_does_not_wait_for_itself(source: TokenSource, org: Org) -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def slow(*known_and_refused: Any) -> AccessToken:
+    async def slow() -> AccessToken:
         started.set()
         await go.wait()
         return org.token()
 
-    renewing = asyncio.create_task(source.aget(slow))
+    renewing = asyncio.create_task(aobtain(source, slow))
     await started.wait()
 
-    assert source.get(org.token).value == "t1"
+    assert obtain(source, org.token).value == "t1"
     go.set()
     assert (await renewing).value == "t2"
 
@@ -245,33 +307,32 @@ async def test_a_synchronous_call_on_the_loop_that_asks_does_not_wait_for_itself
 async def test_synchronous_calls_on_the_loop_that_asks_ask_once_among_them(source: TokenSource, org: Org) -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def slow(*known_and_refused: Any) -> AccessToken:
+    async def slow() -> AccessToken:
         started.set()
         await go.wait()
         return org.token()
 
-    renewing = asyncio.create_task(source.aget(slow))
+    renewing = asyncio.create_task(aobtain(source, slow))
     await started.wait()
 
-    assert [source.get(org.token).value for _ in range(5)] == ["t1"] * 5
+    assert [obtain(source, org.token).value for _ in range(5)] == ["t1"] * 5
     assert org.asked == 1
     go.set()
     await renewing
 
 
 def test_an_expired_token_is_handed_out_to_nobody_while_one_renews_it(source: TokenSource, org: Org) -> None:
-    source.get(org.token)
+    obtain(source, org.token)
     org.now += 3600
     go, asking = threading.Event(), threading.Event()
     got: list[str] = []
 
-    def slow(*known_and_refused: Any) -> AccessToken:
-        assert known_and_refused == (None, None), "it is not offered as a stale one either"
+    def slow() -> AccessToken:
         asking.set()
         go.wait(10)
         return org.token()
 
-    threads = [threading.Thread(target=lambda: got.append(source.get(slow).value)) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: got.append(obtain(source, slow).value)) for _ in range(4)]
     for thread in threads:
         thread.start()
     assert asking.wait(10)
@@ -285,10 +346,10 @@ def test_an_expired_token_is_handed_out_to_nobody_while_one_renews_it(source: To
 
 
 async def test_an_expired_token_is_handed_out_to_no_task_either(source: TokenSource, org: Org) -> None:
-    await source.aget(org.atoken)
+    await aobtain(source, org.atoken)
     org.now += 3600
 
-    tokens = await asyncio.gather(*(source.aget(org.atoken) for _ in range(4)))
+    tokens = await asyncio.gather(*(aobtain(source, org.atoken) for _ in range(4)))
 
     assert [token.value for token in tokens] == ["t2"] * 4
     assert org.asked == 2
@@ -316,26 +377,26 @@ def test_sources_are_shared_by_identity() -> None:
 def test_a_forked_child_waits_for_no_thread_of_its_parent(source: TokenSource, org: Org) -> None:
     go, asking = threading.Event(), threading.Event()
 
-    def slow(*known_and_refused: Any) -> AccessToken:
+    def slow() -> AccessToken:
         asking.set()
         go.wait(10)
         return org.token()
 
-    renewing = threading.Thread(target=source.get, args=(slow,))
+    renewing = threading.Thread(target=obtain, args=(source, slow))
     renewing.start()
     assert asking.wait(10)
 
-    assert in_a_forked_child(lambda: source.get(org.token).value) == "t1"
+    assert in_a_forked_child(lambda: obtain(source, org.token).value) == "t1"
     go.set()
     renewing.join()
-    assert in_a_forked_child(lambda: source.get(org.token).value) == "t2", "no log of the child masks the first one"
-    assert source.get(org.token).value == "t1"
+    assert in_a_forked_child(lambda: obtain(source, org.token).value) == "t2", "no log of the child masks the first one"
+    assert obtain(source, org.token).value == "t1"
 
 
 def test_a_forked_child_asks_while_its_parent_holds_each_lock(source: TokenSource, org: Org) -> None:
     with source._lock, token_source._sources_lock:
-        assert in_a_forked_child(lambda: source_for("c").get(org.token).value) == "t1"
-        assert in_a_forked_child(lambda: source.get(org.token).value) == "t1"
+        assert in_a_forked_child(lambda: obtain(source_for("c"), org.token).value) == "t1"
+        assert in_a_forked_child(lambda: obtain(source, org.token).value) == "t1"
 
 
 class InterruptedTestError(BaseException):
@@ -365,9 +426,9 @@ def test_whoever_is_interrupted_at_any_moment_leaves_nobody_waiting(source: Toke
     for event in itertools.count(1):
         try:
             with interrupted_at(event):
-                source.get(org.token, rejected_token=f"t{org.asked}")
+                obtain(source, org.token, rejected_token=f"t{org.asked}")
         except InterruptedTestError:
-            other = threading.Thread(target=source.get, args=(org.token,), daemon=True)
+            other = threading.Thread(target=obtain, args=(source, org.token), daemon=True)
             other.start()
             other.join(10)
             assert not other.is_alive(), f"interrupted at event {event}"
@@ -377,28 +438,36 @@ def test_whoever_is_interrupted_at_any_moment_leaves_nobody_waiting(source: Toke
 
 
 def test_a_fault_of_any_other_kind_is_not_hidden_by_a_stale_token(source: TokenSource, org: Org) -> None:
-    source.get(org.token)
+    obtain(source, org.token)
     org.now += 3400
 
-    def broken(*known_and_refused: Any) -> Any:
+    def broken() -> Any:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        source.get(broken)
+        obtain(source, broken)
 
 
-def test_a_refused_token_is_named_to_whoever_renews(source: TokenSource, org: Org) -> None:
+def shared_by(cache: TokenCache, org: Org, value: str) -> TokenSource:
+    """Return a source whose host has a token by this text already."""
+    cache.write(token=AccessToken(value, org.now + 3600, 3600), now=org.now)
+    return TokenSource(lambda: org.now, cache)
+
+
+def test_a_rejected_token_does_not_come_back_from_another_process(cache: TokenCache, org: Org) -> None:
+    source = shared_by(cache, org, "from-elsewhere")
     source.drop("from-elsewhere")
-    named: list[Any] = []
 
-    def renew(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
-        named.append((stale_token, rejected_token))
-        return org.token()
-
-    source.get(renew)
-    assert named == [(None, "from-elsewhere")]
+    assert obtain(source, org.token).value == "t1"
     source.drop("from-elsewhere")
-    assert source.get(renew).value == "t1", "it was not this one that was refused"
+    assert obtain(source, org.token).value == "t1", "it was not this one that was rejected"
+
+
+async def test_a_task_that_renews_takes_no_rejected_token_of_another_process(cache: TokenCache, org: Org) -> None:
+    source = shared_by(cache, org, "from-elsewhere")
+    assert (await aobtain(source, org.atoken)).value == "from-elsewhere"
+
+    assert (await aobtain(source, org.atoken, rejected_token="from-elsewhere")).value == "t1"
 
 
 @pytest.mark.parametrize(
@@ -446,43 +515,28 @@ def test_a_mode_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch, mo
 
 
 def test_a_stale_token_that_was_refused_meanwhile_is_not_kept(source: TokenSource, org: Org) -> None:
-    source.get(org.token)
+    obtain(source, org.token)
     org.now += 3400
 
-    def in_vain(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
-        assert stale_token
-        source.drop(stale_token.value)
-        return stale_token
+    def down() -> AccessToken:
+        source.drop("t1")
+        raise CoreError(ErrorKind.TOKEN, "down")
 
-    assert source.get(in_vain).value == "t1"
-    assert source.get(org.token).value == "t2"
-
-
-async def test_a_task_that_renews_is_told_what_is_known_and_what_was_refused(source: TokenSource, org: Org) -> None:
-    stale = await source.aget(org.atoken)
-    org.now += 3400
-    named: list[Any] = []
-
-    async def renew(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
-        named.append((stale_token, rejected_token))
-        return org.token()
-
-    await source.aget(renew)
-    await source.aget(renew, rejected_token="t2")
-    assert named == [(stale, None), (None, "t2")]
+    assert obtain(source, down).value == "t1"
+    assert obtain(source, org.token).value == "t2"
 
 
 async def test_tasks_that_wait_learn_of_a_failure_each_from_an_error_of_its_own(source: TokenSource, org: Org) -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def failing(*known_and_refused: Any) -> AccessToken:
+    async def failing() -> AccessToken:
         started.set()
         await go.wait()
         raise CoreError(ErrorKind.TOKEN, "down")
 
-    first = asyncio.create_task(source.aget(failing))
+    first = asyncio.create_task(aobtain(source, failing))
     await started.wait()
-    others = [asyncio.create_task(source.aget(org.atoken)) for _ in range(2)]
+    others = [asyncio.create_task(aobtain(source, org.atoken)) for _ in range(2)]
     await asyncio.sleep(0)
     go.set()
     faults = await asyncio.gather(first, *others, return_exceptions=True)
@@ -502,7 +556,7 @@ def test_a_thread_that_waits_learns_of_a_failure_of_any_kind(org: Org, error: Ex
             waiting.set()
         return org.now
 
-    def failing(*known_and_refused: Any) -> AccessToken:
+    def failing() -> AccessToken:
         asking.set()
         waiting.wait(10)
         raise error
@@ -511,7 +565,7 @@ def test_a_thread_that_waits_learns_of_a_failure_of_any_kind(org: Org, error: Ex
 
     def ask(renew: Any) -> None:
         try:
-            source_by_clock.get(renew)
+            obtain(source_by_clock, renew)
         except Exception as one:
             found.append(one)
 
@@ -530,14 +584,14 @@ def test_a_thread_that_waits_learns_of_a_failure_of_any_kind(org: Org, error: Ex
 async def test_tasks_that_wait_learn_of_a_failure_that_is_no_fault(source: TokenSource, org: Org) -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def broken(*known_and_refused: Any) -> AccessToken:
+    async def broken() -> AccessToken:
         started.set()
         await go.wait()
         raise ZeroDivisionError
 
-    first = asyncio.create_task(source.aget(broken))
+    first = asyncio.create_task(aobtain(source, broken))
     await started.wait()
-    other = asyncio.create_task(source.aget(org.atoken))
+    other = asyncio.create_task(aobtain(source, org.atoken))
     await asyncio.sleep(0)
     go.set()
 
@@ -590,12 +644,12 @@ def test_a_failure_is_forgotten_once_there_is_a_token(get: Get, org: Org) -> Non
 def test_a_token_may_be_refused_before_there_is_one(source: TokenSource, org: Org) -> None:
     source.drop("one")
     source.drop("other")
-    source.get(org.token)
+    obtain(source, org.token)
     source.drop("other")
 
-    assert source.get(org.token).value == "t1", "it was neither of these that was refused"
+    assert obtain(source, org.token).value == "t1", "it was neither of these that was refused"
     source.drop("t1")
-    assert source.get(org.token).value == "t2"
+    assert obtain(source, org.token).value == "t2"
 
 
 async def test_a_token_that_was_refused_meanwhile_is_not_kept_by_a_call_on_the_loop_either(
@@ -603,54 +657,47 @@ async def test_a_token_that_was_refused_meanwhile_is_not_kept_by_a_call_on_the_l
 ) -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def slow(*known_and_refused: Any) -> AccessToken:
+    async def slow() -> AccessToken:
         started.set()
         await go.wait()
         return org.token()
 
-    def refused_meanwhile(*known_and_refused: Any) -> AccessToken:
+    def refused_meanwhile() -> AccessToken:
         token = org.token()
         source.drop(token.value)
         return token
 
-    renewing = asyncio.create_task(source.aget(slow))
+    renewing = asyncio.create_task(aobtain(source, slow))
     await started.wait()
 
-    assert source.get(refused_meanwhile).value == "t1"
-    assert source.get(org.token).value == "t2"
+    assert obtain(source, refused_meanwhile).value == "t1"
+    assert obtain(source, org.token).value == "t2"
     go.set()
     await renewing
 
 
-async def test_a_synchronous_call_on_the_loop_that_asks_names_what_was_refused_meanwhile(
-    source: TokenSource, org: Org
-) -> None:
+async def test_a_synchronous_call_on_the_loop_that_asks_takes_no_rejected_token(cache: TokenCache, org: Org) -> None:
     started, go = asyncio.Event(), asyncio.Event()
-    named: list[Any] = []
 
-    async def slow(*known_and_refused: Any) -> AccessToken:
+    async def slow() -> AccessToken:
         started.set()
         await go.wait()
         return org.token()
 
-    def renew(stale_token: AccessToken | None, rejected_token: str | None) -> AccessToken:
-        named.append((stale_token, rejected_token))
-        return org.token()
-
-    source.get(org.token)
+    source = shared_by(cache, org, "stale")
+    assert obtain(source, org.token).value == "stale"
     org.now += 3400
-    renewing = asyncio.create_task(source.aget(slow))
+    renewing = asyncio.create_task(aobtain(source, slow))
     await started.wait()
 
-    assert source.get(renew, rejected_token="t1").value == "t2"
-    assert named == [(None, "t1")], "the stale token with which the task began is the refused one"
+    assert obtain(source, org.token, rejected_token="stale").value == "t1"
     go.set()
     await renewing
 
 
 def test_a_fresh_token_that_turns_stale_soon_is_renewed_then(source: TokenSource, org: Org) -> None:
-    source.get(lambda *_: AccessToken("short", org.now + 421, 3600))
-    assert source.get(org.token).value == "short"
+    obtain(source, lambda: AccessToken("short", org.now + 421, 3600))
+    assert obtain(source, org.token).value == "short"
     org.now += 2
 
-    assert source.get(org.token).value == "t1"
+    assert obtain(source, org.token).value == "t1"

@@ -13,11 +13,12 @@ from airflow_okta_workflows.core.addresses import FlowAddress, Origin
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
 from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpRequest, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.oauth.flow_auth import BearerAuth
 from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
     Checkpoint,
-    GetToken,
+    Conversation,
     InvocationState,
     Log,
     Send,
@@ -64,7 +65,7 @@ class Talk:
         self.waits: list[Wait] = []
         self.response: Any = None
         self.fault: CoreError | None = None
-        conversation = invoke_flow(call, BearerAuth(), clock=lambda: 0.0, random=lambda: 0.5)
+        conversation = invoke_flow(call, BearerAuth(self.obtain_token), clock=lambda: 0.0, random=lambda: 0.5)
         coming = iter(events)
         event: Any = None
         try:
@@ -88,9 +89,6 @@ class Talk:
                     case Checkpoint(state):
                         self.states.append(state)
                         event = None
-                    case GetToken(refused):
-                        self.refused.append(refused)
-                        event = f"t0ken-{len(self.refused)}"
         except StopIteration as end:
             self.response = end.value
         except CoreError as fault:
@@ -99,6 +97,11 @@ class Talk:
             assert "t0ken" not in str(self.fault)
             assert self.fault.data["flow"] == "onboard"
             assert self.fault.data["idempotency_key"] == "key-1"
+
+    def obtain_token(self, rejected_token: str | None) -> Conversation[AccessToken]:
+        yield from ()
+        self.refused.append(rejected_token)
+        return AccessToken(f"t0ken-{len(self.refused)}", 3600.0)
 
     @property
     def waited(self) -> list[float]:

@@ -20,7 +20,7 @@ from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.core.oauth.client_assertion import sign_client_assertion
 from airflow_okta_workflows.core.oauth.hints import clock_hint, token_hint
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
-from airflow_okta_workflows.core.protocol import LoadKey, MaskSecrets, Send, Wait
+from airflow_okta_workflows.core.protocol import Call, MaskSecrets, Send, Wait
 
 KEY = load_signing_key(parse_key_text(json.dumps(generate_jwk())))
 URL = "https://acme.okta.com/oauth2/v1/token"
@@ -66,7 +66,7 @@ class Talk:
                         self.masked += texts
                         self.masked_until.append(until)
                         event = None
-                    case LoadKey() as step:
+                    case Call() as step:
                         event = step.perform()
         except StopIteration as end:
             self.token = end.value
@@ -87,7 +87,7 @@ class Talk:
 def first_mask(conversation: Any) -> MaskSecrets:
     """Drive a conversation until it has sent its first request, and return what it masked before."""
     load = conversation.send(None)
-    assert isinstance(load, LoadKey)
+    assert isinstance(load, Call)
     mask = conversation.send(load.perform())
     assert isinstance(mask, MaskSecrets)
     assert isinstance(conversation.send(None), Send)
@@ -102,7 +102,7 @@ def test_without_a_key_nothing_is_sent() -> None:
         TokenRequest(URL, "0oa", "s", load, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
     )
     step = conversation.send(None)
-    assert isinstance(step, LoadKey)
+    assert isinstance(step, Call)
     fault = step.perform()
     assert isinstance(fault, CoreError)
     assert fault.__traceback__ is None, "its frames hold the key"
