@@ -83,8 +83,8 @@ test-compose: $(STAMP)  ## both stacks of docker compose, up, used and down agai
 	@$(BIN)/python -m pytest tests/compose
 
 reliability: $(STAMP)  ## play every fault and all that happens to tasks, and write the tables in docs/reliability.md
-	@$(BIN)/python -m tests.task_matrix docs/reliability.md
-	@$(BIN)/python -m tests.fault_matrix docs/reliability.md
+	@$(BIN)/python -m docs.tables.tries docs/reliability.md
+	@$(BIN)/python -m docs.tables.faults docs/reliability.md
 
 bench: $(STAMP)  ## measure this provider beside its peers, and write docs/performance.md (10 to 12 minutes)
 	@$(BIN)/python -m benchmarks

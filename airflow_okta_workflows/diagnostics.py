@@ -1,4 +1,4 @@
-"""A connection looked at step by step, from its fields to a token, as far as that goes without invoking a flow.
+"""A step-by-step check of a connection, from its fields to a token, without invoking a flow.
 
 ``okta-workflows check`` shows each step; the Test button of the connection form shows a summary of them.
 """
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 
 
 class CheckResult(Enum):
-    """How a step of a check went."""
+    """The result of one step of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
     WARNING = "warning"
-    """It works, and something in it should be changed all the same."""
+    """It works, but something should be changed."""
     SKIPPED = "skipped"
-    """It could not be done, or there was nothing to do; the step says why."""
+    """It could not be done, or there was nothing to check; the step's detail says why."""
 
 
 @dataclass(frozen=True)
 class CheckStep:
     """One step of a check.
 
-    :param name: what was looked at: one word
-    :param result: how it went
-    :param detail: what was found: a phrase or sentences, without secrets
-    :param fix: what to change; empty unless it failed, or is a warning
+    :param name: what was checked, in one word
+    :param result: the result
+    :param detail: what was found, as a phrase or sentences, without secrets
+    :param fix: what to change; empty unless the result is a failure or a warning
     """
 
     name: str
@@ -60,24 +60,25 @@ class CheckStep:
     fix: str = ""
 
 
-_NO_ANSWER = "the domain gave no answer"
+_NO_RESPONSE = "the domain gave no response"
 _LONGEST_SUMMARY = 2000
-"""Characters that Airflow's form takes."""
+"""Characters that Airflow's form accepts."""
 _PATIENCE = 5.0
-"""Seconds for each step: somebody is looking on, and the API server waits without a time-out of its own."""
+"""Seconds to connect, or to wait for a rate limit; a response may take twice as long. The limits are short because a
+user is watching, and because the API server sets no time-out."""
 
 AFTER_FIELDS = ("key", "domain", "metadata", "clock", "token", "flows")
-"""The steps that need a connection whose fields are right."""
+"""The steps that need a connection whose fields are valid."""
 
 
 def check_connection(
     read: Callable[[], OktaWorkflowsSettings], runtime: Runtime, flows: Sequence[str] = ()
 ) -> Generator[CheckStep, None, None]:
-    """Look at a connection step by step, and yield each step when it is done.
+    """Check a connection step by step, and yield each step when it is done.
 
-    :param read: gives the checked connection
-    :param runtime: clock, sleep and chance
-    :param flows: flows to look for besides those that the connection names: names, aliases or invoke URLs
+    :param read: returns the connection's settings
+    :param runtime: clock, sleep and randomness
+    :param flows: flows to check besides those that the connection names: names, aliases or invoke URLs
     """
     try:
         settings = with_short_waits(read())
@@ -97,10 +98,10 @@ def check_connection(
 
 
 def summary(steps: Iterable[CheckStep]) -> tuple[bool, str]:
-    """Return whether a connection gets a token that its flows take, and what the steps found, for the form.
+    """Return whether a connection obtains a token with the needed scopes, and a summary of the steps, for the form.
 
-    :param steps: the steps of :func:`check_connection`; those behind the token are not taken
-    :return: a string of at most 2,000 characters, without secrets
+    :param steps: the steps of :func:`check_connection`; those after the token are not run
+    :return: the verdict, and a string of at most 2,000 characters, without secrets
     """
     told: list[str] = []
     good = True
@@ -117,10 +118,10 @@ def summary(steps: Iterable[CheckStep]) -> tuple[bool, str]:
 
 
 def skipped(names: Sequence[str], why: str) -> Iterator[CheckStep]:
-    """Yield steps that cannot be done.
+    """Yield skipped steps.
 
     :param names: their names
-    :param why: why not
+    :param why: the reason
     """
     for name in names:
         yield CheckStep(name, CheckResult.SKIPPED, why)
@@ -139,18 +140,18 @@ def _check(
     offset = clock_offset(response.headers, runtime.clock()) if isinstance(response, HttpResponse) else None
     domain = _step("domain", lambda: _reachable(response, settings, settings.domain))
     yield domain
-    # One that takes a request and gives no response may still give a token.
+    # A domain that accepts this request without responding may still grant a token.
     unreachable = isinstance(response, TransportFailure) and response.kind is not FailureKind.OUTCOME_UNKNOWN
     if isinstance(response, TransportFailure):
-        yield from skipped(["metadata"], _NO_ANSWER)
+        yield from skipped(["metadata"], _NO_RESPONSE)
     else:
         yield _metadata(response, settings)
     if offset is None:
-        yield from skipped(["clock"], _NO_ANSWER if unreachable else "the org's answer tells no time")
+        yield from skipped(["clock"], _NO_RESPONSE if unreachable else "the org's response tells no time")
     else:
         yield _step("clock", lambda: _clock(offset, settings))
     if unreachable:
-        yield from skipped(["token"], _NO_ANSWER)
+        yield from skipped(["token"], _NO_RESPONSE)
     elif key.result is CheckResult.FAILED:
         yield from skipped(["token"], "the key cannot sign a request for one")
     else:
@@ -179,16 +180,18 @@ def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:
     from airflow_okta_workflows.core.keys.generation import thumbprint
 
     kid = str(key.kid)
-    # What somebody has put into key_id may be anything, such as a private key, which has the form of a kid.
+    # key_id may contain anything, even a private key: that of P-256 is as long as a kid that is a thumbprint.
     is_kid = kid == settings.key_text.kid or not may_hold_key(kid) or kid == thumbprint(key.key)
     return kid if is_kid else f"{kid[:8]}…"
 
 
-def _reachable(answer: HttpResponse | TransportFailure, settings: OktaWorkflowsSettings, origin: Origin) -> str:
-    if isinstance(answer, TransportFailure):
-        raise configuration_error(f"{origin.url} gave no answer: {answer.detail}.", http_hints.transport_hint(answer))
+def _reachable(response: HttpResponse | TransportFailure, settings: OktaWorkflowsSettings, origin: Origin) -> str:
+    if isinstance(response, TransportFailure):
+        raise configuration_error(
+            f"{origin.url} gave no response: {response.detail}.", http_hints.transport_hint(response)
+        )
     way = ", through a proxy" if proxy_for(origin.url, settings) else ""
-    return f"{origin.url} answers{way}; {_protection(settings, origin)}"
+    return f"{origin.url} responds{way}; {_protection(settings, origin)}"
 
 
 def _protection(settings: OktaWorkflowsSettings, origin: Origin) -> str:
@@ -217,7 +220,7 @@ def _clock(offset: float, settings: OktaWorkflowsSettings) -> str:
 
 
 def _token(settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Runtime) -> str:
-    # Not the shared source: a token that is there already would prove nothing.
+    # A separate source: a token that the shared one already has would prove nothing.
     tokens = TokenSource(runtime.clock)
     token = FlowClient(settings, tokens, transport, runtime, token_attempts=1).access_token()
     granted = token.scope or settings.scope
@@ -231,14 +234,14 @@ def _token(settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Ru
 def _flows(names: Sequence[str], settings: OktaWorkflowsSettings, transport: H11Transport) -> str:
     origins = {settings.find_flow(name).origin for name in names} - {settings.domain}
     for origin in sorted(origins, key=lambda one: one.url):
-        # The root of the host: no flow is there, and no token goes along.
+        # The root of the host, because no flow is there; no token is sent.
         _reachable(transport.send(HttpRequest("GET", origin.url + "/", {})), settings, origin)
     hosts = ", ".join(sorted({settings.find_flow(name).origin.netloc for name in names}))
     return f"{', '.join(names)} at {hosts}, which may have the token"
 
 
 def with_short_waits(settings: OktaWorkflowsSettings) -> OktaWorkflowsSettings:
-    """Return a connection's settings for somebody who is looking on.
+    """Return a connection's settings with waits that are short enough for a user who is watching.
 
     :param settings: the connection
     """

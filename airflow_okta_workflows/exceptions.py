@@ -4,18 +4,18 @@
 
     OktaWorkflowsError(AirflowException)
     ├── OktaConfigurationError              also AirflowFailException: no retry can help
-    ├── OktaTokenError                      may be tried again
+    ├── OktaTokenError                      no token now; a retry may help
     │   └── OktaTokenRefusedError           also OktaConfigurationError
     └── OktaFlowError
-        ├── OktaFlowNotSentError            no connection after 3 attempts; may be tried again
+        ├── OktaFlowNotSentError            no connection after 3 attempts; a retry is safe
         ├── OktaFlowRefusedError            401/403/404 before the flow ran
         ├── OktaFlowRateLimitedError        429 for longer than the call may wait
-        ├── OktaFlowFailedError             the flow, or a condition on its answer, said that it failed
-        ├── OktaFlowResponseError             too large or a redirect; also AirflowFailException
-        └── OktaFlowNoResponseError           sent, fate unknown, idempotent: may be tried again
-            └── OktaFlowOutcomeUnknownError sent, fate unknown, not idempotent; also AirflowFailException
+        ├── OktaFlowFailedError             the flow returned an error, or its response does not meet a condition
+        ├── OktaFlowResponseError           redirect, or an unusable response; also AirflowFailException
+        └── OktaFlowNoResponseError         sent, outcome unknown, idempotent: a retry is safe
+            └── OktaFlowOutcomeUnknownError sent, outcome unknown, not idempotent; also AirflowFailException
 
-Each says what happened, why, and what to change, and carries its data as attributes. None carries a secret.
+Each message says what happened, why, and what to change. Attributes carry the data, and neither contains a secret.
 An error that is also an ``AirflowFailException`` ends the task's retries.
 """
 
@@ -40,11 +40,11 @@ class OktaWorkflowsError(AirflowException):
     """Base class of all errors of this provider.
 
     :param message: what happened, why, and what to change
-    :param data: values for the attributes that the class declares
+    :param data: values of attributes that the class declares
     """
 
     hint: str = ""
-    """The part of the message that says what to change, or empty."""
+    """The part of the message that says what to change; empty if there is none."""
 
     def __init__(self, message: str, **data: Any) -> None:
         super().__init__(message)
@@ -65,36 +65,36 @@ class OktaConfigurationError(OktaWorkflowsError, AirflowFailException):
     """A connection or an argument cannot work, so no retry can help."""
 
     problems: tuple[str, ...] = ()
-    """Each error that was found in a connection, a sentence each; empty where there was only one."""
+    """All errors found in a connection, as sentences; empty if there is only one."""
 
 
 class OktaTokenError(OktaWorkflowsError):
-    """There is no access token now; trying again may help."""
+    """No access token is available now; a retry may help."""
 
     error: str | None = None
     """The token endpoint's ``error`` (RFC 6749, section 5.2), if it gave one."""
     error_description: str | None = None
-    status_code: int | None = None  # type: ignore[assignment]  # Airflow's class attribute is for its own API
-    """The token endpoint's HTTP status; None if it did not answer."""
+    status_code: int | None = None  # type: ignore[assignment]  # Airflow's class has an HTTPStatus there
+    """The token endpoint's HTTP status; None if it did not respond."""
 
 
 class OktaTokenRefusedError(OktaTokenError, OktaConfigurationError):
-    """The org refused the token request; the hint says what to change there or in the connection."""
+    """The org refused the token request; the hint says what to change in the org or in the connection."""
 
 
 class OktaFlowError(OktaWorkflowsError):
-    """Base class of what can go wrong with one invocation."""
+    """Base class of the errors of one invocation."""
 
     flow: str | None = None
     """The flow as the caller named it."""
     idempotency_key: str | None = None
-    """The idempotency key that went, or would have gone, with the invocation."""
+    """The idempotency key of the invocation, whether or not it was sent."""
     response: FlowResponse | None = None
-    """The answer, where there was one."""
+    """The response, if there was one."""
 
 
 class OktaFlowNotSentError(OktaFlowError):
-    """No connection could be made: the flow did not run, and trying again is safe."""
+    """The invocation could not be sent: the flow did not run, and a retry is safe."""
 
 
 class OktaFlowRefusedError(OktaFlowError):
@@ -109,19 +109,19 @@ class OktaFlowRateLimitedError(OktaFlowError):
 
 
 class OktaFlowFailedError(OktaFlowError):
-    """The flow returned 4xx or 5xx, or a condition decided against its response."""
+    """The flow returned 4xx or 5xx, or its response does not meet a condition of the task."""
 
 
 class OktaFlowResponseError(OktaFlowError, AirflowFailException):
-    """The response is too large or a redirect; a retry would run the flow again, so there is none."""
+    """The response is a redirect, too large or unreadable. The flow may have run, so there is no retry."""
 
 
 class OktaFlowNoResponseError(OktaFlowError):
-    """An idempotent invocation was sent, and its outcome is unknown: it may be tried again."""
+    """An idempotent invocation was sent, and its outcome is unknown; a retry is safe."""
 
 
 class OktaFlowOutcomeUnknownError(OktaFlowNoResponseError, AirflowFailException):
-    """An invocation was sent, and its outcome is unknown: it may have run, so it is not sent again."""
+    """An invocation was sent, and its outcome is unknown: the flow may have run, so there is no retry."""
 
 
 _CLASSES: dict[ErrorKind, type[OktaWorkflowsError]] = {
@@ -139,9 +139,9 @@ _CLASSES: dict[ErrorKind, type[OktaWorkflowsError]] = {
 
 
 def error_from(error: CoreError) -> OktaWorkflowsError:
-    """Give a error of the core the exception that tells Airflow what may follow.
+    """Return the exception for an error of the core; its class tells Airflow whether a retry may follow.
 
-    :param error: what the core found
+    :param error: the error of the core
     """
     return _CLASSES[error.kind](str(error), hint=error.hint, **error.data)
 
@@ -155,7 +155,7 @@ _BY_NAME: dict[str, type[OktaWorkflowsError]] = {
 def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
     """Return the error that :meth:`OktaWorkflowsError.to_json` described.
 
-    :param value: the JSON object; what a later version may have added to it is left out
+    :param value: the JSON object; attributes that only a later version declares are ignored
     """
     error = _BY_NAME.get(str(value.get("class")), OktaWorkflowsError)
     data = {name: item for name, item in dict(value.get("data") or {}).items() if hasattr(error, name)}
@@ -178,9 +178,9 @@ _NOT_RUN = (
 
 
 def outcome_of(error: OktaWorkflowsError) -> Outcome:
-    """Return what an error says of the flow: whether it has run.
+    """Return the outcome of an invocation that ended with an error.
 
-    :param error: what the invocation ended with
+    :param error: the error
     """
     if isinstance(error, OktaFlowFailedError):
         return Outcome.FAILED
@@ -188,9 +188,9 @@ def outcome_of(error: OktaWorkflowsError) -> Outcome:
 
 
 def is_transient(error: OktaWorkflowsError) -> bool:
-    """Return whether asking again a little later may go well: for polls, which change nothing.
+    """Return whether a failed poll may succeed a little later. Only for polls: they change nothing, so a retry is safe.
 
-    :param error: what the poll ended with
+    :param error: the error
     """
     if isinstance(error, AirflowFailException):
         return False
@@ -199,8 +199,8 @@ def is_transient(error: OktaWorkflowsError) -> bool:
     return isinstance(error, (OktaTokenError, OktaFlowNotSentError, OktaFlowRateLimitedError, OktaFlowNoResponseError))
 
 
-class raise_provider_errors(NoFrames):  # noqa: N801  # reads as a function: with raise_provider_errors()
-    """A boundary that no frame passes, and at which what the core found becomes the exception that it stands for."""
+class raise_provider_errors(NoFrames):  # noqa: N801  # used like a function: with raise_provider_errors()
+    """Context manager that raises errors of the core as exceptions of this provider, and removes all stack frames."""
 
     explained = (CoreError, OktaWorkflowsError)
 

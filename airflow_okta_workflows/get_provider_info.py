@@ -1,11 +1,11 @@
-"""What Airflow learns about this provider; every Airflow process reads it, so it imports nothing."""
+"""The provider metadata for Airflow. Every Airflow process loads this module, so it imports nothing."""
 
 
-def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type of the values, typing would be imported
+def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of the values would need an import of typing
     """Return the provider's metadata.
 
-    The fields of the connection form stand here and nowhere else: Airflow 3.2+ reads them from here, older
-    versions through the hook's class methods, and the connection's checks know its field names from here.
+    The fields of the connection form are defined only here: Airflow 3.2 and later reads them from here, earlier
+    versions through the hook's class methods, and the checks of a connection take the field names from here.
     """
     return {
         "package-name": "airflow-provider-okta-workflows",
@@ -96,7 +96,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                     },
                     "read_timeout": {
                         "label": "Read timeout",
-                        "description": "Seconds that an answer may take; Okta ends a flow's call after 60."
+                        "description": "Seconds that a response may take; Okta ends a flow's call after 60."
                         " Left empty: 65.",
                         "schema": {"type": ["number", "null"]},
                     },
@@ -106,8 +106,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                         "schema": {"type": ["number", "null"]},
                     },
                     "max_response_bytes": {
-                        "label": "Largest answer",
-                        "description": "Bytes of a flow's answer that are taken, at most. Left empty: 10485760"
+                        "label": "Largest response",
+                        "description": "Bytes of a flow's response that are taken, at most. Left empty: 10485760"
                         " (10 MiB).",
                         "schema": {"type": ["integer", "null"]},
                     },
@@ -126,7 +126,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # to name the type o
                         "label": "Allow plain HTTP",
                         "description": "Lets the domain and the flows be http:// on other machines. For a local"
                         " org only: the token travels in clear text.",
-                        # With a default, every form stores a boolean, which is what http_guard.py asks for.
+                        # With a default, every form stores a boolean, which http_guard.py needs.
                         "schema": {"type": ["boolean", "null"], "default": False},
                     },
                 },

@@ -1,4 +1,4 @@
-"""A retry policy for Airflow 3.3+: wait as long as the flow's host says, and do not try what cannot help."""
+"""A retry policy for Airflow 3.3+: wait as long as the flow's host asks, and fail at once if no retry can help."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class OktaFlowRetryPolicy(RetryPolicy):
-    """Decide about a retry by what an error of this provider says.
+    """Retry policy that acts on the errors of this provider.
 
-    A rate limit is waited for as long as the host asked, up to a bound; configuration errors and unknown outcomes fail
-    at once; everything else is left to the task's own ``retries`` and ``retry_delay``. Give it as
-    ``retry_policy=OktaFlowRetryPolicy()``.
+    After a rate limit it waits as long as the host asked, up to ``max_wait``. Errors that no retry can help, such as
+    configuration errors and unknown outcomes, fail the task at once. For all other errors the task's own ``retries``
+    and ``retry_delay`` apply. Pass it to a task as ``retry_policy=OktaFlowRetryPolicy()``.
 
-    :param max_wait: the longest delay that a host may ask for, in seconds or as a ``timedelta``
-    :raises OktaConfigurationError: if that is no number of seconds
+    :param max_wait: the longest delay after a rate limit, in seconds or as a ``timedelta``
+    :raises OktaConfigurationError: if ``max_wait`` is not a number of seconds from 0 to a year
     """
 
     def __init__(self, max_wait: timedelta | float = 3600.0) -> None:
@@ -48,13 +48,13 @@ class OktaFlowRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Return whether to try again, and when.
 
-        :param exception: what the task failed with
-        :param try_number: the try that failed, from 1
-        :param max_tries: how many there may be
+        :param exception: the error that failed the task
+        :param try_number: the number of the failed try, from 1
+        :param max_tries: the maximum number of tries
         :param context: the task's context
         """
         asked = exception.retry_after if isinstance(exception, OktaFlowRateLimitedError) else None
-        # Not if it is NaN, or comes of a version that stores something else there.
+        # Excludes NaN, and values of another type that another version of this provider stored.
         if isinstance(asked, (int, float)) and asked >= 0:
             delay = timedelta(seconds=min(asked, self.max_wait))
             return RetryDecision.retry(delay=delay, reason="the flow's rate limit")
@@ -70,6 +70,6 @@ class OktaFlowRetryPolicy(RetryPolicy):
     def deserialize(cls, data: dict[str, Any]) -> OktaFlowRetryPolicy:
         """Return the policy from a serialized DAG.
 
-        :param data: what :meth:`serialize` returned; an earlier version stored nothing
+        :param data: what :meth:`serialize` returned; empty if an earlier version of this provider serialized it
         """
         return cls(**{name: value for name, value in data.items() if name == "max_wait"})

@@ -1,4 +1,4 @@
-"""The types that callers of the hook get, for annotations; each is imported when it is asked for."""
+"""The types that the hook returns, for annotations. Each is imported on access, so that parsing a DAG stays cheap."""
 
 from __future__ import annotations
 

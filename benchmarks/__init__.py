@@ -1,1 +1,1 @@
-"""The benchmarks: our figures beside those of the peers, in one run on one machine. ``python -m benchmarks --help``."""
+"""Benchmarks of the provider against its peers, in one run on one machine. ``python -m benchmarks --help``."""

@@ -1,4 +1,4 @@
-"""Run the benchmarks; ``--help`` tells how."""
+"""Command line of the benchmarks; see ``--help``."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ exit code: 0 if every row could be measured, 1 if one is broken, 2 for wrong usa
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the rows that are asked for, and return the exit code.
+    """Run the selected rows, and return the exit code.
 
-    :param arguments: the command line; that of the process if None
+    :param arguments: the command line; that of this process if None
     """
     asked = _parser().parse_args(arguments)
     unknown = [name for name in asked.rows if name not in ROWS]
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = [name for name in ROWS if name in asked.rows] or list(ROWS)
     CACHE.mkdir(exist_ok=True)
     LOG.write_text("")
-    # A figure needs the machine for itself; the small form only shows that each row works, and waits a lot.
+    # Measurements need the machine for themselves. Quick mode only shows that each row works, and mostly waits.
     with ThreadPoolExecutor(3 if asked.quick else 1) as turns:
         found = dict(zip(names, turns.map(partial(_measure, quick=asked.quick), names), strict=True))
     measured = {name: figures for name, figures in found.items() if figures is not None}
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.quick:
         _say("The small form: these figures only show that every row works.")
     if names == list(ROWS):
-        text = page(measured)  # in the small form, too, so that the template is tried
+        text = page(measured)  # in quick mode too, to exercise the template
         if not asked.quick:
             PAGE.write_text(text)
             _say(f"wrote {PAGE.relative_to(ROOT)}")
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(name: str, *, quick: bool) -> list[Figure] | None:
-    """Measure a row and say so; None if it is broken."""
+    """Measure a row and report progress; return None if the row is broken."""
     _say(f"{name}: {ROWS[name].title} …")
     started = time.monotonic()
     try:
@@ -78,7 +78,7 @@ def _measure(name: str, *, quick: bool) -> list[Figure] | None:
         _say(f"{name}: BROKEN\n{error}")
         return None
     _say(f"{name}: {len(figures)} figures in {time.monotonic() - started:.0f} s")
-    # Targets hold for the sizes that they were set for.
+    # The targets are set for the full sizes.
     return [replace(figure, target=None) for figure in figures] if quick else figures
 
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(text: str) -> None:
-    # In one piece: in the small form several rows speak at once.
+    # One write per message: in quick mode several rows run at once.
     sys.stderr.write(f"{text}\n")
 
 

@@ -1,4 +1,4 @@
-"""What the rows need of Airflow: a home of their own, and a process that is set up as a task's is."""
+"""Setup of Airflow for the rows: an isolated home, and a process configured like a task's."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 HTTP_CONN_ID = "http_bench"
-"""The http provider's connection to the org, for the peers: it carries a ready token."""
+"""The http provider's connection to the org, for the peers; it carries a token that was obtained beforehand."""
 
 
 def use_own_home(folder: Path) -> None:
-    """Point Airflow, which reads its settings when it is imported, to an empty home.
+    """Point Airflow to an empty home. Call it before Airflow is imported, because Airflow reads its settings then.
 
-    :param folder: the folder
+    :param folder: the home
     """
     proxies = ("http_proxy", "https_proxy", "all_proxy")
     for name in [name for name in os.environ if name.startswith("AIRFLOW_") or name.lower() in proxies]:
@@ -29,19 +29,19 @@ def use_own_home(folder: Path) -> None:
 
 
 def log_as_in_a_task() -> None:
-    """Format and write log lines as a task process does, but into nothing."""
+    """Format and write log lines as a task process does, but discard them."""
     from airflow.sdk.log import configure_logging
 
-    # Open for as long as the process lives: the loggers hold it.
+    # Not closed, because the loggers write to it until the process ends.
     nowhere = Path(os.devnull).open("wb", buffering=0)  # noqa: SIM115
     configure_logging(json_output=True, output=nowhere, sending_to_supervisor=True)
 
 
 def connect(conn_id: str, connection: dict[str, Any]) -> None:
-    """Define a connection for this process and those that it starts.
+    """Define a connection for this process and its children.
 
-    :param conn_id: its id
-    :param connection: the connection, as :meth:`airflow.models.Connection.from_json` takes it
+    :param conn_id: the connection's id
+    :param connection: the connection, in the form of :meth:`airflow.models.Connection.from_json`
     """
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
 
@@ -49,8 +49,8 @@ def connect(conn_id: str, connection: dict[str, Any]) -> None:
 def connect_http(url: str, token: str) -> None:
     """Define the connection that the http provider's hooks and triggers use.
 
-    :param url: the org
-    :param token: a ready access token, which they cannot get by themselves
+    :param url: the org's URL
+    :param token: an access token, which the http provider cannot obtain itself
     """
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connect(HTTP_CONN_ID, {"conn_type": "http", "host": url, "extra": headers})

@@ -1,4 +1,4 @@
-"""Many invocations at once, for the rows ``batch`` and ``flows``: how they are made, and what came of them."""
+"""Many invocations at once, for the rows ``batch`` and ``flows``: ways to make them, and their results."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from benchmarks.org_process import OrgProcess
 
 RATE = 10
-"""Invocations that a flow takes per second; Okta's limit."""
+"""Invocations per second that a flow accepts; Okta's limit."""
 FLOW_SECONDS = 0.5
-"""How long a flow takes to answer."""
+"""Seconds that a flow takes to respond."""
 OURS, POOL = "ours", f"a pool of {thread_pool.THREADS} threads"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Hold what came of many invocations.
+    """Result of many invocations.
 
-    :param asked: how many were to be made
-    :param flows: of how many flows
-    :param wall: seconds from the first to the last
-    :param cpu: seconds of CPU of all processes that made them; None where that was not measured
-    :param lost: how many have no good answer in the end
-    :param doubled: how many ran more than once, by the org's count
-    :param requests: requests to flows
-    :param refused: those of them that were answered 429
-    :param token_requests: requests for a token
+    :param asked: number of invocations to make
+    :param flows: number of flows that were invoked
+    :param wall: seconds of wall time from start to end
+    :param cpu: CPU seconds of all processes that made the invocations; None if not measured
+    :param lost: number of invocations that did not succeed in the end
+    :param doubled: runs beyond the first of each payload, as the org counted them
+    :param requests: number of requests to flows
+    :param refused: number of these requests that got 429
+    :param token_requests: number of token requests
     """
 
     asked: int
@@ -58,24 +58,24 @@ class Batch:
 
     @property
     def share(self) -> float:
-        """Return how much of the org's limit was reached, in per cent, by the good answers."""
+        """Percentage of the org's rate limit that the successful invocations reached."""
         return 100 * (self.asked - self.lost) / self.wall / (RATE * self.flows)
 
     @property
     def refused_share(self) -> float:
-        """Return how many of the requests were answered 429, in per cent."""
+        """Percentage of the requests that got 429."""
         return 100 * self.refused / self.requests if self.requests else 0.0
 
 
 def run_batch(org: OrgProcess, flows: Sequence[str], count: int, invoke_all: Callable[[str, int], int]) -> Batch:
-    """Let one forked process per flow make its invocations, all at the same time.
+    """Invoke each flow from its own forked process, all at the same time.
 
     :param org: the org
-    :param flows: the flows
-    :param count: how many invocations of each
-    :param invoke_all: makes the invocations of a flow, and returns how many have a good answer
+    :param flows: names of the flows
+    :param count: number of invocations of each flow
+    :param invoke_all: makes the invocations of one flow, and returns how many succeeded
     """
-    # The org's limit looks back over a second, and nobody is to find it used up by who came before.
+    # The org's limit covers the last second, which must not include requests of the previous run.
     time.sleep(1.1)
     org.forget()
     began = time.perf_counter()
@@ -107,18 +107,18 @@ def _with_cpu(invoke_all: Callable[[str, int], int], flow: str, count: int) -> t
 
 
 def payloads(count: int) -> list[dict[str, int]]:
-    """Return payloads of which no two are the same, so that the org can tell what ran twice.
+    """Return distinct payloads, so that the org can detect which of them ran twice.
 
-    :param count: how many
+    :param count: number of payloads
     """
     return [{"n": number} for number in range(count)]
 
 
 def by_our_operator(flow: str, count: int) -> int:
-    """Make the invocations as one task does.
+    """Invoke a flow with our batch operator, as one task does, and return how many invocations succeeded.
 
     :param flow: the flow's name
-    :param count: how many
+    :param count: number of invocations
     """
     operator = InvokeOktaFlowBatchOperator(
         task_id="batch",
@@ -133,16 +133,16 @@ def by_our_operator(flow: str, count: int) -> int:
 
 
 def by_thread_pool(org: OrgProcess, token: str) -> Callable[[str, int], int]:
-    """Return how a thread pool makes the invocations.
+    """Return a function that makes the invocations with a thread pool.
 
     :param org: the org
-    :param token: a ready access token
+    :param token: a valid access token
     """
     return lambda flow, count: thread_pool.invoke_all(org.url + org.endpoint(flow), token, payloads(count))
 
 
 def by_async_hook(org: OrgProcess) -> Callable[[str, int], int]:
-    """Return how the http provider's triggers make the invocations: a hook and a session each, all at once.
+    """Return a function that invokes as the http provider's triggers do: all at once, with a hook and a session each.
 
     :param org: the org
     """
@@ -154,10 +154,10 @@ def by_async_hook(org: OrgProcess) -> Callable[[str, int], int]:
             return response.status == 200
 
     async def invoke_all(flow: str, count: int) -> int:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(invoke(org.endpoint(flow), payload) for payload in payloads(count)), return_exceptions=True
         )
-        return sum(answer is True for answer in answers)
+        return sum(response is True for response in responses)
 
     return lambda flow, count: asyncio.run(invoke_all(flow, count))
 
@@ -165,8 +165,8 @@ def by_async_hook(org: OrgProcess) -> Callable[[str, int], int]:
 def figures(found: dict[str, Batch], where: str) -> list[Figure]:
     """Return the table's lines.
 
-    :param found: what came of each contestant's invocations
-    :param where: of what they were made, in words
+    :param found: the result of each way to invoke, by its name
+    :param where: the flows that were invoked, in words
     """
     ours, pool = found[OURS], found[POOL]
     what = f"{ours.asked:,} invocations, {where}"
@@ -177,7 +177,7 @@ def figures(found: dict[str, Batch], where: str) -> list[Figure]:
             [ours.share],
             POOL,
             [pool.share],
-            how=f"good answers by the time from the fork to its end; the flow takes {FLOW_SECONDS} s",
+            how=f"good responses by the time from the fork to its end; the flow takes {FLOW_SECONDS} s",
             target=at_least(95, "%"),
         )
     ]
@@ -190,7 +190,7 @@ def figures(found: dict[str, Batch], where: str) -> list[Figure]:
 
 
 def _beside(what: str, ours: Batch, name: str, peer: Batch) -> list[Figure]:
-    # Our figures are held to their targets once, beside the first peer.
+    # Our figures repeat next to each peer, so only the lines with the first peer carry targets.
     first = name == POOL
     scale = ours.asked / peer.asked
     scaled = f"; extrapolated from {peer.asked}" if scale != 1 else ""
@@ -198,7 +198,7 @@ def _beside(what: str, ours: Batch, name: str, peer: Batch) -> list[Figure]:
         f"{what}: wall time", "s", [ours.wall], name, [scale * peer.wall], how=f"from the start to the end{scaled}"
     )
     return [
-        # Who loses invocations is soon done.
+        # A peer that loses invocations finishes early, which makes the ratio meaningless.
         replace(wall, ratio=None) if peer.lost > ours.lost else wall,
         compare(
             f"{what}: lost",
@@ -206,7 +206,7 @@ def _beside(what: str, ours: Batch, name: str, peer: Batch) -> list[Figure]:
             [ours.lost],
             name,
             [scale * peer.lost],
-            how=f"without a good answer in the end{scaled}",
+            how=f"without a good response in the end{scaled}",
             target=at_most(0) if first else None,
         ),
         compare(
@@ -219,7 +219,7 @@ def _beside(what: str, ours: Batch, name: str, peer: Batch) -> list[Figure]:
             target=at_most(0) if first else None,
         ),
         compare(
-            f"{what}: requests answered 429",
+            f"{what}: requests returned 429",
             "%",
             [ours.refused_share],
             name,

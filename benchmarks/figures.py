@@ -1,4 +1,4 @@
-"""What a row of the benchmarks finds: our figure, the peer's, their ratio, and whether the target is reached."""
+"""Figures of a row of the benchmarks: ours, the peer's, their ratio, and whether the target is met."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Unit = Literal["ms", "s", "KiB", "/s", "%", ""]
 
 @dataclass(frozen=True)
 class Target:
-    """Hold what has to be reached.
+    """Bound that a figure has to meet.
 
     :param text: the target in words
-    :param of: the value that is held to it
-    :param limit: its bound, in the figure's unit or as a ratio
-    :param bound: whether the limit is the most or the least
+    :param of: the value to compare: our figure, or its ratio to the peer's
+    :param limit: the bound, in the figure's unit or as a ratio
+    :param bound: whether the limit is an upper bound (``most``) or a lower one (``least``)
     """
 
     text: str
@@ -28,10 +28,10 @@ class Target:
     bound: Literal["most", "least"] = "most"
 
     def is_met(self, ours: float, ratio: float | None) -> bool:
-        """Tell whether the target is reached.
+        """Return whether the target is met.
 
         :param ours: our figure
-        :param ratio: ours by the peer's, or None without a peer
+        :param ratio: ours divided by the peer's; None without a peer
         """
         value = ours if self.of == "ours" else ratio
         if value is None:
@@ -40,43 +40,43 @@ class Target:
 
 
 def at_most(limit: float, unit: Unit = "") -> Target:
-    """Return the target that our figure is at most so much.
+    """Return the target that our figure is at most ``limit``.
 
     :param limit: the bound
-    :param unit: its unit, for the text
+    :param unit: its unit, for the wording
     """
     return Target(f"at most {shown(limit, unit)}", "ours", limit)
 
 
 def at_least(limit: float, unit: Unit = "") -> Target:
-    """Return the target that our figure is at least so much.
+    """Return the target that our figure is at least ``limit``.
 
     :param limit: the bound
-    :param unit: its unit, for the text
+    :param unit: its unit, for the wording
     """
     return Target(f"at least {shown(limit, unit)}", "ours", limit, "least")
 
 
 def at_most_times(limit: float) -> Target:
-    """Return the target that our figure is at most so many times the peer's.
+    """Return the target that our figure is at most ``limit`` times the peer's.
 
-    :param limit: the bound
+    :param limit: the largest ratio
     """
     return Target(f"at most {limit:g} x", "ratio", limit)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Hold one line of the table.
+    """One line of the table.
 
     :param what: what was measured
     :param unit: the unit of both figures
     :param ours: our figure: the median over the rounds
-    :param peer_name: with what it is compared, or an empty text
+    :param peer_name: the peer; empty without one
     :param peer: the peer's figure: the median over the rounds; None without a peer
-    :param ratio: the median over the rounds of ours by the peer's; None where there is none
+    :param ratio: the median over the rounds of ours divided by the peer's; None if there is none
     :param how: how it was measured
-    :param target: what has to be reached, or None
+    :param target: the target; None without one
     """
 
     what: str
@@ -90,12 +90,12 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """Tell whether the target is reached; None without one."""
+        """Whether the target is met; None without one."""
         return self.target.is_met(self.ours, self.ratio) if self.target else None
 
     @property
     def verdict(self) -> str:
-        """Return the target and whether it is reached, in words; an empty text without one."""
+        """The target and whether it is met, in words; empty without one."""
         if self.target is None:
             return ""
         return f"{self.target.text}: {'met' if self.is_met else 'MISSED'}"
@@ -120,7 +120,7 @@ def compare(
     how: str = "",
     target: Target | None = None,
 ) -> Figure:
-    """Return the line that sets our figures beside a peer's, which were taken in the same rounds.
+    """Return the line that compares our figures with a peer's from the same rounds.
 
     :param what: what was measured
     :param unit: the unit of both
@@ -128,9 +128,9 @@ def compare(
     :param peer_name: the peer
     :param peer: the peer's figure of each round
     :param how: how it was measured
-    :param target: what has to be reached, or None
+    :param target: the target; None without one
     """
-    # Round by round: what else the machine did in a round touched both. Nought is no multiple of anything.
+    # A ratio per round, because other load on the machine affects both figures of a round. Zeros have no ratio.
     ratios = [one / other for one, other in zip(ours, peer, strict=True) if one and other]
     ratio = median(ratios) if ratios else None
     return Figure(what, unit, median(ours), peer_name, median(peer), ratio, how, target)
@@ -143,13 +143,13 @@ def alone(what: str, unit: Unit, ours: Sequence[float], *, how: str = "", target
     :param unit: its unit
     :param ours: our figure of each round
     :param how: how it was measured
-    :param target: what has to be reached, or None
+    :param target: the target; None without one
     """
     return Figure(what, unit, median(ours), "", None, None, how, target)
 
 
 def shown(value: float, unit: Unit) -> str:
-    """Return a value as the table shows it: three significant digits, whole numbers whole.
+    """Return a value as the table shows it: three significant digits, integers without decimals.
 
     :param value: the value
     :param unit: its unit

@@ -1,4 +1,4 @@
-"""The machine and the versions, without which a figure says nothing."""
+"""Description of the machine and the package versions, without which a figure means nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def describe_machine() -> str:
-    """Return the processor, its cores, the memory, the operating system and Python."""
+    """Return the processor, its core count, the memory, the operating system and the Python version."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory,"
@@ -28,7 +28,7 @@ def describe_machine() -> str:
 
 
 def describe_versions() -> str:
-    """Return the versions of what is measured."""
+    """Return the versions of the measured packages."""
     return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
 
 

@@ -1,7 +1,7 @@
-"""How time, memory and stalls are measured, for all rows.
+"""Measurement of time, memory and event-loop stalls, for all rows.
 
-CPU is always that of the measured process alone: the org runs in a process of its own, and what is measured in a new
-process reads its own clock there. Wall time is given beside it where it is what a user feels.
+CPU time is always that of the measured process alone: the org runs in a separate process, and a measurement in a new
+process reads the CPU clock there. Rows add wall time where it is what a user notices.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _TICK = 0.005
 
 @dataclass(frozen=True)
 class Cost:
-    """Hold what one call, or one process, took.
+    """Time that one call or one process took.
 
     :param wall: seconds of wall time
-    :param cpu: seconds of CPU, user and system
+    :param cpu: CPU seconds, user and system
     """
 
     wall: float
@@ -42,10 +42,10 @@ class Cost:
 
 
 def cost_of(work: Callable[[], object], times: int = 1) -> Cost:
-    """Call something and return what one call took.
+    """Call a function, and return the average cost of one call.
 
-    :param work: what to call
-    :param times: how often
+    :param work: the function
+    :param times: number of calls
     """
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(times):
@@ -54,10 +54,10 @@ def cost_of(work: Callable[[], object], times: int = 1) -> Cost:
 
 
 def alternate(rounds: int, contestants: Mapping[str, Work[T]]) -> dict[str, list[T]]:
-    """Let all contestants have their turn in each round, and return what each found in each round.
+    """Call all functions in turn in each round, and return the results of each function by round.
 
-    :param rounds: how many rounds
-    :param contestants: what to call, by name; every other round goes the other way round
+    :param rounds: number of rounds
+    :param contestants: the functions, by name; every other round calls them in reverse order
     """
     found: dict[str, list[T]] = {name: [] for name in contestants}
     for number in range(rounds):
@@ -67,24 +67,24 @@ def alternate(rounds: int, contestants: Mapping[str, Work[T]]) -> dict[str, list
 
 
 def become_warm_parent() -> None:
-    """Prepare this process to be forked, as Airflow's executors do: what it holds is left out of later collections."""
+    """Prepare this process for forks, as Airflow's executors do: exempt its objects from later garbage collections."""
     gc.collect()
     gc.freeze()
 
 
 def in_fork(work: Work[T]) -> T:
-    """Do something in a process that is forked from this one, and return what came of it.
+    """Call a function in a forked process, and return its result.
 
-    :param work: what to do; what it returns is pickled
+    :param work: the function; its result is pickled
     :raises RuntimeError: if the child fails
     """
     return in_forks([work])[0]
 
 
 def in_forks(works: Sequence[Work[T]]) -> list[T]:
-    """Do several things at once, each in a process that is forked from this one, and return what came of them.
+    """Call several functions at once, each in its own forked process, and return their results.
 
-    :param works: what to do; what they return is pickled
+    :param works: the functions; their results are pickled
     :raises RuntimeError: if a child fails
     """
     pipes = [_FORK.Pipe(duplex=False) for _ in works]
@@ -92,7 +92,7 @@ def in_forks(works: Sequence[Work[T]]) -> list[T]:
         _FORK.Process(target=_report, args=(work, sender)) for work, (_, sender) in zip(works, pipes, strict=True)
     ]
     with warnings.catch_warnings():
-        # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
+        # Python 3.12 warns when a process with threads forks, but Airflow's workers do the same.
         warnings.simplefilter("ignore", DeprecationWarning)
         for process in processes:
             process.start()
@@ -103,7 +103,7 @@ def in_forks(works: Sequence[Work[T]]) -> list[T]:
         try:
             result, failure = receiver.recv()
         except EOFError:
-            result, failure = None, "it ended without an answer"
+            result, failure = None, "it ended without a response"
         process.join()
         found.append(result)
         if failure:
@@ -116,16 +116,16 @@ def in_forks(works: Sequence[Work[T]]) -> list[T]:
 def _report(work: Callable[[], object], sender: Connection[Any, Any]) -> None:
     try:
         outcome: tuple[object, str] = work(), ""
-    except Exception as error:  # whatever it was, the parent tells of it
+    except Exception as error:  # the parent reports any failure
         outcome = None, f"{type(error).__name__}: {error}"
     sender.send(outcome)
 
 
 def cost_of_process(command: Sequence[str], *, stdin: Path | None = None) -> Cost:
-    """Run a command to its end and return what the whole process took, its start included.
+    """Run a command, and return the cost of the whole process, its start included.
 
     :param command: the command
-    :param stdin: the file that it reads, if it reads any
+    :param stdin: the file that it reads; None for no input
     :raises RuntimeError: if it fails
     """
     with (stdin or Path(os.devnull)).open("rb") as source:
@@ -143,17 +143,17 @@ def cost_of_process(command: Sequence[str], *, stdin: Path | None = None) -> Cos
 
 
 def resident_bytes() -> int:
-    """Return how much memory this process holds."""
+    """Return the resident memory of this process, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 @dataclass(frozen=True)
 class Stall:
-    """Hold the longest time for which a loop did not come round.
+    """Longest time for which an event loop was blocked.
 
-    :param wall: seconds by which a sleep was late at most; what else the machine does counts as well
-    :param cpu: seconds of CPU that the loop's thread took at most between two sleeps; only what it did itself counts
+    :param wall: largest delay of a sleep, in seconds; other load on the machine counts too
+    :param cpu: most CPU seconds of the loop's thread between two sleeps; only its own work counts
     """
 
     wall: float
@@ -161,7 +161,7 @@ class Stall:
 
 
 class LoopWatch:
-    """Find the longest stall of a loop, while the block lasts."""
+    """Context manager that finds the longest stall of the running event loop."""
 
     def __init__(self) -> None:
         self._wall = self._cpu = 0.0
@@ -177,7 +177,7 @@ class LoopWatch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def take(self) -> Stall:
-        """Return the longest stall since the last call, and begin anew."""
+        """Return the longest stall since the last call, and start over."""
         stall = Stall(self._wall, self._cpu)
         self._wall = self._cpu = 0.0
         return stall

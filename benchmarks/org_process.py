@@ -1,7 +1,7 @@
-"""The local org in a process of its own, so that its CPU is not ours; it answers questions over a pipe.
+"""The local org in a separate process, so that its CPU time does not count as ours.
 
-``python -m benchmarks.org_process`` reads JSON lines from stdin and answers each with one on stdout; it ends with its
-stdin.
+``python -m benchmarks.org_process`` reads commands as JSON lines from stdin, and writes one JSON line to stdout for
+each. It ends when stdin is closed.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ CONN_ID = "okta_workflows_default"
 
 @dataclass(frozen=True)
 class FlowPlan:
-    """Hold a flow that the org is to have.
+    """Description of a flow of the org.
 
     :param name: its name
-    :param seconds: how long it takes
-    :param status: what it answers
-    :param answer: the JSON object that it answers
+    :param seconds: how long it runs, in seconds
+    :param status: the HTTP status that it returns
+    :param response: the JSON object that it returns, as a string
     """
 
     name: str
     seconds: float = 0.0
     status: int = 200
-    answer: str = '{"status": "RUNNING"}'
+    response: str = '{"status": "RUNNING"}'
 
 
 @dataclass(frozen=True)
 class OrgCounts:
-    """Hold what the org has seen.
+    """Counters of the org.
 
-    :param requests: requests to flows, refused ones included
-    :param refused: those of them that were answered 429
-    :param runs: how often flows ran
+    :param requests: requests to flows, including refused ones
+    :param refused: requests to flows that got 429
+    :param runs: runs of flows
     :param doubled: runs of a flow with a body that it had already run with
-    :param token_requests: requests for a token
+    :param token_requests: token requests
     :param connections: TCP connections that were opened
     """
 
@@ -59,13 +59,13 @@ class OrgCounts:
 
 
 class OrgProcess:
-    """Run the local org for as long as the block lasts.
+    """Local org in a separate process that runs while the block lasts.
 
-    A forked child may ask as well, as long as nobody else does at the same time.
+    A forked child may use it too, but only one process at a time.
 
     :param flows: its flows
     :param key_type: the type of the app's key
-    :param rate_limit: invocations per second that one flow takes; None for no limit
+    :param rate_limit: invocations per second that one flow accepts; None for no limit
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class OrgProcess:
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
         self.connection: dict[str, Any] = {}
-        """The Airflow connection to it, with the private key as JWK."""
+        """Airflow connection to the org, with the private key as a JWK."""
         self.private_key_pem = ""
         self.key_id = ""
 
@@ -100,12 +100,12 @@ class OrgProcess:
 
     @property
     def token_url(self) -> str:
-        """Return the token endpoint."""
+        """URL of the token endpoint."""
         return f"{self.url}/oauth2/v1/token"
 
     @property
     def client_id(self) -> str:
-        """Return the app's client id."""
+        """Client id of the app."""
         return str(self.connection["login"])
 
     def endpoint(self, name: str) -> str:
@@ -116,11 +116,11 @@ class OrgProcess:
         return f"/api/flo/{self.connection['extra']['flows'][name]}/invoke"
 
     def counts(self) -> OrgCounts:
-        """Return what it has seen since the last :meth:`forget`."""
+        """Return the counters since the last :meth:`forget`."""
         return OrgCounts(**self._ask("counts"))
 
     def forget(self) -> None:
-        """Set all counts to nought."""
+        """Reset all counters to zero."""
         self._ask("forget")
 
     def _ask(self, question: Any) -> Any:
@@ -128,14 +128,14 @@ class OrgProcess:
             raise RuntimeError("the org is not running")
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
+        response = self._process.stdout.readline()
+        if not response:
             raise RuntimeError("the org's process has ended")
-        return json.loads(answer)
+        return json.loads(response)
 
 
 def main() -> None:
-    """Be the org's process."""
+    """Run the org's process."""
     from aiohttp import web
 
     from airflow_okta_workflows.core.keys.generation import pem_of
@@ -149,17 +149,17 @@ def main() -> None:
         opened += 1
         connection_made(self, *args, **options)
 
-    # aiohttp has no signal for it, and the org counts requests only.
+    # aiohttp has no signal for a new connection, and the org counts only requests.
     web.Server.connection_made = count_connection  # type: ignore[method-assign]
 
     def add(org: LocalOrg, plan: FlowPlan) -> None:
-        answer = json.loads(plan.answer)
+        response = json.loads(plan.response)
 
-        # On the org's loop, so that thousands may wait in it at once.
+        # A coroutine runs on the org's event loop, so thousands of runs can wait at once.
         @org.flow(plan.name)
         async def flow(_request: FlowRequest) -> ReturnRaw:
             await asyncio.sleep(plan.seconds)
-            return ReturnRaw(plan.status, answer)
+            return ReturnRaw(plan.status, response)
 
     def counts(org: LocalOrg) -> OrgCounts:
         runs = Counter((flow.name, run.text) for flow in org.flows.values() for run in flow.runs)

@@ -1,4 +1,4 @@
-"""The table, on the terminal and in the page."""
+"""The table of results, on the terminal and in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LEAST_WIDTH = 200
 
 
 def print_table(rows: Mapping[str, Sequence[Figure]]) -> None:
-    """Print the table to stdout, wide enough to be read in a log, too.
+    """Print the table to stdout, wide enough to be readable in a log too.
 
-    :param rows: its lines by row
+    :param rows: the table's lines by row
     """
     console = Console()
     if console.width < _LEAST_WIDTH and not console.is_terminal:
@@ -40,10 +40,10 @@ def print_table(rows: Mapping[str, Sequence[Figure]]) -> None:
 
 
 def page(rows: Mapping[str, Sequence[Figure]], *, now: datetime | None = None) -> str:
-    """Return the page in Markdown.
+    """Return docs/performance.md.
 
-    :param rows: the lines of its table by row
-    :param now: its date; today if None
+    :param rows: the table's lines by row
+    :param now: the page's date; today if None
     """
     figures = [figure for found in rows.values() for figure in found]
     return Template(TEMPLATE.read_text()).substitute(

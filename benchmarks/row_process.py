@@ -1,4 +1,4 @@
-"""Each row in a new process: none pays for what another has imported, masked or left behind, and none stops another."""
+"""Measurement of each row in a new process, unaffected by another row's imports, masks, leftovers or failure."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class RowBrokenError(Exception):
-    """Tell that a row could not be measured, with its traceback."""
+    """Failure to measure a row; the message has the traceback, if there is one."""
 
 
 def measure_row(name: str, *, quick: bool) -> list[Figure]:
     """Measure a row in a new process, whose output goes to the log.
 
     :param name: the row's name
-    :param quick: in the small form
-    :raises RowBrokenError: if it cannot be measured
+    :param quick: whether to run in quick mode
+    :raises RowBrokenError: if the measurement fails
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -39,7 +39,7 @@ def measure_row(name: str, *, quick: bool) -> list[Figure]:
     try:
         figures, failure = receiver.recv()
     except EOFError:
-        figures, failure = [], f"its process ended without an answer; see {LOG}"
+        figures, failure = [], f"its process ended without a response; see {LOG}"
     process.join()
     if failure:
         raise RowBrokenError(failure)
@@ -51,12 +51,12 @@ def _measure(name: str, quick: bool, sender: Connection[Any, Any]) -> None:
     with LOG.open("ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
-    # Byte code is kept, as in any installation: else each new process would compile all that it imports.
+    # Cache byte code, as any installation does. Otherwise each new process would compile everything that it imports.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         use_own_home(Path(folder))
         try:
             sender.send((ROWS[name].measure(quick=quick), ""))
-        except Exception:  # whatever it was, the other rows go on
+        except Exception:  # no failure of a row may stop the others
             sender.send(([], traceback.format_exc()))

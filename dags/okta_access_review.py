@@ -1,9 +1,9 @@
-"""Review the access of everyone in a group: one flow, invoked for each member from one task, at the flow's pace.
+"""Review the access of everyone in a group: one task invokes a flow for each member, at the rate that the flow accepts.
 
-The org needs two flows, secured with OAuth 2.0 and named so in the connection ``okta_workflows_default``:
+The org needs two flows, secured with OAuth 2.0 and listed in the connection ``okta_workflows_default`` by these names:
 
 * ``list_members`` takes ``group`` and returns ``members``, a list of objects with ``id`` and ``email``.
-* ``review_access`` takes such an object and returns ``keep``, true or false.
+* ``review_access`` takes one of these objects and returns ``keep``, true or false.
 """
 
 from typing import Any
@@ -30,13 +30,13 @@ with DAG(
         flow="review_access",
         payloads=members,
         result="keep",
-        # Whoever cannot be reviewed is in the report, and does not hold up the others.
+        # A member whose review fails appears in the report and does not stop the other reviews.
         on_error="collect",
     ).output
 
     @task
     def report(members: list[dict[str, Any]], reviews: list[dict[str, Any]]) -> dict[str, list[str]]:
-        """Say who keeps the access, who loses it, and who was not reviewed."""
+        """Return the members who keep their access, those who lose it, and those who were not reviewed."""
         found: dict[str, list[str]] = {"keeps": [], "loses": [], "not reviewed": []}
         for member, review in zip(members, reviews, strict=True):
             reviewed = review["outcome"] == "succeeded"

@@ -1,7 +1,7 @@
 """Invoke one flow: the smallest useful DAG.
 
-The org needs one flow, named ``hello`` in the connection ``okta_workflows_default``: an API Endpoint card secured with
-OAuth 2.0 that takes ``name``, and a Return card that gives ``greeting``.
+The org needs one flow, listed as ``hello`` in the connection ``okta_workflows_default``: an API Endpoint card secured
+with OAuth 2.0 that takes ``name``, and a Return card that returns ``greeting``.
 """
 
 from airflow.providers.common.compat.sdk import DAG, Param

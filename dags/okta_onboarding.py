@@ -1,10 +1,10 @@
-"""Onboard a person through a chain of flows, each fed by the ones before.
+"""Onboard a person through a chain of flows that use the results of earlier ones.
 
-The org needs five flows, secured with OAuth 2.0 and named so in the connection ``okta_workflows_default``:
+The org needs five flows, secured with OAuth 2.0 and listed in the connection ``okta_workflows_default`` by these names:
 
 * ``create_account`` takes ``email`` and ``name`` and returns ``account``, an object with ``id`` and ``status``.
 * ``add_to_group`` takes ``account_id`` and ``group``.
-* ``start_provisioning`` takes ``account_id``, answers at once (Close card) with a ``job_id``, and goes on for minutes.
+* ``start_provisioning`` takes ``account_id``, responds at once (Close card) with a ``job_id``, and runs on for minutes.
 * ``provisioning_status`` takes a ``job_id`` and returns ``status``: RUNNING, SUCCEEDED or FAILED, and a ``result``.
 * ``send_welcome`` takes ``account_id``, ``groups`` and ``applications``.
 """
@@ -20,7 +20,7 @@ from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 with DAG(
     dag_id="okta_onboarding",
     schedule=None,
-    # A worker that dies is nobody's concern: a retry goes on from what is noted, and sends no flow twice (Airflow 3.3).
+    # If a worker dies, a retry continues from the checkpoint and invokes no flow twice (Airflow 3.3).
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
         "email": Param("ada@example.com", type="string", format="email"),
@@ -35,13 +35,13 @@ with DAG(
         payload={"email": "{{ params.email }}", "name": "{{ params.name }}"},
         success_when="account.status == 'STAGED'",
         result="account",
-        # Each member of the result gets an XCom of its own, so that account["id"] can be passed on.
+        # A separate XCom for each member of the result, so that account["id"] can be passed on.
         multiple_outputs=True,
     ).output
 
     @task
     def memberships(account: dict[str, Any], params: Any = None) -> list[dict[str, str]]:
-        """Give one payload per group."""
+        """Return one payload per group."""
         return [{"account_id": account["id"], "group": group} for group in params["groups"]]
 
     added = InvokeOktaFlowOperator.partial(task_id="add_to_group", flow="add_to_group").expand(
@@ -60,7 +60,7 @@ with DAG(
         flow="provisioning_status",
         payload={"job_id": job["job_id"]},
         result="result.applications",
-        # For an org of your own leave it at its 60 seconds: each question costs the org steps.
+        # For your own org, keep the default of 60 seconds: each poll consumes Workflows steps of the org.
         poke_interval=5,
         timeout=3600,
         deferrable=True,

@@ -1,1 +1,1 @@
-"""The demo: both example DAGs, run by a real Airflow against the local org."""
+"""The demo: the example DAGs, run by a real Airflow against the local org."""

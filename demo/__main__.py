@@ -1,4 +1,4 @@
-"""Tell the story of the demo: start the org, run the DAGs, show what the org saw."""
+"""Command line of the demo, which starts the org, runs the DAGs and shows what the org receives."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _airflow_environment(org: LocalOrg) -> dict[str, str]:
 
 
 def _run(arguments: list[str], environment: dict[str, str], org: LocalOrg) -> int:
-    """Run Python in a process of its own, its output in the log, and show meanwhile what the org sees."""
+    """Run Python in a separate process with its output in the log, and meanwhile print what the org receives."""
     shown = 0
     with LOG.open("a") as log:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
@@ -79,12 +79,12 @@ def _run(arguments: list[str], environment: dict[str, str], org: LocalOrg) -> in
 
 
 def _show_requests(org: LocalOrg, shown: int) -> int:
-    """Print the requests that have been answered since, and return how many have been printed in all."""
-    answered = [request for request in org.log if request.status is not None]
-    for request in answered[shown:]:
+    """Print the requests that got a response since the last call, and return how many were printed in total."""
+    returned = [request for request in org.log if request.status is not None]
+    for request in returned[shown:]:
         print(f"  {request.flow:<20} {request.method} {_short(request.text)}")
         print(f"  {'':<20} -> {request.status} {_short(request.response)}", flush=True)
-    return len(answered)
+    return len(returned)
 
 
 def _short(text: str) -> str:

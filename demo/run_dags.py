@@ -1,4 +1,4 @@
-"""Run DAGs by name in this process, as ``airflow dags test`` does; for the demo and the tests."""
+"""Script that runs DAGs by id in this process, as ``airflow dags test`` does; for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def run_dag(dag_id: str, dags_folder: Path) -> Any:
-    """Run a DAG from its file and return the DAG run.
+    """Run a DAG from its file, and return the DAG run.
 
-    :param dag_id: its id, which is also its file's name
-    :param dags_folder: where the file is
+    :param dag_id: the DAG's id, which is also its file's name
+    :param dags_folder: the folder of the file
     """
     path = dags_folder / f"{dag_id}.py"
     spec = importlib.util.spec_from_file_location(f"demo_dag_{dag_id}", path)

@@ -1,7 +1,7 @@
-"""What the tests need of Airflow and find in another place, or not at all, in another Airflow.
+"""Features of Airflow that the tests need and that other versions have elsewhere or not at all.
 
-Each feature is asked for by name; no version number is compared. A test that means nothing without a feature has
-:func:`needs` on it: it is left out where the feature is missing, and the reason is printed at the end of the run.
+Each feature is looked up by name; no version number is compared. A test that is meaningless without a feature is marked
+with :func:`needs`: it is deselected where the feature is missing, and the reason is printed at the end of the run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 
 def importable(module: str, *names: str) -> bool:
-    """Tell whether a module is there, and has all these names."""
+    """Return whether a module can be imported and has all these names."""
     try:
         found = importlib.import_module(module)
     except ImportError:
@@ -26,9 +26,9 @@ def importable(module: str, *names: str) -> bool:
 
 @dataclass(frozen=True)
 class Feature:
-    """Hold something that only some Airflows have.
+    """Feature that only some versions of Airflow have.
 
-    :param name: in words, for whoever reads why a test was left out
+    :param name: its name in words, for the reason why a test was deselected
     :param there: whether this Airflow has it
     """
 
@@ -37,7 +37,7 @@ class Feature:
 
 
 TASK_SDK = Feature("the task SDK (airflow.sdk)", find_spec("airflow.sdk") is not None)
-"""Without it tasks run in the process of their supervisor, and have the database."""
+"""Without it, tasks run in their supervisor's process and can access the database."""
 
 TASK_STATE_STORE = Feature(
     "the task state store", importable("airflow.sdk.execution_time.context", "TaskStateStoreAccessor")
@@ -48,7 +48,7 @@ RETRY_POLICY = Feature("retry policies", importable("airflow.sdk", "RetryPolicy"
 SHARED_MASKER = Feature(
     "the masker that forgets (airflow.sdk._shared)", importable("airflow.sdk._shared.secrets_masker")
 )
-"""Only there does the provider touch the masker; elsewhere it leaves all to Airflow's own function."""
+"""The provider changes the state of this masker only; with any other it only calls Airflow's ``mask_secret``."""
 
 ASYNC_MASKING = Feature("masking on an event loop", importable("airflow.sdk.log", "amask_secret"))
 
@@ -58,24 +58,24 @@ PROVIDER_COMMANDS = Feature(
 
 
 def connection_class() -> Any:
-    """Return the class of connections that can be read from JSON."""
+    """Return the connection class that has ``from_json``."""
     from airflow.providers.common.compat.sdk import Connection
 
     return Connection if hasattr(Connection, "from_json") else importlib.import_module("airflow.models").Connection
 
 
 def needs(feature: Feature) -> pytest.MarkDecorator:
-    """Mark tests that mean nothing without a feature of Airflow."""
+    """Mark tests that are meaningless without a feature of Airflow."""
     return pytest.mark.for_airflow(feature, True)
 
 
 def lacks(feature: Feature) -> pytest.MarkDecorator:
-    """Mark tests of what the provider does where Airflow lacks a feature."""
+    """Mark tests of the provider's behavior on an Airflow that lacks a feature."""
     return pytest.mark.for_airflow(feature, False)
 
 
 def reason_to_leave_out(item: pytest.Item) -> str | None:
-    """Return why a test means nothing on this Airflow, or None."""
+    """Return why a test is meaningless on this Airflow; None if it is not."""
     for marker in item.iter_markers("for_airflow"):
         feature, there = marker.args
         if feature.there is not there:
@@ -95,7 +95,7 @@ _MASKERS = (
 
 
 def masker_module() -> Any:
-    """Return the module of Airflow's masker, as tasks have it."""
+    """Return the module of the masker that this Airflow's tasks use."""
     for name in _MASKERS:
         if importable(name):
             return importlib.import_module(name)
@@ -103,7 +103,7 @@ def masker_module() -> Any:
 
 
 def forget_masks() -> None:
-    """Let Airflow's maskers begin anew: its server, whose classes older ones use for connections, has one of its own."""
+    """Reset Airflow's maskers: the server, whose connection classes older versions use, has a separate one."""
     for name in {masker_module().__name__, *filter(importable, _MASKERS[:2])}:
         masker = importlib.import_module(name)._secrets_masker()
         masker.patterns = set()
@@ -111,7 +111,7 @@ def forget_masks() -> None:
 
 
 def logged(text: str) -> str:
-    """Return what Airflow makes of a line of a task's log."""
+    """Return a line of a task's log as Airflow masks it."""
     if TASK_SDK.there:
         from airflow.sdk.log import mask_logs
 
@@ -119,22 +119,22 @@ def logged(text: str) -> str:
     return str(masker_module()._secrets_masker().redact(text))
 
 
-# ---- what has another name
+# ---- names that differ between versions
 
 
 def gives_connection(conn_id: str) -> bool:
-    """Tell whether Airflow hands a connection on, or finds a fault in it itself."""
+    """Return whether Airflow returns a connection without rejecting it."""
     from airflow.providers.common.compat.sdk import BaseHook
 
     try:
         BaseHook.get_connection(conn_id)
-    except Exception:  # whatever Airflow says of it
+    except Exception:  # any error of Airflow counts as a rejection
         return False
     return True
 
 
 def kept_by_airflow(dag: Any) -> Any:
-    """Return a DAG as Airflow's server has it: serialized, and back."""
+    """Return a DAG as Airflow's server has it: serialized and deserialized."""
     module = importlib.import_module("airflow.serialization.serialized_objects")
     kind = getattr(module, "DagSerialization", None) or module.SerializedDAG
     return kind.from_dict(kind.to_dict(dag))
@@ -147,4 +147,4 @@ IMPORTS_OF_A_DAG_FILE = (
     " import airflow.models.baseoperatorlink;"
     " from airflow.providers.common.compat.sdk import BaseSensorOperator, conf, determine_kwargs"
 )
-"""What a DAG file imports anyway, whatever its operators are."""
+"""Imports that any DAG file causes, whatever its operators."""

@@ -1,4 +1,4 @@
-"""A running Airflow as its REST API shows it; for the tests that start one in whatever way."""
+"""Client of a running Airflow's REST API, for all tests that start an Airflow."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ATTEMPTS = 5
-"""An API server on SQLite answers 500 when others write meanwhile, and has then changed nothing."""
+"""Attempts per request: an API server on SQLite returns 500 during concurrent writes, having changed nothing."""
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -27,10 +27,10 @@ def free_port() -> int:
 
 
 class AirflowRest:
-    """Talk to an Airflow.
+    """Client of one Airflow.
 
-    :param url: where its API server is
-    :param every: seconds between two questions while it waits for something
+    :param url: URL of its API server
+    :param every: seconds between two polls while a method waits for something
     """
 
     def __init__(self, url: str, every: float = 0.2) -> None:
@@ -40,38 +40,38 @@ class AirflowRest:
         self._one_at_a_time = threading.Lock()
 
     def close(self) -> None:
-        """Close the connections to it."""
+        """Close the connections to the API server."""
         self._session.close()
 
     def healthy(self) -> bool:
-        """Tell whether each part of it says that it is well."""
+        """Return whether each component of Airflow reports that it is healthy."""
         health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def sign_in(self, username: str | None = None, password: str | None = None) -> None:
-        """Sign in as a user, or as anybody where everyone is an admin.
+        """Sign in as a user, or without a name where all users are admins.
 
-        :raises KeyError: if that is refused
+        :raises KeyError: if Airflow refuses the credentials
         """
         if username is None:
-            answer = self._session.get(f"{self.url}/auth/token", timeout=5)
+            response = self._session.get(f"{self.url}/auth/token", timeout=5)
         else:
-            answer = self._session.post(
+            response = self._session.post(
                 f"{self.url}/auth/token", json={"username": username, "password": password}, timeout=30
             )
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
     def add_connection(self, conn_id: str, connection: dict[str, Any]) -> None:
-        """Add a connection, as :meth:`airflow_okta_workflows.emulator.LocalOrg.connection` gives it."""
+        """Add a connection in the form of :meth:`airflow_okta_workflows.emulator.LocalOrg.connection`."""
         body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection["extra"])}
         self._api("POST", "/connections", body).raise_for_status()
 
     def connection(self, conn_id: str) -> dict[str, Any]:
-        """Return a connection as Airflow shows it, its extra decoded and its secrets masked."""
-        answer = self._api("GET", f"/connections/{conn_id}")
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
+        """Return a connection as Airflow shows it, with its extra decoded and its secrets masked."""
+        response = self._api("GET", f"/connections/{conn_id}")
+        response.raise_for_status()
+        found: dict[str, Any] = response.json()
         return {**found, "extra": json.loads(found["extra"])}
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
@@ -81,8 +81,8 @@ class AirflowRest:
         def start() -> str | None:
             if not self._api("PATCH", f"/dags/{dag_id}", {"is_paused": False}).ok:
                 return None
-            answer = self._api("POST", f"/dags/{dag_id}/dagRuns", body)
-            return str(answer.json()["dag_run_id"]) if answer.ok else None
+            response = self._api("POST", f"/dags/{dag_id}/dagRuns", body)
+            return str(response.json()["dag_run_id"]) if response.ok else None
 
         return until(
             start, 60, lambda: f"DAG {dag_id} is not known: {self._api('GET', '/importErrors').text}", self.every
@@ -98,14 +98,14 @@ class AirflowRest:
         return until(ended, within, lambda: f"{dag_id} did not end: {self.states(dag_id, run_id)}", self.every)
 
     def dag(self, dag_id: str) -> dict[str, Any]:
-        """Return what is known of a DAG."""
-        answer: dict[str, Any] = self._api("GET", f"/dags/{dag_id}/details").json()
-        return answer
+        """Return the details of a DAG."""
+        response: dict[str, Any] = self._api("GET", f"/dags/{dag_id}/details").json()
+        return response
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the run's task instances."""
-        answer = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500")
-        found: list[dict[str, Any]] = answer.json()["task_instances"]
+        response = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500")
+        found: list[dict[str, Any]] = response.json()["task_instances"]
         return found
 
     def states(self, dag_id: str, run_id: str) -> dict[str, int]:
@@ -125,19 +125,19 @@ class AirflowRest:
         return logs
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what a task has returned."""
+        """Return a task's return value."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value?deserialize=true"
-        answer = self._api("GET", path)
-        answer.raise_for_status()
-        return answer.json()["value"]
+        response = self._api("GET", path)
+        response.raise_for_status()
+        return response.json()["value"]
 
     def task(self, dag_id: str, task_id: str) -> dict[str, Any]:
-        """Return what is known of a task of a DAG."""
+        """Return the details of a task of a DAG."""
         found: dict[str, Any] = self._api("GET", f"/dags/{dag_id}/tasks/{task_id}").json()
         return found
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Mark a task failed, as by hand."""
+        """Mark a task as failed, as a user can."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self._api("PATCH", path, {"new_state": "failed"}).raise_for_status()
 
@@ -146,10 +146,10 @@ class AirflowRest:
         self._api("DELETE", f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status()
 
     def notes(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """Return what a task has in its state store (Airflow 3.3+), by name."""
-        answer = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store")
-        answer.raise_for_status()
-        return {entry["key"]: entry["value"] for entry in answer.json()["task_state_store"]}
+        """Return the entries of a task's state store (Airflow 3.3+), by key."""
+        response = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store")
+        response.raise_for_status()
+        return {entry["key"]: entry["value"] for entry in response.json()["task_state_store"]}
 
     def delete_note(self, dag_id: str, run_id: str, task_id: str, name: str) -> None:
         """Delete an entry of a task's state store (Airflow 3.3+)."""
@@ -157,32 +157,32 @@ class AirflowRest:
         self._api("DELETE", path).raise_for_status()
 
     def clear(self, dag_id: str, run_id: str) -> None:
-        """Clear all tasks of a run, as by hand."""
+        """Clear all tasks of a run, as a user can."""
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
         self._api("POST", f"/dags/{dag_id}/clearTaskInstances", body).raise_for_status()
 
     def _api(self, method: str, path: str, body: Any = None) -> requests.Response:
         with self._one_at_a_time:
             for _ in range(_ATTEMPTS):
-                answer = self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
-                if answer.status_code != 500:
+                response = self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
+                if response.status_code != 500:
                     break
-            return answer
+            return response
 
 
 def until(probe: Callable[[], T | None], within: float, what: str | Callable[[], str], every: float = 0.2) -> T:
-    """Ask until there is an answer; a test that waits for another process has no event to wait on.
+    """Poll for a result, and return it: there is no event to wait on, because another process produces the result.
 
-    :param probe: asks
-    :param within: seconds
-    :param what: says what did not come; a function is asked for it only then, and can tell how things are
-    :param every: seconds between two questions
-    :raises AssertionError: if there is no answer
+    :param probe: returns the result, or something falsy while there is none
+    :param within: time limit in seconds
+    :param what: message of the failure; a function is called only on failure, so it can describe the state at that time
+    :param every: seconds between two polls
+    :raises AssertionError: if there is no result in time
     """
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
-        answer = probe()
-        if answer:
-            return answer
+        response = probe()
+        if response:
+            return response
         time.sleep(every)
     raise AssertionError(what() if callable(what) else what)

@@ -1,4 +1,4 @@
-"""What all tests share: a temporary Airflow home, a local org, and a world without real waiting."""
+"""Fixtures of all tests: a temporary Airflow home, a local org, and a clock that does not really wait."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ settings.register_profile("quick", max_examples=20, deadline=None)
 settings.register_profile("thorough", max_examples=1500, deadline=None)
 settings.load_profile("usual")
 
-# Before anything of Airflow is imported: its configuration is read then.
+# Before the first import of Airflow, which reads its configuration.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ.update(
     {
@@ -32,7 +32,7 @@ os.environ.update(
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
-        # Airflow 2.11 else warns that Airflow 3 measures in milliseconds.
+        # Otherwise Airflow 2.11 warns that Airflow 3 measures in milliseconds.
         "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",
         "AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR": f"{_HOME.name}/tokens",
     }
@@ -50,7 +50,7 @@ from tests import airflow_features  # noqa: E402  # after the environment
 
 @dataclass
 class World:
-    """Stand for clock, chance and sleep: time passes only when somebody sleeps."""
+    """Fake clock, randomness and sleep: time passes only in calls of sleep."""
 
     now: float = field(default_factory=time.time)
     slept: list[float] = field(default_factory=list)
@@ -69,7 +69,7 @@ class World:
 
 
 def _renew_the_lock_of_coverage() -> None:
-    """Replace the lock that coverage's tracer takes at each new file: whoever held it is no thread of this child."""
+    """Replace the lock that coverage's tracer takes at each new file: the thread that held it is not in the child."""
     coverage: Any = sys.modules.get("coverage")
     running = coverage.Coverage.current() if coverage else None
     if collector := getattr(running, "_collector", None):
@@ -80,17 +80,17 @@ os.register_at_fork(after_in_child=_renew_the_lock_of_coverage)
 
 
 _left_out = pytest.StashKey[Counter[str]]()
-"""Why tests were left out on this Airflow, and how many."""
+"""Number of tests that were deselected on this Airflow, by reason."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Explain the marker that :mod:`tests.airflow_features` gives."""
+    """Register the marker of :mod:`tests.airflow_features`."""
     config.addinivalue_line("markers", "for_airflow(feature, there): the test means nothing on another Airflow")
     config.stash[_left_out] = Counter()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what means nothing on this Airflow."""
+    """Deselect the tests that are meaningless on this Airflow."""
     reasons = {item: airflow_features.reason_to_leave_out(item) for item in items}
     config.stash[_left_out].update(filter(None, reasons.values()))
     config.hook.pytest_deselected(items=[item for item in items if reasons[item]])
@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the process that shares the tests out, where there is one, what was left out."""
+    """Report the deselected tests to the controller of pytest-xdist, if there is one."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         left_out: Counter[str] = session.config.stash[_left_out]
@@ -107,27 +107,27 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take from a worker what it has left out, which is the same for all of them."""
+    """Take over the deselected tests of a worker, which are the same for all workers."""
     told: dict[str, int] = getattr(node, "workeroutput", {}).get("left_out", {})
     node.config.stash[_left_out] = Counter(told)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was left out, and why."""
+    """Print how many tests were deselected, and why."""
     for reason, tests in sorted(config.stash[_left_out].items()):
         terminalreporter.write_line(f"NOT APPLICABLE [{tests}] {reason}")
 
 
 @pytest.fixture(autouse=True)
 def _forget_masks() -> Iterator[None]:
-    """Begin each test without the masks of those before; each mask makes the next one dearer."""
+    """Forget the masks after each test, because each mask makes the next one slower."""
     yield
     airflow_features.forget_masks()
 
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Show a figure on the terminal, whatever else is captured."""
+    """Return a function that prints a figure to the terminal, past pytest's capturing."""
 
     def show(text: str) -> None:
         with capsys.disabled():
@@ -143,7 +143,7 @@ def world() -> World:
 
 @pytest.fixture
 def org(world: World) -> Iterator[LocalOrg]:
-    """A local org without a rate limit, with one flow that tells what it was given."""
+    """Yield a local org without a rate limit, with one flow that returns what it received."""
     with LocalOrg(rate_limit=None, clock=lambda: world.now) as org:
 
         @org.flow("echo")
@@ -155,7 +155,7 @@ def org(world: World) -> Iterator[LocalOrg]:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Define the default connection to an org; keyword arguments are fields of extra."""
+    """Return a function that defines the default connection to an org; its keyword arguments are fields of extra."""
 
     def define(org: LocalOrg, **extra: Any) -> None:
         for name, value in org.environment(**extra).items():
@@ -169,7 +169,7 @@ Invoke = Callable[..., FlowResponse]
 
 @pytest.fixture(params=["sync", "async"])
 def invoke(request: pytest.FixtureRequest, world: World) -> Iterator[Invoke]:
-    """Invoke through the hook: once as a task does, once as code on an event loop does."""
+    """Yield a function that invokes through the hook: once synchronously, as a task does, and once on an event loop."""
     hook = OktaWorkflowsHook(runtime=world.runtime())
 
     def invoke_async(*args: Any, **kwargs: Any) -> FlowResponse:
@@ -181,7 +181,7 @@ def invoke(request: pytest.FixtureRequest, world: World) -> Iterator[Invoke]:
 
 @dataclass(frozen=True)
 class Ended:
-    """Hold how a command ended."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -189,19 +189,19 @@ class Ended:
 
     @property
     def json(self) -> Any:
-        """What it printed, which is JSON and nothing else."""
+        """What it printed to stdout, which must be JSON and nothing else."""
         return json.loads(self.out)
 
 
 CommandLine = Callable[..., Ended]
 
 _AIRFLOWS_OWN = re.compile(r".*shall not contain '_' according to RFC3986.*\n")
-"""What Airflow 3.0 and 3.1 log of each connection whose type has a _ in it, those of Airflow's own providers too."""
+"""Log line of Airflow 3.0 and 3.1 for each connection type with an underscore, even of Airflow's own providers."""
 
 
 @pytest.fixture
 def okta_workflows(capfd: pytest.CaptureFixture[str]) -> CommandLine:
-    """Run the command line in this process, through the function that the console script calls."""
+    """Return a function that runs the command line in this process, through the console script's entry point."""
 
     def run(*arguments: str) -> Ended:
         capfd.readouterr()

@@ -1,4 +1,4 @@
-"""Code in a forked child, as Airflow's workers fork each task."""
+"""Calls in a forked child, as Airflow's workers fork each task."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import warnings
 from collections.abc import Callable
 
 _PATIENCE = 20.0
-"""Seconds after which a child hangs."""
+"""Seconds after which a child counts as hung."""
 
 
 def in_a_forked_child(work: Callable[[], object]) -> str:
-    """Return, as text, what a function returns in a forked child; what it raises, likewise.
+    """Call a function in a forked child, and return its result, or its traceback if it raises, as a string.
 
     :param work: the function
     :raises TimeoutError: if the child hangs
     """
     read, write = os.pipe()
     with warnings.catch_warnings():
-        # Of Python 3.12, for a process that has threads.
+        # Python 3.12 warns when a process with threads forks.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
-    if child == 0:  # pragma: no cover  # in another process
+    if child == 0:  # pragma: no cover  # runs in another process
         try:
             os.write(write, str(work()).encode())
         except BaseException:

@@ -1,4 +1,4 @@
-"""An HTML page as tests see it: where it leads, what it loads, and what can be led to."""
+"""An HTML page as tests see it: its links, what it loads, and its link targets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class HtmlPage(HTMLParser):
-    """Read a page.
+    """Parsed page.
 
-    :param text: the page
+    :param text: its HTML
     """
 
     def __init__(self, text: str) -> None:
@@ -20,12 +20,12 @@ class HtmlPage(HTMLParser):
         self.links: list[str] = []
         """Each ``href`` and ``src``."""
         self.loads: list[str] = []
-        """Those that a browser fetches to show the page."""
+        """URLs that a browser fetches to show the page."""
         self.navigation: list[str] = []
-        """The links of the navigation, less those into the page itself."""
+        """Links of the navigation, except those within the page."""
         self.ids: set[str] = set()
         self.titles: set[str] = set()
-        """What the blocks of code are titled."""
+        """Titles of the code blocks."""
         self._navs: list[bool] = []
         self._in_title = False
         self.feed(text)

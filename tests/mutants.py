@@ -1,8 +1,8 @@
-"""Mutation tests of the modules in which a mistake runs a flow twice or sends a token to the wrong host.
+"""Mutation tests of the modules in which a mistake can run a flow twice or send a token to the wrong host.
 
-``python -m tests.mutants`` changes them one place at a time (mutmut; the settings are in pyproject.toml), runs the unit
-tests that reach the place, and prints each change that no test noticed. Changes of nothing but the words of a message
-are counted apart: docs/troubleshooting.md holds the words, by a test that reads the sources, which cannot see a change.
+``python -m tests.mutants`` changes them one place at a time (mutmut; its settings are in pyproject.toml), runs the unit
+tests that reach the place, and prints each mutant that no test noticed. Mutants that change only the words of a message
+are counted separately: a test compares the words with docs/troubleshooting.md, but it reads the unmutated sources.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 MUTMUT = Path(sys.executable).with_name("mutmut")
 LEAST = 0.95
-"""The share of changes that the tests have to notice."""
+"""Share of the mutants that the tests must notice."""
 EXPLAINED = Path(__file__).with_name("mutants_that_survive.md")
-"""The changes that no test can notice, or need not, each with its reason."""
+"""List of the mutants that tests cannot or need not notice, each with its reason."""
 
 _LITERAL = re.compile(r"""f?"(?:[^"\\]|\\.)*"|f?'(?:[^'\\]|\\.)*'""")
 _VALUE = re.compile(r"{[^}]*}")
@@ -30,7 +30,7 @@ _NAME = re.compile(r"airflow_okta_workflows\.(.+)\.x(?:ǁ(.+)ǁ|_)(.+)__mutmut_\
 
 def main() -> int:
     """Test all mutants, print a report, and return 0 if enough of them were noticed."""
-    shutil.rmtree("mutants", ignore_errors=True)  # mutmut would keep the verdicts of earlier tests
+    shutil.rmtree("mutants", ignore_errors=True)  # otherwise mutmut reuses the results of earlier tests
     _run()
     verdicts = _verdicts()
     changes = {name: _change(name) for name, verdict in verdicts.items() if verdict in ("survived", "no tests")}
@@ -54,13 +54,13 @@ def _run() -> None:
         if running.wait():
             sys.exit("mutmut could not run the tests")
     finally:
-        # With it, what the tests of a mutant that hung have started.
+        # The whole group: the tests of a mutant that hung may have left processes.
         with suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
 
 
 def _mutmut(*arguments: str) -> str:
-    # In this process: a process for each of some hundred changes would take longer than the tests of many.
+    # In this process: starting hundreds of processes, one per mutant, would take longer than testing many mutants.
     from click.testing import CliRunner
     from mutmut.__main__ import cli
 
@@ -73,7 +73,7 @@ def _verdicts() -> dict[str, str]:
 
 
 def _change(name: str) -> tuple[str, str]:
-    """Return the lines before and after a change."""
+    """Return the changed lines before and after a mutation."""
     diff = [line for line in _mutmut("show", name).splitlines() if not line.startswith(("---", "+++"))]
     before, after = (" ".join(line[1:].strip() for line in diff if line.startswith(sign)) for sign in "-+")
     return before, after
@@ -86,12 +86,12 @@ def _function(name: str) -> str:
 
 
 def _without_words(line: str) -> str:
-    """Return a line without its sentences, of which the values in them stay."""
+    """Return a line without the words of its messages; values that are formatted into them stay."""
     return _LITERAL.sub(lambda text: "".join(_VALUE.findall(text[0])) if " " in text[0] else text[0], line)
 
 
 def _explained() -> set[tuple[str, str]]:
-    """Return the functions and the changed lines that have a reason: below each heading, all that is set as code."""
+    """Return the explained pairs of function and changed line: a heading, and each piece of inline code below it."""
     _, *parts = re.split(r"^## `(.+)`$", EXPLAINED.read_text(), flags=re.MULTILINE)
     sections = zip(parts[::2], parts[1::2], strict=True)
     return {(function, code) for function, text in sections for code in re.findall(r"`([^`]+)`", text)}

@@ -1,4 +1,4 @@
-"""An Airflow in processes of its own: what they are told, and flows that keep a sensor of theirs waiting."""
+"""Airflow in separate processes: their environment, and flows that keep a sensor waiting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_okta_workflows.emulator.sample_flows import sample_flows
 
 
 def own_environment(home: Path, **settings: str) -> dict[str, str]:
-    """Return the variables of processes with an Airflow home, and with none of Airflow's of this process.
+    """Return environment variables with an Airflow home, and without the Airflow variables of this process.
 
     :param home: the home
     :param settings: further variables
@@ -26,13 +26,13 @@ def own_environment(home: Path, **settings: str) -> dict[str, str]:
 
 
 IN_ONE_PROCESS = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "0"}
-"""For DAGs that one process runs: no task comes back from a triggerer there before its worker has let go of it."""
+"""For DAGs that run in one process, in which no task can return from a triggerer before its worker has released it."""
 
 
 def flows_that_keep_a_sensor_waiting() -> dict[str, Callable[..., Any]]:
-    """Return the sample flows, whose time passes with each look at it.
+    """Return the sample flows with a clock that advances by a second at each reading.
 
-    So provisioning is not done at the first look, however long the machine takes, and is done soon after.
+    So provisioning is never done at the first poll, however slow the machine is, and is done soon after.
     """
     looks = itertools.count()
     return sample_flows(provisioning_seconds=1.5, clock=lambda: next(looks))

@@ -1,4 +1,4 @@
-"""The documentation's pages as tests see them: their fenced blocks, and a reader who does what a page says."""
+"""The documentation's pages as tests see them: their fenced blocks, and a reader that follows a page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
-# What a reader has in the place of the pages' own org.
+# Example values for the org in the pages.
 DOMAIN, CLIENT_ID, ALIAS = "acme.okta.com", "0oa1b2c3d4", "0123456789abcdef0123456789abcdef"
 
 _FENCE = re.compile(r'```(?P<language>\w+)(?: title="(?P<title>[\w./-]+)")?')
@@ -32,13 +32,13 @@ SCRIPTS = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Block:
-    """Hold one fenced block.
+    """One fenced block.
 
     :param page: the page, as a path from the root of the project
-    :param line: the line of its first fence
+    :param line: line number of its opening fence
     :param language: its language
-    :param title: the name of the file that it is, or empty
-    :param text: what stands between the fences
+    :param title: name of the file that it shows; empty if it shows none
+    :param text: the text between the fences
     """
 
     page: str
@@ -52,7 +52,7 @@ class Block:
 
     @property
     def commands(self) -> list[tuple[str, str]]:
-        """Return each command of a console block with what the page shows of its output."""
+        """Each command of a console block, with the output that the page shows for it."""
         _, *parts = re.split(r"^\$ ", self.text, flags=re.MULTILINE)
         pairs = [part.partition("\n") for part in parts]
         return [(command, shown) for command, _, shown in pairs]
@@ -62,7 +62,7 @@ def blocks(page: str) -> list[Block]:
     """Return the fenced blocks of a page, in order.
 
     :param page: the page, as a path from the root of the project
-    :raises ValueError: for a fence that says no language, since nothing would check it
+    :raises ValueError: for a fence without a language, since nothing would check its block
     """
     found: list[Block] = []
     opened: tuple[int, re.Match[str]] | None = None
@@ -83,7 +83,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def files(page: str) -> dict[str, str]:
-    """Return the files that a page gives, by name; blocks of one name are parts of one file.
+    """Return the files that a page shows, by name; blocks with the same name are parts of one file.
 
     :param page: the page
     """
@@ -95,10 +95,10 @@ def files(page: str) -> dict[str, str]:
 
 
 def write_files(page: str, directory: Path) -> None:
-    """Write the files that a page gives.
+    """Write the files that a page shows.
 
     :param page: the page
-    :param directory: where to
+    :param directory: the target directory
     """
     for name, text in files(page).items():
         path = directory / name
@@ -107,10 +107,10 @@ def write_files(page: str, directory: Path) -> None:
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading, its head first.
+    """Return the cells of the first table below a heading, header row first.
 
     :param page: the page
-    :param heading: the heading, with its signs
+    :param heading: the heading, with its number signs
     """
     text = (ROOT / page).read_text().partition(f"\n{heading}\n")[2]
     table = re.search(r"^(\|.*\n)\|[-| ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
@@ -122,18 +122,18 @@ def rows(page: str, heading: str) -> list[list[str]]:
 
 
 def shown(printed: str, page: str) -> bool:
-    """Tell whether what was printed is what the page shows, where … stands for anything."""
+    """Return whether output matches what the page shows, where … matches anything."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(page.replace("…", "..."), printed, options)
 
 
 class Reader:
-    """Do what a page says, block by block, with a local org in the place of the page's own.
+    """Reader that follows a page block by block, with a local org instead of the page's own.
 
     :param org: the local org, served over TLS
-    :param directory: where the reader is
+    :param directory: the reader's working directory
     :param okta_workflows: runs the command line
-    :param monkeypatch: sets the variables that the page sets
+    :param monkeypatch: sets the environment variables that the page sets
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Reader:
         self._monkeypatch = monkeypatch
 
     def read(self, block: Block) -> None:
-        """Write the file that a block is, or run its commands and see that they print what the page shows.
+        """Write the file that a block shows, or run its commands and check that they print what the page shows.
 
         :param block: the block
         """
@@ -183,15 +183,15 @@ class Reader:
         self._org.app.public_keys[jwk["kid"]] = jwt.PyJWK(jwk, algorithm="ES256").key
 
     def _in_place_of_the_pages_org(self, text: str) -> str:
-        """Return a text with the local org's domain; on loopback https has to be said where a domain is given."""
+        """Return a string with the local org's domain, with its scheme where loopback would otherwise mean HTTP."""
         text = text.replace(f"--domain {DOMAIN}", f"--domain {self._org.url}")
         return text.replace(f'"{DOMAIN}"', f'"{self._org.url}"').replace(DOMAIN, self._org.issuer_host)
 
 
 def printed_by_emulator(arguments: list[str]) -> str:
-    """Return what the emulator prints until it waits for requests, and see that it then ends cleanly.
+    """Return what the emulator prints until it waits for requests, and check that it then ends cleanly.
 
-    :param arguments: of ``okta-workflows``
+    :param arguments: arguments of ``okta-workflows``
     """
     script = SCRIPTS / "okta-workflows"
     with subprocess.Popen([script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -1,9 +1,9 @@
 """What the connection form of this Python's Airflow stores in extra: ``python -m tests.stored_form``.
 
-It reads a list of JSON objects from stdin, each the texts that somebody typed into the form's extra fields, and prints
-a list of what the form stores for each. Airflow 2 decides that in its web server, by code that is called here. Airflow 3
-decides it in the browser: a field that nobody touches is stored with the default that the server tells, and a text as
-it was typed. tests/ui looks at that in a real browser.
+It reads a list of JSON objects from stdin, each with the strings typed into the form's extra fields, and prints a list
+of what the form stores for each. Airflow 2 decides that in its web server, whose code is called here. Airflow 3 decides
+it in the browser: an untouched field is stored with the default that the server sends, and a string as it was typed.
+tests/ui checks that in a real browser.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ CONN_TYPE = "okta_workflows"
 
 
 def stored_in_a_process(typed: Sequence[dict[str, str]], home: Path) -> list[dict[str, Any]]:
-    """Return the extra that the form stores, from another process: Airflow replaces modules to ask for the fields.
+    """Return the extra that the form stores, from another process, because Airflow replaces modules to read the fields.
 
-    :param typed: for each connection, as :func:`stored` takes it
+    :param typed: for each connection, the argument of :func:`stored`
     :param home: an empty folder
     """
     done = subprocess.run(
@@ -45,7 +45,7 @@ def stored_in_a_process(typed: Sequence[dict[str, str]], home: Path) -> list[dic
 def stored(typed: dict[str, str]) -> dict[str, Any]:
     """Return the extra that the form stores.
 
-    :param typed: the texts by the names of their fields
+    :param typed: the typed strings, by field name
     """
     try:
         service = import_module("airflow.api_fastapi.core_api.services.ui.connections").HookMetaService
@@ -54,7 +54,7 @@ def stored(typed: dict[str, str]) -> dict[str, Any]:
     (found,) = [hook for hook in service.hook_meta_data() if hook.connection_type == CONN_TYPE]
     extra = {name: field["value"] for name, field in (found.extra_fields or {}).items()}
     for name, text in typed.items():
-        # An object has an editor for JSON; Airflow 3.0 and 3.1 have a line of text for it.
+        # Objects have a JSON editor, but in Airflow 3.0 and 3.1 a text field.
         extra[name] = json.loads(text) if "object" in found.extra_fields[name]["schema"]["type"] else text
     return extra
 
@@ -64,8 +64,8 @@ def _stored_by_airflow_2(typed: dict[str, str]) -> dict[str, Any]:
     from werkzeug.datastructures import MultiDict
     from wtforms import Form, StringField
 
-    manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]  # Airflow's
-    # Its page takes the fields of other types out.
+    manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+    # Airflow's page removes the fields of other connection types.
     prefix = f"extra__{CONN_TYPE}__"
     widgets = {key: widget for key, widget in manager.connection_form_widgets.items() if key.startswith(prefix)}
     names = ["conn_id", "conn_type", "extra"]
@@ -74,7 +74,7 @@ def _stored_by_airflow_2(typed: dict[str, str]) -> dict[str, Any]:
         (Form,),
         {**{name: StringField() for name in names}, **{key: widget.field for key, widget in widgets.items()}},
     )
-    # A browser sends an empty text for a line that nobody has filled in, and nothing for a box that is not ticked.
+    # A browser sends an empty string for an empty text field, and nothing for a box that is not checked.
     sent = {key: "" for key, widget in widgets.items() if widget.field.field_class.__name__ != "BooleanField"}
     sent |= {prefix + name: text for name, text in typed.items()}
     form: Any = form_class(MultiDict({**sent, "conn_id": "okta", "conn_type": CONN_TYPE, "extra": ""}))
@@ -87,5 +87,5 @@ def _stored_by_airflow_2(typed: dict[str, str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # Airflow may log to stdout before it.
+    # On a new line, because Airflow may log to stdout first.
     print("\n" + json.dumps([stored(typed) for typed in json.load(sys.stdin)]))

@@ -1,4 +1,4 @@
-"""A local org whose client assertions a test can look for."""
+"""A local org whose client assertions a test can search for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_okta_workflows.emulator import LocalOrg
 
 
 class WatchedOrg(LocalOrg):
-    """A local org that keeps the assertions it was sent."""
+    """Local org that records the client assertions that it receives."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -1,7 +1,7 @@
-"""The notes of a batch in Airflow's task state store (Airflow 3.3+), which outlive a killed task.
+"""The checkpoints of a batch in Airflow's task state store (Airflow 3.3+), which outlive a killed task.
 
-They are written by pages of items. Before an item is sent, a page says so; once it is settled, the page says what came
-of it. What a page names without an outcome may have run.
+They are stored in pages of several items. A page lists an item before it is sent, and the item's outcome once it is
+known. An item that a page lists without an outcome may have run.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ log = logging.getLogger(__name__)
 _NAME = "okta_workflows_batch_{}"
 _ITEMS_ON_A_PAGE = 40
 _OUTCOMES_WRITTEN_AFTER = 1.0
-"""Seconds after which an outcome is written, if nothing else is before."""
+"""Seconds after which an outcome is written, unless another write includes it earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemCheckpoint:
-    """What is noted of one item of a batch.
+    """The checkpoint of one item of a batch.
 
-    :param ordinal: how many of its runs are known to have failed before the one that this is about
-    :param record: what came of that run; None for what may have been sent
+    :param ordinal: how many runs of the item are known to have failed before this one
+    :param record: the result of this run; None if it may have been sent and has no outcome yet
     """
 
     ordinal: int = 0
     record: BatchRecord | None = None
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return the note as a JSON value, as short as it can be."""
+        """Return the checkpoint as a JSON value, None if it has only default values."""
         note = self.record.to_checkpoint() if self.record else {}
         return ({**note, "ordinal": self.ordinal} if self.ordinal else note) or None
 
     @classmethod
     def from_json(cls, note: Any) -> ItemCheckpoint:
-        """Return what a JSON value notes; what cannot be understood may have been sent.
+        """Return the checkpoint that a JSON value describes; if it cannot be parsed, the item may have been sent.
 
-        :param note: what :meth:`to_json` gave
+        :param note: what :meth:`to_json` returned
         """
         if not isinstance(note, dict):
             return cls()
@@ -68,14 +68,14 @@ class _Page:
 
 
 class BatchCheckpointStore:
-    """The notes of one task instance's batch, as earlier tries left them and as this one writes them.
+    """The checkpoints of one task instance's batch: those of earlier tries, and those that this try writes.
 
-    Without a store, as on Airflow before 3.3, nothing is noted and nothing is found. It is made before there is an
-    event loop, in the task's own thread.
+    Without a task state store, as on Airflow before 3.3, there are none and none are written. Instantiate this class in
+    the task's own thread, before the event loop starts: the constructor reads the store, which blocks.
 
     :param context: the task's context
     :param flow: the flow as the task names it
-    :raises OktaFlowOutcomeUnknownError: if something is noted that cannot be read
+    :raises OktaFlowOutcomeUnknownError: if a checkpoint cannot be read
     """
 
     def __init__(self, context: Mapping[str, Any], flow: str) -> None:
@@ -92,19 +92,19 @@ class BatchCheckpointStore:
 
     @property
     def key(self) -> str:
-        """The idempotency key of the batch, which those of its items are made of."""
+        """The idempotency key of the batch, from which those of its items are derived."""
         return self._run.key
 
     @property
     def earlier(self) -> dict[str, ItemCheckpoint]:
-        """What earlier tries have noted, by the key of an item's first run."""
+        """The checkpoints of earlier tries, by the key of each item's first run."""
         return {key: page.items[key] for key, page in self._page_of.items()}
 
     async def announce(self, ordinals: Mapping[str, int]) -> None:
-        """Checkpoint that items are about to be sent; returns when that is stored.
+        """Checkpoint that items are about to be sent, and return once that is stored.
 
-        :param ordinals: for the key of each item's first run, how many of its runs have failed
-        :raises Exception: whatever the store raises: what cannot be noted is not sent
+        :param ordinals: how many runs of each item are known to have failed, by the key of its first run
+        :raises Exception: any error of the store; an item without a checkpoint must not be sent
         """
         if self._store is None:
             return
@@ -116,17 +116,18 @@ class BatchCheckpointStore:
         await self._write()
 
     def settle(self, key: str, record: BatchRecord) -> None:
-        """Checkpoint what came of an item, soon.
+        """Checkpoint the result of an item, within about a second.
 
-        :param key: the key of its first run
-        :param record: what came of it
+        :param key: the key of the item's first run
+        :param record: the result
         """
         page = self._page_of.get(key)
         if page is None:
             return
         ordinal = page.items[key].ordinal
         if record.outcome is Outcome.NOT_SENT and not ordinal:
-            # As if it had never been announced; later runs are kept, so that none gets the key of one that failed.
+            # As if it had never been announced. A later run is kept, since without its ordinal a retry would reuse the
+            # key of a failed run.
             del page.items[key], self._page_of[key]
         else:
             page.items[key] = ItemCheckpoint(ordinal, record)
@@ -135,7 +136,7 @@ class BatchCheckpointStore:
             self._later = asyncio.get_running_loop().call_later(_OUTCOMES_WRITTEN_AFTER, self._write_in_background)
 
     async def close(self) -> None:
-        """Write what is not written yet; the outcomes are known, so a failure to do so is only logged."""
+        """Write all pending checkpoints. A failure is only logged, because this try itself knows the outcomes."""
         if self._later is not None:
             self._later.cancel()
         if self._background is not None:
@@ -149,7 +150,7 @@ class BatchCheckpointStore:
                 return
             run = WantedRun.from_json(value) if isinstance(value, dict) else None
             if run and run.max_tries != self._run.max_tries:
-                # Of what was wanted before the task was cleared.
+                # The task was cleared since this page was written.
                 return
             items = value.get("items") if run else None
             if run is None or not isinstance(items, dict):
@@ -188,7 +189,7 @@ class BatchCheckpointStore:
             dirty, self._dirty = self._dirty, set()
             pages = {_NAME.format(number): self._pages[number].to_json(self._run) for number in sorted(dirty)}
             try:
-                # In a thread: it asks the supervisor, and that the API server.
+                # In a thread, since it blocks: the task asks the supervisor, and the supervisor asks the API server.
                 await asyncio.to_thread(self._store_all, pages)
             except BaseException:
                 self._dirty |= dirty

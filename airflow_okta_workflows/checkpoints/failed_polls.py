@@ -1,4 +1,4 @@
-"""How many polls of a sensor have failed in a row."""
+"""The number of consecutive failed polls of a sensor."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_FAILED_POLLS = 1_000_000
-"""That may be tolerated."""
+"""Upper bound of a sensor's ``max_failed_polls``."""
 
 _NAME = "okta_workflows_failed_polls"
 
 
 class Memory(Protocol):
-    """A place that keeps values, such as Airflow's task state store."""
+    """A key-value store, such as Airflow's task state store."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what is kept."""
+        """Return a stored value."""
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a value."""
+        """Store a value."""
 
 
 class ProcessMemory:
-    """A memory that lasts as long as this process."""
+    """A store that lasts as long as this process."""
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what is kept."""
+        """Return a stored value."""
         return self._values.get(key, default)
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a value."""
+        """Store a value."""
         self._values[key] = value
 
 
 class FailedPolls:
-    """Count the polls that failed in a row, and say when there are too many.
+    """A counter of consecutive failed polls, with a limit.
 
-    :param limit: so many are tolerated
-    :param memory: where the count is kept; it has to outlive a poll
-    :param attempt: what tells this try of the task from others: their polls do not count
+    :param limit: the number of consecutive failed polls to tolerate
+    :param memory: stores the count; it has to outlive a poll
+    :param attempt: identifies this try of the task: polls of other tries do not count
     """
 
     def __init__(self, limit: int, memory: Memory, attempt: str = "") -> None:
@@ -57,7 +57,7 @@ class FailedPolls:
         self._attempt = attempt
 
     def record_failure(self, error: OktaWorkflowsError) -> None:
-        """Count a failed poll, or raise its error if it is one too many or will not pass.
+        """Count a failed poll, or raise its error if the limit is exceeded or the error is not transient.
 
         :param error: what the poll ended with
         """
@@ -68,13 +68,13 @@ class FailedPolls:
         self._keep(count)
 
     def reset(self) -> None:
-        """Start the count again after a poll that went well."""
+        """Reset the count after a successful poll."""
         if self._count():
             self._keep(0)
 
     def _count(self) -> int:
         kept = self._memory.get(_NAME, None)
-        # Another try's, or of a version that keeps it in another form.
+        # Stored by another try, or by a version of this provider with another format.
         if not isinstance(kept, dict) or kept.get("attempt") != self._attempt:
             return 0
         count = kept.get("count")
@@ -85,7 +85,7 @@ class FailedPolls:
 
 
 def attempt_of(context: Mapping[str, Any]) -> str:
-    """Return what tells a try of a task from its other tries, those before it was cleared included.
+    """Return a string that identifies a try of a task, also among the tries before the task was cleared.
 
     :param context: the task's context
     """

@@ -38,15 +38,15 @@ FORGET_IT = (
 
 
 class InvocationCheckpointStore:
-    """The checkpoint of one task instance's invocation, as earlier tries left it and as this one writes it.
+    """The checkpoint of one task instance's invocation: that of earlier tries, and that which this try writes.
 
-    Without a store, as on Airflow before 3.3, nothing is noted and nothing is found.
+    Without a task state store, as on Airflow before 3.3, there is none and none is written.
 
     :param context: the task's context
-    :param flow: the flow as the task names it
+    :param flow: the flow as the task names it; None if the task calls the hook itself
     """
 
-    def __init__(self, context: Mapping[str, Any], flow: str) -> None:
+    def __init__(self, context: Mapping[str, Any], flow: str | None) -> None:
         self._store: Any = context.get("task_state_store")
         self._flow = flow
         self._noted: InvocationState | None = None
@@ -54,7 +54,7 @@ class InvocationCheckpointStore:
         self._earlier = self._read(new)
         earlier = self._earlier.run if self._earlier else None
         self.run: WantedRun = earlier or new
-        """The wanted run that this try is about."""
+        """The wanted run of this try."""
         if earlier and self._earlier and self._earlier.state is InvocationState.FAILED:
             self.run, self._earlier = earlier.after_failure(), None
 
@@ -64,11 +64,12 @@ class InvocationCheckpointStore:
         return self.run.key
 
     def earlier_response(self, *, idempotent: bool) -> FlowResponse | None:
-        """Return the response that an earlier try got; None if this one may send.
+        """Return the response that an earlier try received; None if this try may send.
 
-        :param idempotent: whether the flow may run twice under one key
-        :raises OktaFlowOutcomeUnknownError: if an earlier try was cut off and the flow may have run
-        :raises OktaFlowResponseError: if it responded, and the response was too large to note
+        :param idempotent: whether running the flow twice under one key does no harm
+        :raises OktaFlowOutcomeUnknownError: if an earlier try was cut off and the flow may have run, or if the
+            checkpoint cannot be read
+        :raises OktaFlowResponseError: if the flow responded and the checkpoint does not contain the response
         """
         note = self._earlier
         if note is None or note.state is InvocationState.NOT_RUN:
@@ -78,17 +79,21 @@ class InvocationCheckpointStore:
             self._judge_a_crash(idempotent=idempotent)
             return None
         if note.omitted or note.response is None:
+            why = (
+                f"was then cut off. Its response of {note.omitted} bytes was too large to be noted"
+                if note.omitted
+                else "could not read its response"
+            )
             raise OktaFlowResponseError(
-                f"Flow {self._flow!r} was invoked and answered in an earlier try, which was then cut off. Its answer of"
-                f" {note.omitted} bytes was too large to be noted, so it cannot be returned now (idempotency key"
-                f" {self.key}). {LOOK_IT_UP}",
+                f"Flow {self._flow!r} responded in an earlier try, which {why}. So there is no result, and nothing is"
+                f" sent (idempotency key {self.key}). {LOOK_IT_UP}",
                 hint=LOOK_IT_UP,
                 flow=self._flow,
                 idempotency_key=self.key,
                 response=note.response,
             )
         log.info(
-            "Flow %r was answered in an earlier try, which was then cut off: that answer is returned, and nothing is"
+            "Flow %r responded in an earlier try, which was then cut off: that response is returned, and nothing is"
             " sent (idempotency key %s)",
             self._flow,
             self.key,
@@ -96,16 +101,16 @@ class InvocationCheckpointStore:
         return note.response
 
     def reached(self, state: InvocationState) -> None:
-        """Checkpoint how far the invocation is; what cannot be noted is not sent.
+        """Checkpoint how far the invocation got. An error of the store propagates, so that nothing is sent.
 
-        :param state: how far it is
+        :param state: how far it got
         """
         self._write(InvocationCheckpoint(self.run, state))
 
     def announce(self) -> None:
-        """Checkpoint the wanted run, so that later tries of the task have its key.
+        """Checkpoint the wanted run, so that later tries of the task use its key.
 
-        :raises OktaFlowOutcomeUnknownError: if something is noted that cannot be read
+        :raises OktaFlowOutcomeUnknownError: if an earlier checkpoint cannot be read
         """
         self._require_readable()
         if self._earlier is None:
@@ -119,17 +124,19 @@ class InvocationCheckpointStore:
         note = InvocationCheckpoint.of_response(self.run, response, InvocationState.RESPONDED)
         if note.omitted and self._store is not None:
             log.warning(
-                "The answer of flow %r has %d bytes and is noted without its body: should this task be cut off now, a"
-                " retry can tell that the flow has run, and not what it answered",
+                "The response of flow %r has %d bytes and is noted without its body: should this task be cut off now, a"
+                " retry can tell that the flow has run, and not what it returned",
                 self._flow,
                 note.omitted,
             )
         self._write_after(note)
 
     def ended(self, error: OktaWorkflowsError) -> None:
-        """Checkpoint what an error says of the flow: whether it ran, and whether a retry may run it again.
+        """Checkpoint what an error tells a retry: whether the flow ran, and whether it may run again.
 
-        :param error: what the invocation ended with
+        An unknown outcome is not checkpointed: the state remains ``SENDING``.
+
+        :param error: the error that ended the invocation
         """
         outcome = outcome_of(error)
         if outcome is Outcome.FAILED:
@@ -141,7 +148,7 @@ class InvocationCheckpointStore:
             self._write_after(InvocationCheckpoint(self.run, InvocationState.NOT_RUN))
 
     def _read(self, new: WantedRun) -> InvocationCheckpoint | None:
-        """Return what earlier tries noted; None if there is nothing, or the task was cleared since."""
+        """Return the checkpoint of earlier tries; None if there is none or the task was cleared since."""
         value = self._store.get(_NAME) if self._store is not None else None
         if value is None:
             return None
@@ -152,9 +159,10 @@ class InvocationCheckpointStore:
     def _require_readable(self) -> None:
         if self._earlier is None or self._earlier.state is not InvocationState.UNREADABLE:
             return
+        of = f", for flow {self._flow!r}," if self._flow else ""
         raise OktaFlowOutcomeUnknownError(
-            f"What an earlier try of this task noted of flow {self._flow!r} cannot be read by this version of the"
-            f" provider: the flow may have run. Look it up in the flow's execution history. {FORGET_IT}",
+            f"The checkpoint of an earlier try of this task{of} cannot be read by this version of the provider: the"
+            f" flow may have run. Look it up in the flow's execution history. {FORGET_IT}",
             hint=FORGET_IT,
             flow=self._flow,
             idempotency_key=self._earlier.run.key if self._earlier.run else None,
@@ -184,7 +192,7 @@ class InvocationCheckpointStore:
             self._noted = note.state
 
     def _write_after(self, note: InvocationCheckpoint) -> None:
-        """Checkpoint what is over; the task goes on if that fails, since it knows the outcome itself."""
+        """Write the final checkpoint. A failure is only logged, because this try itself knows the outcome."""
         try:
             self._noted = None
             self._write(note)
@@ -193,11 +201,11 @@ class InvocationCheckpointStore:
 
 
 def checkpointed_key(context: Mapping[str, Any]) -> str:
-    """Return the idempotency key that an operator would use in this task, and note it for later tries.
+    """Return the idempotency key that an operator would use in this task, and checkpoint it for later tries.
 
     :param context: the task's context
-    :raises OktaFlowOutcomeUnknownError: if something is noted that cannot be read
+    :raises OktaFlowOutcomeUnknownError: if an earlier checkpoint cannot be read
     """
-    checkpoints = InvocationCheckpointStore(context, "of this task")
+    checkpoints = InvocationCheckpointStore(context, None)
     checkpoints.announce()
     return checkpoints.key

@@ -1,28 +1,28 @@
-"""The run of a flow that a task instance wants, before anything is noted of it."""
+"""The run of a flow that a task instance wants, before it has a checkpoint."""
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, computed_identity
+from airflow_okta_workflows.core.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def new_wanted_run(context: Mapping[str, Any]) -> WantedRun:
-    """Return a wanted run of which nothing has been noted yet.
+    """Return a wanted run that has no checkpoint yet.
 
-    With a task state store (Airflow 3.3+) its identity is random: noted there, it goes with the database's row of the
-    DAG run, so a run that is deleted and made again under its id has another. Without one it is computed from what
-    Airflow leaves as it is over retries.
+    With a task state store (Airflow 3.3+) its identity is random. The store deletes it with the DAG run, so a DAG run
+    that is deleted and created again under the same id gets a new identity. Without a store the identity is computed
+    from values that Airflow does not change between retries.
 
     :param context: the task's context
     """
     ti = context["ti"]
     if context.get("task_state_store") is not None:
-        return WantedRun(str(uuid.uuid4()), ti.max_tries)
+        return WantedRun(Runtime().new_id(), ti.max_tries)
     identity = computed_identity(
         dag_id=ti.dag_id,
         run_id=ti.run_id,
@@ -35,5 +35,5 @@ def new_wanted_run(context: Mapping[str, Any]) -> WantedRun:
 
 
 def _run_mark(dag_run: Any) -> str:
-    """Return what differs for a run that was deleted and made again: the row's id (Airflow 2.11), or when it began."""
+    """Return a value that changes if a run is deleted and created again: its row's id (Airflow 2.11) or its start."""
     return str(getattr(dag_run, "id", None) or getattr(dag_run, "start_date", None) or "")

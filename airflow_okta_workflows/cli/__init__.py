@@ -1,1 +1,1 @@
-"""The command line: ``okta-workflows …``, and the same as ``airflow okta-workflows …`` on Airflow 3.2+."""
+"""The command line: ``okta-workflows …``, also available as ``airflow okta-workflows …`` on Airflow 3.2+."""

@@ -1,4 +1,4 @@
-"""``airflow okta-workflows``: the commands as Airflow 3.2+ takes them from provider info."""
+"""The commands as ``airflow okta-workflows``, which Airflow 3.2+ finds through the provider info."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def get_okta_workflows_commands() -> list[GroupCommand]:
-    """Return the group of commands; Airflow's parser calls this whenever ``airflow`` is called."""
+    """Return the command group; Airflow's parser calls this in every run of ``airflow``."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     subcommands = [
@@ -25,7 +25,7 @@ def get_okta_workflows_commands() -> list[GroupCommand]:
             description=command.description,
             epilog=command.epilog,
             func=_function(command.name),
-            args=[Arg(one.flags, **one.options) for one in command.arguments],  # type: ignore[no-untyped-call]  # Airflow's
+            args=[Arg(one.flags, **one.options) for one in command.arguments],  # type: ignore[no-untyped-call]  # untyped in Airflow
         )
         for command in COMMANDS
     ]
@@ -36,7 +36,7 @@ def _function(name: str) -> Callable[[argparse.Namespace], None]:
     def run_command(args: argparse.Namespace) -> None:
         from airflow_okta_workflows.cli.runner import run
 
-        # Airflow ignores what a command returns.
+        # Airflow ignores the return value of a command.
         sys.exit(run(name, args))
 
     return run_command

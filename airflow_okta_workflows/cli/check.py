@@ -1,9 +1,9 @@
-"""``check``: a connection step by step, each passed, failed with its fix, or skipped with the reason."""
+"""The ``check`` command, which checks a connection step by step."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.cli.runner import FAILED, GOOD, UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace, output: Output) -> int:
     """Check a connection and return the exit code.
 
-    :param args: the arguments
+    :param args: the parsed arguments
     :param output: where to write
     """
     if args.conn_id and args.file:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if args.yes and not args.flow:
         raise UsageError("--yes goes with --flow")
     if args.flow and not args.yes and not sys.stdin.isatty():
-        raise UsageError("--flow asks before it invokes the flow, and nobody is here to answer: add --yes")
+        raise UsageError("--flow asks before it invokes the flow, and nobody is here to confirm: add --yes")
 
     from airflow_okta_workflows.cli.hook import CommandLineHook, hook_from_file
     from airflow_okta_workflows.core.runtime import Runtime
@@ -44,64 +44,43 @@ def run(args: argparse.Namespace, output: Output) -> int:
         steps.append(step)
         show_step(step, output)
     good = all(step.result is not CheckResult.FAILED for step in steps)
-    answer = invocation.answer
+    response = invocation.response
     if output.as_json:
         output.json(
             {
                 "connection": hook.okta_workflows_conn_id,
                 "good": good,
                 "steps": [_members(step) for step in steps],
-                "answer": answer_members(answer) if answer else None,
+                "response": response.to_json() if response else None,
             }
         )
-    elif answer:
-        show_body(answer, output)
+    elif response:
+        show_body(response, output)
     return GOOD if good else FAILED
 
 
 def show_step(step: CheckStep, output: Output, *, to_stderr: bool = False) -> None:
-    """Show a step, unless the result is JSON, which holds all of them.
+    """Show a step, unless the result is JSON, which contains all steps.
 
     :param step: the step
     :param output: where to write
-    :param to_stderr: whether the steps are not the result, but the way to it
+    :param to_stderr: whether to show it on stderr, because the steps are not the command's result
     """
     if to_stderr or not output.as_json:
         notes = [f"Fix: {step.fix}"] if step.fix else []
         output.row(step.result.value, step.name, step.detail, notes, to_stderr=to_stderr)
 
 
-def answer_members(answer: FlowResponse) -> dict[str, Any]:
-    """Return a flow's answer as a JSON object.
+def show_body(response: FlowResponse, output: Output) -> None:
+    """Show the body of a flow's response for people to read.
 
-    :param answer: the answer
-    """
-    return {
-        "status_code": answer.status_code,
-        "execution_id": answer.execution_id,
-        "elapsed": round(answer.elapsed, 3),
-        "body": answer.body,
-    }
-
-
-def show_body(answer: FlowResponse, output: Output) -> None:
-    """Show the body of a flow's answer to people.
-
-    :param answer: the answer
+    :param response: the response
     :param output: where to write
     """
-    if isinstance(answer.body, str):
-        output.text(answer.body)
-    elif answer.body is not None:
-        output.value(answer.body)
-
-
-def describe(answer: FlowResponse) -> str:
-    """Return what there is to say of a flow's answer besides its body.
-
-    :param answer: the answer
-    """
-    return f"answered {answer.status_code} in {answer.elapsed:.2f} s, execution {answer.execution_id or 'not told'}"
+    if isinstance(response.body, str):
+        output.text(response.body)
+    elif response.body is not None:
+        output.value(response.body)
 
 
 def _members(step: CheckStep) -> dict[str, str]:
@@ -109,10 +88,10 @@ def _members(step: CheckStep) -> dict[str, str]:
 
 
 class _Invocation:
-    """Invoke a flow as the last step of a check."""
+    """The invocation of a flow as the last step of a check."""
 
     def __init__(self, hook: CommandLineHook, flow: str, *, ask: bool) -> None:
-        self.answer: FlowResponse | None = None
+        self.response: FlowResponse | None = None
         self._hook = hook
         self._flow = flow
         self._ask = ask
@@ -130,11 +109,11 @@ class _Invocation:
             yield from skipped([name], "not confirmed")
             return
         try:
-            self.answer = self._hook.invoke(self._flow)
-            yield CheckStep(name, CheckResult.PASSED, f"{self._flow} {describe(self.answer)}")
+            self.response = self._hook.invoke(self._flow)
+            yield CheckStep(name, CheckResult.PASSED, f"{self._flow} {self.response.summary}")
         except OktaWorkflowsError as error:
             if isinstance(error, OktaFlowError):
-                self.answer = error.response
+                self.response = error.response
             yield CheckStep(name, CheckResult.FAILED, str(error).removesuffix(error.hint).strip(), error.hint)
         finally:
             self._hook.close()

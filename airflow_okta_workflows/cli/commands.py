@@ -1,7 +1,7 @@
-"""The commands and their arguments, written once for both command lines.
+"""The commands and their arguments, defined once for both command lines.
 
-Every call of ``airflow`` reads this module, so it imports next to nothing: no Airflow, no HTTP, no cryptography. What a
-command needs is imported when it runs.
+Every run of ``airflow`` imports this module, so it imports almost nothing: no Airflow, no HTTP, no cryptography. A
+command imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ GROUP_HELP = "Set up, check and try connections to Okta Workflows"
 class Argument(NamedTuple):
     """One argument of a command.
 
-    :param flags: its names, or the one name of a positional argument
-    :param options: what :meth:`argparse.ArgumentParser.add_argument` takes beside the names
+    :param flags: its option strings, or the name of a positional argument
+    :param options: the keyword arguments of :meth:`argparse.ArgumentParser.add_argument`
     """
 
     flags: tuple[str, ...]
@@ -30,12 +30,12 @@ class Argument(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One command; the module of the same name in this package runs it.
+    """One command; the module of the same name in this package implements it.
 
     :param name: its name
-    :param help: one line, for the list of commands
-    :param paragraphs: what it does
-    :param examples: calls without the program's name, each with what it is for
+    :param help: one line for the list of commands
+    :param paragraphs: what the command does
+    :param examples: the arguments of a call, and the purpose of that call
     :param arguments: its arguments
     """
 
@@ -47,12 +47,12 @@ class Command(NamedTuple):
 
     @property
     def description(self) -> str:
-        """Return what it does, in lines that fit a terminal: Airflow's parser leaves them as they are."""
+        """What the command does, wrapped to fit a terminal, because Airflow's parser does not wrap it."""
         return "\n\n".join(textwrap.fill(paragraph, _WIDTH) for paragraph in self.paragraphs)
 
     @property
     def epilog(self) -> str:
-        """Return the examples; ``%(prog)s`` in it becomes the name of the command as it was called."""
+        """The examples; argparse replaces ``%(prog)s`` by the name under which the command was called."""
         shown = [f"  # {purpose}\n  %(prog)s {arguments}".rstrip() for arguments, purpose in self.examples]
         return "examples:\n" + "\n\n".join(shown)
 
@@ -62,10 +62,10 @@ def _argument(*flags: str, **options: Any) -> Argument:
 
 
 def flow_target(text: str) -> tuple[str, str]:
-    """Read ``NAME=ALIAS``; the alias may also be an invoke URL.
+    """Parse ``NAME=ALIAS``, where an invoke URL may replace the alias, and return the two.
 
     :param text: the argument
-    :raises argparse.ArgumentTypeError: if it is not of that form
+    :raises argparse.ArgumentTypeError: if it does not have that form
     """
     name, equals, target = text.partition("=")
     if not (name.strip() and equals and target.strip()):
@@ -76,10 +76,10 @@ def flow_target(text: str) -> tuple[str, str]:
 
 
 def port(text: str) -> int:
-    """Read a port; 0 is a free one.
+    """Parse a port; 0 means a free one.
 
     :param text: the argument
-    :raises argparse.ArgumentTypeError: if it is none
+    :raises argparse.ArgumentTypeError: if it is not a port
     """
     if not (text.isascii() and text.isdigit() and int(text) < 2**16):
         from airflow_okta_workflows.core.secret import shown
@@ -206,9 +206,9 @@ COMMANDS = (
     ),
     Command(
         name="invoke",
-        help="Invoke a flow once, and print its answer",
+        help="Invoke a flow once, and print its response",
         paragraphs=(
-            "Invoke a flow through a connection, as InvokeOktaFlowOperator does, and print what it answers. The flow"
+            "Invoke a flow through a connection, as InvokeOktaFlowOperator does, and print what it returns. The flow"
             " really runs. It is sent again only where it cannot have run.",
             "Interrupted by Ctrl-C or SIGTERM, the last line says whether the flow was sent, and its idempotency key."
             " --idempotency-key sends it again under that key, which a flow that can tell runs takes for the same one.",
@@ -217,7 +217,7 @@ COMMANDS = (
         examples=(
             ("hello", "without a payload"),
             ("""onboard --payload '{"email": "ada@example.com"}'""", "with one"),
-            ("onboard --payload @payload.json --output json", "from a file; the answer as JSON, for a script"),
+            ("onboard --payload @payload.json --output json", "from a file; the response as JSON, for a script"),
         ),
         arguments=(
             _argument("flow", metavar="FLOW", help="a name in the connection's flows, an alias or an invoke URL"),
@@ -274,4 +274,4 @@ COMMANDS = (
         ),
     ),
 )
-"""All commands, in the order in which one needs them."""
+"""All commands, in the order in which the help lists them."""

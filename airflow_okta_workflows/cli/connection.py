@@ -1,4 +1,4 @@
-"""``connection``: from a domain, a client id and a key file to a connection that works."""
+"""The ``connection`` command, which builds a working connection from a domain, a client id and a key file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 
 _DECISIVE = ("fields", "key", "domain", "token")
-"""The steps of the check without which a connection is of no use."""
+"""The steps of the check that a usable connection must pass."""
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Build a connection, check it, and print or add it.
 
-    :param args: the arguments
+    :param args: the parsed arguments
     :param output: where to write
     """
     from airflow_okta_workflows.connection.http_guard import GUARD
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 
 def _anywhere(path: str) -> str:
-    """Return a path that means the same file in whatever directory a task runs; links in it stay links."""
-    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  # pathlib raises where there is no home
+    """Return a path that names the same file from any working directory; symbolic links are not resolved."""
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  # pathlib raises without a home directory
 
 
 def _optional_fields(args: argparse.Namespace) -> dict[str, Any]:
@@ -77,7 +77,10 @@ def _optional_fields(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _checked(conn_id: str, draft: dict[str, Any], output: Output, *, offline: bool) -> OktaWorkflowsSettings:
-    """Return the draft's settings once what is decisive has passed; a passphrase that is needed goes into the draft."""
+    """Check the draft and return its settings; if the key is encrypted, ask for its passphrase and add it to the draft.
+
+    :raises CommandFailedError: if a decisive step fails
+    """
     from airflow_okta_workflows.cli.check import show_step
     from airflow_okta_workflows.cli.hook import hook_with
     from airflow_okta_workflows.core.runtime import Runtime
@@ -90,7 +93,7 @@ def _checked(conn_id: str, draft: dict[str, Any], output: Output, *, offline: bo
             draft["extra"]["key_passphrase"] = _passphrase()
             hook = hook_with(conn_id, draft)
     except OktaConfigurationError:
-        pass  # the check's first step tells of it
+        pass  # the first step of the check reports it
     failed = []
     for step in check_connection(lambda: hook.settings, Runtime()):
         show_step(step, output, to_stderr=True)
@@ -110,9 +113,9 @@ def _passphrase() -> str:
 
 
 def _finished(draft: dict[str, Any], settings: OktaWorkflowsSettings, *, keep_key_file: bool) -> dict[str, Any]:
-    """Return the connection with the domain as the settings have it, and with the key itself in it, tidied."""
+    """Return the connection with the normalized domain and, unless the key file is kept, the normalized key itself."""
     domain = settings.domain
-    # Without a scheme, a domain on loopback is taken for plain HTTP.
+    # On loopback, a domain without a scheme means plain HTTP.
     short = domain.scheme == "https" and not domain.is_loopback
     connection = {**draft, "host": domain.netloc if short else domain.url}
     if keep_key_file:
@@ -130,7 +133,7 @@ def _warning(what: str, connection: dict[str, Any]) -> str:
 
 
 def _add(conn_id: str, connection: dict[str, Any]) -> None:
-    """Add a connection as ``airflow connections add`` does, in this process: no key on a command line."""
+    """Add a connection as ``airflow connections add`` does, but in this process: no command line contains the key."""
     from airflow.cli.cli_parser import get_parser
 
     args = get_parser().parse_args(["connections", "add", conn_id, "--conn-json", json.dumps(connection)])
@@ -142,9 +145,10 @@ def _add(conn_id: str, connection: dict[str, Any]) -> None:
 
 
 def _replace(conn_id: str, connection: dict[str, Any]) -> None:
-    """Put a connection in the place of the one with its id, if any.
+    """Add a connection and remove the one with the same id, if any, in one transaction.
 
-    Airflow's own commands would leave none if the second of them failed, or a password that the new one has not.
+    Airflow's own commands could leave no connection, if the second one failed, or keep an old password that the new
+    connection does not have.
     """
     from airflow.models.connection import Connection
     from airflow.utils.session import create_session
@@ -161,7 +165,7 @@ def _into_database(conn_id: str, connection: dict[str, Any], *, replace: bool) -
     try:
         (_replace if replace else _add)(conn_id, connection)
     except SQLAlchemyError as error:
-        # The text of the error has what the database was given.
+        # The message of the error is not shown: it contains the values sent to the database.
         raise CommandFailedError(
             f"Airflow's database did not take {conn_id} ({type(error).__name__}), and is as it was. See whether"
             " airflow db check reaches it, and what its own log says."

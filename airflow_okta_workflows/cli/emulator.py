@@ -1,4 +1,4 @@
-"""``emulator``: the local org on a port of this machine, until it is told to stop."""
+"""The ``emulator`` command, which runs a local org on this machine until it is stopped."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.emulator.records import SeenTokenRequest
 
 _LONGEST = 200
-"""Characters of a payload or an answer that are shown."""
+"""Maximum number of characters shown of a payload or a response."""
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Run a local org until SIGINT or SIGTERM and return the exit code.
 
-    :param args: the arguments
+    :param args: the parsed arguments
     :param output: where to write
     """
     kept = Path(args.connections).expanduser() if args.connections else None
@@ -85,7 +85,7 @@ def _add_flows(org: LocalOrg, file: str | None) -> None:
     path = Path(file).expanduser()
     try:
         found = flows_in(path)
-    except Exception as error:  # whatever a user's file raises, they need to see where
+    except Exception as error:  # a user's file can raise anything, and the user needs to see where
         raise CommandFailedError(f"{file} cannot be used.\n{_told_from(path, error)}") from None
     if not found:
         raise CommandFailedError(f"{file} defines no function that could be a flow.")
@@ -94,7 +94,7 @@ def _add_flows(org: LocalOrg, file: str | None) -> None:
 
 
 def _told_from(path: Path, error: Exception) -> str:
-    """Return an error with its traceback from the user's file on."""
+    """Return an error with its traceback, starting at the user's file."""
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename != str(path.resolve()):
         frames = frames.tb_next
@@ -108,9 +108,9 @@ def _tls(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
         raise CommandFailedError("--tls-cert and --tls-key go together: the certificate, and the key that it is for.")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # Without a password nobody is asked for one.
+        # Without a password here, OpenSSL would prompt for one if the key is encrypted.
         context.load_cert_chain(Path(certificate).expanduser(), Path(key).expanduser(), password="")
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # ssl.SSLError is a subclass
         raise CommandFailedError(
             f"{certificate} and {key} cannot be used for TLS: {error.strerror or error}."
             " Give a certificate as PEM, with its chain, and its unencrypted key."
@@ -150,7 +150,7 @@ def _announce(org: LocalOrg, output: Output, kept: Path | None) -> None:
 
 @contextmanager
 def _until_told_to_stop() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set."""
+    """Yield an event that SIGINT and SIGTERM set."""
     told = threading.Event()
     before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""The hook as the command line uses it: with any of Airflow's connections, or with one from a file."""
+"""The hook of the command line, for a connection in Airflow or in a file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 class CommandLineHook(OktaWorkflowsHook):
-    """Invoke flows from the command line.
+    """The hook that invokes flows from the command line.
 
-    :param conn_id: the connection's id; the default connection if None
-    :param connection: the connection itself, if Airflow does not have it
+    :param conn_id: the connection's id; None for the default connection
+    :param connection: the connection itself; None to get it from Airflow
     """
 
     def __init__(self, conn_id: str | None, connection: Connection | None = None) -> None:
@@ -36,19 +36,19 @@ class CommandLineHook(OktaWorkflowsHook):
 
     @property
     def log(self) -> Any:
-        """Return a logger that the command line can quiet; Airflow's own for hooks heeds no level set on it."""
+        """A logger that the command line can quiet; Airflow's own logger for hooks ignores a level set on it."""
         return logging.getLogger(__name__)
 
-    def get_connection(self, conn_id: str) -> Any:  # type: ignore[override]  # which connection is this object's own
-        """Return the connection that was given, or Airflow's.
+    def get_connection(self, conn_id: str) -> Any:  # type: ignore[override]  # no class method: the connection is the object's
+        """Return the connection passed to the constructor, or the one in Airflow.
 
         :param conn_id: its id
-        :raises OktaConfigurationError: if Airflow has none of that name
+        :raises OktaConfigurationError: if Airflow has no connection with that id
         """
         if self._connection is not None:
             return self._connection
         with suppress(AirflowNotFoundException), _as_on_a_server():
-            # Airflow 2 logs the query that looks for an id, and would log a key that was given instead of one.
+            # Airflow 2 logs the query for the id, which would expose a key that was passed as the id by mistake.
             if not may_hold_key(conn_id):
                 return super().get_connection(conn_id)
         hint = "Name another with --conn-id, or make it: okta-workflows connection --help."
@@ -56,16 +56,16 @@ class CommandLineHook(OktaWorkflowsHook):
 
 
 def hook_with(conn_id: str, members: Mapping[str, Any]) -> CommandLineHook:
-    """Return a hook with a connection that Airflow does not have.
+    """Return a hook with a connection that is not stored in Airflow.
 
-    :param conn_id: what to call it
+    :param conn_id: the id to give it
     :param members: the connection, as :meth:`airflow.models.Connection.from_json` takes it
-    :raises TypeError: if there are members that no connection has
-    :raises ValueError: if a member has a value that no connection has
+    :raises TypeError: if it has a member that connections do not have
+    :raises ValueError: if the value of a member is invalid
     """
     if hasattr(Connection, "from_json"):
         return CommandLineHook(conn_id, Connection.from_json(json.dumps(members), conn_id=conn_id))
-    # In Airflow 3.0 only the database's own class can be read from JSON.
+    # In Airflow 3.0, only the class for the database has from_json().
     from airflow.models import Connection as StoredConnection
 
     return CommandLineHook(conn_id, StoredConnection.from_json(json.dumps(members), conn_id=conn_id))
@@ -74,18 +74,18 @@ def hook_with(conn_id: str, members: Mapping[str, Any]) -> CommandLineHook:
 def hook_from_file(name: str) -> CommandLineHook:
     """Return a hook with the connection in a file.
 
-    :param name: the path of a JSON file, as for ``airflow connections add --conn-json``
-    :raises UsageError: if there is no such connection in it
+    :param name: the path of a JSON file, in the format of ``airflow connections add --conn-json``
+    :raises UsageError: if the file cannot be read or contains no such connection
     """
     try:
         members = json.loads(Path(name).expanduser().read_bytes())
         if not isinstance(members, dict):
-            raise TypeError  # noqa: TRY301  # as for the other things that are not a connection
+            raise TypeError  # noqa: TRY301  # handled like any other JSON that is not a connection
         return hook_with(Path(name).stem, members)
     except OSError as error:
         raise UsageError(f"{shown(name)} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, AttributeError, RuntimeError):
-        # What these errors say may hold parts of the key.
+        # The messages of these errors may contain parts of the key.
         raise UsageError(
             f"{shown(name)} is not a connection as JSON, as for airflow connections add --conn-json"
         ) from None
@@ -93,7 +93,7 @@ def hook_from_file(name: str) -> CommandLineHook:
 
 @contextmanager
 def _as_on_a_server() -> Iterator[None]:
-    """Make Airflow 3 look in its database too, as its own commands for connections do."""
+    """Make Airflow 3 also search its database, as its own connection commands do."""
     before = os.environ.get(_CONTEXT)
     os.environ[_CONTEXT] = "server"
     try:

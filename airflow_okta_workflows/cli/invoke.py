@@ -1,17 +1,17 @@
-"""``invoke``: one invocation of a flow, and its answer."""
+"""The ``invoke`` command, which invokes a flow once and prints its response."""
 
 from __future__ import annotations
 
 import sys
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.cli.check import answer_members, describe, show_body
+from airflow_okta_workflows.cli.check import show_body
 from airflow_okta_workflows.cli.runner import FAILED, GOOD, INTERRUPTIONS, UsageError, interrupted_code
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.flows.encoding import encode_payload
 from airflow_okta_workflows.core.protocol import InvocationState
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace, output: Output) -> int:
     """Invoke a flow and return the exit code.
 
-    :param args: the arguments
+    :param args: the parsed arguments
     :param output: where to write
     """
-    key = args.idempotency_key or str(uuid.uuid4())
+    key = args.idempotency_key or Runtime().new_id()
     stages: list[InvocationState] = []
     try:
         return _invoke(args, key, output, stages.append)
@@ -45,7 +45,7 @@ def _invoke(args: argparse.Namespace, key: str, output: Output, on_state: Callab
 
     hook = CommandLineHook(args.conn_id)
     try:
-        answer = hook.invoke(args.flow, payload, idempotency_key=key, on_state=on_state)
+        response = hook.invoke(args.flow, payload, idempotency_key=key, on_state=on_state)
     except OktaWorkflowsError as error:
         refused = error.response if isinstance(error, OktaFlowError) else None
         failure = {"type": type(error).__name__, "message": str(error), "fix": error.hint}
@@ -55,17 +55,17 @@ def _invoke(args: argparse.Namespace, key: str, output: Output, on_state: Callab
         return FAILED
     finally:
         hook.close()
-    output.say(f"{args.flow} {describe(answer)}")
-    _show(args.flow, answer, output, None)
+    output.say(f"{args.flow} {response.summary}")
+    _show(args.flow, response, output, None)
     return GOOD
 
 
 def how_far(flow: str, key: str, state: InvocationState) -> str:
-    """Return in one line whether an interrupted invocation was sent, and how to send it again.
+    """Return a line that says whether an interrupted invocation was sent, and how to send it again.
 
-    :param flow: the flow as it was named
+    :param flow: the flow as the user named it
     :param key: the idempotency key
-    :param state: how far the invocation was
+    :param state: the state of the invocation when it was interrupted
     """
     if state is InvocationState.NOT_RUN:
         return f"Interrupted: flow {flow!r} was not sent (idempotency key {key})."
@@ -75,19 +75,19 @@ def how_far(flow: str, key: str, state: InvocationState) -> str:
     )
 
 
-def _show(flow: str, answer: FlowResponse | None, output: Output, failure: dict[str, Any] | None) -> None:
+def _show(flow: str, response: FlowResponse | None, output: Output, failure: dict[str, Any] | None) -> None:
     if output.as_json:
         members = {
             "flow": shown(flow).strip("'"),
-            "answer": answer_members(answer) if answer else None,
+            "response": response.to_json() if response else None,
         }
         output.json({**members, "error": failure})
-    elif answer:
-        show_body(answer, output)
+    elif response:
+        show_body(response, output)
 
 
 def _payload(argument: str | None) -> str | None:
-    """Return the payload as JSON text, checked here so that a slip in it is told apart from a failed call."""
+    """Return the payload as a JSON string, checked here so that a mistake in it counts as wrong usage."""
     if argument is None:
         return None
     try:

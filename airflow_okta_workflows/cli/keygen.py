@@ -1,4 +1,4 @@
-"""``keygen``: a key pair for the app, the public half for Okta, the private one into a file."""
+"""The ``keygen`` command, which generates the app's key pair: the public key for Okta, the private key in a file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ To rotate the key of an app without downtime:
 def run(args: argparse.Namespace, output: Output) -> int:
     """Generate a key pair and return the exit code.
 
-    :param args: the arguments
+    :param args: the parsed arguments
     :param output: where to write
     """
     path = Path(args.out).expanduser()
@@ -55,9 +55,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 
 def _write_key(path: Path, key_type: Any, *, as_pem: bool) -> dict[str, Any]:
-    """Generate a key into a new file and return it; nothing is left behind if that fails."""
+    """Generate a key into a new file and return it; remove the file if that fails."""
     try:
-        # Private from the start, and never through a link: whoever can read the file can be the app.
+        # Only the owner may read it from the start, and no link is followed: the key allows acting as the app.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise CommandFailedError(

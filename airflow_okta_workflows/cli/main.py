@@ -1,6 +1,6 @@
-"""``okta-workflows``: the commands with a parser of their own.
+"""The program ``okta-workflows``: the commands with their own parser.
 
-It does not go through Airflow's parser: importing that takes seconds, and two of the commands need no Airflow.
+It does not use Airflow's parser: importing it takes seconds, and two of the commands need no Airflow.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ a first flow in four steps:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 good, 1 a check or call failed, 2 wrong usage.
+    """Run one command and return its exit code.
 
-    :param argv: the arguments; those of the process if None
+    The code is 0 for success, 1 for a failed check or invocation, 2 for wrong usage, and 130 or 143 for an interruption
+    by SIGINT or SIGTERM.
+
+    :param argv: the arguments; None for those of the process
     """
     args = standalone_parser().parse_args(argv)
 
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that does not quote what could be a key, as in an argument that a shell has split."""
+    """A parser whose errors do not quote a possible key, such as a part of an argument that the shell has split."""
 
     def error(self, message: str) -> NoReturn:
         from airflow_okta_workflows.core.secret import without_keys

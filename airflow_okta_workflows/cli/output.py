@@ -1,4 +1,4 @@
-"""Where a command's words go: the result to stdout, and everything else to stderr."""
+"""The output of a command: its result on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "warnin
 
 @contextlib.contextmanager
 def results_only_on_stdout() -> Iterator[TextIO]:
-    """Give a stream on stdout for the result; whatever else writes to stdout meanwhile comes out on stderr.
+    """Yield a stream on stdout for the result, and meanwhile redirect everything else from stdout to stderr.
 
-    It is the file descriptor that is turned: Airflow's loggers hold on to the stdout they found when logging was
-    configured, so replacing ``sys.stdout`` is too late for them.
+    The file descriptor is redirected as well: Airflow's loggers keep the stream that was ``sys.stdout`` when logging
+    was configured, so replacing ``sys.stdout`` does not affect them.
     """
     sys.stdout.flush()
     before = os.dup(1)
@@ -41,9 +41,10 @@ def results_only_on_stdout() -> Iterator[TextIO]:
 
 @functools.cache
 def _turn_stdout_at_exit() -> None:
-    """Turn stdout for good when the process ends: Airflow 2 logs even then.
+    """Redirect stdout to stderr when the process exits, because Airflow 2 still logs then.
 
-    Called after a command has run, and so after Airflow has registered its own functions: the last one comes first.
+    This is called after a command has run, and so after Airflow has registered its exit functions: ``atexit`` runs the
+    function registered last first.
     """
 
     def turn() -> None:
@@ -55,7 +56,7 @@ def _turn_stdout_at_exit() -> None:
 
 _LEVELS = {
     "airflow_okta_workflows": logging.WARNING,
-    # Of Airflow before 3.2: the first tells of each look-up, the second warns of the _ in this type of connection.
+    # In Airflow before 3.2, the first logs each look-up, and the second warns about the _ in this connection type.
     "airflow.hooks.base": logging.WARNING,
     "airflow.models.connection.Connection": logging.ERROR,
 }
@@ -63,7 +64,7 @@ _LEVELS = {
 
 @contextlib.contextmanager
 def quiet_log() -> Iterator[None]:
-    """Keep all but warnings out of the log: a command itself says what it does."""
+    """Suppress routine log messages, because a command reports its own progress."""
     before = {name: logging.getLogger(name).level for name in _LEVELS}
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)
@@ -75,7 +76,7 @@ def quiet_log() -> Iterator[None]:
 
 
 class Output:
-    """Write a command's result and its messages.
+    """The writer of a command's result and messages.
 
     :param results: the stream for the result
     :param as_json: whether the result is JSON, for scripts
@@ -87,21 +88,21 @@ class Output:
         self._terminal = results.isatty()
 
     def json(self, value: Any) -> None:
-        """Write the result as JSON, in ASCII so that any terminal and any encoding takes it.
+        """Write the result as JSON, in ASCII so that it works with any terminal and encoding.
 
         :param value: a JSON value
         """
         self._write(json.dumps(value, indent=2))
 
     def text(self, text: str) -> None:
-        """Write text of the result; on a terminal without what could control it.
+        """Write a string that is part of the result; on a terminal, without control characters.
 
-        :param text: the text, possibly from a server
+        :param text: the string, possibly from a server
         """
         self._write(printable(text) if self._terminal else text)
 
     def value(self, value: Any) -> None:
-        """Write a JSON value for people: indented, and in colours on a terminal.
+        """Write a JSON value for people: indented, and in color on a terminal.
 
         :param value: the value
         """
@@ -114,18 +115,18 @@ class Output:
             self._write(text)
 
     def row(self, result: str, name: str, detail: str, notes: Sequence[str] = (), *, to_stderr: bool = False) -> None:
-        """Write one line of a list of steps, and below it what is to be noted.
+        """Write one line of a list of steps, and its notes below it.
 
         :param result: ``passed``, ``failed``, ``warning`` or ``skipped``
-        :param name: what the line is about
+        :param name: the name of the step
         :param detail: what was found
-        :param notes: lines to follow, such as the fix
-        :param to_stderr: whether the steps are not the result, but the way to it
+        :param notes: the lines below, such as the fix
+        :param to_stderr: whether to write to stderr, because the steps are not the command's result
         """
         stream = sys.stderr if to_stderr else self._results
         lines = [printable(line).replace("\n", " ") for line in (detail, *notes)]
         if stream.isatty():
-            # It comes with Airflow.
+            # rich is installed with Airflow.
             from rich.console import Console
             from rich.table import Table
             from rich.text import Text
@@ -155,8 +156,8 @@ class Output:
 
 
 def printable(text: str) -> str:
-    """Return a text without the characters that control a terminal; newlines and tabs stay.
+    """Return a string with the terminal's control characters replaced; newlines and tabs stay.
 
-    :param text: the text, possibly from a server
+    :param text: the string, possibly from a server
     """
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,4 +1,4 @@
-"""From parsed arguments to an exit code, the same for both command lines."""
+"""The runner of a command with parsed arguments, shared by both command lines."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ GOOD, FAILED, WRONG_USAGE = 0, 1, 2
 
 
 class TerminatedError(BaseException):
-    """Raised on SIGTERM, as KeyboardInterrupt is on SIGINT."""
+    """The exception raised on SIGTERM, as KeyboardInterrupt is on SIGINT."""
 
 
 _EXIT_CODES: dict[type[BaseException], int] = {
     KeyboardInterrupt: 128 + signal.SIGINT,
     TerminatedError: 128 + signal.SIGTERM,
 }
-"""128 and the number of the signal, as shells have it."""
+"""128 plus the number of the signal, as in shells."""
 INTERRUPTIONS = tuple(_EXIT_CODES)
 
 
 class CommandFailedError(Exception):
-    """What a command could not do, in words for people; it ends with exit code 1."""
+    """The failure of a command, with a message for the user; the exit code is 1."""
 
 
 class UsageError(Exception):
-    """What is wrong with the arguments; the command ends with exit code 2."""
+    """An error in the arguments; the exit code is 2."""
 
 
 def run(name: str, args: argparse.Namespace) -> int:
     """Run a command and return its exit code.
 
-    :param name: its name
-    :param args: its parsed arguments
+    :param name: the command's name
+    :param args: the parsed arguments
     """
     command = importlib.import_module(f"airflow_okta_workflows.cli.{name}")
     with results_only_on_stdout() as results, quiet_log(), _sigterm_raised():
@@ -60,7 +60,7 @@ def run(name: str, args: argparse.Namespace) -> int:
         except INTERRUPTIONS as interruption:
             return interrupted_code(interruption)
         except BrokenPipeError:
-            # Whoever read the result has gone. What is still buffered must not fail again when the stream is closed.
+            # The reader of stdout has closed it. Closing the stream must not fail again on what is still buffered.
             os.dup2(os.open(os.devnull, os.O_WRONLY), results.fileno())
             return FAILED
     sys.stderr.flush()
@@ -70,14 +70,14 @@ def run(name: str, args: argparse.Namespace) -> int:
 def interrupted_code(interruption: BaseException) -> int:
     """Return the exit code of a command that was interrupted.
 
-    :param interruption: what it was interrupted with
+    :param interruption: the exception that interrupted it
     """
     return next(code for kind, code in _EXIT_CODES.items() if isinstance(interruption, kind))
 
 
 @contextmanager
 def _sigterm_raised() -> Iterator[None]:
-    """Raise on SIGTERM while a command runs, so that it can say how far it got."""
+    """Raise TerminatedError on SIGTERM while a command runs, so that it can report how far it got."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

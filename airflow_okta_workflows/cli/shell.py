@@ -9,7 +9,7 @@ _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def variable_of(conn_id: str) -> str | None:
-    """Return the environment variable in which Airflow looks for a connection; None if no shell can set it.
+    """Return the environment variable in which Airflow looks for a connection, or None if no shell can set it.
 
     :param conn_id: the connection's id
     """
@@ -18,7 +18,7 @@ def variable_of(conn_id: str) -> str | None:
 
 
 def export_line(variable: str, connection: str) -> str:
-    """Return the line that sets the variable in a POSIX shell, quoted so that nothing in it is expanded.
+    """Return the line that sets a variable in a POSIX shell, quoted so that the shell expands nothing.
 
     :param variable: its name
     :param connection: the connection as JSON

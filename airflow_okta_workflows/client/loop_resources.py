@@ -1,14 +1,13 @@
-"""What everything that invokes flows on one event loop shares: HTTP session, rate limiters, connections.
+"""Resources shared by all tasks that invoke flows on one event loop: HTTP session, rate limiters, clients.
 
-A triggerer runs a thousand triggers on one loop. They look a connection up once a minute and not a thousand times,
-use one token and one parsed key, and keep together to the rate that a flow takes.
+A triggerer runs a thousand triggers on one loop. Together they look up a connection once a minute, use one token and
+one parsed key, and stay within a flow's rate limit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -17,6 +16,7 @@ from weakref import WeakKeyDictionary
 from airflow_okta_workflows.client.async_client import AsyncFlowClient
 from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
 from airflow_okta_workflows.core.retry.pacer import Pacer
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.tokens.source import token_source_for
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, connection_limit, open_session
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import aiohttp
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.tokens.source import TokenSource
 
 log = logging.getLogger(__name__)
@@ -34,19 +33,19 @@ log = logging.getLogger(__name__)
 ReadSettings: TypeAlias = "Callable[[], Awaitable[OktaWorkflowsSettings]]"
 
 _LOOK_AGAIN = 60.0
-"""Seconds after which a connection is looked up again: so changed credentials take effect without a restart."""
+"""Seconds after which a connection is looked up again, so that changed credentials take effect without a restart."""
 _LOOK_AGAIN_REFUSED = 5.0
-"""The same, once what was found is of no use: the org or a flow's host refuses it, or it knows no such flow."""
+"""The same after a failed look-up, or if the client is rejected: its credentials are refused or a flow is unknown."""
 
 
 @dataclass
 class _LookUp:
-    """A connection as it was last looked up.
+    """The result of the last look-up of a connection.
 
-    :param client: the client for it; None if there was none to be had
-    :param error: why, if so
-    :param at: when it was looked up
-    :param lock: held by the one who looks it up, on behalf of all
+    :param client: the client for it; None if no look-up has succeeded
+    :param error: the error of the last look-up, or None
+    :param at: when it was looked up, by the monotonic clock
+    :param lock: held by the task that looks it up on behalf of all
     """
 
     client: AsyncFlowClient | None = None
@@ -56,13 +55,13 @@ class _LookUp:
 
 
 class LoopResources:
-    """What the users of one event loop share; :func:`loop_resources` gives it.
+    """The shared resources of one event loop, obtained with :func:`loop_resources`.
 
     :param session: the HTTP session
-    :param clock: gives seconds that never go back
+    :param clock: monotonic clock, in seconds
     """
 
-    def __init__(self, session: aiohttp.ClientSession, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, session: aiohttp.ClientSession, clock: Callable[[], float] = Runtime.monotonic) -> None:
         self.session = session
         self.users = 0
         self._clock = clock
@@ -74,14 +73,14 @@ class LoopResources:
         """Return a client over the shared session.
 
         :param settings: the connection
-        :param tokens: where its access tokens come from
+        :param tokens: the source of its access tokens
         :param runtime: clock and sleep
         """
         transport = AiohttpTransport(self.session, settings, self._slots)
         return AsyncFlowClient(settings, tokens, transport, runtime)
 
     def limiter(self, url: str, runtime: Runtime) -> FlowRateLimiter:
-        """Return the limiter through which all invocations of a flow pass.
+        """Return the rate limiter that all invocations of a flow share.
 
         :param url: the flow's invoke URL
         :param runtime: clock and sleep
@@ -93,13 +92,13 @@ class LoopResources:
     async def client_for(
         self, conn_id: str, read: ReadSettings, runtime: Runtime, *, rejected: AsyncFlowClient | None = None
     ) -> AsyncFlowClient:
-        """Return the client of a connection that was looked up not long ago, the same for all who ask.
+        """Return the client of a connection that was looked up recently, the same for all callers.
 
         :param conn_id: the connection's id
-        :param read: looks it up
+        :param read: looks up and checks the connection
         :param runtime: clock and sleep
-        :param rejected: a client that was of no use: its credentials were refused, or it knows no such flow. The
-            connection may have been changed since
+        :param rejected: a client whose credentials were refused, or whose connection lacks a flow; the connection may
+            have been changed since, so it is looked up again sooner
         :raises OktaConfigurationError: if the connection cannot be used
         """
         look_up = self._look_ups.setdefault(conn_id, _LookUp())
@@ -115,11 +114,11 @@ class LoopResources:
                 except Exception as error:
                     look_up.error = error.with_traceback(None)
                     if look_up.client:
-                        # A wait that goes well does not end because the metadata database is away for a moment.
+                        # A brief outage of the metadata database must not end a wait that otherwise works.
                         log.warning("Connection %r could not be looked up again: %s", conn_id, error)
                 look_up.at = self._clock()
             if look_up.client is None:
-                # Of a connection that is not there, a thousand triggers need to be told only once.
+                # The stored error: a thousand triggers need only one look-up to learn that a connection is missing.
                 raise look_up.error or LookupError(conn_id)
             return look_up.client
 
@@ -129,7 +128,7 @@ _open: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopResources] = WeakKeyDict
 
 @asynccontextmanager
 async def loop_resources() -> AsyncIterator[LoopResources]:
-    """Give what is shared on the running loop; it is made for the first user and ends with the last one."""
+    """Yield the shared resources of the running loop, which last from its first user to its last."""
     loop = asyncio.get_running_loop()
     resources = _open.get(loop)
     if resources is None:
@@ -140,6 +139,6 @@ async def loop_resources() -> AsyncIterator[LoopResources]:
     finally:
         resources.users -= 1
         if not resources.users:
-            # Out of the dictionary first: whoever comes while it closes opens another one.
+            # Removed first: a user that comes while the session closes opens another one.
             del _open[loop]
             await resources.session.close()

@@ -1,4 +1,4 @@
-"""The limiter through which all invocations of one flow pass, one by one, at its pace."""
+"""Rate limiter that all invocations of one flow pass, one at a time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 class RateLimiter(Protocol):
-    """What gives an invocation its turn before each attempt."""
+    """Limiter that each attempt of an invocation has to pass."""
 
     async def acquire(self) -> None:
         """Return when it is the caller's turn."""
 
     def throttle(self, seconds: float) -> None:
-        """Hold back: the flow's host returned 429."""
+        """Slow down, because the flow's host returned 429."""
 
 
 class FlowRateLimiter:
-    """A limiter that gives the tasks of an event loop their turns, at the pace of a pacer.
+    """A rate limiter for the tasks of an event loop.
 
-    :param pacer: the pace
+    :param pacer: decides when the next attempt may be sent
     :param runtime: clock and sleep
     """
 
@@ -34,7 +34,7 @@ class FlowRateLimiter:
 
     async def acquire(self) -> None:
         """Return when it is the caller's turn."""
-        # Only the first takes a moment: those behind go at the pace of when they are first, in the order they came.
+        # Only the head of the queue reserves a moment, so the others follow the pace that applies when they get there.
         async with self._first:
             while True:
                 if (seconds := self._pacer.reserve(self._runtime.monotonic())) > 0:
@@ -43,8 +43,8 @@ class FlowRateLimiter:
                     return
 
     def throttle(self, seconds: float) -> None:
-        """Give no turn for a while: the flow's host returned 429.
+        """Slow down, because the flow's host returned 429.
 
-        :param seconds: how long
+        :param seconds: the wait before the refused request is sent again
         """
         self._pacer.hold(self._runtime.monotonic(), seconds)

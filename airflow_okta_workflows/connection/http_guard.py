@@ -1,8 +1,9 @@
-"""Whether the hooks of Airflow's own http provider refuse a connection before they send anything of it.
+"""The guard that makes the hooks of Airflow's http provider refuse a connection before they send any of it.
 
-They take login and password of any connection for a user name and a password (Basic auth), and every member of extra
-that is no option of theirs for a header. requests and aiohttp refuse a header whose value is not a string, so one such
-member in extra keeps all of the connection from being sent. Without one, the private key goes to the connection's host.
+Those hooks use the login and password of any connection as a user name and password (Basic auth), and every member of
+extra that is not one of their options as a header. requests and aiohttp refuse a header whose value is not a string, so
+one such member in extra prevents the whole connection from being sent. Without one, the private key is sent to the
+connection's host.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GUARD: Mapping[str, Any] = {"insecure_http": False}
-"""What the command line and the local org write first into extra, so that an error quotes it and nothing after it.
+"""The member that the command line and the local org write first into extra, so that an error quotes only this one.
 
-The form of every supported Airflow stores it as well, because the field has a default. No other field would do there:
-one that is left empty is stored as null, which is not sent at all, and before Airflow 3.2 an object is stored as text.
+The form of every supported Airflow stores it as well, because the field has a default. No other field would work there:
+an empty one is stored as null, which is not sent at all, and before Airflow 3.2 an object is stored as a string.
 """
 
 WARNING = (
@@ -55,7 +56,7 @@ _WITHOUT_SECRET = frozenset(get_provider_info()["connection-types"][0]["conn-fie
 
 
 def gives_secrets_away(password: str | None, extra: Mapping[str, Any]) -> bool:
-    """Return whether a connection holds a secret that hooks of the http provider would send.
+    """Return whether a connection contains a secret that hooks of the http provider would send.
 
     :param password: its password
     :param extra: its extra, as Airflow decodes it
@@ -65,7 +66,7 @@ def gives_secrets_away(password: str | None, extra: Mapping[str, Any]) -> bool:
 
 
 def http_hooks_refuse(extra: Mapping[str, Any]) -> bool:
-    """Return whether extra makes hooks of the http provider refuse a connection before they send.
+    """Return whether extra makes hooks of the http provider refuse a connection before they send any of it.
 
     :param extra: the connection's extra, as Airflow decodes it
     """
@@ -73,7 +74,7 @@ def http_hooks_refuse(extra: Mapping[str, Any]) -> bool:
         if name in OPTIONS_OF_HTTP_HOOKS or value is None:
             continue
         if name == "private_key":
-            # Their error quotes the first value that is no header, so the key must not come before the guard.
+            # Their error quotes the first value that is not a valid header, so the guard must precede the key.
             return False
         if not isinstance(value, str):
             return True

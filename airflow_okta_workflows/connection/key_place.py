@@ -1,4 +1,4 @@
-"""Where the private key is, and where it must not be."""
+"""The key file, and the search for a private key in fields where it must not be."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def read_key_file(value: object) -> str:
-    """Return what is in a key file, as text.
+    """Return the content of a key file; that of a DER file as base64.
 
     :param value: its path
-    :raises CoreError: if there is no such file, or if the value is no path but the key itself
+    :raises CoreError: if the file cannot be read, or if the value is the key itself and not a path
     """
     text = str(value).strip()
     reason = ""
@@ -33,7 +33,7 @@ def read_key_file(value: object) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
     if not reason:
-        # A DER file: as base64 it goes the way of a pasted one.
+        # DER begins with 0x30, a SEQUENCE; as base64 it is parsed like a pasted key.
         return base64.b64encode(data).decode() if data[:1] == b"\x30" else data.decode("utf-8", "replace")
     if may_hold_key(text) or text.startswith("{"):
         raise configuration_error(
@@ -47,19 +47,19 @@ def read_key_file(value: object) -> str:
 
 
 def misplaced_keys(key_text: KeyText, connection: Any, extra: Mapping[str, Any], known: Iterable[str]) -> list[str]:
-    """Return each other field that has a part of the key in it: what is there may be sent, logged or shown.
+    """Return the other fields that contain a part of the key, because their values may be sent, logged or shown.
 
     :param key_text: the key
     :param connection: the connection
     :param extra: its extra
-    :param known: the fields of extra that are read
+    :param known: names of the fields in extra that are read
     """
     fields = {
         "The Okta domain (Host)": connection.host,
         "The Client ID (Login)": connection.login,
         **{name: extra[name] for name in sorted(known) if name in extra and name not in ("private_key", "key_file")},
     }
-    # Most connections have nothing there that could be a key, and the parts of one take time to find.
+    # Computing the parts of a key is slow, and most connections have no field that could contain one.
     suspects = {name: texts for name, value in fields.items() if any(map(may_hold_key, texts := _strings(value)))}
     parts = [part for part in key_text.secret_forms() if len(part) >= PART_OF_KEY] if suspects else []
     return [name for name, texts in suspects.items() if any(part in text for text in texts for part in parts)]

@@ -1,7 +1,7 @@
-"""From an Airflow connection to checked, immutable settings.
+"""Conversion of an Airflow connection to checked, immutable settings.
 
-Every problem is reported at once, so that one round of corrections is enough. The names of the fields in extra are
-those of the form, in :mod:`airflow_okta_workflows.get_provider_info`, and ``private_key``.
+All problems are reported together, so that one round of corrections is enough. The fields in extra are ``private_key``
+and those of the connection form, in :mod:`airflow_okta_workflows.get_provider_info`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DEFAULT_CONN_ID = "okta_workflows_default"
 DEFAULT_SCOPE = "okta.workflows.invoke.manage"
 
 FORM: dict[str, Any] = get_provider_info()["connection-types"][0]
-"""The connection form, as provider info has it."""
+"""The connection form's part of the provider metadata."""
 
 _EXTRA_FIELDS = frozenset({*FORM["conn-fields"], "private_key"})
 _DOMAIN = "the Okta domain (Host)"
@@ -48,7 +48,7 @@ _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 _LONGEST_NAME = _LONGEST_ID = 100
 _LONGEST_VALUE = 20
-"""Characters of a value that is one of few words or a number."""
+"""Longest value that a message quotes, in characters, where a keyword or a number is expected."""
 
 T = TypeVar("T")
 
@@ -56,9 +56,9 @@ T = TypeVar("T")
 def parse_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflowsSettings:
     """Check an Airflow connection and return its settings.
 
-    :param connection: the connection: ``conn_id``, ``conn_type``, ``host``, ``login``, ``password``,
-        ``schema`` and ``port`` are read
-    :param extra: its extra, decoded (on an event loop only the caller can do that)
+    :param connection: the connection, of which ``conn_id``, ``conn_type``, ``host``, ``login``, ``password``,
+        ``schema``, ``port`` and ``extra`` are read
+    :param extra: its extra, decoded by the caller, because on an event loop only the caller can do that
     :raises OktaConfigurationError: with every problem found, in :attr:`~OktaConfigurationError.problems`
     """
     conn_id = connection.conn_id
@@ -83,7 +83,7 @@ def parse_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflows
 
 
 class _Reading:
-    """Read one connection, gathering what is wrong with it."""
+    """One pass over a connection that collects its problems and warnings."""
 
     def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
         self.problems: list[str] = []
@@ -93,7 +93,7 @@ class _Reading:
             self.problems.append("Extra is not a JSON object. Write it as {...}, names and texts in double quotes.")
             extra = {}
         self._gives_secrets_away = gives_secrets_away(connection.password, extra)
-        # A form stores a field that was left empty as "" or null.
+        # A form stores an empty field as "" or null.
         self._extra = {
             name: value
             for name, value in extra.items()
@@ -110,7 +110,7 @@ class _Reading:
         domain = self._try(partial(self._domain, insecure_http=insecure_http))
         workflows = self._try(partial(self._workflows, domain, insecure_http=insecure_http))
         client_id = self._try(self._client_id)
-        # Not stripped: blanks may be part of it.
+        # Not stripped: spaces may be part of it.
         passphrase = Secret(str(text)) if (text := self._extra.get("key_passphrase")) else None
         key_text = self._try(self._key_text)
         flows = self._flows(workflows, insecure_http=insecure_http)
@@ -132,11 +132,11 @@ class _Reading:
                     " Private key (Password) alone."
                 )
         if self.problems and key_text:
-            # It fails anyway, so the time to parse the key is well spent: its problem belongs in the same list.
+            # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key
 
             self._try(partial(load_signing_key, key_text, passphrase=passphrase, algorithm=algorithm))
-        # Whichever of these is missing is among the problems.
+        # If one of these is missing, the problems say so; it is named here for the type checker.
         if self.problems or not (domain and workflows and client_id and key_text and scope):
             return None
         return OktaWorkflowsSettings(
@@ -281,7 +281,7 @@ class _Reading:
             return {}
         found: dict[str, FlowAddress] = {}
         for name, target in value.items():
-            # From here on the name is quoted wherever it is of use.
+            # Names that pass this check are quoted in later messages.
             if len(name) > _LONGEST_NAME or not name.isprintable() or may_hold_key(name):
                 self.problems.append(f"A name in flows is a value of {len(name)} characters. Use a short name.")
                 continue
@@ -311,7 +311,7 @@ class _Reading:
             return []
         found: list[Origin] = []
         for item in filter(str.strip, value):
-            # Without a scheme it may have either, where plain HTTP is allowed.
+            # If plain HTTP is allowed, a host without a scheme is allowed with both schemes.
             schemes = (None, "http") if insecure_http and "://" not in item else (None,)
             for scheme in schemes:
                 origin = self._try(partial(addresses.parse_origin, item, "an allowed host", scheme=scheme))
@@ -328,8 +328,8 @@ class _Reading:
         if text.lower() in _FALSE:
             self.warnings.append("verify is false: whoever sits between here and the org can read tokens")
             return False
-        # Not pathlib's: it raises for what cannot be a path, and quotes it.
-        if not os.path.exists(text):  # noqa: PTH110  # as above
+        # Path.exists raises for a string too long for a path, and its message quotes the string.
+        if not os.path.exists(text):  # noqa: PTH110  # see above
             raise configuration_error(
                 f"verify names a CA bundle that is not there: {shown(text)}.", "Give its path on this machine."
             )
@@ -375,7 +375,7 @@ class _Reading:
 
 
 def _is_json_object(text: str | None) -> bool:
-    """Return whether extra can be read; Airflow gives an empty one for what it cannot."""
+    """Return whether extra is empty or a JSON object; Airflow decodes anything else to an empty extra."""
     if not text or not text.strip():
         return True
     try:
@@ -385,5 +385,5 @@ def _is_json_object(text: str | None) -> bool:
 
 
 def _is_id(text: str) -> bool:
-    """Return whether a string can be an id of Okta: one short word of printable ASCII."""
+    """Return whether a string can be an Okta id: one short word of printable ASCII."""
     return len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text

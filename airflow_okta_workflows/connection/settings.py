@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_okta_workflows.core import addresses
-from airflow_okta_workflows.core.flows.invocation import Invocation
+from airflow_okta_workflows.core.flows.invocation import Invocation, InvocationOptions
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.oauth.flow_auth import BearerAuth
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
@@ -94,7 +93,7 @@ class OktaWorkflowsSettings:
         return self.key_text.derive(self.passphrase, "okta-workflows token cache")
 
     def event_encryption_key(self) -> bytes:
-        """Return the key under which the triggerer hands an answer to the worker."""
+        """Return the key under which the triggerer hands a response to the worker."""
         return self.key_text.derive(self.passphrase, "okta-workflows trigger event")
 
     @cached_property
@@ -112,16 +111,7 @@ class OktaWorkflowsSettings:
         return addresses.find_flow(reference, self.flows, self.workflows, self.allowed)
 
     def build_invocation(
-        self,
-        flow: str,
-        payload: Any = None,
-        *,
-        method: str = "POST",
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
-        idempotent: bool = False,
-        timeout: float | None = None,
+        self, flow: str, payload: Any = None, *, idempotency_key: str, **options: Unpack[InvocationOptions]
     ) -> Invocation:
         """Check and encode an invocation; the parameters are those of ``OktaWorkflowsHook.invoke``.
 
@@ -130,13 +120,9 @@ class OktaWorkflowsSettings:
         return Invocation.build(
             self.find_flow(flow),
             payload,
-            method=method,
-            query=query,
-            headers=headers,
-            idempotency_key=idempotency_key or str(uuid.uuid4()),
-            idempotent=idempotent,
+            idempotency_key=idempotency_key,
             rate_limit_wait=self.rate_limit_wait,
-            read_timeout=timeout,
+            **options,
         )
 
     def flow_auth(self, obtain_token: Callable[[str | None], Conversation[AccessToken]]) -> FlowAuth:

@@ -1,4 +1,4 @@
-"""Where things are: the org, its workflows host, its flows; and which hosts may receive the token."""
+"""Addresses of an org, its workflows host and its flows, and the check of hosts that may receive the token."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONSOLE_PATH = "/app"
-"""Of the Workflows console, at the host of the flows."""
+"""Path of the Workflows console, at the host of the flows."""
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-# Okta's own domains: okta.com, oktapreview.com, okta-emea.com and their kin. The list is not closed.
+# Okta's own domains, such as okta.com, oktapreview.com and okta-emea.com. A pattern, since the list is not closed.
 _OKTA_DOMAIN = re.compile(r"(?P<org>[a-z0-9-]+)\.(?P<base>okta[a-z0-9-]*\.[a-z]{2,})")
 _INVOKE_PATH = re.compile(r"/api/flo/([A-Za-z0-9_-]{1,200})/invoke/?")
 _ALIAS = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -30,7 +30,7 @@ _ALIAS_IN_CONNECTION = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 @dataclass(frozen=True)
 class Origin:
-    """Name one place on the network: scheme, host and port (RFC 6454).
+    """One origin: scheme, host and port (RFC 6454).
 
     :param scheme: ``https`` or ``http``
     :param host: the host's name or address, in lower case, without brackets
@@ -43,18 +43,18 @@ class Origin:
 
     @property
     def netloc(self) -> str:
-        """Return host and port as a URL has them."""
+        """Host and port as in a URL, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Return the origin as a URL, without a trailing slash."""
+        """The origin as a URL, without a trailing slash."""
         return f"{self.scheme}://{self.netloc}"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nothing that is sent there leaves this machine."""
+        """Whether requests to the origin stay on this machine."""
         address = _ip_address(self.host)
         if address is None:
             return self.host == "localhost" or self.host.endswith(".localhost")
@@ -62,17 +62,17 @@ class Origin:
 
     @property
     def is_insecure(self) -> bool:
-        """Whether a token that is sent there can be read on the way."""
+        """Whether a token that is sent to the origin can be read in transit."""
         return self.scheme == "http" and not self.is_loopback
 
 
 @dataclass(frozen=True)
 class FlowAddress:
-    """Name one flow and the place it is invoked at.
+    """One flow, and the host at which it is invoked.
 
     :param name: the flow as the caller named it, for logs and errors
     :param alias: its alias
-    :param origin: its host
+    :param origin: the origin of its invoke URL
     """
 
     name: str
@@ -81,18 +81,18 @@ class FlowAddress:
 
     @property
     def url(self) -> str:
-        """Return the invoke URL."""
+        """The invoke URL."""
         return f"{self.origin.url}/api/flo/{self.alias}/invoke"
 
 
 def parse_origin(text: str, what: str, *, scheme: str | None = None, port: int | None = None) -> Origin:
-    """Read a host in any of the forms people paste: with or without scheme, port, path, trailing slash.
+    """Return the origin in a host as users paste it: with or without scheme, port, path or trailing slash.
 
-    :param text: the text
-    :param what: what it is, for the error: "the Okta domain (Host)"
-    :param scheme: the scheme if the text has none; by default ``https``, on loopback ``http``
-    :param port: the port if the text has none; by default the scheme's
-    :raises CoreError: if there is no host in it that can be used
+    :param text: the host or URL
+    :param what: its name, for the error: "the Okta domain (Host)"
+    :param scheme: the scheme to use if it has none; by default ``https``, on loopback ``http``
+    :param port: the port to use if it has none; by default the scheme's
+    :raises CoreError: if it contains no usable host
     """
     text = text.strip()
     if "://" not in text:
@@ -104,10 +104,10 @@ def parse_origin(text: str, what: str, *, scheme: str | None = None, port: int |
 
 
 def okta_domain(origin: Origin) -> Origin:
-    """Return the org's origin, or say that it is the admin console's.
+    """Return the org's origin, unless it is that of the admin console.
 
-    :param origin: where the connection points
-    :raises CoreError: for an ``-admin`` host
+    :param origin: the origin in the connection
+    :raises CoreError: for the ``-admin`` host of the admin console
     """
     match = _OKTA_DOMAIN.fullmatch(origin.host)
     if match and match["org"].endswith("-admin"):
@@ -119,9 +119,9 @@ def okta_domain(origin: Origin) -> Origin:
 
 
 def default_workflows_origin(domain: Origin) -> Origin | None:
-    """Return where an org's flows are, as far as its domain tells; None for a custom domain.
+    """Return the workflows host of an org, derived from its domain; None for a custom domain.
 
-    :param domain: the org
+    :param domain: the org's origin
     """
     if domain.is_loopback:
         return domain
@@ -132,31 +132,31 @@ def default_workflows_origin(domain: Origin) -> Origin | None:
 def console_url(workflows: Origin, execution_id: str | None) -> str:
     """Return the URL of an org's Workflows console.
 
-    Okta documents no URL of an execution, so its id goes along in the fragment, from where a person copies it into the
-    search of the flow's execution history. A fragment changes no page of the console, and no browser sends it.
+    Okta documents no URL of an execution, so the fragment contains the execution id, for users to copy into the search
+    of the flow's execution history. A fragment does not affect the console, and browsers do not send it.
 
-    :param workflows: where the flow is
-    :param execution_id: the id as the flow's answer told it; None if it did not
+    :param workflows: the workflows host
+    :param execution_id: the id from the flow's response; None if it has none
     """
     fragment = "" if execution_id is None else f"#{execution_fragment(execution_id)}"
     return f"{workflows.url}{CONSOLE_PATH}{fragment}"
 
 
 def execution_fragment(execution_id: str) -> str:
-    """Return the fragment that tells a person which execution is meant.
+    """Return the URL fragment that shows a user the id of an execution.
 
-    :param execution_id: the id as the flow's answer told it, and so of any form
+    :param execution_id: the id from the flow's response, which may be any string
     """
     return f"execution_id={quote(execution_id, safe='')}"
 
 
 def require_encryption(origin: Origin, what: str, *, insecure_http: bool) -> None:
-    """Refuse plain HTTP to another machine, where anyone in between could read the token.
+    """Raise for plain HTTP to another machine, since the token could be read in transit.
 
-    :param origin: the place
-    :param what: what it is, for the error
-    :param insecure_http: the connection's consent to it
-    :raises CoreError: for ``http`` off loopback without that consent
+    :param origin: the origin
+    :param what: its name, for the error
+    :param insecure_http: whether the connection allows plain HTTP
+    :raises CoreError: for ``http`` to an origin other than loopback, unless the connection allows it
     """
     if origin.is_insecure and not insecure_http:
         raise configuration_error(
@@ -166,12 +166,12 @@ def require_encryption(origin: Origin, what: str, *, insecure_http: bool) -> Non
 
 
 def parse_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | None:
-    """Read where a flow of the connection is: an alias or an invoke URL; None without a workflows host.
+    """Return the address of a flow in the connection; None for an alias if the workflows host is unknown.
 
-    :param text: the alias or the URL
+    :param text: the alias or the invoke URL
     :param name: the flow's name in the connection
-    :param workflows: the org's workflows host, for an alias; None if it is not known
-    :raises CoreError: if the text is neither
+    :param workflows: the org's workflows host, for an alias; None if it is unknown
+    :raises CoreError: if the value is neither an alias nor an invoke URL
     """
     text = text.strip()
     if "/" in text:
@@ -187,13 +187,13 @@ def parse_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | 
 def find_flow(
     reference: str, flows: Mapping[str, FlowAddress], workflows: Origin, allowed: frozenset[Origin]
 ) -> FlowAddress:
-    """Find the flow that a caller means, at a host that may receive the token.
+    """Return the address of the flow that a caller refers to, at a host that may receive the token.
 
     :param reference: a name in the connection's ``flows``, an alias, or an invoke URL
     :param flows: the connection's flows
     :param workflows: the org's workflows host
     :param allowed: the hosts that may receive the token
-    :raises CoreError: for an unknown name, something that is no invoke URL, or a host that is not allowed
+    :raises CoreError: for an unknown name, a URL other than an invoke URL, or a host that is not allowed
     """
     text = reference.strip() if isinstance(reference, str) else ""
     if not text:
@@ -216,11 +216,11 @@ def find_flow(
 
 
 def require_allowed(origin: Origin, allowed: frozenset[Origin]) -> None:
-    """Refuse a host that is not on the connection's list (CWE-918).
+    """Raise if a host may not receive the token (CWE-918).
 
     :param origin: the host that would receive the token
-    :param allowed: the hosts that may
-    :raises CoreError: if it is not among them
+    :param allowed: the hosts that may receive it
+    :raises CoreError: if the host is not among them
     """
     if origin not in allowed:
         names = ", ".join(sorted(one.url for one in allowed))
@@ -232,7 +232,7 @@ def require_allowed(origin: Origin, allowed: frozenset[Origin]) -> None:
 
 def _flow_at_url(text: str, name: str) -> FlowAddress:
     origin = _origin_of(text, f"the flow {shown(name)}", None)
-    # Only what was understood is used: the URL that is called is built anew from it.
+    # FlowAddress builds the URL to call from the parsed parts, so no unparsed part of this URL is sent.
     parts = urlsplit(text)
     path = _INVOKE_PATH.fullmatch(parts.path)
     if path is None or parts.fragment:
@@ -275,12 +275,12 @@ def _capital(text: str) -> str:
 
 
 def is_host(host: str, netloc: str) -> bool:
-    """Return whether something is the name or the address of a host, and certainly no key.
+    """Return whether a string is the name or address of a host, and certainly no part of a key.
 
-    From here on it is quoted wherever that is of use. A line of a PEM reads like a host as far as its first slash.
+    Messages quote a host that passes this check, and a line of a PEM looks like a host up to its first slash.
 
     :param host: the host, without brackets
-    :param netloc: the part of the URL that it is from, as it was written: the case of its letters tells a key
+    :param netloc: the part of the URL that contains the host, in its original case, which helps to recognize a key
     """
     is_mixed = netloc.lower() != netloc != netloc.upper()
     if may_hold_key(netloc) or (is_mixed and "." not in netloc and len(netloc) >= PART_OF_KEY):

@@ -1,4 +1,7 @@
-"""Seal texts under a key that only who has the private key can derive, so that they may lie in the open."""
+"""Authenticated encryption of data that is stored where others can read it.
+
+The key is derived from the connection's private key, so only its holders can decrypt the data.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,21 @@ _NONCE_BYTES = 12
 def encrypt(data: bytes, key: bytes, context: bytes) -> bytes:
     """Encrypt and authenticate data (AES-256 in GCM, NIST SP 800-38D).
 
-    :param data: what is sealed
+    :param data: the data to encrypt
     :param key: 32 bytes
-    :param context: what it is for; it opens only with the same
+    :param context: what the data is for; decryption needs the same value
+    :return: the nonce, followed by the ciphertext with its tag
     """
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, data, context)
 
 
 def decrypt(sealed: bytes, key: bytes, context: bytes) -> bytes | None:
-    """Return what was sealed; None if it is damaged, or was sealed under another key or for something else.
+    """Return decrypted data; None if it is damaged, or was encrypted with another key or context.
 
-    :param sealed: what :func:`seal` gave
+    :param sealed: the result of :func:`encrypt`
     :param key: 32 bytes
-    :param context: what it is for
+    :param context: what the data is for
     """
     try:
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)

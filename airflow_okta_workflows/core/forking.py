@@ -1,7 +1,7 @@
-"""What a forked child can go on with, though it has only one of its parent's threads.
+"""Locks and cached properties that are safe to use after a fork.
 
-Airflow's workers fork each task. A lock that another thread holds at that moment stays held in the child for ever,
-since nobody is left there to release it. So each lock of this package is replaced in the child.
+Airflow's workers fork each task, and a child has only the thread that forked it. A lock that another thread holds at
+that moment stays locked in the child forever, so each lock of this package is replaced in the child.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _owners: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
 
 def renew_in_child(owner: object, name: str) -> None:
-    """Replace a lock by a free one in each forked child, whichever thread of the parent holds it then.
+    """Replace a lock with an unlocked one in each forked child, whichever thread of the parent holds it.
 
-    The lock itself is a plain one: between a ``__enter__`` in Python and the block that it guards, a signal handler
-    could raise, as that of a task's time-out does, and the lock would stay held.
+    The lock is a plain ``threading.Lock``, not a wrapper in Python: between the wrapper's ``__enter__`` and the guarded
+    block, a signal handler could raise, as that of a task's timeout does, and the lock would stay locked.
 
-    :param owner: the object or module that has the lock
-    :param name: the attribute
+    :param owner: the object or module with the lock
+    :param name: the attribute that refers to the lock
     """
     _owners[owner] = name
 
@@ -44,10 +44,11 @@ os.register_at_fork(after_in_child=_renew_locks)
 class cached_property(Generic[T]):  # noqa: N801  # as in functools
     """``functools.cached_property`` without its lock.
 
-    On Python 3.11 that one computes under a lock of the class: while one thread looks a connection up, a child that is
-    forked could never do so. Two threads may compute a value twice here, which does no harm.
+    On Python 3.11, ``functools.cached_property`` computes under one lock for all instances, so a child that is forked
+    while a thread looks up a connection could never look one up. Without the lock, two threads may both compute a
+    value, which does no harm.
 
-    :param compute: returns the value
+    :param compute: returns the value, given the instance
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:

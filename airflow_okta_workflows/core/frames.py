@@ -1,4 +1,4 @@
-"""Errors without the frames in which they were raised: the locals of those hold keys, assertions and tokens."""
+"""Removal of traceback frames from errors, because their locals contain keys, client assertions and tokens."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _NOTE = "Raised at (without the frames, whose locals may hold secrets):"
 
 
 class NoFrames:
-    """A boundary that no frame passes.
+    """Context manager that removes the frames of its block from each error that leaves it.
 
-    Whatever reports a traceback with its locals, as Airflow's Sentry integration does, would take the secrets in them.
-    So each error that leaves the block loses its traceback up to here, and so do its causes, its contexts and the
-    members of a group: also those that Airflow raises in the middle of whatever is running (a time-out, a cancellation,
-    Ctrl-C), and those of its own connection look-up. An error that explains itself needs no more; any other one keeps
-    the places in the code as a note.
+    A tool that reports tracebacks with their locals, such as Airflow's Sentry integration, would report the secrets in
+    them. So each error that leaves the block loses its traceback up to here, and so do its causes, its contexts and the
+    members of an exception group. This includes errors that Airflow raises in the middle of running code (a timeout, a
+    cancellation, Ctrl-C), and errors of its own connection lookup. An :class:`Exception` of a class outside
+    :attr:`explained` gets a note with the places in the code.
     """
 
     explained: ClassVar[tuple[type[BaseException], ...]] = (CoreError,)
-    """Errors that explain themselves."""
+    """Exceptions whose message suffices without the places in the code."""
 
     def __enter__(self) -> None:
         self._outer = sys.exception()
@@ -46,7 +46,7 @@ def _note_places(error: Exception, traceback: TracebackType | None) -> None:
 
 
 def _drop_tracebacks(error: BaseException, outer: BaseException | None) -> None:
-    """Take the tracebacks off an error and off all that led to it, except for what was being handled before."""
+    """Remove the tracebacks of an error and of all that led to it, up to the one being handled before the block."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:

@@ -1,4 +1,4 @@
-"""Numbers as arguments and fields: finite, within bounds, and no bool."""
+"""Checks of numbers in arguments and fields: finite, within bounds, and no bool."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import shown
 
 YEAR = 366 * 86_400.0
-"""Seconds; nothing here waits for longer."""
+"""Seconds; the longest wait that any setting allows."""
 
 _LARGEST_TOLD = 10**20
 
@@ -15,14 +15,14 @@ def check_number(value: object, name: str, *, least: float, most: float, whole: 
     """Raise if an argument is not a number within its bounds.
 
     :param value: the argument
-    :param name: its name
-    :param least: the smallest number that is allowed
-    :param most: the largest
+    :param name: its name, for the error
+    :param least: the smallest allowed number
+    :param most: the largest allowed number
     :param whole: whether it has to be an int
     :raises CoreError: if it is anything else, such as infinity, a bool or a string
     """
     kinds = int if whole else (int, float)
-    # Neither infinity nor NaN is within bounds.
+    # The bounds exclude infinity and NaN.
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         kind = "a whole number" if whole else "a number"
         raise configuration_error(f"{name} is {_told(value)}.", f"Set it to {kind} from {least:g} to {most:g}.")

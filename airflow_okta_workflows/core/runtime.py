@@ -1,4 +1,4 @@
-"""What a conversation takes from the world: clocks, chance, sleep, and word that its task was stopped."""
+"""The one source of time, sleep, randomness and ids, and the base of tasks that can be stopped."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def _new_id() -> str:
 class Runtime:
     """Clocks, randomness, ids, sleep and the stop signal of a conversation, injectable for tests.
 
-    :param clock: gives seconds since the epoch
-    :param monotonic: gives seconds that never go back
-    :param random: gives numbers from 0 to 1
-    :param new_id: gives an id that was never given before
-    :param stop: tells that the task was stopped
-    :param sleep: waits so many seconds in a thread; until the task is stopped if None
-    :param async_sleep: waits so many seconds on an event loop
+    The class itself is the real one: ``Runtime.clock()`` is the current time.
+
+    :param clock: seconds since the epoch
+    :param monotonic: seconds of a clock that never goes back
+    :param random: a number from 0 to 1
+    :param new_id: a new UUID
+    :param stop: the signal that the task was stopped
+    :param sleep: waits the given seconds in a thread; if None, the wait ends early when the task is stopped
+    :param async_sleep: waits the given seconds on an event loop
     """
 
     clock: Callable[[], float] = time.time
@@ -46,3 +48,35 @@ class Runtime:
         :param seconds: how long
         """
         (self.sleep or self.stop.wait)(seconds)
+
+
+class StopsOnKill:
+    """Base of operators and sensors that send nothing once Airflow has called ``on_kill``."""
+
+    _stop: StopSignal | None = None
+    _began = False
+
+    @property
+    def stop_signal(self) -> StopSignal:
+        """The signal of the current execution, or of the next one."""
+        # Created on first use: Airflow copies operators, and each copy needs its own.
+        if self._stop is None:
+            self._stop = StopSignal()
+        return self._stop
+
+    @property
+    def _runtime(self) -> Runtime:
+        """The runtime of the current execution, or of the next one."""
+        return Runtime(stop=self.stop_signal)
+
+    def on_kill(self) -> None:
+        """Send nothing more, and end waits: Airflow calls this when the task is marked failed, cleared or timed out."""
+        self.stop_signal.request()
+
+    def _begin(self) -> None:
+        """Begin an execution. It is stopped already if ``on_kill`` came before the first one in this process."""
+        if self._began:
+            # Another try in the same process, as in dag.test().
+            self._stop = None
+            self.__dict__.pop("hook", None)
+        self._began = True

@@ -1,4 +1,4 @@
-"""What must not be shown: secrets, what a server echoes of them, and values that could be one in the wrong field."""
+"""Redaction of secrets: values marked as such, their echoes in responses, and values that may be a misplaced key."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 _LONGEST_SHOWN = 200
 PART_OF_KEY = 16
-"""Characters; fewer of one tell nothing, and no token is shorter."""
+"""Characters; a shorter part of a key reveals nothing, and no token is shorter."""
 _SHORTEST_KEY = 43
 """Characters of the smallest private key, that of P-256, in base64url."""
 
-# Patterns as text: re compiles them at their first use. A DAG that is parsed has no use for them.
+# Patterns are strings, which re compiles at their first use, because parsing a DAG does not need them.
 _RUN = r"[A-Za-z0-9+/=_-]+"
 _KEY_OR_TOKEN = (
-    # Only where a word begins: else each part of a long row of them would be read to its end.
+    # A JWT matches only at the start of a word; otherwise a long run of eyJ would take quadratic time.
     rf"-----BEGIN|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.|[A-Za-z0-9+=]{{{_SHORTEST_KEY},}}"
 )
 _QUERY = r"[?#]|%(?:3[fF]|23)"
@@ -24,7 +24,7 @@ _PATH = r"~?/|\.\.?/"
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,19}://"
 _HIDDEN = "***"
 
-# The ways in which an encoder writes an ASCII character: in JSON, in a URL, in HTML.
+# Escapes of ASCII characters in JSON, URLs and HTML.
 _BY_NUMBER = (
     r"\\u00([2-7][0-9a-fA-F])|\\x([2-7][0-9a-fA-F])|%([2-7][0-9a-fA-F])"
     r"|&#[xX]0{0,4}([2-7][0-9a-fA-F]);|&#0{0,5}(\d{2,3});"
@@ -33,16 +33,16 @@ _BY_NAME = {
     "\\/": "/", '\\"': '"', "\\\\": "\\", "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'",
 }  # fmt: skip
 _NESTED = 3
-"""Times that a value may be encoded within another: a query in a URL in JSON."""
+"""Levels of encoding to undo, for a value such as a query in a URL in JSON."""
 
 
 class Secret:
     """A secret string that is shown only where :meth:`reveal` is called.
 
-    ``repr``, ``str`` and formatting give ``***``; pickling, and with it most ways into a database row or a
-    log, is refused.
+    ``repr``, ``str`` and formatting give ``***``. Pickling raises a :class:`TypeError`, which closes most ways into a
+    database row or a log.
 
-    :param value: the secret text
+    :param value: the secret string
     """
 
     __slots__ = ("_value",)
@@ -51,7 +51,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the secret text."""
+        """Return the secret string."""
         return self._value
 
     def __repr__(self) -> str:
@@ -78,11 +78,11 @@ class Secret:
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """Replace each secret in a string by ``***``, also where an encoder has escaped it.
+    """Return a string with each secret replaced by ``***``, even if an encoder has escaped it.
 
-    Where only the decoded string has a secret in it, the whole string comes back decoded.
+    If only the decoded string contains a secret, the whole string is returned decoded.
 
-    :param text: the string, for example what a server responded
+    :param text: the string, for example a server's response
     :param secrets: the secrets that were sent to that server
     """
     secrets = tuple(filter(None, secrets))
@@ -97,13 +97,13 @@ def redact(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def redact_value(value: Any, secrets: tuple[str, ...]) -> Any:
-    """Redact each string of a JSON value, names of members included, and return the value.
+    """Redact each string in a JSON value, including member names, and return the value.
 
     :param value: the value; a list or an object is changed in place
-    :param secrets: the secrets that were sent to the server that it came from
+    :param secrets: the secrets that were sent to the server that returned the value
     """
     whole = [value]
-    # No recursion: a server may nest its response as deep as it likes.
+    # No recursion, since a response may be nested to any depth.
     waiting: list[Any] = [whole]
     while waiting:
         container = waiting.pop()
@@ -119,7 +119,7 @@ def redact_value(value: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def may_echo(text: str, secrets: tuple[str, ...]) -> bool:
-    """Return whether a secret is in a string, in any encoding that :func:`redact` knows.
+    """Return whether a string contains a secret, in any encoding that :func:`redact` knows.
 
     :param text: the string, for example a whole JSON document
     :param secrets: the secrets
@@ -128,11 +128,11 @@ def may_echo(text: str, secrets: tuple[str, ...]) -> bool:
 
 
 def _decodings(text: str) -> list[str]:
-    """Return a string, and what it decodes to, as far as that differs."""
+    """Return a string and what it decodes to, level by level."""
     forms = [text]
     while len(forms) <= _NESTED and any(mark in forms[-1] for mark in "\\%&"):
         decoded = forms[-1]
-        # The common ones by themselves, which is fast: a whole response may be full of them.
+        # The common escapes have their own replacements, which are fast: a response may be full of them.
         for name, character in _BY_NAME.items():
             decoded = decoded.replace(name, character)
         decoded = re.sub(_BY_NUMBER, _decoded, decoded)
@@ -148,12 +148,12 @@ def _decoded(escape: re.Match[str]) -> str:
 
 
 def shown(value: object, most: int = _LONGEST_SHOWN) -> str:
-    """Return a value as a message may quote it: itself if it cannot be a key, otherwise how long it is.
+    """Return a value as a message may quote it: the value if it cannot be a key, otherwise only its length.
 
-    Of a URL neither query, fragment nor user and password are quoted.
+    The query, fragment, user and password of a URL are not quoted.
 
-    :param value: what somebody has put into a field or an argument
-    :param most: characters that a value of this kind has at most
+    :param value: the value of a field or an argument
+    :param most: maximum length in characters; a longer value is not quoted
     """
     text = str(value)
     public = public_part(text)
@@ -161,7 +161,7 @@ def shown(value: object, most: int = _LONGEST_SHOWN) -> str:
 
 
 def public_part(url: str) -> str:
-    """Return a URL without what may be secret in it; of any other string, what would be left if it were one.
+    """Return a URL with the parts that may be secret replaced or removed; any other string is treated as a URL.
 
     :param url: the URL, possibly without its scheme
     """
@@ -173,7 +173,7 @@ def public_part(url: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Return whether a string is certainly no secret and no part of one: words, a host, a path, an id.
+    """Return whether a string certainly is no secret and no part of one, such as words, a host, a path or an id.
 
     :param text: the string
     """
@@ -183,7 +183,7 @@ def is_plain(text: str) -> bool:
 
 
 def may_hold_key(text: str) -> bool:
-    """Return whether a string is long and irregular enough to have a whole private key in it.
+    """Return whether a string is long and irregular enough to contain a whole private key or a JWT.
 
     :param text: the string
     """
@@ -191,21 +191,22 @@ def may_hold_key(text: str) -> bool:
 
 
 def without_keys(text: str) -> str:
-    """Return a message with everything in it left out that could be a key.
+    """Return a message with each word that could be part of a key replaced by ``…``.
 
-    :param text: the message, of a library that quotes what it was given
+    :param text: the message of a library that quotes its input
     """
     return re.sub(r"\S+", lambda word: word[0] if is_plain(word[0]) else "…", text)
 
 
 def _coded_run(text: str, least: int, least_base64: int) -> bool:
-    """Return whether something in a string reads like base64: no words, but a change of kind again and again.
+    """Return whether part of a string looks like base64, with frequent changes between kinds of characters.
 
     :param text: the string
-    :param least: characters that it has to be long
-    :param least_base64: the same, where there are characters in it that no name has
+    :param least: minimum length of the part, in characters
+    :param least_base64: minimum length if the part contains ``+``, ``/`` or ``=``, which names do not
     """
-    # Two of three neighbours differ in base64, hardly one of four in words; a path has shorter ones, and so more.
+    # Neighboring characters differ in kind in two of three cases in base64, but hardly in one of four in words. A path
+    # has shorter words and so more changes, which is why its threshold is a half instead of a third.
     threshold = 2 if re.match(_PATH, text) else 3
     for run in re.findall(_RUN, text):
         enough = least_base64 if any(char in run for char in "+/=") else least

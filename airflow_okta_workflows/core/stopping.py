@@ -1,4 +1,4 @@
-"""Word that a task was stopped: marked failed, cleared, timed out, killed. From then on nothing is sent."""
+"""The signal that a task was stopped: marked failed, cleared, timed out or killed. From then on nothing is sent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class StopSignal:
-    """Word that nothing may be sent any more.
+    """A flag that a thread can wait for, and that a signal handler can set.
 
-    It may be given by a signal handler that interrupts a wait for it. So it is a lock that gets released:
-    ``threading.Event`` would deadlock there.
+    The handler may interrupt a wait for the flag, where ``threading.Event`` would deadlock. So it is a lock that is
+    released once.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class StopSignal:
             self._until_requested.release()
 
     def wait(self, seconds: float) -> None:
-        """Wait in a thread, and return early if the task is stopped meanwhile.
+        """Wait in a thread, and return early when the task is stopped.
 
         :param seconds: how long
         """
@@ -41,11 +41,11 @@ class StopSignal:
 
     @contextmanager
     def heeding_sigterm(self) -> Iterator[None]:
-        """Request the stop on SIGTERM while this block lasts, before whatever else SIGTERM leads to.
+        """Request the stop on SIGTERM while this block lasts, and then run the previous handler.
 
         Airflow 3 sends SIGTERM to a task that was marked failed or cleared. Its handler calls ``on_kill`` of the
-        operator and returns, so a hook in a task of the user's own would hear nothing of it. Where SIGTERM has no
-        handler it ends the process, and where this is not the main thread, Python runs no handler.
+        operator and returns, so a hook in a user's ``@task`` would not notice. A SIGTERM without a handler ends the
+        process, and Python runs no handler outside the main thread.
         """
         global _previous  # noqa: PLW0603  # as there is one handler of SIGTERM in a process
         if threading.current_thread() is not threading.main_thread():
@@ -64,35 +64,8 @@ class StopSignal:
                 signal.signal(signal.SIGTERM, _previous)
 
 
-class StopsOnKill:
-    """Base of operators and sensors that send nothing more once Airflow has called ``on_kill``."""
-
-    _stop: StopSignal | None = None
-    _began = False
-
-    @property
-    def stop_signal(self) -> StopSignal:
-        """The signal of the execution that is under way, or of the next one."""
-        # Made when it is first asked for: Airflow copies operators, and a copy has a signal of its own.
-        if self._stop is None:
-            self._stop = StopSignal()
-        return self._stop
-
-    def on_kill(self) -> None:
-        """Send nothing more, and end waits: Airflow calls this when the task is marked failed, cleared or timed out."""
-        self.stop_signal.request()
-
-    def _begin(self) -> None:
-        """Begin an execution: it is stopped already if ``on_kill`` came before the first one in this process."""
-        if self._began:
-            # Another try in the same process, as dag.test() makes them.
-            self._stop = None
-            self.__dict__.pop("hook", None)
-        self._began = True
-
-
 _heeding: list[StopSignal] = []
-"""One entry for each block of the main thread; of several on one event loop, any may end first."""
+"""One entry for each block of the main thread. Several may be open on one event loop, and any may end first."""
 _previous: Any = signal.SIG_DFL
 
 

@@ -1,4 +1,4 @@
-"""A local org for tests and demos: a token endpoint and flows that hold their callers to Okta's rules.
+"""A local org for tests and demos: a token endpoint and flows that enforce Okta's rules.
 
 ::
 
@@ -10,7 +10,7 @@
         def onboard(request):
             return {"account": request.body["email"]}
 
-        ...  # org.connection() is the Airflow connection, org.flows["onboard"].runs is what ran
+        ...  # org.connection() is the Airflow connection, org.flows["onboard"].runs lists the runs
 """
 
 from airflow_okta_workflows.emulator.cards import Close, FlowRequest, Pause, Return, ReturnError, ReturnRaw

@@ -1,4 +1,4 @@
-"""What a flow is given, and the cards by which it answers."""
+"""The request that a flow receives, and the cards with which it responds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_okta_workflows.emulator.responses import RawResponse, json_response
 
 @dataclass(frozen=True)
 class FlowRequest:
-    """What the API Endpoint card gives a flow.
+    """The request that the API Endpoint card passes to a flow.
 
     :param method: ``GET`` or ``POST``
-    :param headers: the headers, names in lower case, without the token
-    :param query: the query parameters; of repeated ones the first
-    :param body: the body as JSON value; None if there is none or it is not JSON
-    :param text: the body as text
+    :param headers: the headers, with names in lower case and without the token
+    :param query: the query parameters; the first value of a repeated one
+    :param body: the body as a JSON value; None if it is empty or not JSON
+    :param text: the body as a string
     :param execution_id: the id of this execution
     """
 
@@ -30,13 +30,13 @@ class FlowRequest:
 
     @property
     def idempotency_key(self) -> str | None:
-        """Return the Idempotency-Key header, by which a flow can tell a repeated invocation."""
+        """The Idempotency-Key header, by which a flow recognizes a repeated invocation; None without one."""
         return self.headers.get("idempotency-key")
 
 
 @dataclass(frozen=True)
 class Return:
-    """Answer as the Return card does: 200 and a JSON object.
+    """The Return card: 200 and a JSON object.
 
     :param values: the object
     """
@@ -46,11 +46,11 @@ class Return:
 
 @dataclass(frozen=True)
 class ReturnRaw:
-    """Answer as the Return Raw card does.
+    """The Return Raw card: a status, any body and any headers.
 
     :param status: 200, or 400 to 599
-    :param body: a text, or a value that is sent as JSON; None for an empty body
-    :param headers: any headers
+    :param body: a string, or a value that is sent as JSON; None for an empty body
+    :param headers: the headers; they override the ``Content-Type`` that fits the body
     """
 
     status: int = 200
@@ -59,17 +59,17 @@ class ReturnRaw:
 
     def __post_init__(self) -> None:
         if self.status != 200 and not 400 <= self.status <= 599:
-            raise ValueError(f"a flow answers 200 or 400 to 599, not {self.status}")
+            raise ValueError(f"a flow returns 200 or 400 to 599, not {self.status}")
 
 
 @dataclass(frozen=True)
 class Close(ReturnRaw):
-    """Answer early, as the Close card does; what the flow does afterwards is up to its function."""
+    """The Close card: an early response. Whatever the flow does after it, its function has to arrange."""
 
 
 @dataclass(frozen=True)
 class ReturnError:
-    """Answer as the Return Error card does: a status and a message.
+    """The Return Error card: a status and a message.
 
     :param status: 400 to 599
     :param message: the message
@@ -81,7 +81,7 @@ class ReturnError:
 
 @dataclass(frozen=True)
 class Pause:
-    """Answer as the Pause card does: values, and the execution id by which the flow can be resumed.
+    """The Pause card: values, and the execution id with which the flow can be resumed.
 
     :param values: the values
     """
@@ -90,11 +90,11 @@ class Pause:
 
 
 def response_of(returned: Any, execution_id: str) -> RawResponse:
-    """Return what goes over the wire for what a flow's function returned.
+    """Return the response that is sent for the return value of a flow's function.
 
-    :param returned: a card; a mapping, which is a Return card; or None, which is a flow without one
+    :param returned: a card; a mapping, which means a Return card; or None, which means no Return card
     :param execution_id: the id of the execution
-    :raises TypeError: for anything else
+    :raises TypeError: for any other value
     """
     match returned:
         case None:

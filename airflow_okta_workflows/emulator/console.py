@@ -1,4 +1,4 @@
-"""The local org's execution history: the page to which the extra link of a task instance leads."""
+"""The local org's execution history: the page that the extra link of a task instance opens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.emulator.records import Flow
 
 _LATEST = 100
-"""Executions of a flow that are shown."""
+"""Maximum number of executions shown per flow."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -27,7 +27,7 @@ _PAGE = """<!doctype html>
 
 
 def history_page(flows: Iterable[Flow]) -> str:
-    """Return the page as HTML; the browser marks the execution that the URL's fragment names.
+    """Return the page as HTML; the browser highlights the execution that the URL's fragment names.
 
     :param flows: the flows, with their runs
     """

@@ -1,4 +1,4 @@
-"""What the local org has counted, as JSON: for tests that see it only over the network."""
+"""The local org's counts as JSON, for tests that reach it only over the network."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.emulator.state import OrgState
 
 COUNTS_PATH = "/counts"
-"""Where an org answers with them; Okta has nothing of the kind."""
+"""The path at which the local org serves its counts; Okta has no such endpoint."""
 
 
 def counts(org: OrgState) -> dict[str, Any]:
-    """Return how often the org was asked and how often flows ran, as a JSON value.
+    """Return the numbers of requests, granted tokens and runs, as a JSON value.
 
-    ``most_runs_of_a_key`` is the number of runs under the idempotency key that ran most often: 1 if no invocation ran
-    twice, 0 if none had a key.
+    ``most_runs_of_a_key`` is the highest number of runs under one idempotency key: 1 if no invocation ran twice, 0 if
+    none had a key.
 
     :param org: the org
     """

@@ -1,4 +1,4 @@
-"""One HTTP exchange of the local org: what it can send back, and how it can break off."""
+"""One HTTP exchange of the local org: the response, and ways to break it off."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """One request, and the connection on which it is responded to.
+    """One request, and the connection on which its response is sent.
 
     :param request: the request
-    :param now: gives the org's time, in seconds since the epoch
-    :param rate_limit: invocations per second that one flow takes
+    :param now: returns the org's time, in seconds since the epoch
+    :param rate_limit: invocations per second that each flow accepts; None for no limit
     """
 
     def __init__(self, request: web.Request, now: Callable[[], float], rate_limit: int | None) -> None:
         self.now = now
         self.rate_limit = rate_limit
         self.sent: web.StreamResponse = web.Response()
-        """What was sent, which is what aiohttp wants to be told."""
+        """The response that was sent; an aiohttp handler must return one."""
         self.request = request
 
     async def respond(self, response: RawResponse, *, missing: int = 0) -> None:
         """Send a response.
 
         :param response: the response
-        :param missing: bytes that its Content-Length promises beyond its body; the connection is closed instead
+        :param missing: bytes that its Content-Length promises beyond its body; the connection is closed before them
         """
         dated = {"Date": formatdate(self.now(), usegmt=True), **response.headers}
         if not missing:
@@ -51,7 +51,7 @@ class Exchange:
         self._transport.close()
 
     def write(self, data: bytes) -> bool:
-        """Write bytes as they are; return whether the caller is still there.
+        """Write raw bytes, and return whether the client is still connected.
 
         :param data: the bytes
         """
@@ -59,7 +59,7 @@ class Exchange:
         return not self._transport.is_closing()
 
     def reset(self) -> NoReturn:
-        """Cut the connection with an RST, as a host does that has died.
+        """Cut the connection with a TCP RST, as a crashed host does.
 
         :raises BrokenOff: always
         """
@@ -74,4 +74,4 @@ class Exchange:
         transport: Any = self.request.transport
         if transport is None:
             raise BrokenOff
-        return transport  # type: ignore[no-any-return]  # of a server
+        return transport  # type: ignore[no-any-return]  # aiohttp types only the base class

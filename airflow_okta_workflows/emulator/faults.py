@@ -1,6 +1,6 @@
-"""Faults that can be injected into the local org, each for the next requests of one endpoint.
+"""Faults that can be injected into the local org, each for the next requests to one endpoint.
 
-Each acts by itself: a new one is a class here and its name in the package.
+Each fault implements its own behavior. To add one, write a class here and export it from the package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Fault:
     """Base class of faults, which by itself changes nothing."""
 
     async def before(self, exchange: Exchange) -> RawResponse | None:
-        """Act before the endpoint looks at the request, and return a response that is sent instead of its own.
+        """Act before the endpoint handles the request, and return a response to send instead of its own, or None.
 
         :param exchange: the exchange
         """
@@ -32,7 +32,7 @@ class Fault:
         """Act once the flow has run, or the endpoint has decided, and return the response to send.
 
         :param exchange: the exchange
-        :param response: what the flow or the endpoint returned
+        :param response: the response of the flow or the endpoint
         """
         return response
 
@@ -47,10 +47,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Latency(Fault):
-    """A late response.
+    """A delayed response.
 
-    :param seconds: how late
-    :param after_run: wait after the flow ran, rather than before
+    :param seconds: the delay
+    :param after_run: wait after the flow has run instead of before
     """
 
     seconds: float
@@ -69,7 +69,7 @@ class Latency(Fault):
 
 @dataclass(frozen=True)
 class Reset(Fault):
-    """A reset connection, and no response.
+    """A connection that is reset, without a response.
 
     :param after_run: let the flow run first
     """
@@ -85,7 +85,7 @@ class Reset(Fault):
 
 @dataclass(frozen=True)
 class Truncate(Fault):
-    """A run, and a response that is cut off in the middle of its body."""
+    """A run, then a response that is cut off in the middle of its body."""
 
     async def send(self, exchange: Exchange, response: RawResponse) -> None:
         await exchange.respond(response, missing=10)
@@ -93,7 +93,7 @@ class Truncate(Fault):
 
 @dataclass(frozen=True)
 class Answer(Fault):
-    """A response instead of that of the flow or the endpoint.
+    """A given response instead of that of the flow or the endpoint.
 
     :param status: the HTTP status
     :param body: the body
@@ -113,8 +113,8 @@ class Answer(Fault):
         return RawResponse(self.status, self.body, self.headers)
 
 
-def HtmlError(status: int = 502, *, after_run: bool = False) -> Answer:  # noqa: N802  # reads as the other faults
-    """Return a fault: the page of a load balancer that cannot reach what is behind it.
+def HtmlError(status: int = 502, *, after_run: bool = False) -> Answer:  # noqa: N802  # named like the fault classes
+    """Return a fault: the HTML page of a load balancer that cannot reach its target.
 
     :param status: 502, 503 or 504
     :param after_run: let the flow run first
@@ -125,10 +125,10 @@ def HtmlError(status: int = 502, *, after_run: bool = False) -> Answer:  # noqa:
 
 @dataclass(frozen=True)
 class Interim(Fault):
-    """Interim responses (1xx) before the one that counts.
+    """Interim responses (1xx) before the final one.
 
     :param status: 100, 102 or 103
-    :param times: how many
+    :param times: the number of interim responses
     """
 
     status: int = 103
@@ -145,10 +145,10 @@ _CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 @dataclass(frozen=True)
 class Drip(Fault):
-    """A run, and a response that comes a little at a time and never ends.
+    """A run, then a response that arrives in tiny pieces and never ends.
 
-    :param where: what comes so: ``head``, ``body``, ``chunks``, ``trailers``, or ``interim`` responses
-    :param every: seconds from one byte to the next
+    :param where: the part that never ends: ``head``, ``body``, ``chunks``, ``trailers``, or ``interim`` responses
+    :param every: seconds from one piece to the next
     """
 
     where: Literal["head", "body", "chunks", "trailers", "interim"] = "body"
@@ -163,15 +163,15 @@ class Drip(Fault):
             "interim": (b"", _interim(100)),
         }[self.where]
         exchange.write(begin)
-        while exchange.write(unit):  # noqa: ASYNC110  # until the caller leaves; then this is canceled
+        while exchange.write(unit):  # noqa: ASYNC110  # no polling: it sends until the client disconnects
             await asyncio.sleep(self.every)
         raise BrokenOff
 
 
-def TruncatedGzip(body: bytes = b'{"account": "00u1"}' * 100) -> Answer:  # noqa: N802  # reads as the other faults
-    """Return a fault: a run, and a gzip stream that is cut off, under a Content-Length that fits what is left.
+def TruncatedGzip(body: bytes = b'{"account": "00u1"}' * 100) -> Answer:  # noqa: N802  # named like the fault classes
+    """Return a fault: a run, then half a gzip stream, with a Content-Length that fits that half.
 
-    :param body: what the whole stream holds
+    :param body: the uncompressed content of the whole stream
     """
     stream = gzip.compress(body, mtime=0)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -180,10 +180,10 @@ def TruncatedGzip(body: bytes = b'{"account": "00u1"}' * 100) -> Answer:  # noqa
 
 @dataclass(frozen=True)
 class TooManyRequests(Fault):
-    """A 429, without a run.
+    """A 429 response, without a run.
 
-    :param retry_after: seconds for a ``Retry-After`` header; None for none
-    :param reset_in: seconds until the time in ``X-Rate-Limit-Reset``; None for no such header
+    :param retry_after: the seconds in the ``Retry-After`` header; None for no such header
+    :param reset_in: seconds until the time in ``X-Rate-Limit-Reset``; None for no ``X-Rate-Limit`` headers
     """
 
     retry_after: int | None = None

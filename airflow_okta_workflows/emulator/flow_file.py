@@ -1,4 +1,4 @@
-"""Flows for the local org from a Python file of the user's own."""
+"""Flows for the local org from a user's Python file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MARK = "okta_flow"
 class DeclaredFlow:
     """One flow of a file.
 
-    :param function: what it does
+    :param function: the function that it runs
     :param name: its name in the connection
-    :param alias: its alias; a new one if None
+    :param alias: its alias; None for the org's default
     :param security: its security level
     """
 
@@ -38,10 +38,10 @@ class DeclaredFlow:
 def flow(
     name: str | None = None, *, alias: str | None = None, security: Security = "oauth"
 ) -> Callable[[FlowFunction], FlowFunction]:
-    """Mark a function as a flow, for a file that ``okta-workflows emulator --flows`` reads.
+    """Mark a function as a flow, in a file for ``okta-workflows emulator --flows``.
 
-    :param name: its name in the connection; the function's own if None
-    :param alias: its alias; a new one if None
+    :param name: its name in the connection; None for the function's name
+    :param alias: its alias; None for the org's default
     :param security: its security level
     """
 
@@ -54,9 +54,9 @@ def flow(
 
 
 def flows_in(path: Path) -> list[DeclaredFlow]:
-    """Return the flows of a file: the functions marked with :func:`flow`, or else all its public functions.
+    """Return the flows of a file: the functions marked with :func:`flow`, or all public functions if none is marked.
 
-    The file is run, and may import what lies beside it.
+    The file is executed, and can import modules from its directory.
 
     :param path: the file
     """

@@ -1,4 +1,4 @@
-"""What stands between a caller and a flow, and answers instead of it: load balancers, API gateways, login pages."""
+"""Faults in which a load balancer, an API gateway or a login page responds instead of the flow."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CLOUDFLARE = {
 }
 
 
-def GatewayPage(gateway: Gateway, status: int = 504, *, after_run: bool = False) -> Answer:  # noqa: N802  # reads as the other faults
-    """Return a fault: a gateway answers instead of the flow, as such gateways do: without an execution id.
+def GatewayPage(gateway: Gateway, status: int = 504, *, after_run: bool = False) -> Answer:  # noqa: N802  # named like the fault classes
+    """Return a fault: the error response of a gateway instead of the flow's, without an execution id.
 
-    :param gateway: ``alb`` and ``api-gateway`` are those of AWS
+    :param gateway: the product; ``alb`` and ``api-gateway`` are those of AWS
     :param status: the HTTP status, such as 408, 502, 503, 504, and with ``cloudflare`` 520 to 524
     :param after_run: let the flow run first
     """
@@ -31,8 +31,8 @@ def GatewayPage(gateway: Gateway, status: int = 504, *, after_run: bool = False)
     return Answer(status, body.encode(), headers, after_run)
 
 
-def LoginPage(status: int = 200) -> Answer:  # noqa: N802  # reads as the other faults
-    """Return a fault: a proxy that wants somebody to log in answers instead of the flow.
+def LoginPage(status: int = 200) -> Answer:  # noqa: N802  # named like the fault classes
+    """Return a fault: the login page of a proxy instead of the flow's response.
 
     :param status: the HTTP status
     """

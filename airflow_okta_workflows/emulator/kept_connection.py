@@ -1,4 +1,4 @@
-"""The connection to a local org in a file, so that it stays good when the org is started again."""
+"""The connection to a local org in a file, which keeps it valid when the org restarts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ CONN_ID = "okta_workflows_default"
 
 
 def kept_app(path: Path) -> dict[str, Any]:
-    """Return client id and key of the app that a file of connections is for, as :class:`LocalOrg` takes them.
+    """Return the app's client id and key from a connections file, as keyword arguments of :class:`LocalOrg`.
 
-    :param path: the file; the result is empty if it is not there
+    :param path: the file; if it does not exist, the result is empty
     :raises OSError: if it cannot be read
-    :raises ValueError: if it is not what :func:`keep_connection` writes
+    :raises ValueError: if it does not have the format that :func:`keep_connection` writes
     """
     try:
         text = path.read_text("utf-8")
@@ -28,14 +28,14 @@ def kept_app(path: Path) -> dict[str, Any]:
         connection = json.loads(text)[CONN_ID]
         return {"client_id": str(connection["login"]), "private_jwk": json.loads(connection["password"])}
     except (ValueError, TypeError, LookupError):
-        # Whatever it holds may be a key, so nothing of it is shown.
+        # Anything in the file may be a key, so the error quotes none of it.
         raise ValueError(f"it does not hold a connection {CONN_ID} with a client id and a JWK") from None
 
 
 def keep_connection(path: Path, connection: Mapping[str, Any]) -> None:
-    """Write the connection, at once for all who read it, into a file that only this user can read.
+    """Write the connection atomically to a file that only this user can read.
 
-    It is in the form that ``airflow connections import`` and Airflow's secrets backend for local files take.
+    Both ``airflow connections import`` and Airflow's local filesystem secrets backend read its format.
 
     :param path: the file
     :param connection: the connection, with its key

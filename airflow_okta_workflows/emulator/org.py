@@ -1,4 +1,4 @@
-"""The local org: how it is started and stopped, and the Airflow connection to it."""
+"""The local org: its start and stop, and the Airflow connection to it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 class LocalOrg(OrgState):
     """An Okta org on a loopback port, with one API Services app and flows that are plain functions.
 
-    Use it as a context manager, with ``with`` or ``async with``; it runs in a thread of its own either way.
+    Use it as a context manager, with ``with`` or ``async with``; its server runs in a separate thread either way.
 
     :param port: the port; 0 for a free one
     :param host: the address to listen on
-    :param public_host: the host name under which callers reach it; by default ``host``
-    :param client_id: of the app; by default a new one
-    :param private_jwk: the app's key, as :attr:`private_jwk` gave it; by default a new one
+    :param public_host: the host name under which clients reach it; by default ``host``
+    :param client_id: the app's client id; by default a new one
+    :param private_jwk: the app's private key, as :attr:`private_jwk` returns it; by default a new one
     :param key_type: the type of a new key: ``p256``, ``rsa2048`` or ``rsa4096``
-    :param rate_limit: invocations per second that one flow takes; None for no limit
-    :param time_limit: seconds after which a flow's call is cut off
-    :param token_lifetime: seconds that a token is good for
-    :param custom_domains: further host names of the org. With exactly one, only tokens that were asked for under it
-        are accepted, as in Okta; ``localhost`` will do
-    :param execution_header: the header that carries the execution id; None for none. Okta documents none; the default
-        is the one that public clients of Okta Workflows read
-    :param ssl_context: to serve HTTPS
-    :param clock: the org's clock, in seconds since the epoch
+    :param rate_limit: invocations per second that each flow accepts; None for no limit
+    :param time_limit: seconds after which an invocation is cut off
+    :param token_lifetime: seconds for which a token is valid
+    :param custom_domains: further host names of the org. With exactly one, flows accept only tokens that were
+        requested under it, as in Okta; ``localhost`` works
+    :param execution_header: the header that carries the execution id; None to send none. Okta documents no such header;
+        the default is the one that public clients of Okta Workflows read
+    :param ssl_context: the TLS context to serve HTTPS with; None for HTTP
+    :param clock: returns the time in seconds since the epoch
     """
 
     _server: Server | None = None
@@ -41,8 +41,8 @@ class LocalOrg(OrgState):
     def connection(self, *, domain: str | None = None, **extra: Any) -> dict[str, Any]:
         """Return an Airflow connection to this org, as :meth:`airflow.models.Connection.from_json` takes it.
 
-        :param domain: the Okta domain; by default :attr:`issuer_host`, under which flows expect tokens to be asked for
-        :param extra: fields of extra, in addition or in place of what is there
+        :param domain: the Okta domain; by default :attr:`issuer_host`, where tokens that flows accept are requested
+        :param extra: fields of the connection's extra, which add to the defaults or override them
         """
         fields: dict[str, Any] = {**GUARD, "flows": {name: flow.alias for name, flow in self.flows.items()}}
         own = self._origin(self.public_host)
@@ -70,7 +70,7 @@ class LocalOrg(OrgState):
         return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(self.connection(domain=domain, **extra))}
 
     def start(self) -> Self:
-        """Begin to listen.
+        """Start listening.
 
         :raises OSError: if the port is taken
         """
@@ -81,7 +81,7 @@ class LocalOrg(OrgState):
         return self
 
     def stop(self) -> None:
-        """Stop listening, and drop what is still open."""
+        """Stop listening and close all open connections."""
         if self._server is not None:
             self._server.stop()
             self._server = None

@@ -1,4 +1,4 @@
-"""A CONNECT proxy on a loopback port, as companies have them: it lets through, refuses, hangs, cuts or intercepts."""
+"""A CONNECT proxy on a loopback port, as in a corporate network; it can pass, refuse, hang, cut or intercept."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ Place = tuple[str, int]
 
 
 class LocalProxy:
-    """An HTTP proxy on a loopback port. It takes CONNECT alone, and leads each host where it is told.
+    """An HTTP proxy on a loopback port that supports only CONNECT.
 
-    Use it as a context manager; what it does with the next request is in its attributes.
+    Use it as a context manager. Its attributes decide what it does with the next request.
 
-    :param places: where a host really is, by its name: a loopback address and a port
-    :param behavior: ``pass``; ``refuse``, with ``status``; ``hang``, without any answer; ``cut``, in the middle of the
-        handshake; ``intercept``, with TLS of its own, by ``certificate``
-    :param hosts: the hosts that ``behavior`` is for; all others pass. None for all
-    :param status: of a refusal
-    :param certificate: to intercept: the settings of a server, with a certificate for the hosts
-    :param login: user and password that it asks for, as ``user:password``; None for none
-    :param certificate_of_its_own: to be an ``https://`` proxy itself
+    :param places: the loopback address and port to connect to, by requested host; any other host is
+        connected to by its own name and port
+    :param behavior: ``pass``; ``refuse`` with ``status``; ``hang`` without a response; ``cut`` the tunnel in the middle
+        of the TLS handshake; ``intercept`` the TLS connection, with ``certificate``
+    :param hosts: the hosts that ``behavior`` applies to; all others pass. None for all hosts
+    :param status: the HTTP status of a refusal
+    :param certificate: the server's TLS context for ``intercept``, with a certificate for the hosts
+    :param login: the credentials that a client must send, as ``user:password``; None for none
+    :param certificate_of_its_own: the TLS context of the proxy itself, for an ``https://`` proxy; None for ``http://``
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class LocalProxy:
         self.login = login
         self.port = 0
         self.requests: list[str] = []
-        """The target of each CONNECT, ``host:port``, and the first line of anything else."""
+        """The target of each CONNECT as ``host:port``, and the first line of any other request."""
         self._own_certificate = certificate_of_its_own
         self._server: socket.socket | None = None
         self._open: set[socket.socket] = set()
@@ -60,23 +61,23 @@ class LocalProxy:
 
     @property
     def address(self) -> str:
-        """Return host and port, as ``HTTPS_PROXY`` may have them."""
+        """Host and port, in a form that ``HTTPS_PROXY`` accepts."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Return the proxy's URL, without a login."""
+        """The proxy's URL, without credentials."""
         return f"{'https' if self._own_certificate else 'http'}://{self.address}"
 
     def start(self) -> Self:
-        """Begin to listen."""
+        """Start listening."""
         self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._server.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._server,), name="okta-local-proxy", daemon=True).start()
         return self
 
     def stop(self) -> None:
-        """Stop listening, and drop what is still open."""
+        """Stop listening and close all open connections."""
         self._ending.set()
         for sock in [self._server, *self._open]:
             if sock is not None:
@@ -98,7 +99,7 @@ class LocalProxy:
 
     def _serve(self, client: socket.socket) -> None:
         self._open.add(client)
-        with suppress(OSError, ValueError):  # the caller left, or the proxy was stopped
+        with suppress(OSError, ValueError):  # the client disconnected, or the proxy was stopped
             if self._own_certificate:
                 client = self._own_certificate.wrap_socket(client, server_side=True)
                 self._open.add(client)
@@ -108,11 +109,11 @@ class LocalProxy:
                     break
                 head += data
             else:
-                self._answer(client, head.decode("latin-1"))
+                self._respond(client, head.decode("latin-1"))
         client.close()
         self._open.discard(client)
 
-    def _answer(self, client: socket.socket, head: str) -> None:
+    def _respond(self, client: socket.socket, head: str) -> None:
         line, *fields = head.split("\r\n")
         method, target, *_ = line.split(" ")
         self.requests.append(target if method == "CONNECT" else line)
@@ -144,7 +145,7 @@ class LocalProxy:
         self._open.add(upstream)
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         if intercept:
-            assert self.certificate is not None  # noqa: S101  # an intercepting proxy has one
+            assert self.certificate is not None  # noqa: S101  # intercepting requires it
             client = self.certificate.wrap_socket(client, server_side=True)
             inner = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             inner.check_hostname, inner.verify_mode = False, ssl.CERT_NONE
@@ -162,7 +163,7 @@ def _refuse(client: socket.socket, status: int) -> None:
 
 
 def _relay(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until one side ends."""
+    """Copy bytes in both directions until one side closes."""
     ways = {one: other, other: one}
     with one, other:
         while True:
@@ -172,7 +173,7 @@ def _relay(one: socket.socket, other: socket.socket) -> None:
                 try:
                     data = sock.recv(65_536)
                 except (BlockingIOError, ssl.SSLWantReadError):
-                    continue  # of TLS itself, such as a session ticket, or not whole yet
+                    continue  # a TLS message without data, such as a session ticket, or an incomplete record
                 finally:
                     sock.settimeout(10)
                 if not data:

@@ -1,6 +1,6 @@
-"""A pytest fixture that gives tests of DAGs a local org; installed with the package.
+"""A pytest fixture that provides tests of DAGs with a local org; installed with the package.
 
-Every pytest run on a machine that has the package loads this module, so it imports nothing until it is used.
+Every pytest run in an environment with the package loads this module, so the fixture imports the rest when it is used.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def okta_local_org(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalOrg]:
-    """Give a running local org, and define the connection ``okta_workflows_default`` to it.
+    """Yield a running local org, and define the connection ``okta_workflows_default`` to it.
 
-    The connection knows each flow from the moment it is registered::
+    The connection includes each flow as soon as it is registered::
 
         def test_onboarding(okta_local_org):
             @okta_local_org.flow("onboard")

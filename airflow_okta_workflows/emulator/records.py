@@ -1,4 +1,4 @@
-"""What the local org keeps: its flows, the requests it saw, the tokens it gave."""
+"""Records of the local org: its flows, the requests that it received, the tokens that it granted."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Security = Literal["oauth", "client_token", "public"]
 
 @dataclass
 class SeenRequest:
-    """One request to a flow, whether it ran or was refused.
+    """One request to a flow, whether the flow ran or the request was refused.
 
     :param flow: the flow's name
-    :param method: the method
-    :param headers: the headers, names in lower case; of ``authorization`` only the scheme
-    :param text: the body as text
-    :param status: the status of the response; None if the connection was cut instead, or is still open
-    :param response: the body of the response, as a string
+    :param method: the HTTP method
+    :param headers: the headers, with names in lower case; the value of ``authorization`` is only the scheme
+    :param text: the body as a string
+    :param status: the status of the response; None if the connection was cut instead, or the exchange is not over
+    :param response: the body of the response as a string
     :param ran: whether the flow ran
     """
 
@@ -40,8 +40,8 @@ class SeenRequest:
 class SeenTokenRequest:
     """One token request.
 
-    :param status: the status of the response; None if the connection was cut instead, or is still open
-    :param error: the OAuth error of a refusal
+    :param status: the status of the response; None if the connection was cut instead, or the exchange is not over
+    :param error: the OAuth error code of a refusal; None if the token was granted
     """
 
     status: int | None = None
@@ -53,11 +53,12 @@ class Flow:
     """One flow of the local org.
 
     :param name: its name
-    :param function: what it does
+    :param function: the function that it runs
     :param alias: its alias
     :param security: its security level
     :param active: whether it is switched on
-    :param runs: what it was given, each time it ran
+    :param runs: the request of each run
+    :param recent: the times of the latest invocations, by the org's clock, for the rate limit
     """
 
     name: str
@@ -71,10 +72,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class GrantedToken:
-    """What the org knows of a token that it granted.
+    """The org's record of a token that it granted.
 
-    :param issuer: the origin under which it was asked for
-    :param expires_at: when it ends, by the org's clock
+    :param issuer: the origin under which it was requested
+    :param expires_at: when it expires, by the org's clock, in seconds since the epoch
     """
 
     issuer: str

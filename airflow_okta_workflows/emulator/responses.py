@@ -1,4 +1,4 @@
-"""Responses of the local org, as they go over the wire."""
+"""Responses of the local org, as sent over the wire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RawResponse:
-    """A response as it goes over the wire.
+    """One response, as sent over the wire.
 
     :param status: the HTTP status
     :param body: the encoded body
@@ -28,10 +28,10 @@ def json_response(status: int, value: Any) -> RawResponse:
     """Return a response with a JSON body.
 
     :param status: the HTTP status
-    :param value: the body
+    :param value: the body as a JSON value
     """
     return RawResponse(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
-class BrokenOff(Exception):  # noqa: N818  # no error: what was ordered
-    """The exchange is over without a whole response."""
+class BrokenOff(Exception):  # noqa: N818  # control flow, not an error
+    """The end of an exchange without a complete response."""

@@ -1,14 +1,14 @@
-"""Sample flows for the local org: the ones that the example DAGs need.
+"""Sample flows for the local org, which the example DAGs need.
 
-They show how a flow for Airflow is written: it answers early and goes on (Close), a second one tells how the first
-is doing (a status flow), and one that is invoked twice under the same ``Idempotency-Key`` runs once.
+They show how to write flows for Airflow: a long-running flow responds early and continues (Close), a second flow
+reports its progress (a status flow), and a flow invoked twice under the same ``Idempotency-Key`` takes effect once.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator.cards import Close, FlowRequest, ReturnError
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def sample_flows(
-    *, provisioning_seconds: float = 8.0, clock: Callable[[], float] = time.monotonic
+    *, provisioning_seconds: float = 8.0, clock: Callable[[], float] = Runtime.monotonic
 ) -> dict[str, Callable[[FlowRequest], Any]]:
-    """Return the sample flows by name, with tables of their own.
+    """Return new sample flows by name, which share no data with those of another call.
 
     :param provisioning_seconds: how long the long-running flow takes
-    :param clock: gives seconds
+    :param clock: returns the time in seconds
     """
     accounts: dict[str, dict[str, Any]] = {}
-    accounts_by_key: dict[str | None, str] = {}
+    accounts_by_key: dict[str, str] = {}
     jobs: dict[str, float] = {}
 
     def hello(request: FlowRequest) -> Any:
@@ -34,8 +34,9 @@ def sample_flows(
         email = (request.body or {}).get("email")
         if not email:
             return ReturnError(400, "email is missing")
-        # The same key means the same invocation, sent again: answer as before and create nothing.
-        account_id = accounts_by_key.setdefault(request.idempotency_key, f"00u{len(accounts) + 1:07d}")
+        # The same key means the same invocation, sent again: return the existing account.
+        key = request.idempotency_key or request.execution_id
+        account_id = accounts_by_key.setdefault(key, f"00u{len(accounts) + 1:07d}")
         account = accounts.setdefault(account_id, {"id": account_id, "email": email, "status": "STAGED"})
         return {"account": account}
 

@@ -1,4 +1,4 @@
-"""The local org on the network: an aiohttp server in a thread of its own."""
+"""The local org's HTTP server: aiohttp in a separate thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from airflow_okta_workflows.core.flows.encoding import METHODS
 from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
 from airflow_okta_workflows.core.oauth.server_metadata import METADATA_PATH
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator.cards import FlowRequest, response_of
 from airflow_okta_workflows.emulator.console import history_page
 from airflow_okta_workflows.emulator.counts import COUNTS_PATH, counts
@@ -41,7 +41,7 @@ _MAX_BODY = 32 * 2**20
 
 
 class Server:
-    """Serve a local org.
+    """The HTTP server of a local org.
 
     :param org: the org
     """
@@ -55,7 +55,7 @@ class Server:
         self._transports: WeakSet[asyncio.Transport] = WeakSet()
 
     def start(self) -> int:
-        """Begin to listen, and return the port.
+        """Start listening, and return the port.
 
         :raises OSError: if the port is taken
         """
@@ -67,17 +67,17 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """Stop listening, and drop what is still open."""
-        assert self._runner is not None  # noqa: S101  # it was started
+        """Stop listening and close all open connections."""
+        assert self._runner is not None  # noqa: S101  # start() has set it
         asyncio.run_coroutine_threadsafe(self._close(self._runner), self._loop).result()
         self._end_loop()
 
     async def _close(self, runner: web.AppRunner) -> None:
         await runner.cleanup()
         for transport in list(self._transports):
-            # One that still waits for its caller to read outlives the clean-up.
+            # cleanup() leaves a transport open whose client has not read everything yet.
             transport.abort()
-        # So does one in the middle of its TLS handshake, for which asyncio has a task.
+        # It also leaves the asyncio task of a TLS handshake in progress.
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -118,7 +118,7 @@ class Server:
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        # A flow's function that still runs is not waited for: nobody is there to take its response.
+        # Do not wait for flow functions that still run: no client is left to receive their responses.
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._loop.close()
 
@@ -159,7 +159,7 @@ class Server:
         origin = f"{request.scheme}://{request.host}"
         try:
             if request.method != "POST" or request.query_string:
-                raise Refusal(400, "invalid_request", "The request must be a POST with its parameters in the body.")  # noqa: TRY301  # one of several refusals
+                raise Refusal(400, "invalid_request", "The request must be a POST with its parameters in the body.")  # noqa: TRY301  # handled like any other refusal
             scope = check_token_request(form, self._org.app, token_url=origin + TOKEN_PATH, now=self._org.now())
         except Refusal as refusal:
             body = {"error": refusal.error, "error_description": refusal.description}
@@ -186,7 +186,7 @@ class Server:
         response = await fault.before(exchange) or await self._refusal(flow, exchange)
         if response is None:
             seen.ran = True
-            response = await self._run(flow, _flow_request(request, text, str(uuid.uuid4())))
+            response = await self._run(flow, _flow_request(request, text, Runtime.new_id()))
             if response is None:
                 exchange.reset()
             response = await fault.after(exchange, response)
@@ -196,18 +196,19 @@ class Server:
         await fault.send(exchange, response)
 
     async def _run(self, flow: Flow, flow_request: FlowRequest) -> RawResponse | None:
-        """Run a flow; None if it takes longer than the org's time limit."""
+        """Run a flow and return its response, or None if it exceeds the org's time limit."""
         flow.runs.append(flow_request)
         if inspect.iscoroutinefunction(flow.function):
             running = flow.function(flow_request)
         else:
             running = self._loop.run_in_executor(self._threads, flow.function, flow_request)
         try:
-            returned = await asyncio.wait_for(running, self._org.time_limit)
+            async with asyncio.timeout(self._org.time_limit) as limit:
+                returned = await running
             response = response_of(returned, flow_request.execution_id)
-        except TimeoutError:
-            return None
-        except Exception as error:  # a user's function; Okta returns 500 for a flow that fails
+        except Exception as error:  # a user's function can raise anything; Okta returns 500 for a flow that fails
+            if limit.expired():
+                return None
             response = json_response(500, {"message": f"The flow failed with {type(error).__name__}"})
         if self._org.execution_header is None:
             return response
@@ -215,7 +216,7 @@ class Server:
         return RawResponse(response.status, response.body, headers)
 
     async def _refusal(self, flow: Flow, exchange: Exchange) -> RawResponse | None:
-        """Return why the flow does not run for this request, or None if it does."""
+        """Return the response that refuses the request, or None if the flow may run."""
         request = exchange.request
         if request.method not in METHODS:
             return json_response(405, {"message": "Use GET or POST"})
@@ -247,7 +248,7 @@ def _flow_request(request: web.Request, text: str, execution_id: str) -> FlowReq
 
 
 def _headers(request: web.Request) -> dict[str, str]:
-    # The token is not kept: whoever prints what the org saw prints no secret.
+    # The token is dropped, so that printing a recorded request reveals no secret.
     return {
         name.lower(): value.partition(" ")[0] if name.lower() == "authorization" else value
         for name, value in request.headers.items()

@@ -1,10 +1,9 @@
-"""The state of a local org: what it keeps, and what it decides by that."""
+"""The state of a local org, and the decisions that depend on it."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-import time
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.flows.response import EXECUTION_HEADER
 from airflow_okta_workflows.core.forking import renew_in_child
 from airflow_okta_workflows.core.keys.generation import KeyType, generate_jwk
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator.faults import Fault
 from airflow_okta_workflows.emulator.records import (
     Flow,
@@ -52,7 +52,7 @@ class OrgState:
         custom_domains: tuple[str, ...] = (),
         execution_header: str | None = EXECUTION_HEADER,
         ssl_context: ssl.SSLContext | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = Runtime.clock,
     ) -> None:
         self.host = host
         self.public_host = public_host or host
@@ -64,15 +64,15 @@ class OrgState:
         self.execution_header = execution_header
         self.ssl_context = ssl_context
         self.clock_skew = 0.0
-        """Seconds that the org's clock is ahead; set it to skew it."""
+        """Seconds by which the org's clock is ahead; set it to skew the clock."""
         self.flows: dict[str, Flow] = {}
         self.log: list[SeenRequest] = []
-        """Each request to a flow, refused ones included, in the order in which they came."""
+        """Each request to a flow, including refused ones, in order of arrival."""
         self.token_requests: list[SeenTokenRequest] = []
         self.app = App(client_id=client_id or f"0oa{secrets.token_hex(8)}", public_keys={})
         self._clock = clock
         self.tokens: dict[str, GrantedToken] = {}
-        """The tokens that were granted, by their value, with what the org knows of each."""
+        """The org's record of each granted token, by the token."""
         self._faults: dict[str | None, deque[Fault]] = {}
         self._lock = threading.Lock()
         renew_in_child(self, "_lock")
@@ -83,10 +83,10 @@ class OrgState:
     def flow(
         self, name: str, *, alias: str | None = None, security: Security = "oauth"
     ) -> Callable[[FlowFunction], FlowFunction]:
-        """Make a function a flow of the org; for use as a decorator.
+        """Register a function as a flow of the org; for use as a decorator.
 
         :param name: its name in the connection
-        :param alias: its alias; by default one that is the same for the same app and name
+        :param alias: its alias; by default derived from the client id and the name, so that it stays the same
         :param security: its security level
         """
 
@@ -99,10 +99,10 @@ class OrgState:
         return register
 
     def on_flow_added(self) -> None:
-        """Do nothing; a subclass learns here that a flow was added."""
+        """Do nothing; a subclass overrides this to learn that a flow was added."""
 
     def add_flows(self, functions: Mapping[str, FlowFunction]) -> None:
-        """Make functions flows of the org.
+        """Register functions as flows of the org.
 
         :param functions: the functions by name
         """
@@ -110,27 +110,27 @@ class OrgState:
             self.flow(name)(function)
 
     def inject(self, fault: Fault, *, flow: str | None = None, times: int = 1) -> None:
-        """Order a fault for the next requests.
+        """Inject a fault into the next requests to a flow or to the token endpoint.
 
         :param fault: the fault
-        :param flow: the flow it is for; None for the token endpoint
-        :param times: for how many requests
+        :param flow: the flow's name; None for the token endpoint
+        :param times: the number of requests
         """
         with self._lock:
             self._faults.setdefault(flow, deque()).extend([fault] * times)
 
     def expire_tokens(self) -> None:
-        """Expire all tokens now, whatever their holders know."""
+        """Expire all tokens now, whatever lifetime their holders were given."""
         with self._lock:
             self.tokens = {value: GrantedToken(token.issuer, 0.0) for value, token in self.tokens.items()}
 
     def revoke_tokens(self) -> None:
-        """Forget all tokens."""
+        """Revoke all tokens."""
         with self._lock:
             self.tokens.clear()
 
     def add_key(self, key_type: KeyType = "p256") -> dict[str, Any]:
-        """Register one more public key with the app, and return its private JWK.
+        """Register another public key with the app, and return its private JWK.
 
         :param key_type: ``p256``, ``rsa2048`` or ``rsa4096``
         """
@@ -145,12 +145,12 @@ class OrgState:
 
     @property
     def url(self) -> str:
-        """Return the org's URL, which is also its flows' origin."""
+        """The org's URL, which is also the origin of its flows."""
         return self._origin(self.public_host).url
 
     @property
     def issuer_host(self) -> str:
-        """Return the host and port under which tokens have to be asked for: the one custom domain, if there is one."""
+        """Host and port under which tokens must be requested: the custom domain if there is exactly one."""
         return self._origin(self.custom_domains[0] if len(self.custom_domains) == 1 else self.public_host).netloc
 
     def _origin(self, host: str) -> Origin:
@@ -158,25 +158,28 @@ class OrgState:
 
     @property
     def private_jwk(self) -> dict[str, Any]:
-        """Return the private key of the app, as a JWK."""
+        """The app's private key, as a JWK."""
         return dict(self._private_jwk)
 
     @property
     def tokens_granted(self) -> int:
-        """Return how many tokens were given out."""
+        """Number of tokens that were granted."""
         return sum(request.status == 200 for request in self.token_requests)
 
     def on_assertion(self, assertion: str) -> None:
-        """Do nothing; a subclass sees each client assertion here, of which the org keeps none."""
+        """Do nothing; a subclass overrides this to see each client assertion, none of which the org keeps.
+
+        :param assertion: the client assertion; empty if the request has none
+        """
 
     def on_response(self, request: SeenRequest | SeenTokenRequest) -> None:
-        """Do nothing; a subclass sees each request here before its response is sent.
+        """Do nothing; a subclass overrides this to see each request before its response is sent.
 
-        :param request: the request, with its status
+        :param request: the request, with the status of its response
         """
 
     def requests(self, name: str) -> list[SeenRequest]:
-        """Return each request that came for a flow, refused ones included.
+        """Return each request to a flow, including refused ones.
 
         :param name: the flow's name
         """
@@ -190,35 +193,35 @@ class OrgState:
         return f"{self.url}/api/flo/{self.flows[name].alias}/invoke"
 
     def now(self) -> float:
-        """Return the time by the org's clock."""
+        """Return the time by the org's clock, in seconds since the epoch."""
         return self._clock() + self.clock_skew
 
     def next_fault(self, flow: str | None) -> Fault:
-        """Take the fault that was injected for the next request; one that changes nothing if there is none.
+        """Remove and return the fault for the next request; without one, return a fault that changes nothing.
 
-        :param flow: the flow; None for the token endpoint
+        :param flow: the flow's name; None for the token endpoint
         """
         with self._lock:
             ordered = self._faults.get(flow)
             return ordered.popleft() if ordered else Fault()
 
     def grant_token(self, issuer: str, scope: str) -> str:
-        """Grant a token.
+        """Grant a token, and return it.
 
-        :param issuer: the origin under which it was asked for
-        :param scope: its scopes
+        :param issuer: the origin under which it was requested
+        :param scope: its scopes, separated by spaces
         """
         expires_at = self.now() + self.token_lifetime
-        claims = {"iss": issuer, "cid": self.app.client_id, "scp": scope.split(), "jti": uuid.uuid4().hex}
+        claims = {"iss": issuer, "cid": self.app.client_id, "scp": scope.split(), "jti": Runtime.new_id()}
         token = jwt.encode({**claims, "exp": int(expires_at)}, self._signing_secret, algorithm="HS256")
         with self._lock:
             self.tokens[token] = GrantedToken(issuer, expires_at)
         return token
 
     def accepts_token(self, token: str) -> bool:
-        """Return whether a flow takes a token: known, not expired, and requested under the right domain.
+        """Return whether flows accept a token: it must be known, unexpired and requested under the right domain.
 
-        :param token: its text
+        :param token: the token
         """
         with self._lock:
             granted = self.tokens.get(token)
@@ -227,7 +230,7 @@ class OrgState:
         return granted.issuer.partition("://")[2] == self.issuer_host
 
     def takes_invocation(self, flow: Flow) -> bool:
-        """Return whether a flow's rate limit has room for one more invocation, and if so count it.
+        """Return whether a flow's rate limit allows another invocation, and if so, count it.
 
         :param flow: the flow
         """

@@ -1,4 +1,4 @@
-"""The local org's token endpoint: each rule for a client assertion, and the exact text of each refusal."""
+"""The local org's token endpoint: Okta's rules for a client assertion, and the exact wording of each refusal."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ KNOWN_SCOPES = frozenset({"okta.workflows.invoke.manage", "okta.users.read", "ok
 
 
 @dataclass(frozen=True)
-class Refusal(Exception):  # noqa: N818  # what the endpoint answers, not an error of the program
-    """One refusal.
+class Refusal(Exception):  # noqa: N818  # a response of the endpoint, not an error of the program
+    """The refusal of one token request.
 
     :param status: the HTTP status
-    :param error: the OAuth error
-    :param description: its description
+    :param error: the OAuth error code
+    :param description: the error's description
     """
 
     status: int
@@ -32,15 +32,15 @@ class Refusal(Exception):  # noqa: N818  # what the endpoint answers, not an err
 
 @dataclass
 class App:
-    """What the org knows of its API Services app.
+    """The org's record of its API Services app.
 
     :param client_id: its client id
     :param public_keys: its public keys by kid
     :param granted_scopes: the scopes on its Okta API Scopes tab
-    :param proof_of_possession: whether it requires DPoP, which Okta switches on for new apps
+    :param proof_of_possession: whether it requires DPoP, which Okta turns on for new apps
     :param active: whether it is active
-    :param inside_network_zone: whether its callers' addresses are permitted
-    :param used_ids: the ``jti`` of each assertion that was seen
+    :param inside_network_zone: whether requests come from a permitted network zone
+    :param used_ids: the ``jti`` of each assertion whose signature was valid; none may be used again
     """
 
     client_id: str
@@ -53,13 +53,13 @@ class App:
 
 
 def check_token_request(form: Mapping[str, str], app: App, *, token_url: str, now: float) -> str:
-    """Check a token request by Okta's rules, and return the scope that is granted.
+    """Check a token request by Okta's rules, and return the scopes that are granted, separated by spaces.
 
     :param form: the decoded form
     :param app: the app
-    :param token_url: the URL that was called
+    :param token_url: the URL of the request
     :param now: the org's time, in seconds since the epoch
-    :raises Refusal: with the status and text that Okta refuses with
+    :raises Refusal: with the status and wording of Okta's refusal
     """
     if form.get("grant_type") != "client_credentials":
         raise Refusal(400, "unsupported_grant_type", "The authorization grant type is not supported.")
@@ -73,7 +73,7 @@ def check_token_request(form: Mapping[str, str], app: App, *, token_url: str, no
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise Refusal(400, "invalid_request", "The client_assertion_type is invalid.")
     claims = _verified_claims(form["client_assertion"], app)
-    # From here on the assertion is the app's, and even a refusal uses its id up.
+    # The signature is valid, so even a refusal uses the jti up.
     used = claims.get("jti") in app.used_ids
     if isinstance(claims.get("jti"), str):
         app.used_ids.add(claims["jti"])

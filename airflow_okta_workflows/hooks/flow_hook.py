@@ -1,18 +1,19 @@
-"""The hook without HTTP: an Airflow connection as a way to invoke flows.
+"""The hook without Airflow's ``HttpHook``.
 
-Operators and sensor use it as it is. :class:`~airflow_okta_workflows.hooks.okta_workflows.OktaWorkflowsHook` adds that
-it is an ``HttpHook``, whose import costs a task process more than an invocation.
+The operators and the sensor use this one. :class:`~airflow_okta_workflows.hooks.okta_workflows.OktaWorkflowsHook` is
+also an ``HttpHook``, whose import costs a task process more than an invocation.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_okta_workflows.client.log_masking import amask, mask
 from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, parse_connection
+from airflow_okta_workflows.core.flows.invocation import InvocationOptions
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.exceptions import raise_provider_errors
@@ -37,7 +38,7 @@ class FlowHook(BaseHook):
     """Invoke OAuth 2.0 secured Okta Workflows flows.
 
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
-    :param runtime: clock, sleep and randomness, for tests
+    :param runtime: clock, sleep, randomness and ids, for tests
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class FlowHook(BaseHook):
 
         :raises OktaConfigurationError: with every problem found in it
         """
-        # A function of its own, whose frame holds the connection and stays inside the boundary.
+        # In another function: its frame holds the connection, and must stay inside the boundary.
         with raise_provider_errors():
             return self._read_settings()
 
@@ -82,7 +83,7 @@ class FlowHook(BaseHook):
 
         connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
         extra = await get_async_extra_dejson(connection)
-        # In a thread: it may read a key file, and where something is wrong it reads the key.
+        # In a thread: it may read a key file, and to explain an error it parses the key.
         settings = await asyncio.to_thread(parse_connection, connection, extra)
         await amask(settings.secret_forms())
         return settings
@@ -100,39 +101,30 @@ class FlowHook(BaseHook):
         timeout: float | None = None,
         on_state: Callable[[InvocationState], None] | None = None,
     ) -> FlowResponse:
-        """Invoke a flow and return its answer.
+        """Invoke a flow and return its response.
 
-        It is sent again only where it cannot have run: no connection, a 401 (once, with a new token), a 429 (after
-        the wait it asks for). An invocation that was sent and got no answer is sent again only with ``idempotent``.
+        The invocation is sent again only if the flow cannot have run: no connection, a 401 (once, with a new token), a
+        429 (after the wait that it asks for). With ``idempotent`` it is sent again without a response, too.
 
         :param flow: a name in the connection's ``flows``, an alias, or an invoke URL
-        :param payload: a JSON value, or JSON text; None for no body
+        :param payload: a JSON value, or a string of JSON; None for no body
         :param method: ``POST`` or ``GET``; GET carries no payload
         :param query: query parameters
         :param headers: further headers
         :param idempotency_key: the ``Idempotency-Key`` header; a new UUID if None
         :param idempotent: whether running the flow twice under one key does no harm
-        :param timeout: seconds that the answer may take; the connection's ``read_timeout`` if None
-        :param on_state: is told, before the invocation goes on, that it is about to be sent or has not run: for
-            callers that keep a checkpoints
+        :param timeout: seconds that the response may take; the connection's ``read_timeout`` if None
+        :param on_state: called before the invocation goes on, when it is about to be sent and when it has not run: for
+            callers that keep a checkpoint
         :raises OktaConfigurationError: if the connection or an argument cannot work; nothing was sent
-        :raises OktaTokenError: if the org gives no token; the flow was not invoked
+        :raises OktaTokenError: if the org grants no token; the flow was not invoked
         :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
         """
+        options = InvocationOptions(method=method, query=query, headers=headers, idempotent=idempotent, timeout=timeout)
         with raise_provider_errors():
-            call = self.settings.build_invocation(
-                flow,
-                payload,
-                method=method,
-                query=query,
-                headers=headers,
-                idempotency_key=idempotency_key,
-                idempotent=idempotent,
-                timeout=timeout,
-            )
-            self._log_call(call)
+            call = self._build(flow, payload, idempotency_key, options)
             response = self._client.invoke_flow(call, on_state)
-        self._log_answer(call, response)
+        self._log_response(call, response)
         return response
 
     async def ainvoke(
@@ -140,65 +132,51 @@ class FlowHook(BaseHook):
         flow: str,
         payload: Any = None,
         *,
-        method: str = "POST",
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-        idempotent: bool = False,
-        timeout: float | None = None,  # noqa: ASYNC109  # the answer's time, as in invoke
+        **options: Unpack[InvocationOptions],
     ) -> FlowResponse:
-        """Invoke a flow on an event loop and return its answer; as :meth:`invoke` in everything else."""
+        """Invoke a flow on an event loop and return its response; parameters and errors are those of :meth:`invoke`."""
+        from airflow_okta_workflows.client.loop_resources import loop_resources
+
         await self.asettings()
         with raise_provider_errors():
-            call = self.settings.build_invocation(
-                flow,
-                payload,
-                method=method,
-                query=query,
-                headers=headers,
-                idempotency_key=idempotency_key,
-                idempotent=idempotent,
-                timeout=timeout,
-            )
-            self._log_call(call)
-            from airflow_okta_workflows.client.loop_resources import loop_resources
-
+            call = self._build(flow, payload, idempotency_key, options)
             async with loop_resources() as resources:
-                response = await self.aclient(resources).invoke_flow(call)
-        self._log_answer(call, response)
+                response = await self._aclient(resources).invoke_flow(call)
+        self._log_response(call, response)
         return response
 
     def idempotency_key(self, context: Context) -> str:
-        """Return the idempotency key that an operator would use in a task, for one that calls the hook itself.
+        """Return the idempotency key that an operator would use, for a task that calls the hook itself.
 
-        It is the same over retries of the task, whatever is deployed between them, and new for each clearing that
-        Airflow lets a task see. On Airflow 3.3 it is noted in the task state store. Several invocations in one task
-        need a key each: append to it what tells them apart.
+        The key is the same over retries of the task, whatever is deployed between them, and new for each clearing that
+        Airflow lets a task see. On Airflow 3.3 it is kept in the task state store. Several invocations in one task need
+        a key each: append to it what distinguishes them.
 
         :param context: the task's context
-        :raises OktaFlowOutcomeUnknownError: if an earlier try noted something that this version cannot read
+        :raises OktaFlowOutcomeUnknownError: if an earlier try left a checkpoint that this version cannot read
         """
         from airflow_okta_workflows.checkpoints.invocation import checkpointed_key
 
         return checkpointed_key(context)
 
     def get_access_token(self) -> AccessToken:
-        """Return an access token that is good now, from this process's cache or from the org.
+        """Return an access token that is valid now, from a cache or from the org.
 
         :raises OktaConfigurationError: if the connection cannot work
-        :raises OktaTokenError: if the org gives none
+        :raises OktaTokenError: if the org grants none
         """
         with raise_provider_errors():
             return self._client.access_token()
 
     async def aget_access_token(self) -> AccessToken:
         """Return an access token on an event loop; as :meth:`get_access_token` in everything else."""
-        await self.asettings()
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
+        await self.asettings()
         with raise_provider_errors():
             async with loop_resources() as resources:
-                return await self.aclient(resources).access_token()
+                return await self._aclient(resources).access_token()
 
     def close(self) -> None:
         """Close the connections that :meth:`invoke` keeps open."""
@@ -218,26 +196,14 @@ class FlowHook(BaseHook):
         with raise_provider_errors():
             return token_source_for(self.settings)
 
-    def aclient(self, resources: LoopResources) -> AsyncFlowClient:
-        """Return a client for many invocations on an event loop; :meth:`asettings` has been awaited before.
-
-        :param resources: what is shared on the loop
-        """
+    def _aclient(self, resources: LoopResources) -> AsyncFlowClient:
         return resources.client(self.settings, self._tokens, self.runtime)
 
-    def _log_call(self, call: Invocation) -> None:
-        self.log.info(
-            "Invoking flow %r at %s, idempotency key %s",
-            call.address.name,
-            call.address.origin.netloc,
-            call.idempotency_key,
-        )
+    def _build(self, flow: str, payload: Any, idempotency_key: str | None, options: InvocationOptions) -> Invocation:
+        key = idempotency_key or self.runtime.new_id()
+        call = self.settings.build_invocation(flow, payload, idempotency_key=key, **options)
+        self.log.info("Invoking flow %r at %s, idempotency key %s", call.address.name, call.address.origin.netloc, key)
+        return call
 
-    def _log_answer(self, call: Invocation, response: FlowResponse) -> None:
-        self.log.info(
-            "Flow %r answered %d in %.2f s, execution %s",
-            call.address.name,
-            response.status_code,
-            response.elapsed,
-            response.execution_id or "not told",
-        )
+    def _log_response(self, call: Invocation, response: FlowResponse) -> None:
+        self.log.info("Flow %r %s", call.address.name, response.summary)

@@ -117,7 +117,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
     def check_response(self, response: requests.Response) -> None:
         """Raise for a 4xx or 5xx; the body is not logged.
 
-        :param response: the answer
+        :param response: the response
         :raises OktaFlowFailedError: with the status, and the flow's own message if there is one
         """
         if response.status_code < 400:
@@ -127,7 +127,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         except ValueError:
             said = ""
         raise OktaFlowFailedError(
-            f"{public_part(response.url)} answered {response.status_code}" + (f": {said!r}." if said else ".")
+            f"{public_part(response.url)} returned {response.status_code}" + (f": {said!r}." if said else ".")
         )
 
     def test_connection(self) -> tuple[bool, str]:

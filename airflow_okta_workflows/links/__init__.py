@@ -1,1 +1,1 @@
-"""The extra link."""
+"""The extra link to the Workflows console."""

@@ -1,4 +1,4 @@
-"""The extra link of operators and sensor: from a task instance to the org's Workflows console."""
+"""The extra link of operators and sensor, from a task instance to the org's Workflows console."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ log = logging.getLogger(__name__)
 
 
 class OktaFlowLink(BaseOperatorLink):
-    """Link a task instance to the Workflows console of its flow's org, with the execution's id at hand.
+    """Link from a task instance to the Workflows console of its flow's org, with the execution id in the fragment.
 
-    The task leaves the URL in XCom: Airflow 3 shows that, and Airflow 2 asks :meth:`get_link` in its web server, which
-    cannot look into the connection.
+    The task stores the URL as an XCom. Airflow 3 shows that XCom; Airflow 2 calls :meth:`get_link` in its web server,
+    which cannot read the connection.
     """
 
     name = "Okta Workflows console"
 
     @property
     def xcom_key(self) -> str:
-        """Return the key of the XCom that holds the URL."""
+        """The key of the XCom that contains the URL."""
         return "okta_workflows_console"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002  # as in BaseOperatorLink
-        """Return the URL that a task instance has left; empty if it left none.
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002  # the signature of BaseOperatorLink
+        """Return the URL that a task instance stored; empty if it stored none.
 
         :param operator: the task
         :param ti_key: the task instance
@@ -42,12 +42,12 @@ class OktaFlowLink(BaseOperatorLink):
         return str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "")
 
     def persist(self, context: Context, hook: FlowHook, flow: str, execution_id: str | None = None) -> None:
-        """Leave the URL for :meth:`get_link`, if there is one. Nothing that goes wrong here stops the task.
+        """Store the URL as an XCom. An error is only logged, so that it does not fail the task.
 
         :param context: the task's context
-        :param hook: the hook, whose connection tells where the flow is
+        :param hook: the hook, whose connection determines the host of the flow
         :param flow: the flow as the task names it
-        :param execution_id: the id of the flow's execution; None as long as it is not known
+        :param execution_id: the id of the flow's execution; None if it is not known
         """
         from airflow_okta_workflows.core.addresses import console_url
 
@@ -55,5 +55,5 @@ class OktaFlowLink(BaseOperatorLink):
             with raise_provider_errors():
                 origin = hook.settings.find_flow(flow).origin
             context["ti"].xcom_push(key=self.xcom_key, value=console_url(origin, execution_id))
-        except Exception as error:  # of the connection, which the task itself will tell of, or of Airflow's API
+        except Exception as error:  # in the connection, which the task itself reports, or of Airflow's API
             log.debug("No link to the Workflows console: %s", error)

@@ -1,4 +1,4 @@
-"""What both operators are: one flow, what goes with each invocation, and when its answer satisfies."""
+"""The base of the two invoke operators."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 from airflow_okta_workflows.core.flows.encoding import check_timeout
 from airflow_okta_workflows.core.flows.expressions import ExpressionError, compile_optional
 from airflow_okta_workflows.core.forking import cached_property
-from airflow_okta_workflows.core.runtime import Runtime
-from airflow_okta_workflows.core.stopping import StopsOnKill
+from airflow_okta_workflows.core.runtime import StopsOnKill
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 
@@ -20,12 +19,28 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_okta_workflows.core.flows.invocation import InvocationOptions
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
 
 class FlowOperator(StopsOnKill, BaseOperator):
-    """Base class of the two invoke operators."""
+    """Base class of the two invoke operators, and the arguments that both have.
+
+    :param flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
+    :param query: query parameters (templated)
+    :param headers: further headers (templated)
+    :param success_when: a JMESPath expression over the body; unless it is true, the task (the item) has failed
+    :param result: a JMESPath expression over the body; what it selects is returned instead of the body
+    :param response_check: a callable that takes the
+        :class:`~airflow_okta_workflows.core.flows.response.FlowResponse`, and by name any of the context's variables;
+        unless it returns a true value, the task (the item) has failed
+    :param idempotent: whether running the flow twice under one key does no harm. Only then is an invocation without a
+        response sent again
+    :param timeout: how long a response may take, in seconds or as a ``timedelta``; the connection's ``read_timeout`` if
+        None
+    :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
+    """
 
     template_fields_renderers = {"payload": "json", "payloads": "json", "query": "json", "headers": "json"}  # noqa: RUF012  # as in BaseOperator
     operator_extra_links = (OktaFlowLink(),)
@@ -35,14 +50,14 @@ class FlowOperator(StopsOnKill, BaseOperator):
         self,
         *,
         flow: str,
-        query: Mapping[str, Any] | None,
-        headers: Mapping[str, Any] | None,
-        success_when: str | None,
-        result: str | None,
-        response_check: Callable[..., bool] | None,
-        idempotent: bool,
-        timeout: float | timedelta | None,
-        okta_workflows_conn_id: str,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        success_when: str | None = None,
+        result: str | None = None,
+        response_check: Callable[..., bool] | None = None,
+        idempotent: bool = False,
+        timeout: float | timedelta | None = None,
+        okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -58,18 +73,20 @@ class FlowOperator(StopsOnKill, BaseOperator):
         with raise_provider_errors():
             compile_optional(success_when, "success_when")
             compile_optional(result, "result")
-            check_timeout(self._answer_seconds)
+            check_timeout(self._options["timeout"])
 
     @cached_property
     def hook(self) -> FlowHook:
-        """The hook; imported only now, so that parsing a DAG stays cheap."""
+        """The hook, imported only now: parsing a DAG stays cheap."""
         from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
-        return FlowHook(self.okta_workflows_conn_id, runtime=Runtime(stop=self.stop_signal))
+        return FlowHook(self.okta_workflows_conn_id, runtime=self._runtime)
 
     @property
-    def _answer_seconds(self) -> float | None:
-        return self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
+    def _options(self) -> InvocationOptions:
+        """What goes with each payload."""
+        timeout = self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
+        return {"query": self.query, "headers": self.headers, "idempotent": self.idempotent, "timeout": timeout}
 
     def _link(self, context: Context, execution_id: str | None = None) -> None:
         OktaFlowLink().persist(context, self.hook, self.flow, execution_id)
@@ -100,7 +117,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
     def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
         body = type(response.body).__name__
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} answered {response.status_code}, but {reason} (the body is {body}; execution"
+            f"Flow {self.flow!r} returned {response.status_code}, but {reason} (the body is {body}; execution"
             f" {response.execution_id or 'not told'}). The flow has run: a retry runs it again.",
             flow=self.flow,
             idempotency_key=key,

@@ -21,8 +21,7 @@ from airflow_okta_workflows.exceptions import (
 from airflow_okta_workflows.operators.base import FlowOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -33,41 +32,36 @@ if TYPE_CHECKING:
 class InvokeOktaFlowBatchOperator(FlowOperator):
     """Invoke an OAuth 2.0 secured flow once for each of many payloads, from one task, at the flow's pace.
 
-    Okta takes ten invocations per second of one flow. They are sent that far apart, with as many calls open as the flow
-    is slow, over one pool of connections and with one token; a 429 holds all back, and loses and doubles none.
+    Okta takes ten invocations per second of one flow. They are sent evenly spaced, with as many calls open as the flow
+    is slow, over one connection pool and with one token. A 429 throttles all of them, and no item is lost or doubled.
 
-    Each item has an ``Idempotency-Key`` of its own, as a single invocation has. On Airflow 3.3 the task notes
-    what it is about to send, and what came of it. A retry sends what was not sent, and what failed; it keeps what
-    succeeded, and reports items whose fate is unknown instead of sending them again, unless ``idempotent``. Clearing
-    the task by hand begins anew. Before 3.3 a retry sends everything again.
+    Each item has an ``Idempotency-Key`` of its own, as a single invocation has. On Airflow 3.3 the task state store has
+    a checkpoint of each item from before it is sent, and then its outcome. A retry sends the items that were not sent
+    and those that failed. It keeps those that succeeded, and reports those whose outcome is unknown instead of sending
+    them again, unless ``idempotent``. Clearing the task by hand starts over. Before 3.3 a retry sends everything again.
 
     XCom: one record per payload, in order: ``{"index", "key", "outcome", "status_code", "execution_id", "result",
     "error"}``, with the outcome ``succeeded``, ``failed``, ``unknown`` or ``not_sent``. A task that fails leaves them
     under the key ``records``.
 
-    :param flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
-    :param payloads: the payloads: a list of JSON values, JSON text of one, the XCom of a task that returns one, or a
-        callable that returns an iterable and is given by name whatever it takes of the context (templated)
-    :param item_key: a JMESPath expression over a payload: what tells it from all others, such as ``email``. With it the
-        tries of a task know a payload by this, though the list has changed; without, by its place and content, and a
+    The parameters ``flow``, ``query``, ``headers``, ``success_when``, ``result``, ``response_check``, ``idempotent``,
+    ``timeout`` and ``okta_workflows_conn_id`` are those of
+    :class:`~airflow_okta_workflows.operators.base.FlowOperator`, for each item. ``response_check`` is called between
+    the invocations, so it has to be fast.
+
+    :param payloads: the payloads: a list of JSON values, a string with one as JSON, the XCom of a task that returns
+        one, or a callable that returns an iterable and takes by name any of the context's variables (templated)
+    :param item_key: a JMESPath expression over a payload that selects its identity, such as ``email``. With it the
+        tries of a task recognize a payload even if the list has changed. Without it they go by place and content, and a
         changed list is an error
-    :param query: query parameters, for all (templated)
-    :param headers: further headers, for all (templated)
     :param max_rate: invocations per second
-    :param max_in_flight: calls that may be open at the same time
+    :param max_in_flight: the most calls that may be open at the same time
     :param on_error: ``fail``: the task fails at the end unless all succeeded; ``collect``: it returns the records
-    :param success_when: a JMESPath expression over a body; if it does not hold, the item has failed
-    :param result: a JMESPath expression over a body; what it selects is the record's ``result`` in the body's place
-    :param response_check: a callable, as for :class:`InvokeOktaFlowOperator`; it is called between the invocations, so
-        it has to be quick
-    :param idempotent: whether running the flow twice under one key does no harm
-    :param timeout: how long each answer may take, in seconds or as a ``timedelta``; the connection's ``read_timeout``
-        if None
-    :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
-    :raises OktaTokenError: if the org gives no token; nothing was sent
-    :raises OktaFlowFailedError: with ``on_error="fail"``, if a retry may do better
-    :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"``, if nothing but items of unknown fate is left
+    :raises OktaTokenError: if the org grants no token; nothing was sent
+    :raises OktaFlowFailedError: with ``on_error="fail"``, if a retry may succeed
+    :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"``, if all items that did not succeed are of unknown
+        outcome
     """
 
     template_fields: Sequence[str] = ("flow", "payloads", "query", "headers", "okta_workflows_conn_id")
@@ -75,34 +69,14 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
     def __init__(
         self,
         *,
-        flow: str,
         payloads: Iterable[Any] | str | Callable[..., Iterable[Any]],
         item_key: str | None = None,
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, Any] | None = None,
         max_rate: float = FLOW_RATE,
         max_in_flight: int = 600,
         on_error: Literal["fail", "collect"] = "fail",
-        success_when: str | None = None,
-        result: str | None = None,
-        response_check: Callable[..., bool] | None = None,
-        idempotent: bool = False,
-        timeout: float | timedelta | None = None,
-        okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            flow=flow,
-            query=query,
-            headers=headers,
-            success_when=success_when,
-            result=result,
-            response_check=response_check,
-            idempotent=idempotent,
-            timeout=timeout,
-            okta_workflows_conn_id=okta_workflows_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.payloads = payloads
         self.item_key = item_key
         self.max_rate = max_rate
@@ -118,7 +92,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             )
         with raise_provider_errors():
             check_pace(max_rate, max_in_flight)
-            check_as_parsed("POST", None, query, headers)
+            check_as_parsed("POST", None, self.query, self.headers)
             compile_optional(item_key, "item_key")
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -135,15 +109,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         hook = self.hook
         checkpoints = BatchCheckpointStore(context, self.flow)
         with raise_provider_errors():
-            template = hook.settings.build_invocation(
-                self.flow,
-                {},
-                query=self.query,
-                headers=self.headers,
-                idempotency_key=checkpoints.key,
-                idempotent=self.idempotent,
-                timeout=self._answer_seconds,
-            )
+            template = hook.settings.build_invocation(self.flow, {}, idempotency_key=checkpoints.key, **self._options)
             items = parse_items(
                 self._read_payloads(context), checkpoints.key, compile_optional(self.item_key, "item_key")
             )
@@ -168,7 +134,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         return told
 
     def on_kill(self) -> None:
-        """Send nothing more, and give open calls a moment; the log and the notes say what was sent."""
+        """Send nothing more, and give open calls a moment; the log and the checkpoints say what was sent."""
         super().on_kill()
         if self._run:
             self._run.stop()
@@ -179,7 +145,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         return self.payloads
 
     def _error(self, records: Sequence[BatchRecord]) -> OktaWorkflowsError | None:
-        """Return what the task has to end with, if it may not return the records."""
+        """Return the error that the task has to end with; None if it returns the records."""
         from airflow_okta_workflows.core.batch.records import count, first_errors, in_words
         from airflow_okta_workflows.core.flows.outcome import Outcome
 

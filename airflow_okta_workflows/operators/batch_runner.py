@@ -29,12 +29,14 @@ from airflow_okta_workflows.exceptions import (
     outcome_of,
     raise_provider_errors,
 )
+from airflow_okta_workflows.tokens.source import token_source_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore, ItemCheckpoint
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
+    from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.core.batch.items import BatchItem
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
@@ -183,7 +185,7 @@ class BatchRun:
         if self.stopped:
             self._stop.set()
         async with loop_resources() as resources:
-            client = self._hook.aclient(resources)
+            client = self._client(resources)
             work = asyncio.ensure_future(self._work(client))
             stop = asyncio.ensure_future(self._stop.wait())
             try:
@@ -212,6 +214,10 @@ class BatchRun:
                 work.result()
             if self._unexpected:
                 raise self._unexpected
+
+    def _client(self, resources: LoopResources) -> AsyncFlowClient:
+        settings = self._hook.settings
+        return resources.client(settings, token_source_for(settings), self._hook.runtime)
 
     async def _work(self, client: AsyncFlowClient) -> None:
         with raise_provider_errors():
@@ -274,11 +280,11 @@ class BatchRun:
             record = BatchRecord(Outcome.SUCCEEDED, response.status_code, response.execution_id, result)
         except OktaWorkflowsError as failure:
             error = failure
-            answer = failure.response if isinstance(failure, OktaFlowError) else None
+            failed = failure.response if isinstance(failure, OktaFlowError) else None
             record = BatchRecord(
                 outcome_of(failure),
-                answer.status_code if answer else None,
-                answer.execution_id if answer else None,
+                failed.status_code if failed else None,
+                failed.execution_id if failed else None,
                 error=str(failure),
             )
         except asyncio.CancelledError:

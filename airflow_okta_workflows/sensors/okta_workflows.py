@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,7 @@ from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_me
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.flows.status import Status, StatusRule
 from airflow_okta_workflows.core.numbers import YEAR, check_number
-from airflow_okta_workflows.core.runtime import Runtime
-from airflow_okta_workflows.core.secret import shown
-from airflow_okta_workflows.core.stopping import StopsOnKill
+from airflow_okta_workflows.core.runtime import StopsOnKill
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowFailedError,
@@ -31,6 +28,7 @@ from airflow_okta_workflows.exceptions import (
     raise_provider_errors,
 )
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
+from airflow_okta_workflows.triggers.events import ERROR, STATUS_OUTCOMES, TIMEOUT, require_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +51,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     seconds: in ``mode="poke"`` from a worker slot, in ``mode="reschedule"`` from a task that comes back, with
     ``deferrable=True`` from the triggerer, where a thousand waits cost no worker slot.
 
-    XCom: the body of the status flow's last answer, or ``result`` of it.
+    XCom: the body of the status flow's last response, or ``result`` of it.
 
     :param flow: the status flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
     :param payload: a JSON value, or JSON text; None for no body (templated)
@@ -155,7 +153,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self._begin()
         if not self.deferrable:
             return super().execute(context)
-        now = time.time()
+        now = self._runtime.clock()
         deadlines = {
             "deadline": now + self.timeout,
             # Airflow does not apply it to a task that is deferred.
@@ -189,7 +187,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         """Take up where the trigger has left off: look at the status once more, from the worker.
 
         The trigger tells only that there is something to see. What it is, result or error, is found here, so that
-        no answer of a flow passes through the trigger's row and log.
+        no response of a flow passes through the trigger's row and log.
 
         :param context: the task's context
         :param event: what the trigger said
@@ -197,13 +195,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :param execution_deadline: when ``execution_timeout`` is over, likewise; None without one
         :raises AirflowSensorTimeout: if the time is over
         """
-        outcome = event.get("outcome") if isinstance(event, dict) else None
-        if outcome not in ("settled", "error", "timeout"):
-            raise OktaWorkflowsError(
-                f"The trigger of {self.task_id!r} fired an event that is not known here: {shown(outcome)}. Let"
-                " the triggerer and the workers run the same version of this provider."
-            )
-        deadline = time.time() + self.timeout if deadline is None else deadline
+        require_outcome(event, STATUS_OUTCOMES, self.task_id)
+        deadline = self._runtime.clock() + self.timeout if deadline is None else deadline
         return self.look_or_defer(context, deadline, execution_deadline, event)
 
     def look_or_defer(
@@ -223,15 +216,15 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         poked = self.poke(context)
         if poked.is_done:
             return poked.xcom_value
-        if event and event["outcome"] == "error":
+        if event and event["outcome"] == ERROR:
             # The worker can ask and the triggerer cannot: deferring again would only come back at once.
             raise OktaWorkflowsError(
                 f"The triggerer could not ask flow {self.flow!r} ({event.get('reason')}), though this worker can. Its"
                 " log says why; a key file or a CA bundle must be there on the triggerer, too."
             )
         ends_at = deadline if execution_deadline is None else min(deadline, execution_deadline)
-        left = ends_at - time.time()
-        if left <= 0 or (event and event["outcome"] == "timeout"):
+        left = ends_at - self._runtime.clock()
+        if left <= 0 or (event and event["outcome"] == TIMEOUT):
             if execution_deadline is not None and execution_deadline <= deadline:
                 raise AirflowTaskTimeout(f"execution_timeout is over, and flow {self.flow!r} did not report an end.")
             raise AirflowSensorTimeout(
@@ -257,10 +250,10 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     def _ask(self, context: Context) -> FlowResponse:
         from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
-        hook = FlowHook(self.okta_workflows_conn_id, runtime=Runtime(stop=self.stop_signal))
+        hook = FlowHook(self.okta_workflows_conn_id, runtime=self._runtime)
         response: FlowResponse | None = None
         try:
-            # Asking for a status changes nothing, so an unanswered question may be asked again.
+            # Asking for a status changes nothing, so an question without a response may be asked again.
             response = hook.invoke(self.flow, self.payload, method=self.method, query=self.query, idempotent=True)
         except OktaFlowError as error:
             response = error.response
@@ -289,7 +282,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             deadline=deadline,
             max_failed_polls=self.max_failed_polls,
             okta_workflows_conn_id=self.okta_workflows_conn_id,
-            not_before=resume_not_before(time.time()),
+            not_before=resume_not_before(self._runtime.clock()),
         )
 
     def _rule(self) -> StatusRule:
@@ -297,7 +290,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
 
     def _failed(self, response: FlowResponse, reason: str) -> OktaFlowFailedError:
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} answered {response.status_code}: {reason}.",
+            f"Flow {self.flow!r} returned {response.status_code}: {reason}.",
             flow=self.flow,
             response=response,
         )

@@ -1,8 +1,8 @@
-"""Access tokens shared between the processes of a host, through files that only who could mint a token can read.
+"""Access tokens shared between the processes of a host, through encrypted files.
 
-An entry is encrypted under a key derived from the private key, so that the file is of no use to anybody else; its name
-is a hash that tells nothing. A cache never stops a task: what is damaged, foreign or out of date is a miss, and a
-directory that cannot be trusted is one warning. It removes nothing that it has not written.
+An entry is encrypted under a key derived from the private key, so only a process that could request the token itself
+can read it; its file name is a hash that reveals nothing. The cache never fails a task: a damaged, foreign or outdated
+entry is a miss, and an untrusted directory causes one warning. It removes only files that it has written.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FORMATS = b"okta-workflows-token-"
-"""How each version's entries begin."""
+"""First bytes of an entry of any format version."""
 _MAGIC = _FORMATS + b"1\n"
 _OWN_NAME = re.compile(r"([0-9a-f]{64})\.(token|lock|[0-9a-f]{16}\.tmp)")
 _LARGEST_ENTRY = 65_536
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
 _FORGOTTEN_AFTER = 86_400.0
-"""Seconds after which an entry that nobody renews, such as a rotated key's, is removed."""
+"""Seconds after which an entry that is no longer renewed, such as a rotated key's, is removed."""
 _FAILURES = (OSError, RuntimeError, ValueError, TypeError, KeyError)
-"""What a file system, its locks and user names can fail with."""
+"""Errors that file systems, their locks and the look-up of users can raise."""
 FAILURE_REST = 5.0
-"""Seconds for which a failed token request stands for all who would make the same."""
+"""Seconds for which the failure of a token request is reported instead of sending the same request again."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file of the cache says: a token, and how asking for one failed.
+    """The content of a cache file: a token, a failure, or both.
 
     :param token: the token, or None
-    :param failure: how asking for a newer one failed, or None
+    :param failure: the error of the last request for a newer one, or None
     :param written_at: when it was written, in seconds since the epoch
     """
 
@@ -61,11 +61,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class TokenCache:
-    """Keep the tokens of one connection's identity in a private directory.
+    """The cache entry and lock of one set of credentials, in a private directory.
 
-    :param directory: the directory; it was checked by :func:`open_token_cache`
+    :param directory: the directory; :func:`open_token_cache` has checked it
     :param identity: the entry's name: 64 hexadecimal digits
-    :param key: 32 bytes to encrypt it with
+    :param key: 32 bytes, the entry's encryption key
     """
 
     directory: Path
@@ -73,9 +73,9 @@ class TokenCache:
     key: bytes = field(repr=False)
 
     def read(self) -> Entry | None:
-        """Return the entry; None if there is none that can be read and was written by us."""
+        """Return the entry, or None if there is no readable one that this user wrote."""
         try:
-            # Not blocking: somebody may have put a pipe there.
+            # O_NONBLOCK: opening a named pipe in its place would block.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except _FAILURES:
             return None
@@ -90,10 +90,10 @@ class TokenCache:
             os.close(descriptor)
 
     def write(self, *, token: AccessToken | None = None, failure: CoreError | None = None, now: float) -> None:
-        """Replace the entry, at once for all who read it; whatever goes wrong is only logged.
+        """Replace the entry atomically; an error is only logged.
 
-        :param token: the token, if there is one that may be used
-        :param failure: how asking for a newer one failed, if it did
+        :param token: the token, if there is a valid one
+        :param failure: the error of the request for a newer one, if it failed
         :param now: the time, in seconds since the epoch
         """
         temporary = self._path.with_suffix(f".{secrets.token_hex(8)}.tmp")
@@ -111,7 +111,7 @@ class TokenCache:
             self._forget_old(now)
 
     def lock(self) -> FileLock:
-        """Return the lock that is held while a token is asked for; it is not acquired yet."""
+        """Return the lock that a process holds while it requests a token; it is not acquired yet."""
         return _lock_at(self.directory / f"{self.identity}.lock")
 
     @property
@@ -144,11 +144,11 @@ class TokenCache:
             return None
 
     def _context(self) -> bytes:
-        # An entry that is renamed to another's name does not decrypt.
+        # Binds an entry to its name: under another name it does not decrypt.
         return _MAGIC + self.identity.encode()
 
     def _forget_old(self, now: float) -> None:
-        """Remove entries that nobody renews, and what a killed process has left."""
+        """Remove entries that are no longer renewed, and files that a killed process left behind."""
         for path, identity, kind in self._old_files(now):
             with suppress(OSError):
                 if kind != "lock":
@@ -168,11 +168,11 @@ class TokenCache:
 
 
 def open_token_cache(directory: Path | None, identity: str, key: bytes) -> TokenCache | None:
-    """Return the cache in a directory, which is made if it is not there; None if it cannot be trusted.
+    """Return the cache in a directory, which is created if missing, or None if the directory cannot be trusted.
 
-    :param directory: the directory; None if there is no place for one
+    :param directory: the directory; None if the user has no home directory for it
     :param identity: the entry's name: 64 hexadecimal digits
-    :param key: 32 bytes to encrypt it with
+    :param key: 32 bytes, the entry's encryption key
     """
     reason: str | None
     if directory is None:
@@ -199,7 +199,7 @@ _warned: set[str] = set()
 
 
 def _distrust(directory: Path) -> str | None:
-    """Return why a directory cannot be trusted; None if it can."""
+    """Return why a directory cannot be trusted, or None if it can."""
     _make(directory)
     status = directory.stat(follow_symlinks=False)
     if not stat.S_ISDIR(status.st_mode):
@@ -214,29 +214,30 @@ def _distrust(directory: Path) -> str | None:
 
 
 def _make(directory: Path) -> None:
-    """Make a directory and those above it that are not there, all of them for this user alone.
+    """Create a directory and its missing parents, all of them for this user alone.
 
-    What is there stays as it is. ``mkdir`` with ``parents`` would give those above to anybody under a umask of 0.
+    Existing directories are not changed. With ``parents``, ``mkdir`` would let anybody write to the parents under a
+    umask of 0.
     """
     missing = []
     while not directory.exists() and directory != directory.parent:
         missing.append(directory)
         directory = directory.parent
     for one in reversed(missing):
-        # Another process may be faster.
+        # Another process may create it first.
         with suppress(FileExistsError):
             one.mkdir(mode=0o700)
 
 
 def _is_own_file(path: Path, kind: str, status: os.stat_result) -> bool:
-    """Return whether a file with a name of ours was written here: somebody else's may have it, too."""
+    """Return whether this cache wrote a file: another program's file may have a name of the same form."""
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
         return False
     if kind == "lock":
         return status.st_size == 0
     with path.open("rb") as file:
         head = file.read(len(_FORMATS))
-    # A process that is killed while it writes leaves less.
+    # A process killed while writing leaves a part of it.
     return head == _FORMATS or (kind.endswith("tmp") and _FORMATS.startswith(head))
 
 
@@ -247,10 +248,10 @@ def _lock_at(path: Path) -> FileLock:
 
 
 def _remove_lock(path: Path) -> None:
-    """Remove a lock file if nobody holds the lock: a holder would otherwise soon not be the only one.
+    """Remove a lock file unless a process holds the lock: a second process could then lock a new file.
 
-    It is removed while it is locked here. A process that has opened it and not locked it yet finds that out and opens
-    a new one (filelock since 3.21; before, one token request more may be made).
+    It is removed while this process holds the lock. A process that has opened it but not locked it yet detects that and
+    opens a new one (filelock 3.21 or later; with earlier versions one more token request may be sent).
     """
     lock = _lock_at(path)
     if try_lock(lock):
@@ -261,9 +262,11 @@ def _remove_lock(path: Path) -> None:
 
 
 def try_lock(lock: FileLock) -> bool | None:
-    """Take a lock if it is free: True; False if somebody has it; None if there can be no locks here.
+    """Acquire a lock if it is free.
 
     :param lock: the lock
+    :return: True if acquired, False if another process holds it, None if locking fails, for example on a
+        file system without locks
     """
     from filelock import Timeout
 
@@ -271,13 +274,13 @@ def try_lock(lock: FileLock) -> bool | None:
         lock.acquire(blocking=False)
     except Timeout:
         return False
-    except _FAILURES:  # NotImplementedError of filelock before 3.24, where a file system has no locks, is one of them
+    except _FAILURES:  # filelock before 3.24 raises NotImplementedError, a RuntimeError, on a file system without locks
         return None
     return True
 
 
 def release(lock: FileLock) -> None:
-    """Release a lock; what goes wrong is nobody's concern, since the process holds it no longer than it lives.
+    """Release a lock, ignoring errors: the lock ends with the process at the latest.
 
     :param lock: the lock
     """
@@ -286,15 +289,14 @@ def release(lock: FileLock) -> None:
 
 
 def cache_directory(configured: str) -> Path | None:
-    """Return the directory for tokens; None where that is in the home directory of a user who has none.
+    """Return the directory for tokens, or None if it would be in the home directory of a user who has none.
 
-    :param configured: the directory that the configuration names; empty for the user's cache directory (the XDG base
-        directory specification)
+    :param configured: the configured directory; empty for the user's cache directory (XDG Base Directory Specification)
     """
     if not configured:
         base = os.environ.get("XDG_CACHE_HOME") or ""
         configured = f"{base if base.startswith('/') else '~/.cache'}/airflow-okta-workflows"
     with suppress(*_FAILURES):
-        # Not pathlib's, which raises for a user without a home.
-        configured = os.path.expanduser(configured)  # noqa: PTH111  # as above
+        # Path.expanduser raises for a user without a home directory.
+        configured = os.path.expanduser(configured)  # noqa: PTH111  # see above
     return None if configured.startswith("~") else Path(configured)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import threading
-import time
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.forking import renew_in_child
 from airflow_okta_workflows.core.oauth.access_token import AccessToken, TokenState
 from airflow_okta_workflows.core.protocol import Conversation, Join
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.tokens.coordination import obtain_shared_token
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.core.runtime import Runtime
 
 
 class _AbandonedError(Exception):
@@ -62,7 +61,7 @@ class TokenSource:
     :param cache: what this process shares with others, or None
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time, cache: TokenCache | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] = Runtime.clock, cache: TokenCache | None = None) -> None:
         self.cache = cache
         self._clock = clock
         self._lock = threading.Lock()

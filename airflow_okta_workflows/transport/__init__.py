@@ -1,8 +1,9 @@
-"""The two transports that send what the core asks for: in a thread over sockets and h11, on an event loop with aiohttp.
+"""The two transports for the core's requests: sockets and h11 for threads, aiohttp for event loops.
 
-Both send a request exactly once, follow no redirect, keep no cookie, read no ``.netrc``, bound the response in size
-and time, and know how far a failed request got. They differ in nothing that a caller could notice: what either has to
-decide is in :mod:`~airflow_okta_workflows.transport.network` (proxies, TLS trust), in
-:mod:`~airflow_okta_workflows.core.http.content` (content codings, charsets) and in
-:mod:`~airflow_okta_workflows.transport.failures` (what is said of a failure), and one suite runs each case over both.
+Both send a request exactly once, follow no redirect, keep no cookie, read no ``.netrc``, limit the response in size
+and time, and know how far a failed request got. Callers see no difference between them: the decisions are shared, in
+:mod:`~airflow_okta_workflows.transport.network` (proxies, TLS trust),
+:mod:`~airflow_okta_workflows.core.http.content` (content codings, charsets) and
+:mod:`~airflow_okta_workflows.transport.failures` (descriptions of failures), and one test suite runs each case over
+both.
 """

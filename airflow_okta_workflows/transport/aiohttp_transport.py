@@ -1,10 +1,9 @@
-"""Send requests with aiohttp, for event loops."""
+"""The asynchronous transport: aiohttp on an event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import resource
-import time
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from yarl import URL
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.content import http_response
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.transport import failures
 from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
@@ -40,18 +40,22 @@ _OTHER_FILES = 200
 
 
 _LARGE = 2**20
-"""Bytes of a body that aiohttp warns of if it gets them in one piece."""
+"""Bytes of a body above which aiohttp warns, unless it gets a file object."""
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
-"""aiohttp's own limits round up to whole seconds, and none of them ends a CONNECT together with what leads to it."""
+"""aiohttp's own time-outs are off: they round up to whole seconds, and none covers CONNECT together with the steps
+before it."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A pool that is as careful as that of the other transport. No part of aiohttp's is public; tests hold these."""
+    """A connection pool as careful as that of the synchronous transport.
+
+    The overridden methods are private to aiohttp; tests check that these overrides still work.
+    """
 
     async def _get(self, key: Any, traces: Any) -> Any:
-        """Return a kept connection on which nothing has come since, not even a second response to the last request."""
-        # aiohttp looks only whether it is open, and would take those bytes for the next response.
+        """Return a kept connection that has received nothing since its last response, such as a second response."""
+        # aiohttp only checks that the connection is open, and would read those bytes as the next response.
         while (connection := await super()._get(key, traces)) is not None:
             if connection.protocol is not None and not connection.protocol.should_close:
                 return connection
@@ -59,7 +63,7 @@ class _Connector(aiohttp.TCPConnector):
         return None
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
-        """Keep a connection, or close it at once: one that is given up must not wait until a host reads what it got."""
+        """Keep a connection, or abort it: a mere close would wait until the host has read everything sent to it."""
         transport = protocol.transport
         super()._release(key, protocol, should_close=should_close)
         if transport is not None and protocol.transport is None:
@@ -70,24 +74,26 @@ class _Connector(aiohttp.TCPConnector):
 class _Progress:
     """How far a request got.
 
-    :param limit: ends it
-    :param read_timeout: seconds from the moment at which a connection is there
-    :param sent: whether something of it may have left
+    :param limit: the time-out that ends it
+    :param read_timeout: seconds that it may take once it has a connection
+    :param connect_by: when it must have one, by the clock of the event loop
+    :param sent: whether some of it may have left
     """
 
     limit: asyncio.Timeout
     read_timeout: float
+    connect_by: float | None
     sent: bool = False
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Return a new session, whose requests know how far they got."""
+    """Return a new session, whose requests record how far they got in the :class:`_Progress` they are given."""
     progress = aiohttp.TraceConfig()
     progress.on_connection_create_start.append(_connecting)
     progress.on_connection_create_end.append(_connected)
     progress.on_connection_reuseconn.append(_connected)
     session = aiohttp.ClientSession(
-        # The limit stands before the session: a call that queued in here would use up its time unseen.
+        # AiohttpTransport limits the connections: a request queued here would use up its connect time-out.
         connector=_Connector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[progress],
@@ -99,37 +105,39 @@ def open_session() -> aiohttp.ClientSession:
         max_field_size=MAX_HEAD,
         max_headers=MAX_HEAD,
     )
-    # aiohttp sends a GET a second time when a kept connection turns out to be closed, and a flow that is
-    # invoked with GET would run twice. There is no public switch; a test holds this one in its place.
+    # aiohttp repeats a GET when a kept connection turns out to be closed, and a flow that is invoked with GET
+    # would run twice. There is no public switch; a test checks that this one works.
     session._retry_connection = False  # noqa: SLF001
     return session
 
 
 async def _connecting(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Checkpoint that a kept connection, if there was one, was not good."""
-    context.trace_request_ctx.sent = False
+    """Record that nothing was sent yet: a kept connection, if there was one, could not be used."""
+    progress: _Progress = context.trace_request_ctx
+    progress.sent = False
+    progress.limit.reschedule(progress.connect_by)
 
 
 async def _connected(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Checkpoint the moment from which the host may have seen something of a request, and give it its time."""
+    """Record that the request may have reached the host from now on, and start its read time-out."""
     progress: _Progress = context.trace_request_ctx
     progress.sent = True
     progress.limit.reschedule(asyncio.get_running_loop().time() + progress.read_timeout)
 
 
 def connection_limit() -> int:
-    """Return how many connections a loop may have open: what the process may open, less what others need."""
+    """Return how many connections a loop may have open: the process's limit of open files, less a reserve."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(_LEAST_CONNECTIONS, min(files - _OTHER_FILES, _MOST_CONNECTIONS))
 
 
 class AiohttpTransport:
-    """Send the core's requests over a loop's session.
+    """The transport of one connection over an event loop's session.
 
     :param session: the loop's session
     :param settings: the connection
-    :param slots: lets so many requests through at the same time as there may be connections
-    :param clock: gives seconds that never go back
+    :param slots: limits the requests that the whole loop sends at the same time
+    :param clock: monotonic clock, in seconds
     """
 
     def __init__(
@@ -137,7 +145,7 @@ class AiohttpTransport:
         session: aiohttp.ClientSession,
         settings: OktaWorkflowsSettings,
         slots: asyncio.Semaphore,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = Runtime.monotonic,
     ) -> None:
         self._session = session
         self._settings = settings
@@ -145,7 +153,7 @@ class AiohttpTransport:
         self._clock = clock
 
     async def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
-        """Send a request once and return its response, or how far it got; no exception leaves for either.
+        """Send a request once, and return its response or how far it got; a failed request raises no exception.
 
         :param request: the request
         """
@@ -159,7 +167,7 @@ class AiohttpTransport:
             proxy = proxy_for(request.url, self._settings)
             options = self._options(request, proxy)
             async with asyncio.timeout(self._settings.connect_timeout) as limit:
-                progress = _Progress(limit, request.read_timeout or self._settings.read_timeout)
+                progress = _Progress(limit, request.read_timeout or self._settings.read_timeout, limit.when())
                 return await self._exchange(request, options, progress)
         except CoreError as error:
             return unusable(error)
@@ -171,7 +179,7 @@ class AiohttpTransport:
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         data: Any = request.body
         if data and len(data) > _LARGE:
-            data = BytesIO(data)  # which aiohttp sends in pieces
+            data = BytesIO(data)  # aiohttp sends a file object in pieces
         options: dict[str, Any] = {"headers": all_headers(request), "data": data, "allow_redirects": False}
         https = request.url.startswith("https")
         if https or (proxy and proxy.scheme == "https"):
@@ -200,7 +208,7 @@ class AiohttpTransport:
             )
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Return the body; of one that is too large, no more is read than that tells."""
+        """Return the body, or just more than the limit of one that is too large."""
         body = bytearray()
         async for chunk in response.content.iter_chunked(CHUNK):
             body += chunk

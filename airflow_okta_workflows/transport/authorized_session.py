@@ -1,4 +1,4 @@
-"""A requests session that carries the org's token, and only to hosts that may have it."""
+"""A requests session that sends the org's token, and only to allowed hosts."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 
 Authorize = Callable[[HttpRequest, "FlowAuth", bool], HttpRequest]
-"""Return a request with what authorizes it; the last argument says whether the one before was refused with 401."""
+"""Function that returns a request with its authorization; the last argument: whether 401 rejected the previous one."""
 
 
 class _FlowAuth(AuthBase):
-    """What authorizes a request, if its host may have it."""
+    """Authorization of requests, if their host is allowed."""
 
     def __init__(self, settings: OktaWorkflowsSettings, new_auth: Callable[[], FlowAuth], authorize: Authorize) -> None:
         self.rejected = False
-        """Whether the last request was refused with 401."""
+        """Whether the last request was rejected with 401."""
         self._settings = settings
         self._new_auth = new_auth
         self._authorize = authorize
@@ -47,7 +47,7 @@ class _FlowAuth(AuthBase):
         with raise_provider_errors():
             require_allowed(parse_origin(request.url or "", "the request's URL"), self._settings.allowed)
             rejected, self.rejected = self.rejected, False
-            # A new one for each request, as credentials end; the last one knows what was rejected.
+            # Credentials expire, so each request gets a new FlowAuth; after a 401 the last one knows what was rejected.
             self._auth = self._auth if rejected else self._new_auth()
             bare = HttpRequest(request.method or "GET", request.url or "", {})
             authorized = self._authorize(bare, self._auth, rejected)
@@ -56,7 +56,7 @@ class _FlowAuth(AuthBase):
 
 
 class _Adapter(HTTPAdapter):
-    """The way of a session's requests: that of all others of this provider, with its proxy, TLS trust and deadlines.
+    """Adapter that sends a session's requests over :class:`H11Transport`, with its proxy, TLS trust and deadlines.
 
     :param settings: the connection
     """
@@ -69,25 +69,25 @@ class _Adapter(HTTPAdapter):
         """Send a prepared request once, and return its whole response.
 
         :param request: the request
-        :param timeout: seconds to connect, and seconds that the response may take; one number is for both
-        :raises requests.RequestException: if there is no response, or none that can be read
+        :param timeout: seconds to connect and seconds that the response may take, as a pair; a single number for both
+        :raises requests.RequestException: if there is no readable response
         """
         if isinstance(timeout, Timeout):
             timeout = (timeout.connect_timeout, timeout.read_timeout)
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        answer = self._transport.send(
+        response = self._transport.send(
             HttpRequest(request.method or "GET", request.url or "", _headers(request), _body(request), read),
             connect_timeout=connect,
         )
-        if isinstance(answer, TransportFailure):
-            raise _exception_of(answer, request)
-        if answer.unreadable:
-            raise requests.exceptions.ContentDecodingError(answer.unreadable, request=request)
-        # The body is decoded already, and all of it is here.
-        decoded = {n: v for n, v in answer.headers.items() if n.lower() not in {*_FRAMING, "content-encoding"}}
+        if isinstance(response, TransportFailure):
+            raise _exception_of(response, request)
+        if response.unreadable:
+            raise requests.exceptions.ContentDecodingError(response.unreadable, request=request)
+        # The body is complete and decoded.
+        decoded = {n: v for n, v in response.headers.items() if n.lower() not in {*_FRAMING, "content-encoding"}}
         headers = HTTPHeaderDict(decoded)
-        reason = responses.get(answer.status)
-        raw = HTTPResponse(BytesIO(answer.body), headers, answer.status, reason=reason, preload_content=False)
+        reason = responses.get(response.status)
+        raw = HTTPResponse(BytesIO(response.body), headers, response.status, reason=reason, preload_content=False)
         return self.build_response(request, raw)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ def _body(request: requests.PreparedRequest) -> bytes | None:
         return body
     if isinstance(body, str):
         return body.encode()
-    # What requests would send in pieces: a file, or an iterable of bytes.
+    # requests would send these in pieces: a file, or an iterable of bytes.
     return bytes(body.read()) if hasattr(body, "read") else b"".join(body)
 
 
@@ -127,12 +127,12 @@ def _exception_of(failure: TransportFailure, request: requests.PreparedRequest) 
 class AuthorizedSession(requests.Session):
     """The session that :meth:`OktaWorkflowsHook.get_conn` returns.
 
-    It asks for the token when a request is prepared, sends each request once, follows no redirect, has the
+    It obtains the token when a request is prepared, sends each request once, follows no redirect, uses the
     connection's time-outs, TLS trust and proxy, reads no ``.netrc`` and keeps no cookie. A host that is not
-    allowed is an :class:`~airflow_okta_workflows.exceptions.OktaConfigurationError`.
+    allowed raises :class:`~airflow_okta_workflows.exceptions.OktaConfigurationError`.
 
     :param settings: the connection
-    :param new_auth: returns what authorizes one request
+    :param new_auth: returns the authorization of one request
     :param authorize: performs that authorization
     """
 
@@ -157,7 +157,7 @@ class AuthorizedSession(requests.Session):
         self.cookies.clear()
         if response.is_redirect:
             raise OktaFlowResponseError(
-                f"{public_part(request.url or '')} answered {response.status_code}, a redirect. {RESPONSE_REDIRECTED}",
+                f"{public_part(request.url or '')} returned {response.status_code}, a redirect. {RESPONSE_REDIRECTED}",
                 hint=RESPONSE_REDIRECTED,
                 response=FlowResponse(response.status_code, Headers(response.headers), None, None, 0.0),
             )
@@ -169,6 +169,6 @@ class AuthorizedSession(requests.Session):
         try:
             return super().send(request, **options)
         except requests.RequestException as error:
-            # It carries the request, and that the token.
+            # The error carries the request, and the request the token.
             error.request = None
             raise

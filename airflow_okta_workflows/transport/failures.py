@@ -1,4 +1,4 @@
-"""How far a request without a response got, in the words that both transports use."""
+"""Failures of requests: how far they got, in the words that both transports use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.http.proxies import Proxy
 
 TIMED_OUT = "it took too long"
-CUT_OFF = "the answer was cut off"
-CLOSED = "the connection was closed without an answer"
+CUT_OFF = "the response was cut off"
+CLOSED = "the connection was closed without a response"
 NOT_HTTP = "what came is not HTTP"
-HEAD_TOO_LARGE = "the head of the answer is too large"
+HEAD_TOO_LARGE = "the head of the response is too large"
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "the name cannot be resolved"),
@@ -47,10 +47,10 @@ class TransportError(Exception):
 def lost_by(error: BaseException, *, sent: bool, proxy: Proxy | None = None) -> TransportFailure:
     """Return how far a failed request got.
 
-    What is said is chosen here, never taken from the exception: that may carry the request, headers and all.
+    The exception's own message is never quoted, because it may contain the request with its headers.
 
-    :param error: what the client library raised
-    :param sent: whether something of the request may have left
+    :param error: the exception that the client library raised
+    :param sent: whether some of the request may have left
     :param proxy: the proxy that it went through
     """
     chain = list(_chain(error))
@@ -58,29 +58,29 @@ def lost_by(error: BaseException, *, sent: bool, proxy: Proxy | None = None) -> 
         return TransportFailure(FailureKind.OUTCOME_UNKNOWN, _reason(chain))
     through = f" (through the proxy {proxy.netloc})" if proxy else ""
     if untrusted := [one for one in chain if isinstance(one, ssl.SSLCertVerificationError)]:
-        # aiohttp's own subclass, which wraps the one from the TLS library, has no message.
+        # aiohttp wraps the TLS library's exception in a subclass of its type, and that has no verify_message.
         why = next(filter(None, (getattr(one, "verify_message", "") for one in untrusted)), "it does not match")
         return TransportFailure(FailureKind.UNTRUSTED, f"the host's certificate is not trusted ({why}){through}")
     return TransportFailure(FailureKind.NOT_SENT, f"no connection: {_reason(chain)}{through}")
 
 
 def refused_by(proxy: Proxy | None, status: int) -> TransportFailure:
-    """Return that a proxy did not let a request through.
+    """Return the failure of a request for which a proxy refused to connect.
 
     :param proxy: the proxy
-    :param status: what it answered
+    :param status: the status code that it returned
     """
     phrase = f" {HTTPStatus(status).phrase}" if status in {*HTTPStatus} else ""
     name = proxy.netloc if proxy else ""
     return TransportFailure(
-        FailureKind.NOT_SENT, f"no connection: the proxy {name} answered {status}{phrase} to CONNECT", PROXY_REFUSED
+        FailureKind.NOT_SENT, f"no connection: the proxy {name} returned {status}{phrase} to CONNECT", PROXY_REFUSED
     )
 
 
 def unusable(error: CoreError) -> TransportFailure:
-    """Return that nothing can be sent with what this machine has: its CA bundle, its proxy setting.
+    """Return the failure of a request that cannot be sent because of this machine's CA bundle or proxy setting.
 
-    :param error: what is wrong with it
+    :param error: what is wrong with that
     """
     return TransportFailure(FailureKind.UNTRUSTED, error.message.removesuffix("."), error.hint)
 
@@ -106,5 +106,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if isinstance(one, BaseException) and id(one) not in seen:
             seen.add(id(one))
             yield one
-            # aiohttp keeps the cause in `os_error` or in its arguments.
+            # aiohttp keeps the cause in `os_error` or in the arguments of its exception.
             waiting += [one.__cause__, one.__context__, getattr(one, "os_error", None), *one.args]

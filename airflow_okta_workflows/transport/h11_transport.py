@@ -1,11 +1,10 @@
-"""Send requests over plain sockets, with h11 for the messages, for threads and task processes.
+"""The synchronous transport, for threads and task processes: plain sockets, and h11 for the messages.
 
-Why not requests or urllib3: docs/adr/0001-the-synchronous-transport.md.
+docs/adr/0001-the-synchronous-transport.md explains why it is not requests or urllib3.
 """
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -16,6 +15,7 @@ import h11
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.content import http_response
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.transport import failures
 from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
 _IDLE = 15.0
-"""Seconds after which a kept connection is not used again: a host that closes it just then would leave an
-invocation with an unknown fate."""
+"""Seconds after which a kept connection is not used again: if the host closed it at that moment, the invocation's
+outcome would be unknown."""
 _MOST_KEPT = 32
 
 
 class _RefusedError(Exception):
     """The refusal of a proxy to connect.
 
-    :param status: what it answered
+    :param status: the status code that it returned
     """
 
     def __init__(self, status: int) -> None:
@@ -55,9 +55,9 @@ class _RefusedError(Exception):
 
 
 class _Connection:
-    """One connection to a host, or to the proxy before it, that carries one exchange after another.
+    """One connection to a host, directly or through a proxy, that carries one exchange after another.
 
-    :param tcp: the TCP connection below
+    :param tcp: the TCP connection
     :param stream: the same, or TLS over it
     """
 
@@ -72,15 +72,15 @@ class _Connection:
 
         :param request: the request
         :param body: its body
-        :param limit: bytes of the response's body that are wanted; of a longer one not much more is read
-        :raises TransportError: if what comes is not a whole HTTP response
-        :raises OSError: if the connection fails, or the deadline is over
+        :param limit: bytes of the response's body after which reading stops
+        :raises TransportError: if no complete HTTP response is received
+        :raises OSError: if the connection fails, or the deadline has passed
         """
         failure: ConnectionError | None = None
         try:
             self._send(request, body)
         except ConnectionError as error:
-            # A host that refuses a large request answers before its end, and closes the connection.
+            # A host that refuses a large request may respond before its end, and close the connection.
             failure = error
         try:
             response = self._head()
@@ -91,11 +91,11 @@ class _Connection:
         return response, self._body(limit)
 
     def open_tunnel(self, origin: Origin, headers: Mapping[str, str]) -> None:
-        """Have the proxy at the other side connect to a host.
+        """Ask the proxy at the other end to connect to a host.
 
         :param origin: the host
-        :param headers: what the proxy needs to know, such as a login
-        :raises _RefusedError: if it does not
+        :param headers: headers for the proxy, such as a login
+        :raises _RefusedError: if the proxy refuses
         """
         target = f"{_bracketed(origin.host)}:{origin.port}"
         agent = {"Host": target, "User-Agent": BASE_HEADERS["User-Agent"]}
@@ -107,14 +107,14 @@ class _Connection:
             raise TransportError(failures.NOT_HTTP)
 
     def is_reusable(self) -> bool:
-        """Return whether the last exchange ended as it should, with nothing left over; make ready for the next one."""
+        """Return whether the last exchange is complete, with no bytes left over; if so, prepare for the next one."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
         return not self._http.trailing_data[0] and self.is_quiet()
 
     def is_quiet(self) -> bool:
-        """Return whether nothing has come since the last exchange, neither bytes nor an end."""
+        """Return whether the host has neither sent more bytes nor closed the connection since the last exchange."""
         return self._stream.is_quiet()
 
     def close(self) -> None:
@@ -123,18 +123,18 @@ class _Connection:
 
     def _send(self, request: h11.Request, body: bytes) -> None:
         parts = [request, *([h11.Data(body)] if body else []), h11.EndOfMessage()]
-        # In one piece, so that a small request is one packet.
+        # In one call, so that a small request is one packet.
         self._stream.send(b"".join(self._http.send(part) or b"" for part in parts))
 
     def _head(self) -> h11.Response:
-        """Return the final response's head; interim ones (1xx) are waited through."""
+        """Return the head of the final response, after any interim ones (1xx)."""
         while not isinstance(event := self._next_event(failures.CLOSED), h11.Response):
             pass
         if is_too_large(event.headers):
             raise TransportError(failures.HEAD_TOO_LARGE)
         names = {name for name, _ in event.headers}
         if {b"content-length", b"transfer-encoding"} <= names:
-            # RFC 9112, section 6.3: two opinions of where it ends, so somebody may be smuggling.
+            # RFC 9112, section 6.3: with two definitions of its length, this may be response smuggling.
             raise TransportError(failures.NOT_HTTP)
         return event
 
@@ -150,7 +150,7 @@ class _Connection:
         return bytes(body)
 
     def _require_end(self) -> None:
-        """Raise if there is more of a body than its length says: then what was read may be half of it."""
+        """Raise if a body goes on after its stated length, because what was read may then be only a part of it."""
         rest = self._http.trailing_data[0].lstrip(b"\r\n")
         if rest and not rest.startswith(b"HTTP/"):
             raise TransportError(failures.NOT_HTTP)
@@ -158,7 +158,7 @@ class _Connection:
     def _next_event(self, ended: str) -> object:
         """Return the next event from the host.
 
-        :param ended: the reason if the connection is closed before
+        :param ended: the reason to report if the connection is closed before it
         """
         data: bytes | None = None
         try:
@@ -179,24 +179,24 @@ _Kept = dict["tuple[Origin, Proxy | None]", "deque[_Connection]"]
 
 
 class H11Transport:
-    """Send the core's requests over kept connections; usable from several threads.
+    """The transport of one connection over kept sockets; usable from several threads.
 
     :param settings: the connection
-    :param clock: gives seconds that never go back
+    :param clock: monotonic clock, in seconds
     """
 
-    def __init__(self, settings: OktaWorkflowsSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: OktaWorkflowsSettings, clock: Callable[[], float] = Runtime.monotonic) -> None:
         self._settings = settings
         self._clock = clock
         self._kept: _Kept = {}
-        # A hook that nobody closes closes its connections when it goes.
+        # A hook that is never closed closes its connections when it is garbage-collected.
         weakref.finalize(self, _close_all, self._kept)
 
     def send(self, request: HttpRequest, *, connect_timeout: float | None = None) -> HttpResponse | TransportFailure:
-        """Send a request once and return its response, or how far it got; no exception leaves for either.
+        """Send a request once, and return its response or how far it got; a failed request raises no exception.
 
         :param request: the request
-        :param connect_timeout: seconds until there has to be a connection; the connection's default if None
+        :param connect_timeout: seconds to connect, proxy and TLS included; the Airflow connection's default if None
         """
         started = self._clock()
         proxy: Proxy | None = None
@@ -232,7 +232,7 @@ class H11Transport:
         except (TransportError, h11.LocalProtocolError, OSError, ValueError) as error:
             return lost_by(error, sent=connection.tcp.sent > 0, proxy=proxy)
         finally:
-            # An interruption from outside, such as a task's time-out, ends here, too.
+            # Also after an exception from outside, such as a task's time-out.
             if not keep:
                 connection.close()
         if keep:
@@ -242,10 +242,10 @@ class H11Transport:
         return http_response(response.status_code, headers, body, elapsed=ended - started, limit=limit)
 
     def _take(self, origin: Origin, proxy: Proxy | None) -> _Connection | None:
-        """Return a kept connection that the host has not touched since, and close those that it has."""
+        """Return a kept connection that was used recently and is quiet, and close any other that is tried first."""
         kept = self._kept.get((origin, proxy))
         while kept:
-            with suppress(IndexError):  # another thread was faster
+            with suppress(IndexError):  # another thread took the last one
                 connection = kept.pop()
                 if self._clock() - connection.used_at <= _IDLE and connection.is_quiet():
                     return connection

@@ -1,4 +1,4 @@
-"""TLS trust and proxies: where they come from, decided here for all transports."""
+"""TLS trust, proxies and default headers, decided here for both transports."""
 
 from __future__ import annotations
 
@@ -28,26 +28,27 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.http.types import HttpRequest
 
 CHUNK = 65_536
-"""Bytes of a response that are read at once."""
+"""Bytes of a response that one call reads at most."""
 
 MAX_HEAD = 65_536
-"""Bytes that the head of a response may have."""
+"""Largest head of a response, in bytes."""
 
 BASE_HEADERS = {
     "User-Agent": f"airflow-provider-okta-workflows/{__version__}",
     "Accept-Encoding": ACCEPT_ENCODING,
 }
-"""What is sent with every request, unless the request says otherwise."""
+"""Headers of every request that does not set its own."""
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
-"""What ``openssl rehash`` calls the certificates of a directory."""
+"""File names that ``openssl rehash`` gives to the certificates of a directory."""
 
 
 def ca_bundle(settings: OktaWorkflowsSettings) -> str | bool:
-    """Return the path of the CA bundle to trust, or False to trust anyone.
+    """Return the path of the CA bundle to trust, or False if certificates are not verified.
 
-    The connection's ``verify`` comes first, then the environment, then the bundle of certifi.
+    The connection's ``verify`` comes first, then the environment (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``,
+    ``SSL_CERT_FILE``), then certifi's bundle.
 
     :param settings: the connection
     """
@@ -55,7 +56,7 @@ def ca_bundle(settings: OktaWorkflowsSettings) -> str | bool:
 
 
 def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
-    """Return the TLS settings of a connection, the same object as long as its CA bundle does not change.
+    """Return the TLS context of a connection, the same object as long as its CA bundle does not change.
 
     :param settings: the connection
     :raises CoreError: if the CA bundle cannot be used
@@ -68,7 +69,7 @@ def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
             f"{source} holds the text of a certificate, and takes the path of a file.", hints.CA_BUNDLE
         )
     try:
-        file = os.stat(path)  # noqa: PTH116  # a path that is no text for Path raises another error
+        file = os.stat(path)  # noqa: PTH116  # Path would take an empty string for the current directory
     except (OSError, ValueError):
         raise configuration_error(
             f"{source} names a CA bundle that is not there: {shown(path)}.", hints.CA_BUNDLE
@@ -77,20 +78,20 @@ def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
 
 
 def proxy_for(url: str, settings: OktaWorkflowsSettings) -> Proxy | None:
-    """Return the proxy of a request, or None for none.
+    """Return the proxy of a request, or None for a direct connection.
 
-    The connection's ``http_proxy`` comes first, then the environment's, with its exceptions (``NO_PROXY``).
-    The environment's proxy is never asked for what is on this machine.
+    The connection's ``http_proxy`` comes first, then the environment's proxy with its exceptions (``NO_PROXY``).
+    Requests to this machine never go through the environment's proxy.
 
-    :param url: where the request goes
+    :param url: the request's URL
     :param settings: the connection
-    :raises CoreError: if what names the proxy cannot be used
+    :raises CoreError: if the proxy's URL cannot be used
     """
     if settings.http_proxy:
         return parse_proxy(settings.http_proxy.reveal(), "http_proxy")
     origin = origin_of(url)
     for variable in (f"{origin.scheme}_proxy", "all_proxy"):
-        # As curl and Python have it: the name in lower case comes first, even if it is empty.
+        # As in curl and Python, the lower-case variable comes first, even if it is empty.
         name = variable if variable in os.environ else variable.upper()
         if text := os.environ.get(name, "").strip():
             excepted = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
@@ -99,7 +100,7 @@ def proxy_for(url: str, settings: OktaWorkflowsSettings) -> Proxy | None:
 
 
 def all_headers(request: HttpRequest) -> dict[str, str]:
-    """Return the headers of a request and, where it does not say otherwise, those that go with every request.
+    """Return the headers of a request, and those of :data:`BASE_HEADERS` that it does not set.
 
     :param request: the request
     """
@@ -108,15 +109,15 @@ def all_headers(request: HttpRequest) -> dict[str, str]:
 
 
 def is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Return whether the head of a response is larger than it may be.
+    """Return whether the head of a response exceeds :data:`MAX_HEAD`.
 
-    :param headers: its header fields, as they were on the wire
+    :param headers: its header fields as received
     """
     return sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD
 
 
 def origin_of(url: str) -> Origin:
-    """Return the origin of a URL that was checked before.
+    """Return the origin of a URL that is known to be valid.
 
     :param url: the URL
     """
@@ -149,15 +150,15 @@ def _context_of(path: str, source: str, _modified: int, _size: int) -> ssl.SSLCo
             f"{source} names a CA bundle that cannot be read: {shown(path)} ({error.strerror}).", hints.CA_BUNDLE
         ) from None
     if source:
-        # Somebody chose this CA. Python 3.13 asks of it what curl, browsers and earlier versions do not (key
-        # identifiers), and only since then takes an intermediate CA for an anchor: alike on all versions.
+        # A user chose this CA, so it has to work alike on all versions. Since Python 3.13 certificates need key
+        # identifiers, unlike in curl, browsers and earlier versions, and an intermediate CA can be a trust anchor.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return _for_http_1(context)
 
 
 def _load_each_file(context: ssl.SSLContext, directory: Path) -> None:
-    """Load a directory that was never rehashed, in which OpenSSL finds nothing."""
+    """Load each certificate of a directory that was never rehashed, in which OpenSSL would find none."""
     for file in sorted(directory.iterdir()):
         with suppress(OSError):
             context.load_verify_locations(file)
@@ -174,6 +175,6 @@ def _unverified() -> ssl.SSLContext:
 
 
 def _for_http_1(context: ssl.SSLContext) -> ssl.SSLContext:
-    # Some servers choose HTTP/2 for a client that names nothing.
+    # Some servers choose HTTP/2 for a client that names no protocol.
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,7 +1,7 @@
-"""Connections of which every operation ends in time: TCP, and TLS over any such connection.
+"""Connections whose every operation has a deadline: TCP, and TLS over any such connection.
 
-A time-out of a socket is one of a single call, and a host that sends a byte now and then never meets it. So each call
-gets what is left until the deadline of the exchange.
+A socket's time-out limits a single call, so a host that sends a byte now and then never exceeds it. Each call therefore
+gets the time that is left until the deadline of the exchange.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Stream(Protocol):
         """Send all of the data."""
 
     def receive(self) -> bytes:
-        """Return what comes next; nothing at the end."""
+        """Return the next bytes; none at the end of the stream."""
 
     def is_quiet(self) -> bool:
-        """Return whether the other side has neither sent anything more nor closed the connection."""
+        """Return whether the peer has neither sent more bytes nor closed the connection."""
 
 
 class Deadline:
-    """The moment at which something has to end.
+    """The moment by which one or more operations have to end.
 
-    :param seconds: how long from now
-    :param clock: gives seconds that never go back
+    :param seconds: seconds from now
+    :param clock: monotonic clock, in seconds
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
@@ -47,7 +47,7 @@ class Deadline:
     def left(self) -> float:
         """Return the seconds that are left.
 
-        :raises TimeoutError: if there are none
+        :raises TimeoutError: if none are left
         """
         seconds = self._at - self._clock()
         if seconds <= 0:
@@ -56,33 +56,33 @@ class Deadline:
 
 
 class TcpStream:
-    """A TCP connection; each operation ends by :attr:`deadline`.
+    """A TCP connection, each of whose operations ends by :attr:`deadline`.
 
     :param sock: the connected socket
-    :param deadline: when the operations end; set it to a new one for each exchange
+    :param deadline: the deadline of the operations; to be replaced for each exchange
     """
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self.deadline = deadline
         self.sent = 0
-        """Bytes that the system has taken, and which so may have left."""
+        """Bytes that the operating system has accepted, so that they may have left."""
 
     @classmethod
     def connect(cls, host: str, port: int, deadline: Deadline) -> TcpStream:
-        """Connect to the first address of a host that takes the connection.
+        """Connect to the first address of a host that accepts the connection.
 
         :param host: the host's name or address
         :param port: the port
-        :param deadline: when all addresses have to have been tried; only the name's resolution cannot be cut short
-        :raises OSError: if there is none
+        :param deadline: limits the attempts at all addresses together; it cannot cut short the resolution of the name
+        :raises OSError: if no address accepts the connection
         """
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         error: OSError = ConnectionError("no address")
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = socket.socket(family, kind, protocol)
             try:
-                # One that does not answer leaves the others their share of the time.
+                # An equal share each, so that an address that does not respond leaves time for the others.
                 sock.settimeout(deadline.left() / (len(addresses) - number))
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -109,15 +109,15 @@ class TcpStream:
             view = view[count:]
 
     def receive(self) -> bytes:
-        """Return what comes next; nothing at the end.
+        """Return the next bytes; none at the end of the stream.
 
-        :raises OSError: if nothing comes in time
+        :raises OSError: if nothing arrives in time
         """
         self._sock.settimeout(self.deadline.left())
         return self._sock.recv(CHUNK)
 
     def is_quiet(self) -> bool:
-        """Return whether the other side has neither sent anything more nor closed the connection."""
+        """Return whether the peer has neither sent more bytes nor closed the connection."""
         poll = select.poll()
         poll.register(self._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
         return not poll.poll(0)
@@ -130,9 +130,9 @@ class TcpStream:
 class TlsStream:
     """TLS over a connection.
 
-    :param stream: the connection, which may be TLS itself: to a proxy
-    :param context: the TLS settings
-    :param host: the name that the other side has to prove
+    :param stream: the connection, itself TLS behind an ``https://`` proxy
+    :param context: the TLS context
+    :param host: the name that the peer's certificate has to prove
     :raises ssl.SSLError: if the handshake fails
     :raises OSError: if the connection fails
     """
@@ -153,18 +153,18 @@ class TlsStream:
             view = view[self._run(partial(self._tls.write, view[:CHUNK])) :]
 
     def receive(self) -> bytes:
-        """Return what comes next; nothing at the end."""
+        """Return the next bytes; none at the end of the stream."""
         try:
             return self._run(partial(self._tls.read, CHUNK))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
 
     def is_quiet(self) -> bool:
-        """Return whether the other side has neither sent anything more nor closed the connection."""
+        """Return whether the peer has neither sent more bytes nor closed the connection."""
         return not self._incoming.pending and not self._tls.pending() and self._stream.is_quiet()
 
     def _run(self, operation: Callable[[], T]) -> T:
-        """Run an operation, and carry between TLS and the connection what it needs for that."""
+        """Run a TLS operation, moving bytes between TLS and the connection until it is complete."""
         while True:
             try:
                 result = operation()
@@ -175,7 +175,7 @@ class TlsStream:
                 else:
                     self._incoming.write_eof()
             except ssl.SSLError:
-                # An alert, which tells the other side why.
+                # The alert that tells the peer why.
                 with suppress(OSError):
                     self._flush()
                 raise

@@ -1,6 +1,6 @@
 """How the triggerer hands the outcome of an invocation to the worker.
 
-An event is stored and logged in clear, and what a flow answers may be anybody's personal data. So it travels sealed,
+An event is stored and logged in clear, and what a flow returns may be anybody's personal data. So it travels sealed,
 under a key that only who has the connection's private key can derive.
 """
 
@@ -27,7 +27,7 @@ def encrypt_result(
 ) -> str | None:
     """Return an outcome, sealed, as text; None if it is too large for an event.
 
-    :param outcome: the answer, or the error
+    :param outcome: the response, or the error
     :param settings: the connection
     :param idempotency_key: the invocation it belongs to: with another one it does not open
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +46,7 @@ class TriggererInvoker:
         :raises OktaWorkflowsError: if it did not succeed
         """
         client = await self._client()
-        key = idempotency_key or str(uuid.uuid4())
+        key = idempotency_key or self.runtime.new_id()
         try:
             return await self._invoke(client, key)
         except (OktaConfigurationError, OktaFlowRefusedError):
@@ -58,7 +57,7 @@ class TriggererInvoker:
             return await self._invoke(changed, key)
 
     async def invoke_encrypted(self, idempotency_key: str) -> str | None:
-        """Invoke it and return the outcome, answer or error, as only a worker can open it; None if it is too large.
+        """Invoke it and return the outcome, response or error, as only a worker can open it; None if it is too large.
 
         :param idempotency_key: the idempotency key
         :raises OktaConfigurationError: if the connection cannot be used: then nothing was sent

@@ -17,6 +17,7 @@ from airflow_okta_workflows.core.numbers import YEAR, check_number
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
+from airflow_okta_workflows.triggers.events import ENCRYPTED, ERROR, NOT_HANDED_OVER, SETTLED, TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,13 +54,14 @@ class _OktaFlowTrigger(BaseTrigger):
 
     def __init__(
         self,
-        flow: str,
-        payload: Any,
-        query: dict[str, Any] | None,
-        method: str,
-        okta_workflows_conn_id: str,
-        not_before: float,
-        runtime: Runtime | None,
+        *,
+        flow: str = "",
+        payload: Any = None,
+        query: dict[str, Any] | None = None,
+        method: str = "POST",
+        okta_workflows_conn_id: str = "okta_workflows_default",
+        not_before: float = 0.0,
+        runtime: Runtime | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.flow = flow
@@ -109,7 +111,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     """Ask a status flow every so often, and fire when there is something for the worker to look at.
 
     The event is ``{"outcome": "settled"}`` when a condition holds, ``{"outcome": "timeout"}`` past the deadline, and
-    ``{"outcome": "error", "reason": <the error's class>}`` when the status flow could not be asked. Answers do not go
+    ``{"outcome": "error", "reason": <the error's class>}`` when the status flow could not be asked. Responses do not go
     into it: events are stored and logged in clear.
 
     Its arguments are stored in clear, too: ids and the user's own templated values, and no secret.
@@ -130,20 +132,15 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
 
     def __init__(
         self,
-        flow: str = "",
-        payload: Any = None,
-        query: dict[str, Any] | None = None,
-        method: str = "POST",
+        *,
         success_when: str = "status == 'SUCCEEDED'",
         failure_when: str | None = None,
         poke_interval: float = 60.0,
         deadline: float = 0.0,
         max_failed_polls: int = 5,
-        okta_workflows_conn_id: str = "okta_workflows_default",
-        not_before: float = 0.0,
-        runtime: Runtime | None = None,
+        **arguments: Any,
     ) -> None:
-        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, runtime)
+        super().__init__(**arguments)
         with raise_provider_errors():
             check_number(poke_interval, "poke_interval", least=0, most=YEAR)
             check_number(deadline, "deadline", least=0, most=_LATEST)
@@ -172,7 +169,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
             event = {"outcome": await self._outcome()}
         except Exception as error:
             self._log_failure("could not be asked", error)
-            event = {"outcome": "error", "reason": type(error).__name__}
+            event = {"outcome": ERROR, "reason": type(error).__name__}
         yield await self._event(**event)
 
     async def _outcome(self) -> str:
@@ -191,8 +188,8 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                     continue
                 failed_polls.reset()
                 if rule.status(response.body) is not Status.RUNNING:
-                    return "settled"
-        return "timeout"
+                    return SETTLED
+        return TIMEOUT
 
 
 class OktaFlowInvocationTrigger(_OktaFlowTrigger):
@@ -201,7 +198,7 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
     A trigger may run twice, as after a restart of the triggerer: the flow is then invoked twice, under one idempotency
     key. So only a flow that is declared idempotent may be invoked from here.
 
-    The event is ``{"outcome": "sealed", "sealed": <text>}``: the answer or the error, which only a worker with the
+    The event is ``{"outcome": "sealed", "sealed": <text>}``: the response or the error, which only a worker with the
     connection's private key can open; or ``{"outcome": "not_handed_over", "reason": <text>}``: the worker then invokes
     the flow itself, under the same key.
 
@@ -211,7 +208,7 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
     :param headers: further headers
     :param method: ``POST`` or ``GET``
     :param idempotency_key: the idempotency key
-    :param timeout: seconds that the answer may take; the connection's ``read_timeout`` if None
+    :param timeout: seconds that the response may take; the connection's ``read_timeout`` if None
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param not_before: when the event may be fired at the earliest, in seconds since the epoch
     :param runtime: clock and sleep, for tests; not stored
@@ -219,18 +216,13 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
 
     def __init__(
         self,
-        flow: str = "",
-        payload: Any = None,
-        query: dict[str, Any] | None = None,
+        *,
         headers: dict[str, Any] | None = None,
-        method: str = "POST",
         idempotency_key: str = "",
         timeout: float | None = None,
-        okta_workflows_conn_id: str = "okta_workflows_default",
-        not_before: float = 0.0,
-        runtime: Runtime | None = None,
+        **arguments: Any,
     ) -> None:
-        super().__init__(flow, payload, query, method, okta_workflows_conn_id, not_before, runtime)
+        super().__init__(**arguments)
         with raise_provider_errors():
             check_timeout(timeout)
         self.headers = headers
@@ -247,8 +239,10 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
         """Invoke the flow, and yield one event."""
         try:
             async with self._invoker(headers=self.headers, timeout=self.timeout) as flow:
-                sealed = await flow.invoke_encrypted(self.idempotency_key)
-            event = {"outcome": "sealed", "sealed": sealed} if sealed else _not_handed_over("the answer is too large")
+                result = await flow.invoke_encrypted(self.idempotency_key)
+            event = (
+                {"outcome": ENCRYPTED, "result": result} if result else _not_handed_over("the response is too large")
+            )
         except Exception as error:
             # Without its connection the triggerer can send nothing, and has no key to seal an error with.
             self._log_failure("could not be invoked from the triggerer", error)
@@ -257,7 +251,7 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
 
 
 def _not_handed_over(reason: str) -> dict[str, str]:
-    return {"outcome": "not_handed_over", "reason": reason}
+    return {"outcome": NOT_HANDED_OVER, "reason": reason}
 
 
 def _import_all(names: tuple[str, ...]) -> list[Any]:

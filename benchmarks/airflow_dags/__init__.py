@@ -1,1 +1,1 @@
-"""DAGs that a real Airflow runs for the row ``batch``."""
+"""DAGs that the row ``batch`` runs on a real Airflow."""

@@ -1,1 +1,1 @@
-"""DAG files that are parsed by the row ``parse``; none of them runs."""
+"""DAG files that the row ``parse`` parses; none of them runs."""

@@ -1,4 +1,4 @@
-"""A DAG file with our operator and sensor."""
+"""A DAG file with our operators and sensor."""
 
 from airflow.sdk import dag, task
 
@@ -8,7 +8,7 @@ from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 
 @dag
 def okta_operators() -> None:
-    """Start a flow and wait for it."""
+    """Start something, wait for it, and invoke a batch."""
 
     @task
     def first() -> None:

@@ -1,1 +1,1 @@
-"""What we are compared with, where it is not simply a class of a library."""
+"""Peers of the comparison that need more code than a call into a library."""

@@ -1,6 +1,6 @@
-"""Okta's guide followed by hand: load the key, sign a client assertion, ask for a token, invoke the flow.
+"""Okta's guide followed by hand: load the key, sign a client assertion, request a token, invoke the flow.
 
-As a script it asks for one token: it reads a JSON object with ``token_url``, ``client_id``, ``private_key`` and
+As a script it requests one token: it reads a JSON object with ``token_url``, ``client_id``, ``private_key`` and
 ``kid`` from stdin.
 """
 
@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 def ask_for_token(token_url: str, client_id: str, private_key: str, kid: str) -> str:
-    """Return a new access token.
+    """Request an access token and return it.
 
-    :param token_url: the org's token endpoint
-    :param client_id: the app
-    :param private_key: a PEM, or a JWK as JSON text
-    :param kid: the key's id
+    :param token_url: URL of the org's token endpoint
+    :param client_id: client id of the app
+    :param private_key: a PEM, or a JWK as a JSON string
+    :param kid: the key id
     """
     key: Any
     if private_key.startswith("{"):
@@ -50,7 +50,7 @@ def ask_for_token(token_url: str, client_id: str, private_key: str, kid: str) ->
 
 
 def invoke_flow(url: str, token: str, payload: dict[str, Any]) -> Any:
-    """Return a flow's answer.
+    """Invoke a flow, and return the parsed body of its response.
 
     :param url: its invoke URL
     :param token: an access token

@@ -1,4 +1,4 @@
-"""One token by our hook, in an interpreter that nobody has warmed up."""
+"""Script that gets one token through our hook in a new interpreter."""
 
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 

@@ -1,4 +1,4 @@
-"""The okta SDK from the package index, in a virtual environment of its own: its pins are not ours."""
+"""The okta SDK from the package index, in its own virtual environment because its pins differ from ours."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SCRIPT = Path(__file__).with_name("okta_sdk_script.py")
 
 
 def sdk_version() -> str:
-    """Return the version that is pinned."""
+    """Return the pinned version of the SDK."""
     lines = REQUIREMENTS.read_text().splitlines()
     return next(line.partition("==")[2] for line in lines if line.startswith("okta=="))
 
 
 def sdk_python() -> Path:
-    """Return the interpreter that has the SDK; the environment is built if it is not there.
+    """Return the interpreter that has the SDK; build its environment if it is missing.
 
-    :raises RuntimeError: if it cannot be built
+    :raises RuntimeError: if the environment cannot be built
     """
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = CACHE / f"okta-sdk-{digest}"

@@ -1,4 +1,4 @@
-"""One token by the okta SDK, in its own virtual environment.
+"""Script that gets one token with the okta SDK; it runs in the SDK's own virtual environment.
 
 It reads a JSON object with ``org_url``, ``client_id``, ``private_key`` and ``kid`` from stdin.
 """
@@ -10,20 +10,20 @@ import json
 import os
 import sys
 
-# The SDK's own switch for an org that is not behind HTTPS.
+# The SDK's own switch to allow an org without HTTPS.
 os.environ["OKTA_TESTING_TESTINGDISABLEHTTPSCHECK"] = "true"
 
-from okta.client import Client  # type: ignore[import-not-found]  # of another virtual environment
+from okta.client import Client  # type: ignore[import-not-found]  # installed only in the SDK's environment
 from okta.oauth import OAuth  # type: ignore[import-not-found]
 
 
 async def ask_for_token(org_url: str, client_id: str, private_key: str, kid: str) -> str:
-    """Return a new access token.
+    """Request an access token and return it.
 
-    :param org_url: the org
-    :param client_id: the app
+    :param org_url: the org's URL
+    :param client_id: client id of the app
     :param private_key: a PEM
-    :param kid: the key's id
+    :param kid: the key id
     """
     client = Client(
         {

@@ -1,4 +1,4 @@
-"""A pool of threads that sends everything at once and tries again, blindly, whatever went wrong."""
+"""A thread pool that sends everything at once and retries blindly after any failure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 THREADS = 32
 PAUSE = 1.0
-"""Seconds before another attempt."""
+"""Seconds between two attempts."""
 
 
 def invoke_all(url: str, token: str, payloads: Sequence[dict[str, Any]]) -> int:
-    """Invoke a flow once per payload, and return how many were answered 200 in the end.
+    """Invoke a flow once per payload, and return how many got 200 in the end.
 
     :param url: the flow's invoke URL
     :param token: an access token

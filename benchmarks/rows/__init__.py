@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """Name a row; its module is imported only where it runs, since most of them import Airflow.
+    """One row; its module is imported only where it runs, since most of them import Airflow.
 
-    :param name: its name on the command line, and its module's
+    :param name: its name on the command line, and its module's name
     :param title: what it measures
     """
 
@@ -24,7 +24,7 @@ class Row:
     def measure(self, *, quick: bool) -> list[Figure]:
         """Measure in this process, and return the lines of the table.
 
-        :param quick: in the small form, which shows only that everything works
+        :param quick: whether to run in quick mode, which only shows that everything works
         """
         figures: list[Figure] = import_module(f"benchmarks.rows.{self.name}").measure(quick=quick)
         return figures

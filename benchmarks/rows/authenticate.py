@@ -1,4 +1,4 @@
-"""A token for a new process: a task forked from a warm worker, and a whole new interpreter."""
+"""Cost of a token in a new process: in a task forked from a warm worker, and in a new interpreter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# What the parent of the forks has imported, as a worker has.
+# Unused here, but loaded in the parent of the forks, as in a worker.
 from airflow.sdk import BaseHook, dag, task  # noqa: F401
 
 from benchmarks.airflow_environment import connect, log_as_in_a_task
@@ -37,12 +37,12 @@ PEERS = Path(okta_sdk.__file__).parent
 
 @dataclass(frozen=True)
 class TokenCost:
-    """Hold what a token cost a process.
+    """Cost of a token in one process.
 
-    :param lookup: Airflow's first look-up of a connection in this process
-    :param token: the token, hook and all
-    :param again: the same once more
-    :param lookup_again: Airflow's look-up once more
+    :param lookup: Airflow's first look-up of a connection in the process
+    :param token: the first token, including the creation of the hook
+    :param again: a second token, with another hook
+    :param lookup_again: a second look-up of the connection
     """
 
     lookup: Cost
@@ -52,19 +52,19 @@ class TokenCost:
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare how new processes get their token.
+    """Compare the cost of a token in a new process.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     log_as_in_a_task()
     figures = []
-    # Each kind of key in a fork of its own, which finds nothing imported that a worker has not.
+    # Each kind of key is measured in its own fork, in which no more is imported than in a worker.
     with OrgProcess([FlowPlan("any")], key_type="rsa2048") as org:
         pem = {"password": org.private_key_pem, "extra": {**org.connection["extra"], "key_id": org.key_id}}
         rsa = Key(org, "RSA-2048 PEM", org.connection | pem, with_interpreters=True)
         figures += in_fork(lambda: rsa.figures(quick=quick))
     with OrgProcess([FlowPlan("any")], key_type="p256") as org:
-        # The SDK reads no EC key, and a new interpreter's time is that of its imports.
+        # No new interpreters: the SDK cannot read an EC key, and imports dominate their time, whatever the key.
         p256 = Key(org, "P-256 JWK", org.connection, with_interpreters=False)
         figures += in_fork(lambda: p256.figures(quick=quick))
     return figures
@@ -72,12 +72,12 @@ def measure(*, quick: bool) -> list[Figure]:
 
 @dataclass(frozen=True)
 class Key:
-    """Measure with one kind of key.
+    """Measurements with one kind of key.
 
     :param org: the org
     :param title: the kind of key
-    :param connection: the Airflow connection with it
-    :param with_interpreters: whether new interpreters are tried, too
+    :param connection: the Airflow connection that has the key
+    :param with_interpreters: whether to measure new interpreters too
     """
 
     org: OrgProcess
@@ -88,7 +88,7 @@ class Key:
     def figures(self, *, quick: bool) -> list[Figure]:
         """Measure, and return the lines of the table.
 
-        :param quick: in the small form
+        :param quick: whether to run in quick mode
         """
         connect(CONN_ID, self.connection)
         figures = self._in_task_processes(2 if quick else 21)
@@ -97,12 +97,12 @@ class Key:
                 commands = self._commands(Path(folder))
                 if not quick:
                     for command in commands.values():
-                        command()  # so that all byte code is there
+                        command()  # writes all byte code
                 figures += self._in_new_interpreters(1 if quick else 3, commands)
         return figures
 
     def _in_task_processes(self, forks: int) -> list[Figure]:
-        in_fork(self._ours)  # another process has got the token
+        in_fork(self._ours)  # so that a token is cached
         unwarmed = [in_fork(self._import_and_ours) for _ in range(forks)]
         _hook_class()
         become_warm_parent()

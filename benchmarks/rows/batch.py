@@ -1,4 +1,4 @@
-"""600 invocations of a flow that takes ten a second: our batch operator, the http provider's ways, a thread pool."""
+"""600 invocations of a flow limited to ten a second: by our batch operator, the http provider and a thread pool."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ DAG_ID = "bench_mapped_http_operator"
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare how many invocations are made of one flow.
+    """Compare ways to invoke one flow many times.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     count, mapped = (20, 4) if quick else (600, 60)
     log_as_in_a_task()
@@ -58,7 +58,7 @@ def measure(*, quick: bool) -> list[Figure]:
 
 
 def _mapped(org: OrgProcess, count: int) -> Batch:
-    """Run mapped tasks on a real Airflow: scheduler, API server, a process per task."""
+    """Run mapped tasks on a real Airflow, with a scheduler, an API server and a process per task."""
     org.forget()
     environment = {
         name: value for name, value in os.environ.items() if name == f"AIRFLOW_CONN_{HTTP_CONN_ID.upper()}"

@@ -1,10 +1,10 @@
-"""The batch over 20 flows at once, each from a process of its own."""
+"""The comparison of the row ``batch`` over 20 flows at once, each invoked from its own process."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# What the parent of the forks has imported.
+# Unused here, but loaded in the parent of the forks.
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: F401
 from benchmarks.airflow_environment import connect, log_as_in_a_task
 from benchmarks.batches import FLOW_SECONDS, OURS, POOL, RATE, by_our_operator, by_thread_pool, figures, run_batch
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare how many invocations are made of many flows.
+    """Compare ways to invoke many flows many times.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     names = [f"limited-{number}" for number in range(3 if quick else 20)]
     count = 15 if quick else 600

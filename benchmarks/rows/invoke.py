@@ -1,4 +1,4 @@
-"""One warm invocation: the hook, a bare session, the http provider's hook, and a script that does all of it anew."""
+"""One warm invocation: by our hook, a bare session, the http provider's hook, and a script that repeats every step."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ OURS, SESSION, HTTP_HOOK, BY_HAND = "ours", "requests.Session.post", "HttpHook.r
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare one invocation's time.
+    """Compare the time of one invocation.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     rounds, times = (2, 20) if quick else (15, 100)
     log_as_in_a_task()
     with OrgProcess([FlowPlan(FLOW)]) as org:
         ways = _ways(org)
         for invoke in ways.values():
-            cost_of(invoke, 5)  # connections opened, modules imported, the token there
-        # The script parses a key and asks for a token each time: a tenth of the calls tells as much.
+            cost_of(invoke, 5)  # opens connections, imports modules, gets the token
+        # The script parses a key and requests a token each time, so a tenth of the calls is enough.
         counts = {name: max(2, times // 10) if name == BY_HAND else times for name in ways}
         costs = alternate(rounds, {name: partial(cost_of, ways[name], counts[name]) for name in ways})
     wall = {name: [1000 * cost.wall for cost in found] for name, found in costs.items()}

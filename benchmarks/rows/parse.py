@@ -1,4 +1,4 @@
-"""What a DAG file costs to import: with our operators, with the http provider's, with Airflow's decorators alone."""
+"""Cost of importing a DAG file: with our operators, with the http provider's, with Airflow's decorators alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-# What the parent of the forks has imported, as the DAG processor has.
+# Unused here, but loaded in the parent of the forks, as in the DAG processor.
 from airflow.sdk import dag, task  # noqa: F401
 
 from benchmarks.figures import Figure, alone, at_most, at_most_times, compare
@@ -21,14 +21,14 @@ BARE, OURS, HTTP = "bare", "okta_operators", "http_operators"
 def measure(*, quick: bool) -> list[Figure]:
     """Compare the import of DAG files.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     forks, starts = (1, 1) if quick else (11, 7)
     names = (BARE, OURS, HTTP)
     become_warm_parent()
     imports = alternate(forks, {name: partial(in_fork, partial(_import, name)) for name in names})
     files = alternate(forks, {name: partial(in_fork, partial(_parse, name)) for name in names})
-    # All byte code is there by now: the forks have left it.
+    # The forks have written all byte code by now.
     processes = alternate(starts, {name: partial(_start, name) for name in (BARE, OURS)})
     cpu = {name: [cost.cpu for cost in found] for name, found in processes.items()}
     how = f"CPU; median of {forks} forks in turns; the parent has imported dag and task from airflow.sdk"
@@ -68,7 +68,7 @@ def _beyond_bare(found: dict[str, list[Cost]], name: str) -> list[float]:
 
 
 def _import(name: str) -> Cost:
-    """Execute the import statements of a DAG file and nothing else of it."""
+    """Execute only the import statements of a DAG file, and return their cost."""
     path = DAG_FILES / f"{name}.py"
     tree = ast.parse(path.read_text())
     tree.body = [line for line in tree.body if isinstance(line, (ast.Import, ast.ImportFrom))]

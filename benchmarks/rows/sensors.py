@@ -1,4 +1,4 @@
-"""A thousand deferred sensors in one process and loop: our trigger, the http provider's, and a bare aiohttp session."""
+"""A thousand deferred sensors on one event loop: our trigger, the http provider's, and a bare aiohttp session."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Hold how much is measured.
+    """Size of a measurement.
 
-    :param sensors: how many wait
-    :param flows: over how many status flows they are spread
+    :param sensors: number of waiting sensors
+    :param flows: number of status flows over which they are spread
     :param interval: seconds between two polls of one sensor
-    :param polls: how many polls of each are measured, after the first one
-    :param rounds: how many rounds there are
-    :param at_once: whether they begin at the same moment, instead of evenly over an interval
+    :param polls: number of measured polls of each sensor, after the first one
+    :param rounds: number of rounds
+    :param at_once: whether all sensors start at the same moment, instead of evenly over an interval
     """
 
     sensors: int
@@ -56,25 +56,25 @@ class Plan:
     at_once: bool = False
 
     def delay(self, number: int) -> float:
-        """Return the seconds after which a sensor begins.
+        """Return the seconds after which a sensor starts.
 
-        :param number: which
+        :param number: the sensor's index
         """
         return 0.0 if self.at_once else self.interval * number / self.sensors
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Hold what it took to wait.
+    """Cost of waiting.
 
-    :param cpu_per_thousand: seconds of CPU per 1,000 polls
-    :param connections: TCP connections opened, from the start on
-    :param token_requests: token requests, from the start on
-    :param stall: the longest stall of the loop, in seconds, after the first polls
-    :param own_stall: the CPU of it
-    :param first_stall: the longest stall of the loop until all had polled once
-    :param start_cpu: seconds of CPU until all had polled once
-    :param memory: bytes per trigger
+    :param cpu_per_thousand: CPU seconds per 1,000 polls
+    :param connections: TCP connections opened since the start
+    :param token_requests: token requests since the start
+    :param stall: longest stall of the loop after the first polls, in seconds of wall time
+    :param own_stall: the same, in CPU seconds of the loop's thread
+    :param first_stall: longest stall of the loop until all sensors had polled once, in seconds of wall time
+    :param start_cpu: CPU seconds until all sensors had polled once
+    :param memory: growth of the resident memory, in bytes per trigger
     """
 
     cpu_per_thousand: float
@@ -89,25 +89,25 @@ class Wait:
 
 Waits = dict[str, list[Wait]]
 Polls = list[Coroutine[Any, Any, None]]
-"""What each sensor does, for ever."""
+"""One coroutine per sensor, which polls without end."""
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare how sensors wait.
+    """Compare what waiting sensors cost.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     spread = Plan(40, 10, 0.5, 2, 1) if quick else Plan(1000, 125, 3.0, 2, 3)
     at_once = replace(spread, at_once=True)
     log_as_in_a_task()
-    # The http provider's sensor waits for as long as it is answered 404.
+    # The http provider's sensor waits as long as it gets 404.
     running = [FlowPlan(f"running-{number}") for number in range(spread.flows)]
     missing = [FlowPlan(f"missing-{number}", status=404) for number in range(spread.flows)]
     with OrgProcess([*running, *missing]) as org:
         token = hand_script.ask_for_token(org.token_url, org.client_id, org.private_key_pem, org.key_id)
         connect(CONN_ID, org.connection)
         connect_http(org.url, token)
-        OktaWorkflowsHook().settings  # noqa: B018  # what a triggerer has long imported is there before the forks
+        OktaWorkflowsHook().settings  # noqa: B018  # imports in the parent what a triggerer has loaded
         gc.collect()
         collection = cost_of(gc.collect).cpu
         become_warm_parent()
@@ -220,7 +220,7 @@ def _lines_at_once(waits: Waits) -> list[Figure]:
 
 
 def _wait(org: OrgProcess, plan: Plan, begin: Callable[[], Polls]) -> Wait:
-    """Let all sensors wait, in this process, which is ours alone, with a token cache of its own."""
+    """Run all sensors in this process, which does nothing else, with its own token cache."""
     org.forget()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR"] = folder

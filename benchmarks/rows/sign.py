@@ -1,4 +1,4 @@
-"""The first client assertion of a process, and how many a core signs in a second, beside the bare signature."""
+"""The first client assertion of a process, and assertions per second of one core, against the bare signature."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _PRIMES = ("p", "q", "dp", "dq", "qi")
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare a process's first client assertion with PyJWT's, and each later one with the signature in it.
+    """Compare a process's first client assertion with PyJWT's, and later ones with their signature alone.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     keys = {name: generate_jwk(name) for name in ("rsa2048", "rsa4096", "p256")}
     return [*_first(keys, rounds=2 if quick else 11), *_later(keys, *((2, 20) if quick else (11, 300)))]
@@ -53,7 +53,7 @@ def _first(keys: dict[Any, dict[str, Any]], rounds: int) -> list[Figure]:
 
 
 def _texts(keys: dict[Any, dict[str, Any]]) -> dict[str, str]:
-    """Return keys as people have them, by what they are."""
+    """Return the keys in each format that users have, by a description of the format."""
     texts = {}
     for name, title in (("rsa2048", "RSA-2048"), ("rsa4096", "RSA-4096"), ("p256", "P-256")):
         texts[f"{title} PEM"] = pem_of(keys[name])

@@ -1,4 +1,4 @@
-"""One invocation with everything that a task process pays for it: imports, the connection look-up, the operator."""
+"""One invocation with all its costs in a task process: imports, the connection look-up, the operator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-# What the parent of the forks has imported, as a worker has.
+# Unused here, but loaded in the parent of the forks, as in a worker.
 import airflow.sdk  # noqa: F401
 
 from benchmarks.airflow_environment import HTTP_CONN_ID, connect, connect_http, log_as_in_a_task
@@ -24,9 +24,9 @@ OURS, HTTP, NOTHING = "ours", "HttpOperator", "no invocation"
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Compare the CPU of one invocation by an operator in a forked process, the token already cached.
+    """Compare the CPU time of one invocation by an operator in a forked process, with the token already cached.
 
-    :param quick: in the small form
+    :param quick: whether to run in quick mode
     """
     forks = 2 if quick else 21
     log_as_in_a_task()

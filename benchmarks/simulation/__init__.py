@@ -1,1 +1,1 @@
-"""The formulas of docs/scaling.md beside a simulation of the provider. ``python -m benchmarks.simulation --help``."""
+"""Check of the formulas in docs/scaling.md by a simulation. ``python -m benchmarks.simulation --help``."""

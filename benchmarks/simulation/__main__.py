@@ -1,4 +1,4 @@
-"""Hold the formulas of docs/scaling.md against a simulation; ``--help`` tells how."""
+"""Command line of the simulation that checks the formulas in docs/scaling.md; see ``--help``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ exit code: 0 if each formula and its simulation agree, 1 if one does not, 2 for 
 def main(arguments: list[str] | None = None) -> int:
     """Run the simulation, and return the exit code.
 
-    :param arguments: the command line; that of the process if None
+    :param arguments: the command line; that of this process if None
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.simulation",
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="simulation-") as home:
-        # Airflow, some of whose classes the provider is made of, keeps its files where it is told when it is imported.
+        # The provider imports Airflow, which reads its home at import.
         os.environ.setdefault("AIRFLOW_HOME", home)
         return _run(quick=asked.quick)
 

@@ -1,4 +1,4 @@
-"""Batches: one alone, several that share a flow, slow flows, a network that pauses; and what a batch leaves behind."""
+"""Simulated batches: alone, sharing a flow, on slow flows, on a network that pauses; and the data that they store."""
 
 from __future__ import annotations
 
@@ -23,25 +23,31 @@ from benchmarks.simulation.virtual_time import in_virtual_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_okta_workflows.client.async_client import AsyncFlowClient
+    from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.core.batch.records import BatchRecord
     from benchmarks.simulation.comparison import Formulas
 
 PLAIN = Network(handshake=0)
 JITTER = Network(jitter=0.005)
 STEADY_FROM = 100.0
-"""Seconds after which batches that began together have found their pace."""
+"""Seconds after which batches that started together have settled on their rates."""
 
 
 class _Batch(BatchRun):
-    """Be a batch that runs on the loop of the simulation, and not in a thread of its own."""
+    """Batch that runs on the simulation's event loop instead of in its own thread."""
 
     def __init__(
         self, hook: SimulatedHook, items: Sequence[BatchItem], checkpoints: BatchCheckpointStore, **pace: Any
     ) -> None:
-        template = hook.settings.build_invocation(FLOW, {})
+        self._simulated = hook.client
+        template = hook.settings.build_invocation(FLOW, {}, idempotency_key="simulated")
         super().__init__(
             hook, template, items, checkpoints=checkpoints, evaluate=lambda response, _key: response.body, **pace
         )
+
+    def _client(self, _resources: LoopResources) -> AsyncFlowClient:
+        return self._simulated
 
     async def finish(self) -> list[BatchRecord]:
         await self._main()
@@ -50,14 +56,14 @@ class _Batch(BatchRun):
 
 @dataclass(frozen=True)
 class Plan:
-    """Hold what is simulated.
+    """Parameters of a simulation.
 
-    :param items: how many items each batch has
-    :param network: what lies before the org
-    :param flow_seconds: how long the flow takes
-    :param varies: whether that is only its mean, exponentially distributed
-    :param max_rate: of each batch
-    :param max_in_flight: of each batch
+    :param items: number of items of each batch
+    :param network: the network between the batches and the org
+    :param flow_seconds: how long the flow runs, in seconds
+    :param varies: whether ``flow_seconds`` is only the mean of an exponential distribution
+    :param max_rate: ``max_rate`` of each batch
+    :param max_in_flight: ``max_in_flight`` of each batch
     """
 
     items: Sequence[int]
@@ -70,11 +76,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Seen:
-    """Hold what came of it.
+    """Result of a simulation.
 
-    :param org: the org, and what it saw
-    :param seconds: how long it took
-    :param stores: the notes of each batch
+    :param org: the org, with what it recorded
+    :param seconds: virtual seconds until the last batch ended
+    :param stores: the task state store of each batch
     :param records: the records of each batch
     :param items: the items of each batch
     """
@@ -86,28 +92,28 @@ class Seen:
     items: list[list[BatchItem]]
 
     def refused_share(self, begin: float = 0.0, end: float = float("inf")) -> float:
-        """Return the share of requests that were answered 429.
+        """Return the share of requests that got 429.
 
-        :param begin: from when on
-        :param end: until when
+        :param begin: start of the period, in virtual seconds
+        :param end: its end, not included
         """
         return self.org.refused_share(begin, end)
 
     @property
     def lost_or_doubled(self) -> int:
-        """Return how many items did not succeed, or did not run once."""
+        """Number of items that did not succeed, plus those that did not run exactly once."""
         lost = sum(record.outcome is not Outcome.SUCCEEDED for records in self.records for record in records)
         runs = Counter(arrival.key for arrival in self.org.arrivals if arrival.ran)
         return lost + sum(runs[item.key] != 1 for items in self.items for item in items)
 
     @property
     def shared_until(self) -> float:
-        """Return when the last item arrived of the batch that was the first to end."""
+        """Time until which all batches share the flow: the last arrival from the batch that ended first."""
         return min({arrival.sender: arrival.at for arrival in self.org.arrivals}.values())
 
 
 def simulate(plan: Plan) -> Seen:
-    """Run batches of one flow side by side, each in a process of its own.
+    """Simulate batches that run side by side on one flow, each in a separate process.
 
     :param plan: the batches
     """
@@ -132,10 +138,10 @@ async def _simulate(plan: Plan) -> Seen:
 
 
 def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
-    """Compare what the page says of batches with what a simulation of them shows.
+    """Compare the page's formulas for batches with simulations.
 
-    :param formulas: what the page says
-    :param quick: in the small form
+    :param formulas: the page's formulas
+    :param quick: whether to run shorter simulations
     """
     alone, together = _Alone(formulas, quick=quick), _Together(formulas, quick=quick)
     return [
@@ -149,10 +155,10 @@ def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
 
 
 class _Simulations:
-    """Simulate, and count what was lost or doubled in any of them.
+    """Simulations, with a count of the items that were lost or doubled in any of them.
 
-    :param formulas: what the page says
-    :param quick: in the small form
+    :param formulas: the page's formulas
+    :param quick: whether to run shorter simulations
     """
 
     def __init__(self, formulas: Formulas, *, quick: bool) -> None:
@@ -167,15 +173,13 @@ class _Simulations:
 
 
 class _Alone(_Simulations):
-    """Be one batch with a flow of its own."""
+    """One batch that has a flow to itself."""
 
     def rows(self) -> list[Row]:
         items = 600 if self._quick else 6_000
         plain = self._simulate(Plan([items], PLAIN, varies=False))
         seconds = self._formulas["batch_seconds"](items, latency=1.04)
-        found = [
-            about(f"batch of {items:,}, each answered after 1.04 s: seconds", seconds, plain.seconds, tolerance=0.005)
-        ]
+        found = [about(f"batch of {items:,}, each taking 1.04 s: seconds", seconds, plain.seconds, tolerance=0.005)]
         for jitter in (0.005,) if self._quick else (0.002, 0.005, 0.02):
             found += self._with_jitter(items, jitter)
         return [*found, self._paused(items)]
@@ -199,7 +203,7 @@ class _Alone(_Simulations):
 
 
 class _Together(_Simulations):
-    """Be several batches that know nothing of each other, on one flow."""
+    """Several independent batches on one flow."""
 
     def rows(self) -> list[Row]:
         if self._quick:
@@ -243,7 +247,7 @@ def _slow_flow(formulas: Formulas, *, quick: bool) -> list[Row]:
     took = waves * 30.04
     return [
         about(
-            "batch, each answered after 30.04 s: calls open",
+            "batch, each taking 30.04 s: calls open",
             formulas["calls_open"](formulas["PACE"], latency=30.04),
             slow.org.most_open,
         ),
@@ -273,7 +277,7 @@ def _left_behind(formulas: Formulas, *, quick: bool) -> list[Row]:
     seen = simulate(Plan([count], flow_seconds=5))
     (store,), (items,), (records,) = seen.stores, seen.items, seen.records
     result = len(json.dumps(records[0].result))
-    # As the operator returns them.
+    # The form in which the operator returns the records.
     told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
     xcom = len(json.dumps(told))
     return [

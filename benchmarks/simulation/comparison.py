@@ -1,4 +1,4 @@
-"""A formula's value beside a simulated one, and whether they agree."""
+"""Comparison of a formula's value with a simulated one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 Formulas = dict[str, Any]
-"""The page's functions and figures by name."""
+"""The page's functions and constants, by name."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Hold one comparison.
+    """One comparison.
 
     :param what: what is compared, with its unit
-    :param formula: what the page says, with ``at least`` or ``at most`` where it is a bound
-    :param simulated: what the simulation shows
-    :param allowed: how far they may be apart, in words
-    :param agrees: whether they are no further apart
+    :param formula: the formula's value, with ``at least`` or ``at most`` if it is a bound
+    :param simulated: the simulated value
+    :param allowed: the allowed difference, in words
+    :param agrees: whether the values agree within it
     """
 
     what: str
@@ -28,49 +28,49 @@ class Row:
 
 
 def about(what: str, formula: float, simulated: float, *, tolerance: float = 0.03) -> Row:
-    """Expect about what the formula gives.
+    """Return a row that agrees if the simulated value is within a tolerance of the formula's value.
 
     :param what: what is compared, with its unit
-    :param formula: its value
+    :param formula: the formula's value
     :param simulated: the simulated value
-    :param tolerance: the difference that is allowed, as a share of the formula's value
+    :param tolerance: the allowed difference, as a share of the formula's value
     """
     agrees = abs(simulated - formula) <= tolerance * formula
     return Row(what, _number(formula), _number(simulated), f"{100 * tolerance:g} %", agrees)
 
 
 def exactly(what: str, formula: float, simulated: float) -> Row:
-    """Expect just what the formula gives.
+    """Return a row that agrees if both values are equal.
 
     :param what: what is compared, with its unit
-    :param formula: its value
+    :param formula: the formula's value
     :param simulated: the simulated value
     """
     return Row(what, _number(formula), _number(simulated), "0 %", simulated == formula)
 
 
 def at_least(what: str, bound: float, simulated: float) -> Row:
-    """Expect no less than the formula gives.
+    """Return a row that agrees if the simulated value is no less than a bound.
 
     :param what: what is compared, with its unit
-    :param bound: its value
+    :param bound: the formula's value
     :param simulated: the simulated value
     """
     return Row(what, f"at least {_number(bound)}", _number(simulated), "", simulated >= bound)
 
 
 def at_most(what: str, bound: float, simulated: float) -> Row:
-    """Expect no more than the formula gives.
+    """Return a row that agrees if the simulated value is no more than a bound.
 
     :param what: what is compared, with its unit
-    :param bound: its value
+    :param bound: the formula's value
     :param simulated: the simulated value
     """
     return Row(what, f"at most {_number(bound)}", _number(simulated), "", simulated <= bound)
 
 
 def table(rows: list[Row]) -> str:
-    """Return the comparisons as a table in Markdown.
+    """Return the comparisons as a Markdown table.
 
     :param rows: the comparisons
     """

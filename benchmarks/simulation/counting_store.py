@@ -1,4 +1,4 @@
-"""What stands for Airflow's task state store in the simulation."""
+"""Substitute for Airflow's task state store in the simulation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 
 
 class CountingStore(dict[str, Any]):
-    """Stand for the task state store: keep what it is given, and count.
-
-    It is a dictionary of the last value by key.
-    """
+    """Task state store in memory that counts its calls; as a dictionary it has the last value of each key, as JSON."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,13 +17,13 @@ class CountingStore(dict[str, Any]):
         """Return a value.
 
         :param key: its key
-        :param default: what is returned if there is none
+        :param default: returned if there is no value
         """
         self.gets += 1
         return super().get(key, default)
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a value, as the JSON that it is sent as.
+        """Store a value as a JSON string, the form in which Airflow sends it.
 
         :param key: its key
         :param value: the value
@@ -36,5 +33,5 @@ class CountingStore(dict[str, Any]):
 
     @property
     def bytes(self) -> int:
-        """Return the size of all values together."""
+        """Total size of all values."""
         return sum(len(value) for value in self.values())

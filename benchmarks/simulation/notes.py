@@ -1,4 +1,4 @@
-"""What one invocation, and one wait, leave in Airflow's metadata database."""
+"""Data that one invocation and one wait store in Airflow's metadata database."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BODY = {"user": {"id": UUID, "status": "ACTIVE", "groups": ["everyone", "enginee
 
 
 def rows(formulas: Formulas) -> list[Row]:
-    """Compare what the page says of the database with what is written into it.
+    """Compare the page's formulas for the database with what is written into it.
 
-    :param formulas: what the page says
+    :param formulas: the page's formulas
     """
     store = CountingStore()
     task = SimpleNamespace(max_tries=3)
@@ -34,7 +34,7 @@ def rows(formulas: Formulas) -> list[Row]:
     checkpoints.responded(FlowResponse(200, Headers(), BODY, UUID, 1.234567))
     payload = json.dumps({"job": UUID})
     trigger = OktaFlowStatusTrigger(
-        "status", payload, deadline=1.8e9, not_before=1.8e9, failure_when="status == 'FAILED'"
+        flow="status", payload=payload, deadline=1.8e9, not_before=1.8e9, failure_when="status == 'FAILED'"
     )
     arguments = trigger.serialize()[1]
     return [

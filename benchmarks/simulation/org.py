@@ -1,4 +1,4 @@
-"""The org's side of the simulation: the local org's own rules, behind a network that takes its time."""
+"""The org's side of the simulation: the local org's own rules, behind a network with latency."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.http.types import HttpRequest
     from airflow_okta_workflows.tokens.file_cache import TokenCache
@@ -31,17 +30,17 @@ FLOW = "simulated"
 CONN_ID = "okta_workflows_default"
 
 _KEPT_ALIVE = 15.0
-"""Seconds for which aiohttp keeps an idle connection."""
+"""Seconds for which aiohttp keeps an idle connection open."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Hold what lies between Airflow and the org.
+    """Network between Airflow and the org.
 
-    :param one_way: seconds that a request, or an answer, takes at least
-    :param jitter: seconds that it takes longer, on average; exponentially distributed
-    :param handshake: ways that opening a connection takes: TCP and TLS 1.3 take two each
-    :param pause: from when to when nothing gets through; what is sent then arrives at its end
+    :param one_way: least seconds that a request or a response takes
+    :param jitter: mean of the additional seconds, which are exponentially distributed
+    :param handshake: one-way trips to open a connection: TCP and TLS 1.3 take two each
+    :param pause: start and end of a period in which nothing gets through; what is sent during it leaves at its end
     """
 
     one_way: float = 0.02
@@ -50,10 +49,10 @@ class Network:
     pause: tuple[float, float] = (0.0, 0.0)
 
     def seconds(self, now: float, chance: random.Random) -> float:
-        """Return how long something takes that is sent now.
+        """Return how many seconds a message takes that is sent now.
 
         :param now: the virtual time
-        :param chance: gives the jitter
+        :param chance: source of randomness for the jitter
         """
         begin, end = self.pause
         stands = end - now if begin <= now < end else 0.0
@@ -62,12 +61,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Hold one request to the flow.
+    """One request that reached the flow.
 
-    :param at: when it arrived
+    :param at: virtual time of its arrival
     :param sender: the process that sent it
     :param key: its idempotency key
-    :param ran: whether the flow ran; if not, it was answered 429
+    :param ran: whether the flow ran; otherwise the request got 429
     """
 
     at: float
@@ -77,15 +76,15 @@ class Arrival:
 
 
 class SimulatedOrg:
-    """Answer as the local org does, by its own limit of 10/s and its own tokens, without a socket.
+    """Org without a socket that applies the local org's own rate limit of 10/s and its own token rules.
 
-    Made on a loop in virtual time.
+    It must be created on an event loop in virtual time.
 
-    :param chance: gives all numbers that are left to chance
-    :param network: what lies before it
-    :param run: gives the seconds that the flow takes
-    :param epoch: when the simulation begins, in seconds since the epoch
-    :param grants_tokens: whether it gives tokens
+    :param chance: source of all randomness
+    :param network: the network in front of it
+    :param run: returns the seconds that a run of the flow takes
+    :param epoch: start of the simulation, in seconds since the epoch
+    :param grants_tokens: whether it grants tokens
     """
 
     def __init__(
@@ -110,15 +109,15 @@ class SimulatedOrg:
 
     @cached_property
     def settings(self) -> OktaWorkflowsSettings:
-        """The connection to this org."""
+        """Settings of the connection to this org."""
         given = self._rules.connection()
         return parse_connection(SimpleNamespace(conn_id=CONN_ID, schema=None, port=None, **given), given["extra"])
 
     def client(self, sender: str, cache: TokenCache | None = None) -> AsyncFlowClient:
-        """Return the client of a process that has just begun.
+        """Return the client of a process that has just started.
 
         :param sender: the process
-        :param cache: what it shares with others of its host; None for nothing
+        :param cache: token cache that the process shares with others on its host; None for no cache
         """
         wire: Any = _Wire(self, sender)
         return AsyncFlowClient(self.settings, TokenSource(self.runtime.clock, cache), wire, self.runtime)
@@ -126,32 +125,32 @@ class SimulatedOrg:
     def ran(self, begin: float = 0.0, end: float = float("inf"), sender: str | None = None) -> int:
         """Return how often the flow ran.
 
-        :param begin: from when on
-        :param end: until when
-        :param sender: for which process; None for all
+        :param begin: start of the period, in virtual seconds
+        :param end: its end, not included
+        :param sender: count only runs for this process; None for all
         """
         return sum(one.ran and begin <= one.at < end and sender in (None, one.sender) for one in self.arrivals)
 
     def refused_share(self, begin: float = 0.0, end: float = float("inf")) -> float:
-        """Return the share of requests that were answered 429.
+        """Return the share of requests that got 429.
 
-        :param begin: from when on
-        :param end: until when
+        :param begin: start of the period, in virtual seconds
+        :param end: its end, not included
         """
-        answers = [one.ran for one in self.arrivals if begin <= one.at < end]
-        return answers.count(False) / len(answers)
+        responses = [one.ran for one in self.arrivals if begin <= one.at < end]
+        return responses.count(False) / len(responses)
 
     async def on_the_way(self) -> None:
-        """Return when what is sent now has arrived."""
+        """Wait until a message that is sent now has arrived."""
         await self.runtime.async_sleep(self._network.seconds(self.runtime.monotonic(), self._chance))
 
     async def connected(self) -> None:
-        """Return when a new connection is open."""
+        """Wait until a new connection is open."""
         for _ in range(self._network.handshake):
             await self.on_the_way()
 
-    async def answer(self, request: HttpRequest, sender: str) -> HttpResponse:
-        """Answer a request that has arrived.
+    async def respond(self, request: HttpRequest, sender: str) -> HttpResponse:
+        """Respond to a request that has arrived.
 
         :param request: the request
         :param sender: the process that sent it
@@ -181,7 +180,7 @@ class SimulatedOrg:
 
 
 class _Wire:
-    """Be the transport of one process, with its pool of connections."""
+    """Transport of one process, with its connection pool."""
 
     def __init__(self, org: SimulatedOrg, sender: str) -> None:
         self._org = org
@@ -199,16 +198,16 @@ class _Wire:
             else:
                 await org.connected()
             await org.on_the_way()
-            answer = await org.answer(request, self._sender)
+            response = await org.respond(request, self._sender)
             await org.on_the_way()
-            return answer
+            return response
         finally:
             org.open -= 1
             self._idle_since.append(now())
 
 
 class SimulatedHook(OktaWorkflowsHook):
-    """Be the hook of one process, whose connection and network are simulated.
+    """Hook of one process, with a simulated connection and network.
 
     :param org: the org
     :param sender: the process
@@ -218,13 +217,9 @@ class SimulatedHook(OktaWorkflowsHook):
         super().__init__(CONN_ID, runtime=org.runtime)
         self.settings = org.settings
         self.look_ups = 0
-        self._simulated_client = org.client(sender)
+        self.client = org.client(sender)
 
     async def asettings(self) -> OktaWorkflowsSettings:
-        """Return the connection, and count the look-up."""
+        """Return the connection's settings, and count the look-up."""
         self.look_ups += 1
         return self.settings
-
-    def aclient(self, resources: LoopResources) -> AsyncFlowClient:  # noqa: ARG002  # the session is not used
-        """Return the process's client."""
-        return self._simulated_client

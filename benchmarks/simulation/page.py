@@ -1,4 +1,4 @@
-"""docs/scaling.md: where the formulas stand, as Python that a reader can paste, and where the table goes."""
+"""The formulas of docs/scaling.md, which are Python that a reader can paste, and the page's table."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ BEGIN, END = "<!-- simulation: begin -->", "<!-- simulation: end -->"
 
 
 def read_formulas(page: str) -> Formulas:
-    """Run the page's Python, worked examples included, and return its names.
+    """Run the page's Python code, worked examples included, and return its namespace.
 
     :param page: the page, in Markdown
-    :raises AssertionError: if a worked example does not come out
+    :raises AssertionError: if a worked example is wrong
     """
     formulas: Formulas = {}
     for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
@@ -29,15 +29,15 @@ def read_formulas(page: str) -> Formulas:
 
 
 def compare(page: str, *, quick: bool) -> list[Row]:
-    """Compare all that the page says with a simulation.
+    """Compare all formulas of the page with simulations.
 
     :param page: the page, in Markdown
-    :param quick: in the small form
-    :raises AssertionError: if a worked example does not come out
+    :param quick: whether to run shorter simulations
+    :raises AssertionError: if a worked example is wrong
     """
     formulas = read_formulas(page)
     before = logging.root.manager.disable
-    # Of a hundred thousand invocations.
+    # The simulations make a hundred thousand invocations, each of which would be logged.
     logging.disable(logging.CRITICAL)
     try:
         return [
@@ -51,10 +51,10 @@ def compare(page: str, *, quick: bool) -> list[Row]:
 
 
 def written_into(page: str, table: str) -> str:
-    """Return the page with a table in its place.
+    """Return the page with its table replaced.
 
     :param page: the page, in Markdown
-    :param table: the table, in Markdown
+    :param table: the new table, in Markdown
     """
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
@@ -62,7 +62,7 @@ def written_into(page: str, table: str) -> str:
 
 
 def shown_in(page: str) -> str:
-    """Return the table that the page shows.
+    """Return the table in the page.
 
     :param page: the page, in Markdown
     """

@@ -1,4 +1,4 @@
-"""Deferred sensors that share a status flow, in one triggerer and in several."""
+"""Simulated deferred sensors that share a status flow, in one triggerer and in several."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLOW_SECONDS = 0.5
 
 @dataclass
 class _Flow(TriggererInvoker):
-    """Be the flow over a simulated connection.
+    """Flow of a triggerer with a simulated connection.
 
     :param hook: the triggerer's hook
     """
@@ -39,10 +39,10 @@ class _Flow(TriggererInvoker):
 
 
 class _Resources(LoopResources):
-    """What the loop of a simulated triggerer shares.
+    """Resources of a simulated triggerer's event loop.
 
-    :param hook: its connection
-    :param clock: gives seconds that never go back
+    :param hook: the triggerer's hook
+    :param clock: monotonic clock, in seconds
     """
 
     def __init__(self, hook: SimulatedHook, clock: Callable[[], float]) -> None:
@@ -52,15 +52,15 @@ class _Resources(LoopResources):
 
     def client(self, *_: Any) -> AsyncFlowClient:
         """Return the triggerer's client."""
-        return self._hook.aclient(self)
+        return self._hook.client
 
 
 @dataclass
 class _Triggerer:
-    """Hold what the triggers of one triggerer share.
+    """What the triggers of one triggerer share.
 
-    :param hook: its connection
-    :param resources: what its loop shares
+    :param hook: the triggerer's hook
+    :param resources: resources of its event loop
     """
 
     hook: SimulatedHook
@@ -68,10 +68,10 @@ class _Triggerer:
 
 
 class _Trigger(OktaFlowStatusTrigger):
-    """Be a sensor's trigger, in a triggerer whose network is simulated."""
+    """Trigger of a sensor, in a triggerer with a simulated network."""
 
     def __init__(self, triggerer: _Triggerer, org: SimulatedOrg, poke_interval: float) -> None:
-        super().__init__(FLOW, poke_interval=poke_interval, deadline=1e10, runtime=org.runtime)
+        super().__init__(flow=FLOW, poke_interval=poke_interval, deadline=1e10, runtime=org.runtime)
         self._triggerer = triggerer
 
     @asynccontextmanager
@@ -82,12 +82,12 @@ class _Trigger(OktaFlowStatusTrigger):
 
 @dataclass(frozen=True)
 class Seen:
-    """Hold what came of it.
+    """Result of a simulation.
 
-    :param interval: seconds between two polls of one sensor, on average
-    :param refused: the share of polls that were answered 429
-    :param look_ups: look-ups of the connection in an hour, of all triggerers
-    :param token_requests: token requests in all
+    :param interval: mean seconds between two polls of one sensor
+    :param refused: share of the polls that got 429
+    :param look_ups: look-ups of the connection per hour, over all triggerers
+    :param token_requests: total number of token requests
     """
 
     interval: float
@@ -97,12 +97,12 @@ class Seen:
 
 
 def simulate(sensors: int, *, poke_interval: float, triggerers: int = 1, seconds: float) -> Seen:
-    """Let sensors on one flow wait.
+    """Simulate sensors that wait for one flow.
 
-    :param sensors: how many there are in all
-    :param poke_interval: seconds between two polls of one sensor, as it is asked for
-    :param triggerers: over how many triggerers they are spread
-    :param seconds: for how long, once all have begun
+    :param sensors: total number of sensors
+    :param poke_interval: ``poke_interval`` of each sensor, in seconds
+    :param triggerers: number of triggerers over which the sensors are spread
+    :param seconds: duration of the measurement, once all sensors have started
     """
     return in_virtual_time(_simulate(sensors, poke_interval, triggerers, seconds))
 
@@ -110,7 +110,7 @@ def simulate(sensors: int, *, poke_interval: float, triggerers: int = 1, seconds
 async def _simulate(sensors: int, poke_interval: float, count: int, seconds: float) -> Seen:
     org = SimulatedOrg(random.Random(4), Network(jitter=0.002), lambda: FLOW_SECONDS)
     clock = org.runtime.monotonic
-    # Pace, look-ups and connections are each triggerer's own.
+    # Each triggerer has its own pacer, look-ups and connections.
     hooks = [SimulatedHook(org, f"triggerer {number}") for number in range(count)]
     triggerers = [_Triggerer(hook, _Resources(hook, clock)) for hook in hooks]
     waits = [
@@ -136,10 +136,10 @@ async def _simulate(sensors: int, poke_interval: float, count: int, seconds: flo
 
 
 def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
-    """Compare what the page says of sensors with what a simulation of them shows.
+    """Compare the page's formulas for sensors with simulations.
 
-    :param formulas: what the page says
-    :param quick: in the small form
+    :param formulas: the page's formulas
+    :param quick: whether to run shorter simulations
     """
     latency = FLOW_SECONDS + 0.044
     found = []

@@ -1,4 +1,4 @@
-"""A day of task processes on hosts that share tokens, each through files of its own."""
+"""A simulated day of task processes, which share tokens with those on their host through its files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 DAY = 86_400.0
 Starts = list[float]
-"""When a process begins that needs a token, in seconds."""
+"""Start times of processes that each need a token, in seconds."""
 
 
 def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
-    """Compare what the page says of token requests with a simulated day.
+    """Compare the page's formulas for token requests with a simulated day.
 
-    :param formulas: what the page says
-    :param quick: in the small form
+    :param formulas: the page's formulas
+    :param quick: whether to run shorter simulations
     """
     requests_a_day = formulas["token_requests_a_day"]
     chance = random.Random(2)
@@ -43,7 +43,7 @@ def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
         ),
         about(
             f"one host, {herd} tasks at the same moment of each hour: token requests a day",
-            # The token of one hour is still there in the next, and too old.
+            # The token of the hour before is still cached, but too old to use.
             requests_a_day(1, gap=3600 - formulas["RENEWED_AFTER"]),
             _token_requests([[hour for hour in hours for _ in range(herd)]]),
         ),
@@ -73,7 +73,7 @@ def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
 
 
 def _now_and_then(chance: random.Random, gap: float) -> Starts:
-    """Return starts that know nothing of each other, over a day."""
+    """Return independent start times over a day."""
     starts, now = [], chance.expovariate(1 / gap)
     while now < DAY:
         starts.append(now)
@@ -87,7 +87,7 @@ def _token_requests(hosts: list[Starts], *, grants: bool = True) -> int:
 
 
 async def _simulate(hosts: list[Starts], folder: Path, *, grants: bool) -> int:
-    # The day ends now: to the cache, whose files are written in real time, none of them is old.
+    # The simulated day ends now, so that no cache file, whose modification time is real, appears old to the cache.
     org = SimulatedOrg(random.Random(3), Network(), epoch=time.time() - DAY, grants_tokens=grants)
     tokens = await asyncio.gather(*(_host(org, folder / str(number), starts) for number, starts in enumerate(hosts)))
     if any(isinstance(token, AccessToken) is not grants for of_host in tokens for token in of_host):

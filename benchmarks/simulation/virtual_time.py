@@ -1,4 +1,4 @@
-"""An event loop on which a day passes in seconds: time passes only when nothing is left to do, and then at once."""
+"""An event loop in virtual time, which passes a day in seconds: when nothing is left to do, time jumps ahead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class _Clock(selectors.SelectSelector):
-    """Be where an event loop waits for its next timer, without waiting."""
+    """Selector that advances virtual time to the event loop's next timer instead of waiting for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ class _VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(
         self,
-        executor: Executor | None,  # noqa: ARG002  # as in the class above
+        executor: Executor | None,  # noqa: ARG002  # the signature of the base class
         func: Callable[[*Ts], T],
         *args: *Ts,
     ) -> asyncio.Future[T]:
-        # Here and now: virtual time would run away from a thread.
+        # At once on this thread, because virtual time would race ahead of another thread.
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
@@ -55,7 +55,7 @@ class _VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on an event loop of its own, whose time begins at 0.
+    """Run a coroutine on a new event loop whose virtual time begins at 0.
 
     :param main: the coroutine
     """
@@ -64,10 +64,10 @@ def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
 
 
 def virtual_surroundings(chance: random.Random, *, epoch: float = 0.0) -> Runtime:
-    """Return clock, chance and sleep of the running loop.
+    """Return the clock, randomness and sleep of the running loop.
 
-    :param chance: gives all numbers that are left to chance
-    :param epoch: when the simulation begins, in seconds since the epoch
+    :param chance: source of all randomness
+    :param epoch: start of the simulation, in seconds since the epoch
     """
     loop = asyncio.get_running_loop()
     return Runtime(

@@ -1,1 +1,1 @@
-"""What the provider costs in the stacks of docker compose: ``python -m benchmarks.stacks``; needs a Docker engine."""
+"""Cost of the provider in the stacks of docker compose: ``python -m benchmarks.stacks``; needs a Docker engine."""

@@ -1,4 +1,4 @@
-"""Bring each stack up, and print what the provider costs there."""
+"""Start each stack of docker compose, and print what the provider costs there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ for file in /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat; do
   [ ! -f $file ] || awk '/^(anon|rss) /{print int($2/2^20)}' $file
 done
 """
-"""By both versions of control groups."""
+"""Shell script that prints a container's memory in MiB, for both versions of control groups."""
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def measure(name: str, stack: Stack) -> None:
 
 
 def all_wait(stack: Stack, run: str) -> bool:
-    """Tell whether all sensors are deferred; raise if there are some that never will be."""
+    """Return whether all sensors are deferred; raise if one failed and never will be."""
     states = stack.airflow.states("waiting_sensors", run)
     if states.get("failed") or states.get("up_for_retry"):
         raise RuntimeError(f"sensors failed in place of waiting: {states}")
@@ -80,7 +80,7 @@ def all_wait(stack: Stack, run: str) -> bool:
 
 
 def parse_duration(stack: Stack, dag: str) -> float | None:
-    """Return the seconds that the DAG processor took for a DAG's file; None as long as it has not."""
+    """Return the seconds that the DAG processor took for a DAG's file; None before it has parsed the file."""
     seconds: float | None = stack.airflow.dag(dag).get("last_parse_duration")
     return seconds
 
@@ -97,7 +97,7 @@ def cpu_of(command: list[str]) -> float:
 
 
 def memory(stack: Stack, service: str) -> str:
-    """Return MiB of memory that each of a service's containers uses now, without the page cache."""
+    """Return the memory in MiB that each container of a service uses now, without the page cache."""
     ids = [one["Id"] for one in stack.containers() if one["service"] == service]
     return " + ".join(
         subprocess.run(

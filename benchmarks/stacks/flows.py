@@ -1,8 +1,8 @@
-"""The flow for which the sensors wait."""
+"""The status flow that the sensors poll."""
 
 from typing import Any
 
 
 def waiting(_request: Any) -> dict[str, str]:
-    """Never come to an end."""
+    """Report that the job is still running."""
     return {"status": "RUNNING"}

@@ -1,4 +1,4 @@
-"""What the tests of the stacks share; they need an engine, and say so at once."""
+"""Fixtures of the tests of the stacks, which end at once where there is no Docker engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _engine() -> None:
-    """Fail, and do not skip, where there is no engine: whoever asks for these tests wants them run."""
+    """Fail instead of skipping where there is no engine, because these tests run only on request."""
     for command in (["docker", "info"], ["docker", "compose", "version"]):
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)

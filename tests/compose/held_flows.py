@@ -1,4 +1,4 @@
-"""The sample flows, but that provisioning goes on until a test lets it end; the strict org runs this file."""
+"""The sample flows, except that provisioning runs until a test lets it end; the strict org loads this file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_okta_workflows.emulator import FlowRequest, flow
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 
 PROVISIONING_MAY_END = Path("/tmp/provisioning-may-end")
-"""A file in the org's container: as soon as it is there, provisioning has ended."""
+"""File in the org's container; provisioning has ended as soon as it exists."""
 
 
 def _with_a_hold(name: str, sample: Callable[[FlowRequest], Any]) -> Callable[[FlowRequest], Any]:

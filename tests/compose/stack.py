@@ -1,4 +1,4 @@
-"""A stack of docker-compose.yaml of the tests' own: its own project, ports, keys and volumes."""
+"""A stack of docker compose for tests, with its own project, ports, keys and volumes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ with engine.connect() as connection:
 
 
 class Stack:
-    """Run the services of compose files for as long as the block lasts, and leave nothing behind.
+    """Services of compose files that are removed at the end of the block, together with their volumes and networks.
 
-    :param name: of the project, which keeps it apart from others
-    :param directory: an empty folder, for its .env
-    :param files: the compose files, as paths from the root of the project
-    :param settings: variables of .env.example with other values
+    :param name: name of the compose project, which isolates it from others
+    :param directory: an empty folder, for the .env file
+    :param files: the compose files, as paths from the root of the repository
+    :param settings: variables of .env.example to override
     """
 
     def __init__(self, name: str, directory: Path, *files: str, **settings: str) -> None:
@@ -55,7 +55,7 @@ class Stack:
             assert left.stdout == b"", kind
 
     def configure(self, **settings: str) -> None:
-        """Give settings other values, before services start that read them."""
+        """Change settings; call this before the services start that read them."""
         lines = self.env_file.read_text().splitlines()
         lines = [line for line in lines if line.partition("=")[0] not in settings]
         lines += [f"{name}={value}" for name, value in settings.items()]
@@ -67,7 +67,7 @@ class Stack:
         return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
 
     def compose(self, *arguments: str) -> str:
-        """Run docker compose on this stack, and return what it printed."""
+        """Run docker compose on this stack, and return its output."""
         files = [option for file in self._files for option in ("--file", str(ROOT / file))]
         done = subprocess.run(
             [
@@ -84,7 +84,7 @@ class Stack:
         return done.stdout
 
     def up(self, *arguments: str) -> None:
-        """Start services and sign in; raise with the logs of what did not get well."""
+        """Start services and sign in; raise with the logs if the services do not become healthy."""
         try:
             self.compose("up", "--build", "--wait", "--wait-timeout=400", *arguments)
         except RuntimeError as error:
@@ -92,15 +92,15 @@ class Stack:
         self.airflow.sign_in(self.setting("AIRFLOW_ADMIN_USER"), self.setting("AIRFLOW_ADMIN_PASSWORD"))
 
     def run(self, service: str, *command: str) -> str:
-        """Run a command in a service, and return what it printed."""
+        """Run a command in a service, and return its output."""
         return self.compose("exec", "--no-TTY", service, *command)
 
     def logs(self, *services: str) -> str:
-        """Return what services wrote to their logs."""
+        """Return the logs of services; of all services if none is named."""
         return self.compose("logs", "--no-color", *services)
 
     def containers(self) -> list[dict[str, Any]]:
-        """Return each container as ``docker inspect`` tells of it, the service's name under ``service``."""
+        """Return the output of ``docker inspect`` for each container, with the service's name added as ``service``."""
         ids = self.compose("ps", "--all", "--quiet").split()
         done = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True)
         found: list[dict[str, Any]] = json.loads(done.stdout)
@@ -109,7 +109,7 @@ class Stack:
         return found
 
     def health(self) -> dict[str, str]:
-        """Return how each container is: ``healthy``, or that of one that is not meant to run on, its exit code."""
+        """Return each container's health, such as ``healthy``, or without a health check its state and exit code."""
         return {
             container["Name"].removeprefix(f"/{self.name}-"): (container["State"].get("Health") or {}).get("Status")
             or f"{container['State']['Status']} {container['State']['ExitCode']}"
@@ -117,25 +117,25 @@ class Stack:
         }
 
     def kept_connection(self, service: str = "okta") -> dict[str, Any]:
-        """Return the connection that a local org keeps, with its private key."""
+        """Return the connection that a local org stores, with its private key."""
         (connection,) = json.loads(self.run(service, "cat", "/opt/airflow/okta/connections.json")).values()
         return dict(connection)
 
     def org_counts(self, service: str = "okta") -> dict[str, Any]:
-        """Return what a local org has counted, asked in its own container."""
+        """Return a local org's counters, requested from inside its container."""
         connection = self.kept_connection(service)
-        # An org on loopback has its flows at its own address, and then the connection does not say so.
+        # An org on loopback has its flows at its own address, so its connection has no workflows_host.
         url = connection["extra"].get("workflows_host", connection["host"])
         counts: dict[str, Any] = json.loads(self.run(service, "curl", "--silent", "--insecure", f"{url}/counts"))
         return counts
 
     def database(self) -> str:
-        """Return all rows of all tables of Airflow's database, as text."""
+        """Return all rows of all tables of Airflow's database, as a string."""
         return self.run("airflow-scheduler", "python", "-c", _ALL_ROWS)
 
 
 def page_after_sign_in(url: str, username: str, password: str) -> requests.Response:
-    """Sign in as a person does in a browser, by the form of the page, and return the page that comes then."""
+    """Sign in through the form, as a user does in a browser, and return the page that follows."""
     with requests.Session() as browser:
         form = browser.get(f"{url}/auth/login/", timeout=30).text
         _, _, rest = form.partition('name="csrf_token"')

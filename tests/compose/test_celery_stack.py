@@ -1,4 +1,4 @@
-"""The Celery overlay with an org of one's own: workers and triggerers may die, and no flow runs twice."""
+"""The Celery overlay with a user's own org: workers and triggerers may die, and no flow runs twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.compose.held_flows import PROVISIONING_MAY_END
 from tests.compose.stack import Stack
 
 USER = os.getuid() or 12345
-"""Not the image's own user: the key file belongs to somebody on this machine, and only they can read it."""
+"""Id of a user other than the image's: the key file belongs to a user of this machine, who alone can read it."""
 
 DAG = "okta_onboarding"
 TASKS_BEFORE_THE_WAIT = 6
@@ -61,7 +61,7 @@ def certificates(directory: Path) -> dict[str, str]:
 
 
 def settings_for_the_org(stack: Stack, directory: Path) -> dict[str, str]:
-    """What a person writes into .env after having set up an app in Okta."""
+    """Return what a user writes into .env after setting up an app in Okta."""
     connection = stack.kept_connection("org")
     (directory / "okta-key.jwk").write_text(connection["password"])
     own(directory / "okta-key.jwk")
@@ -75,7 +75,7 @@ def settings_for_the_org(stack: Stack, directory: Path) -> dict[str, str]:
 
 
 def own(path: Path) -> None:
-    """Make a file one that only the user of the stack can read."""
+    """Make a file readable only for the user of the stack."""
     path.chmod(0o600)
     if os.getuid() == 0:
         os.chown(path, USER, -1)
@@ -110,14 +110,14 @@ def test_a_worker_and_a_triggerer_die_and_no_flow_runs_twice(stack: Stack, say: 
     moving: list[str] = []
 
     def triggerers() -> list[str]:
-        """The triggerers that the sensors wait in, once there is nothing else to do for these people."""
+        """Return the triggerers in which the sensors wait, once nothing else is left to do for these people."""
         tasks = [task for run in waiting for task in stack.airflow.tasks(DAG, run)]
         deferred = [task["triggerer_job"]["hostname"] for task in tasks if task["triggerer_job"]]
         done = sum(task["state"] == "success" for task in tasks)
         return deferred if len(deferred) == len(waiting) and done == TASKS_BEFORE_THE_WAIT * len(waiting) else []
 
     def workers() -> list[str]:
-        """The workers that run a task for those who came later."""
+        """Return the workers that run a task for the second group of people."""
         tasks = [task for run in moving for task in stack.airflow.tasks(DAG, run)]
         return [task["hostname"] for task in tasks if task["state"] == "running" and task["hostname"]]
 
@@ -137,7 +137,7 @@ def test_a_worker_and_a_triggerer_die_and_no_flow_runs_twice(stack: Stack, say: 
     ran = {name: counts["flows"][name]["runs"] for name in MEANT_TO_RUN}
     assert {counts["flows"][name]["most_runs_of_a_key"] for name in MEANT_TO_RUN} == {1}
     assert {ends[run] for run in waiting} == {"success"}, "of these no invocation was on its way"
-    # Whoever cannot know whether a flow ran must say so, and not send it again: an invocation was on its way just then.
+    # If an invocation was in flight, its task cannot know whether the flow ran: it must say so, and not send again.
     failures = {run: stack.airflow.failures(DAG, run) for run in ends}
     told = [log for logs in failures.values() for log in logs]
     assert [log[-3000:] for log in told if "OktaFlowOutcomeUnknownError" not in log] == []
@@ -145,13 +145,13 @@ def test_a_worker_and_a_triggerer_die_and_no_flow_runs_twice(stack: Stack, say: 
     assert len(told) <= 1 + others.count(worker), "of the tasks of the worker that died, and of no other"
     assert all(ran[name] <= MEANT_TO_RUN[name] for name in MEANT_TO_RUN)
     assert told or ran == MEANT_TO_RUN
-    # The check by hand asks for a token of its own.
+    # Without those of the earlier checks, which request tokens of their own.
     assert counts["token_requests"] - before <= 1, "three workers, a scheduler and two triggerers share one token"
     assert stack.org_counts()["token_requests"] == 0, "the local org was not asked"
 
 
 def onboard(stack: Stack, people: Iterable[str]) -> list[str]:
-    """Start a run for each of them, and return the runs' ids."""
+    """Start a run for each person, and return the ids of the runs."""
     return [stack.airflow.trigger(DAG, {"email": f"{name}@example.com", "name": name}) for name in people]
 
 

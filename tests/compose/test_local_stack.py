@@ -1,4 +1,4 @@
-"""``docker compose up``: an Airflow with the example DAGs, and a local org whose connection is in place."""
+"""The stack of ``docker compose up``: an Airflow with the example DAGs, and a local org that it is connected to."""
 
 from __future__ import annotations
 

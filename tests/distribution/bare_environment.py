@@ -1,4 +1,4 @@
-"""A virtual environment with Airflow alone, far from the tree: what a user of the wheel has."""
+"""A virtual environment with only Airflow, outside the source tree, as a user of the wheel has it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CONSTRAINTS = ROOT / "constraints.txt"
 
 
 class BareEnvironment:
-    """Hold a virtual environment of this Python into which Airflow is installed, as constraints.txt pins it.
+    """Virtual environment of this Python with Airflow as constraints.txt pins it.
 
-    Its processes get none of the variables of this one, and a folder of their own to be in.
+    Its processes inherit no variables from this one, and run in a separate folder.
 
     :param folder: an empty folder
     """
@@ -34,25 +34,25 @@ class BareEnvironment:
     def install(self, what: str | Path) -> None:
         """Install a package.
 
-        :param what: the name or the file of it
+        :param what: its name or its file
         """
         python = str(self._scripts / "python")
         self._uv("pip", "install", "--python", python, "--constraint", str(CONSTRAINTS), str(what))
 
     def fits(self) -> str:
-        """Return what uv says of the packages when each has what it needs."""
+        """Return the output of ``uv pip check``, which fails if a package lacks a dependency."""
         return self._uv("pip", "check", "--python", str(self._scripts / "python"))
 
     def packages(self) -> set[str]:
-        """Return the names of the packages that are installed."""
+        """Return the names of the installed packages."""
         listed = self._uv("pip", "list", "--format", "freeze", "--python", str(self._scripts / "python"))
         return {line.partition("==")[0].partition(" @ ")[0] for line in listed.splitlines()}
 
     def run(self, *command: str, **variables: str) -> str:
-        """Run one of its programs to its good end and return what it printed on stdout.
+        """Run one of its programs, require exit code 0, and return what it printed to stdout.
 
         :param command: the program's name and its arguments
-        :param variables: set besides
+        :param variables: further environment variables
         """
         program, *arguments = command
         done = subprocess.run(
@@ -69,7 +69,7 @@ class BareEnvironment:
 
     @contextmanager
     def emulator(self) -> Iterator[dict[str, str]]:
-        """Run ``okta-workflows emulator`` and give the variable that it tells its user to set."""
+        """Run ``okta-workflows emulator``, and yield the variable that it tells the user to set."""
         command: list[str | Path] = [self._scripts / "okta-workflows", "emulator"]
         with subprocess.Popen(
             command, cwd=self.home, env=self._environment(), stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""What the tests of the built files share: the files themselves, which ``make dist`` builds before it runs these tests."""
+"""Fixtures of the distribution tests: the files that ``make dist`` builds before it runs these tests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tests.pages import ROOT
 
 
 def built(pattern: str) -> Path:
-    """Return the one file in dist/ of a kind.
+    """Return the only file in dist/ that matches a pattern.
 
-    :param pattern: of its name
+    :param pattern: glob pattern of its name
     """
     found = list((ROOT / "dist").glob(pattern))
     assert len(found) == 1, f"dist/ has {len(found)} files {pattern}; `make dist` builds one"

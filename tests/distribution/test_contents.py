@@ -1,4 +1,4 @@
-"""What is in the wheel and in the sdist: the package and what belongs to it, and the same bytes each time."""
+"""Contents of the wheel and the sdist: the package and what belongs to it, and the same bytes in each build."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.pages import ROOT, SCRIPTS
 
 PACKAGE = "airflow_okta_workflows"
 BESIDE_THE_PACKAGE = {".gitignore", "CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"}
-"""Of the sdist. The backend adds the .gitignore by itself, since it says what is no part of the sources."""
+"""Other files of the sdist. The build backend adds .gitignore, because it defines which files are not sources."""
 
 
 @pytest.fixture(scope="session")
 def tracked() -> set[str]:
-    """The package's files, as git knows them: what lies about in the folder besides is no part of it."""
+    """Return the package's files that git tracks; others in its folder do not belong to it."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("without git nothing says which files belong to the package")
     listed = subprocess.run(["git", "ls-files", PACKAGE], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -37,7 +37,7 @@ def in_wheel(wheel: Path) -> list[str]:
 
 
 def in_sdist(sdist: Path) -> list[str]:
-    """Return the names in the sdist, less the folder that all are in, which bears the name of the sdist."""
+    """Return the names in the sdist without their common folder, which is named after the sdist."""
     with tarfile.open(sdist) as file:
         names = [member.name for member in file.getmembers() if member.isfile()]
     folder = sdist.name.removesuffix(".tar.gz") + "/"
@@ -46,7 +46,7 @@ def in_sdist(sdist: Path) -> list[str]:
 
 
 def read(wheel: Path, name: str) -> str:
-    """Return a file of the wheel's .dist-info."""
+    """Return the content of a file in the wheel's .dist-info."""
     with zipfile.ZipFile(wheel) as file:
         (member,) = [one for one in file.namelist() if one.endswith(f".dist-info/{name}")]
         return file.read(member).decode()

@@ -1,4 +1,4 @@
-"""The wheel at work, in an environment that had Airflow alone and knows nothing of this tree."""
+"""The installed wheel, in an environment that had only Airflow and does not know this tree."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.pages import ROOT, blocks
 
 NAME = "airflow-provider-okta-workflows"
 
-# Airflow is installed for the first test; where no cache is warm it is fetched.
+# The first test installs Airflow, which is downloaded if uv's cache does not have it.
 pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> BareEnvironment:
-    """Airflow alone, and then the wheel."""
+    """Return an environment that had only Airflow, with the wheel added."""
     bare = BareEnvironment(tmp_path_factory.mktemp("bare"))
     assert NAME not in bare.packages()
     assert "apache-airflow-providers-http" not in bare.packages(), "the wheel itself asks for it"
@@ -86,8 +86,8 @@ def test_a_flow_is_invoked(bare: BareEnvironment, connection: dict[str, str]) ->
         bare.run("okta-workflows", "invoke", "hello", "--payload", '{"name": "Ada"}', "--output", "json", **connection)
     )
 
-    assert invoked["answer"]["status_code"] == 200
-    assert invoked["answer"]["body"] == {"greeting": "Hello, Ada!"}
+    assert invoked["response"]["status_code"] == 200
+    assert invoked["response"]["body"] == {"greeting": "Hello, Ada!"}
 
 
 def test_the_fixture_of_the_readme_works_with_only_pytest_added(bare: BareEnvironment, connection: object) -> None:

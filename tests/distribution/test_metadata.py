@@ -1,4 +1,4 @@
-"""What a package index reads and shows."""
+"""Metadata that a package index reads and shows."""
 
 from __future__ import annotations
 

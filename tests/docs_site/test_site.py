@@ -1,4 +1,4 @@
-"""The site that ``make docs`` has built: each link leads somewhere, each page is found, nothing comes from elsewhere."""
+"""The site that ``make docs`` built: no link is dead, each page is in the navigation, nothing loads from elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.pages import PAGES, ROOT, SCRIPTS, files
 SITE = ROOT / "site"
 NAMES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
 SOURCES = ("README.md", "CHANGELOG.md", "mkdocs.yml", "docs", "dags")
-"""What the site is made from."""
+"""Sources of the site."""
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +26,18 @@ def pages() -> dict[str, HtmlPage]:
 
 
 def built_from(page: str) -> str:
-    """Return the name of the page of the site that is made from a page of the repository."""
+    """Return the name of the site's page that is built from a page of the repository."""
     return "index.html" if page == "README.md" else page.removeprefix("docs/").replace(".md", ".html")
 
 
 def dead(pages: dict[str, HtmlPage], name: str) -> list[str]:
-    """Return the links of a page that lead nowhere within the site."""
+    """Return the links of a page whose target within the site does not exist."""
     found = []
     for link in pages[name].links:
         parts = urlsplit(link)
         if parts.scheme or parts.netloc:
             continue
-        # The page for what is not found can be shown anywhere, so its links begin at the root of the site.
+        # The 404 page is shown at any path, so its links start at the root of the site.
         place = SITE / parts.path.lstrip("/") if parts.path.startswith("/") else (SITE / name).parent / parts.path
         target = (place if parts.path else SITE / name).resolve()
         if target.is_dir():
@@ -58,7 +58,7 @@ def test_each_page_is_in_the_navigation_once(pages: dict[str, HtmlPage]) -> None
     navigation = pages["changelog.html"].navigation
 
     assert {page: navigation.count(built_from(page)) for page in PAGES} == {
-        # The name of the site leads to the first page too.
+        # The name of the site also links to the first page.
         page: 2 if page == "README.md" else 1
         for page in PAGES
     }
@@ -86,7 +86,7 @@ def test_the_readme_leads_to_the_example_dags(pages: dict[str, HtmlPage]) -> Non
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """What the site is made from, in a place where a test can spoil it."""
+    """Return the folder of a copy of the site's sources, which a test can change."""
     for name in SOURCES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

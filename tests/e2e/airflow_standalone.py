@@ -1,4 +1,4 @@
-"""A real Airflow of the tests' own: ``airflow standalone`` on a fresh port and home, driven through its REST API."""
+"""A real Airflow for tests: ``airflow standalone`` with a new port and home, driven through its REST API."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ READY_WITHIN = 120.0
 
 
 class Airflow(AirflowRest):
-    """Run ``airflow standalone`` for as long as the block lasts.
+    """``airflow standalone`` that runs while the block lasts.
 
-    :param home: an empty folder: database, logs and everything else
+    :param home: an empty folder for the database, the logs and everything else
     :param dags: the DAGs folder
     :param environment: further variables, such as connections
-    :param every: seconds between two questions while the tests wait for something
+    :param every: seconds between two polls while a test waits for something
     """
 
     def __init__(self, home: Path, dags: Path, environment: dict[str, str], every: float = 0.2) -> None:
@@ -39,7 +39,7 @@ class Airflow(AirflowRest):
         self.log = home / "standalone.log"
         self.environment = {
             **own_environment(home),
-            # It starts its parts by the name of its command.
+            # It starts its components as `airflow`, which must be on PATH.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "tests.e2e.sqlite_patience.CONNECT_ARGS",
@@ -52,7 +52,7 @@ class Airflow(AirflowRest):
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-            # A deferral shorter than the supervisor's heartbeat is else taken for a failure by Airflow 3.3.2.
+            # Otherwise Airflow 3.3.2 takes a deferral shorter than the supervisor's heartbeat for a failure.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__TRIGGERER__CAPACITY": "1000",
             **environment,
@@ -62,7 +62,7 @@ class Airflow(AirflowRest):
 
     def __enter__(self) -> Self:
         with closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            # Otherwise whoever reads it locks out whoever writes.
+            # Without WAL, a reader locks out writers.
             database.execute("PRAGMA journal_mode=WAL")
         self._process = self._start("standalone")
         deadline = time.monotonic() + READY_WITHIN
@@ -84,11 +84,11 @@ class Airflow(AirflowRest):
         self.close()
 
     def start_triggerer(self) -> None:
-        """Start one more triggerer."""
+        """Start another triggerer."""
         self._extra.append(self._start("triggerer"))
 
     def kill_triggerers(self) -> int:
-        """Kill all triggerers with SIGKILL, and return how many processes that were."""
+        """Kill all triggerers with SIGKILL, and return the number of processes killed."""
         pids = [pid for pid, command in processes_of(self.home) if "triggerer" in command]
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -121,7 +121,7 @@ class Airflow(AirflowRest):
 
 
 def processes_of(home: Path) -> list[tuple[int, str]]:
-    """Return id and command of each process whose environment names this Airflow home."""
+    """Return the id and the command of each process whose environment has this Airflow home."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

@@ -1,7 +1,7 @@
-"""How long each part of an Airflow waits until another one has written to its SQLite database."""
+"""Time for which each component of an Airflow waits for a lock of its SQLite database."""
 
 import sys
 
-# The API server locks itself out: what it writes on its event loop waits for what its threads have written, and the
-# commit of those waits for the event loop. So it had better give up soon; the scheduler had better not, since it ends.
+# The API server locks itself out: a write on its event loop waits for a transaction of one of its threads, whose commit
+# waits for the event loop. So it should give up soon. The scheduler should not, because a failed write ends it.
 CONNECT_ARGS = {"timeout": 2 if "api-server" in sys.argv else 60}

@@ -1,4 +1,4 @@
-"""`make demo` tells what happened, and it did happen."""
+"""`make demo` succeeds and prints each flow that the org received."""
 
 from __future__ import annotations
 

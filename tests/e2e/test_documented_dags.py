@@ -1,4 +1,4 @@
-"""The DAGs in the docs, run by a real Airflow in a process of its own, with the flows in the docs on the local org."""
+"""The DAGs in the docs, run by a real Airflow in a separate process, with the docs' flows on the local org."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ IMPORTS, *EXAMPLES = [block for block in blocks("docs/operators.md") if block.la
 
 @dataclass
 class Runs:
-    """Hold what came of running all DAGs, one after the other.
+    """Result of running all DAGs, one after the other.
 
-    :param org: the local org, when all was over
-    :param states: the state of each DAG's run
-    :param log: what Airflow said
-    :param database: Airflow's database
+    :param org: the local org after the last run
+    :param states: state of each DAG's run, by DAG id
+    :param log: Airflow's output
+    :param database: path of Airflow's database
     """
 
     org: LocalOrg
@@ -40,7 +40,7 @@ class Runs:
 
 
 def write_examples(folder: Path) -> None:
-    """Write each example of the operators' page into a DAG of its own, below the imports of the page."""
+    """Write each example of docs/operators.md into a separate DAG file, below the imports of the page."""
     for number, block in enumerate(EXAMPLES, 1):
         body = textwrap.indent(block.text, "    ")
         dag_id = f"operators_{number}"

@@ -1,4 +1,4 @@
-"""A new user follows docs/local-org.md: the emulator in one shell, commands, a DAG and a test suite in another."""
+"""docs/local-org.md as a new user follows it: the emulator in one shell; commands, DAGs and tests in another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMULATOR, *LATER = [block for block in blocks(PAGE) if block.language == "consol
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Give the second shell: its directory holds the files of the page, and the emulator runs in the first one."""
+    """Yield the environment of the second shell, while the emulator runs in the first; write the files of the page."""
     write_files(PAGE, tmp_path)
     environment = own_environment(tmp_path, PATH=f"{SCRIPTS}:{os.environ['PATH']}")
     ((command, page),) = EMULATOR.commands

@@ -1,4 +1,4 @@
-"""A real Airflow whose tasks and triggers reach the flow through a proxy: one that helps, and those that do not."""
+"""A real Airflow whose tasks and triggers reach the flow through proxies, some of which do not let them through."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PROXIES: dict[str, dict[str, Any]] = {
     "intercepting_by_a_known_ca": {"behavior": "intercept"},
 }
 SAID = {
-    "refusing": "answered 403 Forbidden to CONNECT",
-    "failing": "answered 502 Bad Gateway to CONNECT",
+    "refusing": "returned 403 Forbidden to CONNECT",
+    "failing": "returned 502 Bad Gateway to CONNECT",
     "hanging": "no connection: it took too long",
     "cutting": "no connection: the connection was reset",
     "intercepting": "the host's certificate is not trusted",
@@ -43,7 +43,7 @@ def server_settings(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def test_what_a_proxy_does_is_told_and_no_flow_runs_but_through_one_that_helps(tmp_path: Path) -> None:
-    """A proxy that lets the org through and is in the way of the flows: the token is there, the invocation is not sent."""
+    """The proxies pass requests to the org and misbehave only for the flows, so there is a token in each case."""
     authority, company = trustme.CA(), trustme.CA()
     home, bundle, both = tmp_path / "airflow", tmp_path / "ca.pem", tmp_path / "both.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -89,7 +89,7 @@ def test_what_a_proxy_does_is_told_and_no_flow_runs_but_through_one_that_helps(t
     for name in PROXIES:
         for task_id in (name, f"{name}_deferred"):
             assert tasks[task_id]["state"] == ("success" if name in helpful else "failed"), task_id
-            # Not sent, so retries apply.
+            # Airflow retries, because the invocation was not sent.
             assert tasks[task_id]["try_number"] == (1 if name in helpful else 2), task_id
             if name in SAID:
                 assert SAID[name] in logs[f"task_id={task_id}"]

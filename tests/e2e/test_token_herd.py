@@ -1,4 +1,4 @@
-"""Two hundred processes of one host, at once, without a token: the org is asked once."""
+"""Two hundred concurrent processes on one host without a token, for which the org gets one token request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 class RefusingOrg(LocalOrg):
-    """Give out a first token that its flows refuse."""
+    """Local org whose flows refuse the first token that it grants."""
 
     def grant_token(self, issuer: str, scope: str) -> str:
         token = super().grant_token(issuer, scope)

@@ -1,4 +1,4 @@
-"""A raw TCP listener: sees exactly what is on the wire, and answers with exactly what it is told."""
+"""A raw TCP listener: sees exactly what is on the wire, and responds with exactly what it is told."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Answer = bytes | Callable[[socket.socket], None]
 
 
 class Listener:
-    """Accept connections and answer each request with the next answer; keeps what it received.
+    """Accept connections and response each request with the next response; keeps what it received.
 
-    :param answers: bytes to send, or a function that is given the socket; the last one is used again
+    :param responses: bytes to send, or a function that is given the socket; the last one is used again
     :param context: to speak TLS
-    :param keep_alive: whether a connection stays open after an answer
+    :param keep_alive: whether a connection stays open after a response
     """
 
-    def __init__(self, *answers: Answer, context: ssl.SSLContext | None = None, keep_alive: bool = False) -> None:
+    def __init__(self, *responses: Answer, context: ssl.SSLContext | None = None, keep_alive: bool = False) -> None:
         self.received: list[bytes] = []
         self.connections = 0
-        self._answers = list(answers)
+        self._answers = list(responses)
         self._context = context
         self._keep_alive = keep_alive
         self._server = socket.create_server(("127.0.0.1", 0), backlog=16)
@@ -58,20 +58,23 @@ class Listener:
             self.connections += 1
             try:
                 connection.settimeout(2)
-                with self._context.wrap_socket(connection, server_side=True) if self._context else connection as sock:
+                with connection, self._served(connection) as sock:
                     self._open = sock
                     self._talk(sock)
             except OSError:
                 continue
 
+    def _served(self, connection: socket.socket) -> socket.socket:
+        return self._context.wrap_socket(connection, server_side=True) if self._context else connection
+
     def _talk(self, sock: socket.socket) -> None:
         while request := self._read_request(sock):
             self.received.append(request)
-            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-            if callable(answer):
-                answer(sock)
+            response = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            if callable(response):
+                response(sock)
                 return
-            sock.sendall(answer)
+            sock.sendall(response)
             if not self._keep_alive:
                 return
 
@@ -92,7 +95,7 @@ class Listener:
 
 
 def http(status: str = "200 OK", body: bytes = b"{}", **headers: str) -> bytes:
-    """Write an HTTP answer down."""
+    """Write an HTTP response down."""
     names = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     names |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in names.items() if value)]

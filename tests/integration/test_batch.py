@@ -245,13 +245,13 @@ def test_progress_is_told(limited: LocalOrg, connect: Connect, world: Any, caplo
 # ---- what does not succeed
 
 
-def spoiled(org: LocalOrg, *, at: int, answer: Any) -> None:
-    """Let a flow fail for one payload, as long as `answer` lasts."""
-    answers = [answer]
+def spoiled(org: LocalOrg, *, at: int, response: Any) -> None:
+    """Let a flow fail for one payload, as long as `response` lasts."""
+    responses = [response]
 
     @org.flow("echo")
     def echo(request: Any) -> Any:
-        return answers.pop() if request.body["id"] == at and answers else {"id": request.body["id"]}
+        return responses.pop() if request.body["id"] == at and responses else {"id": request.body["id"]}
 
 
 def test_it_fails_with_the_count_and_the_first_errors(org: LocalOrg, connect: Connect) -> None:
@@ -266,7 +266,7 @@ def test_it_fails_with_the_count_and_the_first_errors(org: LocalOrg, connect: Co
 
 
 def test_collect_returns_what_did_not_succeed_too(org: LocalOrg, connect: Connect) -> None:
-    spoiled(org, at=2, answer=ReturnError(404, "no such user"))
+    spoiled(org, at=2, response=ReturnError(404, "no such user"))
     connect(org)
 
     records = batch(people(4), on_error="collect").execute(context())
@@ -358,7 +358,7 @@ def test_what_is_idempotent_is_sent_again_under_its_own_key(org: LocalOrg, conne
 
 
 def test_a_retry_sends_only_what_failed(org: LocalOrg, connect: Connect) -> None:
-    spoiled(org, at=3, answer=ReturnError(500, "down"))
+    spoiled(org, at=3, response=ReturnError(500, "down"))
     connect(org)
     store = Store()
     given = with_store(store)

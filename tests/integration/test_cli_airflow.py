@@ -62,7 +62,7 @@ def test_a_connection_goes_into_the_database_and_is_found_there(airflow: dict[st
     for checked in (first, standalone):
         assert checked.returncode == 0, checked.stderr
         assert json.loads(checked.stdout)["good"] is True, "JSON alone"
-        assert json.loads(checked.stdout)["answer"]["body"] == {"greeting": "Hello!"}
+        assert json.loads(checked.stdout)["response"]["body"] == {"greeting": "Hello!"}
     assert "debug" in standalone.stderr.lower(), "Airflow's log went elsewhere"
     assert runs == 2
     for done in (added, again, replaced, refused, first, standalone):

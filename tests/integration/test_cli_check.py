@@ -229,11 +229,11 @@ def test_a_host_that_is_no_org_is_told(connect: Any, okta_workflows: CommandLine
         "token": "failed",
         "flows": "skipped",
     }
-    assert "answered 500" in step(ended, "metadata")["detail"]
+    assert "returned 500" in step(ended, "metadata")["detail"]
     assert "must be the org itself" in step(ended, "metadata")["fix"]
 
 
-def test_an_answer_that_is_too_large_is_still_an_answer(
+def test_an_answer_that_is_too_large_is_still_an_respond(
     org: LocalOrg, connect: Any, okta_workflows: CommandLine
 ) -> None:
     connect(org, max_response_bytes=10)
@@ -396,7 +396,7 @@ def test_a_workflows_host_that_is_not_there_is_told(org: LocalOrg, connect: Any,
     ended = okta_workflows("check", "--output", "json")
 
     assert ended.code == 1
-    assert "http://127.0.0.1:1 gave no answer" in step(ended, "flows")["detail"]
+    assert "http://127.0.0.1:1 gave no response" in step(ended, "flows")["detail"]
     assert step(ended, "flows")["fix"]
 
 
@@ -421,20 +421,22 @@ def test_a_flow_is_invoked_on_demand_and_its_answer_shown(org: LocalOrg, okta_wo
     as_text = okta_workflows("check", "--flow", org.invoke_url("hello"), "--yes")
 
     assert (as_json.code, as_text.code) == (0, 0)
-    assert as_json.json["answer"]["body"] == {"greeting": "Hello!"}
-    assert as_json.json["answer"]["status_code"] == 200
-    assert as_json.json["answer"]["execution_id"] in step(as_json, "invocation")["detail"]
+    assert as_json.json["response"]["body"] == {"greeting": "Hello!"}
+    assert as_json.json["response"]["status_code"] == 200
+    assert as_json.json["response"]["execution_id"] in step(as_json, "invocation")["detail"]
     steps, _, body = as_text.out.partition("{")
     assert steps.splitlines()[-1].startswith("passed   invocation")
     assert json.loads("{" + body) == {"greeting": "Hello!"}
     assert len(org.flows["hello"].runs) == 2
 
 
-@pytest.mark.parametrize(("answer", "runs"), [("y\n", 1), ("Yes\n", 1), ("n\n", 0), ("\n", 0), ("", 0), ("maybe\n", 0)])
+@pytest.mark.parametrize(
+    ("response", "runs"), [("y\n", 1), ("Yes\n", 1), ("n\n", 0), ("\n", 0), ("", 0), ("maybe\n", 0)]
+)
 def test_a_flow_is_invoked_only_after_a_question(
-    answer: str, runs: int, org: LocalOrg, okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
+    response: str, runs: int, org: LocalOrg, okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys, "stdin", Terminal(response))
     ended = okta_workflows("check", "--flow", "hello", "--output", "json")
 
     assert ended.code == 0
@@ -458,7 +460,7 @@ def test_without_anybody_to_answer_the_question_needs_yes(
     ("returned", "said", "body"),
     [
         (ReturnError(400, "email is missing"), "email is missing", {"message": "email is missing"}),
-        (ReturnRaw(500, "plain words"), "answered 500", "plain words"),
+        (ReturnRaw(500, "plain words"), "returned 500", "plain words"),
     ],
 )
 def test_a_flow_that_fails_shows_what_it_said(
@@ -470,7 +472,7 @@ def test_a_flow_that_fails_shows_what_it_said(
 
     assert (as_json.code, as_text.code) == (1, 1)
     assert said in step(as_json, "invocation")["detail"]
-    assert as_json.json["answer"]["body"] == body
+    assert as_json.json["response"]["body"] == body
     assert str(body) in as_text.out or '"email is missing"' in as_text.out
 
 

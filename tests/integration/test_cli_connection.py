@@ -92,7 +92,7 @@ def test_the_line_for_the_shell_works_whatever_the_key_looked_like(
     checked = okta_workflows("check", "--flow", "hello", "--yes", "--output", "json")
 
     assert checked.code == 0
-    assert checked.json["answer"]["body"] == {"greeting": "Hello!"}
+    assert checked.json["response"]["body"] == {"greeting": "Hello!"}
     assert f"kid {kid}" in checked.out
 
 
@@ -178,11 +178,11 @@ def test_a_doubt_about_the_domain_is_told_and_the_connection_printed(org: LocalO
     assert ended.json["host"] == f"http://localhost:{org.port}"
 
 
-@pytest.mark.parametrize(("answer", "code"), [(f"{PASSPHRASE}\n", 0), ("wrong\n", 1), ("", 1)])
+@pytest.mark.parametrize(("response", "code"), [(f"{PASSPHRASE}\n", 0), ("wrong\n", 1), ("", 1)])
 def test_the_passphrase_of_a_key_is_read_from_stdin(
-    answer: str, code: int, org: LocalOrg, build: Build, monkeypatch: pytest.MonkeyPatch
+    response: str, code: int, org: LocalOrg, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(response))
     ended = build("--format", "json", "--key-id", org.private_jwk["kid"], key=encrypted(org))
 
     assert ended.code == code

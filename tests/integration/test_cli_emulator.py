@@ -82,13 +82,13 @@ def test_it_runs_the_sample_flows_until_it_is_told_to_stop(
     def talk(line: str) -> None:
         seen.update(export(line, monkeypatch))
         hook = OktaWorkflowsHook()
-        seen["answer"] = hook.invoke("hello", {"name": "Ada"}).body
+        seen["response"] = hook.invoke("hello", {"name": "Ada"}).body
         with pytest.raises(OktaFlowFailedError):
             hook.invoke("create_account", {})
         hook.close()
 
     assert run_emulator(talk=talk, end=end) == 0
-    assert seen["answer"] == {"greeting": "Hello, Ada!"}
+    assert seen["response"] == {"greeting": "Hello, Ada!"}
     assert set(seen["extra"]["flows"]) == set(sample_flows())
     told = capsys.readouterr().err
     assert "token request\n  -> 200 granted" in told
@@ -130,12 +130,12 @@ def test_it_runs_flows_of_the_user_s_own(
 
     def talk(line: str) -> None:
         seen.update(export(line, monkeypatch))
-        seen["answer"] = OktaWorkflowsHook().invoke("onboard", {"email": "ada@example.com"}).body
+        seen["response"] = OktaWorkflowsHook().invoke("onboard", {"email": "ada@example.com"}).body
 
     with monkeypatch.context() as context:
         context.setattr(sys, "path", list(sys.path))
         assert run_emulator("--flows", str(path), talk=talk) == 0
-    assert seen["answer"] == {"account": "ada@example.com"}
+    assert seen["response"] == {"account": "ada@example.com"}
     assert seen["extra"]["flows"]["onboard"] == "0123456789abcdef0123456789abcdef"
     assert set(seen["extra"]["flows"]) == {"onboard", "closed"}
 
@@ -259,14 +259,14 @@ def test_it_serves_a_custom_domain_over_tls(
         monkeypatch.setenv(VARIABLE, json.dumps(connection))
         seen.update(connection)
         hook = OktaWorkflowsHook()
-        seen["answer"] = hook.invoke("hello").body
+        seen["response"] = hook.invoke("hello").body
         hook.close()
 
     tls = ("--tls-cert", str(tmp_path / "org.pem"), "--tls-key", str(tmp_path / "org.key"))
     assert run_emulator("--custom-domain", "localhost", *tls, talk=talk) == 0
     assert seen["host"].startswith("https://localhost:")
     assert seen["extra"]["workflows_host"].startswith("https://127.0.0.1:")
-    assert seen["answer"] == {"greeting": "Hello, world!"}
+    assert seen["response"] == {"greeting": "Hello, world!"}
 
 
 def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path, okta_workflows: Any) -> None:

@@ -1,4 +1,4 @@
-"""``okta-workflows invoke``: one invocation, its answer on stdout and nothing else."""
+"""``okta-workflows invoke``: one invocation, its response on stdout and nothing else."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_answer_alone_is_on_stdout(org: LocalOrg, okta_workflows: CommandLin
     assert ended.code == 0
     assert json.loads(ended.out) == {"body": PAYLOAD}
     assert "Grüße" in ended.out
-    assert "echo answered 200" in ended.err
+    assert "echo returned 200" in ended.err
     assert [run.body for run in org.flows["echo"].runs] == [PAYLOAD]
 
 
@@ -57,10 +57,10 @@ def test_json_tells_all_there_is(org: LocalOrg, okta_workflows: CommandLine) -> 
     assert ended.code == 0
     assert ended.json["flow"] == org.invoke_url("echo")
     assert ended.json["error"] is None
-    answer = ended.json["answer"]
-    assert (answer["status_code"], answer["body"]) == (200, {"body": None})
-    assert answer["execution_id"] == org.flows["echo"].runs[0].execution_id
-    assert answer["elapsed"] >= 0
+    response = ended.json["response"]
+    assert (response["status_code"], response["body"]) == (200, {"body": None})
+    assert response["execution_id"] == org.flows["echo"].runs[0].execution_id
+    assert response["elapsed"] >= 0
 
 
 def test_the_payload_may_come_from_a_file_or_from_stdin(
@@ -119,8 +119,8 @@ def test_a_failed_flow_ends_with_1_and_shows_what_it_said(org: LocalOrg, okta_wo
 
     assert (as_text.code, as_json.code) == (1, 1)
     assert json.loads(as_text.out) == {"message": "no such account"}
-    assert "answered 422" in as_text.err
-    assert as_json.json["answer"]["status_code"] == 422
+    assert "returned 422" in as_text.err
+    assert as_json.json["response"]["status_code"] == 422
     assert as_json.json["error"]["type"] == "OktaFlowFailedError"
     assert as_json.err == ""
 

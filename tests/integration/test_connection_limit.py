@@ -11,15 +11,17 @@ import pytest
 
 from airflow_okta_workflows.client.loop_resources import LoopResources, loop_resources
 from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator import LocalOrg, Reset
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
+from airflow_okta_workflows.tokens.source import TokenSource
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 
 Send = Callable[..., "asyncio.Task[HttpResponse | TransportFailure]"]
 
 
 class Counting:
-    """Be a flow that answers when it is told to, and notes how many run at the same time."""
+    """Be a flow that responds when it is told to, and notes how many run at the same time."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -72,7 +74,7 @@ async def test_no_more_are_under_way_than_there_are_slots(send: Send, flow: Coun
     await began(flow, slots)
     flow.go.set()
 
-    assert [getattr(answer, "status", answer) for answer in await asyncio.gather(*calls)] == [200] * 10
+    assert [getattr(response, "status", response) for response in await asyncio.gather(*calls)] == [200] * 10
     assert flow.most == slots
 
 
@@ -93,9 +95,9 @@ async def test_who_waits_for_a_slot_uses_up_none_of_its_time(
     await asyncio.sleep(0)
     flow.go.set()
 
-    answers = await asyncio.gather(first, *waiting)
-    assert [getattr(answer, "status", answer) for answer in answers] == [200] * 6
-    assert [getattr(answer, "elapsed", answer) for answer in answers] == pytest.approx([1000, 0, 0, 0, 0, 0])
+    responses = await asyncio.gather(first, *waiting)
+    assert [getattr(response, "status", response) for response in responses] == [200] * 6
+    assert [getattr(response, "elapsed", response) for response in responses] == pytest.approx([1000, 0, 0, 0, 0, 0])
 
 
 @pytest.mark.parametrize("slots", [1])
@@ -129,9 +131,9 @@ async def test_all_connections_of_a_loop_share_its_slots(
         await began(flow, 2)
         flow.go.set()
 
-        assert [getattr(answer, "status", answer) for answer in await asyncio.gather(*calls)] == [200] * 6
+        assert [getattr(response, "status", response) for response in await asyncio.gather(*calls)] == [200] * 6
     assert flow.most == 2
 
 
 def transport_of(resources: LoopResources) -> AiohttpTransport:
-    return OktaWorkflowsHook().aclient(resources).transport
+    return resources.client(OktaWorkflowsHook().settings, TokenSource(), Runtime()).transport

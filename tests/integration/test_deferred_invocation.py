@@ -75,7 +75,7 @@ async def test_the_triggerer_invokes_and_the_worker_returns(org: LocalOrg, conne
     assert wait.method_name == "execute_complete"
 
 
-async def test_neither_trigger_nor_event_nor_log_shows_an_answer(
+async def test_neither_trigger_nor_event_nor_log_shows_a_response(
     org: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     org.flow("echo")(lambda request: {"password": "initial-5521"})
@@ -85,7 +85,7 @@ async def test_neither_trigger_nor_event_nor_log_shows_an_answer(
         event = await fired_by(made_anew(wait, world))
 
     stored = json.dumps([wait.trigger.serialize(), wait.kwargs, event]) + caplog.text
-    assert set(event) == {"outcome", "sealed"}
+    assert set(event) == {"outcome", "result"}
     assert not [text for text in ("initial-5521", org.private_jwk["d"], *org.tokens) if text in stored]
     assert invoke().execute_complete(context(), event) == {"password": "initial-5521"}
 
@@ -166,7 +166,7 @@ async def test_an_answer_too_large_for_an_event_is_asked_for_again(org: LocalOrg
     connect(org)
     event = await fired_by(made_anew(deferred(invoke()), world))
 
-    assert event == {"outcome": "not_handed_over", "reason": "the answer is too large"}
+    assert event == {"outcome": "not_handed_over", "reason": "the response is too large"}
     assert len(invoke(result="text").execute_complete(context(), event)) == 100_000
     assert len({run.idempotency_key for run in org.flows["echo"].runs}) == 1
 

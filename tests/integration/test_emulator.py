@@ -281,9 +281,9 @@ def test_the_fixture_defines_the_connection_as_flows_come(okta_local_org: LocalO
     def onboard(request: FlowRequest) -> Any:
         return {"account": (request.body or {})["email"]}
 
-    answer = OktaWorkflowsHook().invoke("onboard", {"email": "ada@example.com"})
+    response = OktaWorkflowsHook().invoke("onboard", {"email": "ada@example.com"})
 
-    assert answer.body == {"account": "ada@example.com"}
+    assert response.body == {"account": "ada@example.com"}
     assert okta_local_org.flows["onboard"].runs[0].idempotency_key
 
 
@@ -344,14 +344,14 @@ def test_a_subclass_is_told_each_request_that_is_answered() -> None:
 def test_its_execution_history_is_where_the_console_would_be(okta_local_org: LocalOrg) -> None:
     empty = requests.get(f"{okta_local_org.url}/app", timeout=5)
     okta_local_org.flow("<b>", security="public")(lambda request: {})
-    answers = [requests.post(okta_local_org.invoke_url("<b>"), timeout=5) for _ in range(2)]
+    responses = [requests.post(okta_local_org.invoke_url("<b>"), timeout=5) for _ in range(2)]
     page = requests.get(f"{okta_local_org.url}/app", timeout=5)
 
     assert "There are no flows" in empty.text
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "<h2>&lt;b&gt;</h2>" in page.text
     assert "2 executions" in page.text
-    places = [page.text.index(f'id="execution_id={answer.headers["x-flo-instance"]}"') for answer in answers]
+    places = [page.text.index(f'id="execution_id={response.headers["x-flo-instance"]}"') for response in responses]
     assert places[1] < places[0], "the latest first"
 
 

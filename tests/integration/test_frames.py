@@ -278,8 +278,8 @@ async def timed_out(work: Awaitable[Any], seconds: float) -> BaseException | Non
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: OktaFlowStatusTrigger("slow", poke_interval=0.001, deadline=time.time() + 60),
-             lambda: OktaFlowInvocationTrigger("slow", idempotency_key="k")],
+    "make", [lambda: OktaFlowStatusTrigger(flow="slow", poke_interval=0.001, deadline=time.time() + 60),
+             lambda: OktaFlowInvocationTrigger(flow="slow", idempotency_key="k")],
     ids=["status", "invocation"],
 )  # fmt: skip
 async def test_a_trigger_that_is_cancelled_takes_no_secret_along(watch: Watch, make: Callable[[], Any]) -> None:
@@ -354,7 +354,7 @@ REFUSALS: dict[str, Callable[[WatchedOrg], Any]] = {
     "the token request": lambda org: org.inject(Answer(400, b'{"error": "invalid_scope"}')),
     "the token request by HTML": lambda org: org.inject(Answer(403, b"<html>")),
     "a flow": lambda org: org.inject(Answer(403), flow="slow"),
-    "a flow's answer": lambda org: org.inject(Answer(302, b"", {"Location": "http://127.0.0.1/"}), flow="slow"),
+    "a flow's response": lambda org: org.inject(Answer(302, b"", {"Location": "http://127.0.0.1/"}), flow="slow"),
 }
 
 

@@ -37,9 +37,9 @@ def operator(org: LocalOrg, flow: str = "echo", **options: Any) -> HttpOperator:
 def test_airflows_http_operator_invokes_a_flow_authorised(org: LocalOrg, connect: Connect) -> None:
     connect(org)
 
-    answer = json.loads(operator(org).execute({}))
+    response = json.loads(operator(org).execute({}))
 
-    assert answer["body"] == {"email": "ada@example.com"}
+    assert response["body"] == {"email": "ada@example.com"}
     assert org.requests("echo")[0].headers["authorization"] == "Bearer"
     assert org.tokens_granted == 1
 
@@ -66,7 +66,7 @@ def test_an_error_of_the_flow_is_raised_and_its_body_not_logged(
 
     with caplog.at_level(logging.DEBUG), pytest.raises(OktaFlowFailedError, match="500: 'no such group'"):
         operator(org, "fail").execute({})
-    with caplog.at_level(logging.DEBUG), pytest.raises(OktaFlowFailedError, match="answered 500"):
+    with caplog.at_level(logging.DEBUG), pytest.raises(OktaFlowFailedError, match="returned 500"):
         operator(org, "private").execute({})
 
     assert "123-45" not in caplog.text + capsys.readouterr().out
@@ -228,9 +228,9 @@ def test_the_button_says_of_a_domain_that_is_not_the_orgs_own_name(connect: Conn
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [
-        (lambda _: None, "gave no answer: the connection was closed"),
-        (http(body=b"<html>"), "answered 200"),
-        (http("404 Not Found"), "answered 404"),
+        (lambda _: None, "gave no response: the connection was closed"),
+        (http(body=b"<html>"), "returned 200"),
+        (http("404 Not Found"), "returned 404"),
         (http(body=b'{"issuer": "x y"}'), "is not a host"),
     ],
 )

@@ -33,7 +33,7 @@ def link_in(given: Any) -> str | None:
     return link
 
 
-def test_it_stands_while_the_flow_runs_and_gets_the_execution_with_the_answer(org: LocalOrg, connect: Connect) -> None:
+def test_it_stands_while_the_flow_runs_and_gets_the_execution_with_the_respond(org: LocalOrg, connect: Connect) -> None:
     given, seen = context(), []
 
     @org.flow("slow")

@@ -17,12 +17,12 @@ def asked(proxy: LocalProxy, request: str, then: str = "", *, leave: bool = Fals
         sock.sendall(request.encode())
         if leave:
             sock.shutdown(socket.SHUT_WR)
-        answer = sock.recv(1000)
+        response = sock.recv(1000)
         if then:
             sock.sendall(then.encode())
         while data := sock.recv(1000):
-            answer += data
-        return answer
+            response += data
+        return response
 
 
 CONNECT = "CONNECT flows.example:443 HTTP/1.1\r\nHost: flows.example:443\r\n{}\r\n"
@@ -30,10 +30,10 @@ CONNECT = "CONNECT flows.example:443 HTTP/1.1\r\nHost: flows.example:443\r\n{}\r
 
 def test_it_leads_a_host_where_it_is_told() -> None:
     with Listener(http()) as host, LocalProxy({"flows.example": ("127.0.0.1", host.port)}) as proxy:
-        answer = asked(proxy, CONNECT.format(""), "GET / HTTP/1.1\r\n\r\n")
+        response = asked(proxy, CONNECT.format(""), "GET / HTTP/1.1\r\n\r\n")
 
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(b"{}")
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.endswith(b"{}")
     assert proxy.requests == ["flows.example:443"]
 
 
@@ -67,10 +67,10 @@ def test_it_is_in_the_way_of_the_hosts_that_are_named() -> None:
 def test_it_asks_for_its_login(login: str, status: int) -> None:
     header = f"Proxy-Authorization: Basic {login}\r\n" if login else ""
     with LocalProxy({"flows.example": ("127.0.0.1", 1)}, login="me:secret") as proxy:
-        answer = asked(proxy, CONNECT.format(header))
+        response = asked(proxy, CONNECT.format(header))
 
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
-    assert (b"Proxy-Authenticate: Basic" in answer) is (status == 407)
+    assert response.startswith(f"HTTP/1.1 {status} ".encode())
+    assert (b"Proxy-Authenticate: Basic" in response) is (status == 407)
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_a_trigger_refuses_them_too(options: dict[str, Any]) -> None:
         OktaFlowInvocationTrigger(flow="status", timeout=True)
 
 
-def statuses(org: LocalOrg, *answers: Any) -> None:
-    coming = list(answers)
+def statuses(org: LocalOrg, *responses: Any) -> None:
+    coming = list(responses)
     org.flow("status")(lambda request: coming.pop(0) if len(coming) > 1 else coming[0])
 
 
@@ -106,7 +106,7 @@ def test_a_sensor_pokes_until_the_status_says_so(
     assert sensor(poke_interval=0, result=result).execute(context()) == value
     assert org.flows["status"].runs[0].body == {"job": 1}
     keys = [run.idempotency_key for run in org.flows["status"].runs]
-    assert len(set(keys)) == 3, "a flow that deduplicates would else answer from memory"
+    assert len(set(keys)) == 3, "a flow that deduplicates would otherwise respond from memory"
 
 
 def test_a_failed_status_fails_the_task(org: LocalOrg, connect: Connect) -> None:

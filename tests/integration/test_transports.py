@@ -23,11 +23,11 @@ from tests.integration.transports import (
     SHORT,
     TRANSPORTS,
     Send,
-    answered,
     dripping,
     failure,
     listening,
     post,
+    returned,
     settings,
 )
 
@@ -56,7 +56,7 @@ def test_both_put_the_same_on_the_wire(request_: HttpRequest) -> None:
     for transport in TRANSPORTS.values():
         with Listener(http()) as listener:
             sent = HttpRequest(request_.method, listener.url + request_.url, request_.headers, request_.body)
-            answered(transport((sent,), lambda: None, {})[0])
+            returned(transport((sent,), lambda: None, {})[0])
             head, _, body = listener.received[0].replace(f":{listener.port}".encode(), b":PORT").partition(b"\r\n\r\n")
             line, *fields = head.split(b"\r\n")
             seen.append(
@@ -74,7 +74,7 @@ def test_both_put_the_same_on_the_wire(request_: HttpRequest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "body"),
+    ("response", "status", "body"),
     [
         (http(), 200, b"{}"),
         (http("204 No Content", b"", Content_Length=""), 204, b""),
@@ -99,16 +99,16 @@ def test_both_put_the_same_on_the_wire(request_: HttpRequest) -> None:
     ],
     ids=range(16),
 )
-def test_a_whole_response_is_taken(send: Send, answer: bytes, status: int, body: bytes) -> None:
-    with Listener(answer) as listener:
-        result = answered(send(post(listener.url)))
+def test_a_whole_response_is_taken(send: Send, response: bytes, status: int, body: bytes) -> None:
+    with Listener(response) as listener:
+        result = returned(send(post(listener.url)))
 
     assert (result.status, result.body, result.unreadable) == (status, body, "")
     assert len(listener.received) == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("response", "why"),
     [
         (http("200 OK", gzip.compress(b"{}" * 500)[:-12], Content_Encoding="gzip"), "compressed body is cut off"),
         (http("200 OK", b"noise", Content_Encoding="gzip"), "compressed body is broken"),
@@ -121,10 +121,10 @@ def test_a_whole_response_is_taken(send: Send, answer: bytes, status: int, body:
     ],
     ids=range(8),
 )
-def test_a_body_that_cannot_be_read_says_why_and_keeps_its_head(send: Send, answer: bytes, why: str) -> None:
-    answer = answer.replace(b"\r\n", b"\r\nX-Flo-Instance: e1\r\n", 1)
-    with Listener(answer) as listener:
-        result = answered(send(post(listener.url)))
+def test_a_body_that_cannot_be_read_says_why_and_keeps_its_head(send: Send, response: bytes, why: str) -> None:
+    response = response.replace(b"\r\n", b"\r\nX-Flo-Instance: e1\r\n", 1)
+    with Listener(response) as listener:
+        result = returned(send(post(listener.url)))
 
     assert why in result.unreadable
     assert (result.status, result.body) == (200, b"")
@@ -132,11 +132,11 @@ def test_a_body_that_cannot_be_read_says_why_and_keeps_its_head(send: Send, answ
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("response", "why"),
     [
-        (b"", "closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-", "closed without an answer"),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\n", "closed without an answer"),
+        (b"", "closed without a response"),
+        (b"HTTP/1.1 200 OK\r\nContent-", "closed without a response"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n", "closed without a response"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "cut off"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "cut off"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", "cut off"),
@@ -158,8 +158,8 @@ def test_a_body_that_cannot_be_read_says_why_and_keeps_its_head(send: Send, answ
     ],
     ids=range(21),
 )
-def test_what_is_no_whole_response_leaves_an_unknown_fate(send: Send, answer: bytes, why: str) -> None:
-    with Listener(answer) as listener:
+def test_what_is_no_whole_response_leaves_an_unknown_fate(send: Send, response: bytes, why: str) -> None:
+    with Listener(response) as listener:
         result = failure(send(post(listener.url)))
 
     assert result.kind is UNKNOWN
@@ -173,7 +173,7 @@ def test_what_is_no_whole_response_leaves_an_unknown_fate(send: Send, answer: by
 def test_a_connection_is_kept(send: Send) -> None:
     with Listener(http(), keep_alive=True) as listener:
         for result in send(post(listener.url), post(listener.url), HttpRequest("GET", listener.url, {})):
-            answered(result)
+            returned(result)
 
     assert (len(listener.received), listener.connections) == (3, 1)
 
@@ -219,8 +219,8 @@ def test_a_connection_on_which_anything_was_odd_is_not_used_again(send: Send, od
     with Listener(odd, SECOND, keep_alive=True) as listener:
         first, second = send(post(listener.url), post(listener.url))
 
-    answered(first)
-    assert answered(second).body == b"second"
+    returned(first)
+    assert returned(second).body == b"second"
     assert (len(listener.received), listener.connections) == (2, 2)
 
 
@@ -246,14 +246,14 @@ def test_what_comes_while_nobody_asks_is_no_response_to_the_next_one(send: Send,
     with Listener(odd, SECOND) as listener:
         first, second = send(post(listener.url), post(listener.url), between=between)
 
-    assert answered(first).body == b"first"
-    assert answered(second).body == b"second"
+    assert returned(first).body == b"first"
+    assert returned(second).body == b"second"
 
 
 def test_interim_responses_do_not_mix_up_who_gets_what(send: Send) -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
     with Listener(early + FIRST, early + SECOND, keep_alive=True) as listener:
-        bodies = [answered(result).body for result in send(post(listener.url), post(listener.url))]
+        bodies = [returned(result).body for result in send(post(listener.url), post(listener.url))]
 
     assert bodies == [b"first", b"second"]
     assert listener.connections == 1
@@ -270,7 +270,7 @@ def test_who_refuses_a_large_request_before_its_end_is_heard(send: Send) -> None
             pass
 
     with listening(refuse) as port:
-        result = answered(send(post(f"http://127.0.0.1:{port}", b"x" * 20_000_000)))
+        result = returned(send(post(f"http://127.0.0.1:{port}", b"x" * 20_000_000)))
 
     assert (result.status, result.body) == (413, b"no")
 
@@ -382,7 +382,7 @@ def test_an_address_that_takes_no_connection_stands_in_nobodys_way(send: Send, s
         refusing = free.getsockname()[1]
     with Listener(http()) as listener:
         resolve(refusing, silent, listener.port)
-        answered(send(post("http://flows.example"), connect_timeout=6.0))
+        returned(send(post("http://flows.example"), connect_timeout=6.0))
 
     assert len(listener.received) == 1
 
@@ -423,7 +423,7 @@ def test_a_connection_in_the_middle_of_something_is_not_left_behind() -> None:
         with pytest.raises(EndError):
             transport.send(post(listener.url))
         clock.armed = False  # type: ignore[attr-defined]
-        assert answered(transport.send(post(listener.url))).body == b"second"
+        assert returned(transport.send(post(listener.url))).body == b"second"
         transport.close()
 
 
@@ -442,4 +442,4 @@ async def test_a_call_that_is_cancelled_closes_its_connection() -> None:
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            assert answered(await transport.send(post(listener.url))).body == b"second"
+            assert returned(await transport.send(post(listener.url))).body == b"second"

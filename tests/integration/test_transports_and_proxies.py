@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from airflow_okta_workflows.core.http.types import FailureKind
 from airflow_okta_workflows.emulator import LocalProxy
 from tests.integration.listener import Listener, http
-from tests.integration.transports import SHORT, Send, answered, dripping, failure, listening, post
+from tests.integration.transports import SHORT, Send, dripping, failure, listening, post, returned
 
 HOST = "flows.example"
 URL = f"https://{HOST}"
@@ -57,7 +58,7 @@ def places(flow: Listener) -> dict[str, tuple[str, int]]:
 def test_a_proxy_leads_to_the_host_and_its_tunnel_is_kept(send: Send, flow: Listener, bundle: str) -> None:
     with LocalProxy(places(flow)) as proxy:
         for result in send(post(URL), post(URL), proxy=proxy.url, verify=bundle):
-            answered(result)
+            returned(result)
 
     assert proxy.requests == [f"{HOST}:443"]
     assert (len(flow.received), flow.connections) == (2, 1)
@@ -70,15 +71,15 @@ def test_a_refusal_is_told_and_nothing_was_sent(send: Send, status: int) -> None
         result = failure(send(post(URL), proxy=proxy.url))
 
     assert result.kind is FailureKind.NOT_SENT
-    assert f"the proxy {proxy.address} answered {status}" in result.detail
+    assert f"the proxy {proxy.address} returned {status}" in result.detail
     assert "http_proxy" in result.hint
 
 
 @pytest.mark.parametrize(
     ("head", "why"),
     [
-        (b"", "closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\nX-", "closed without an answer"),
+        (b"", "closed without a response"),
+        (b"HTTP/1.1 200 OK\r\nX-", "closed without a response"),
         (b"no proxy\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\n", "the connection was reset"),
         (b"HTTP/1.1 200 OK\r\n\r\nand more, before anybody asked", "no connection: "),
@@ -113,12 +114,12 @@ def test_a_proxy_that_does_not_come_to_an_end_is_given_up(send: Send, begin: byt
 
 def test_an_interim_response_of_a_proxy_is_waited_through(send: Send, flow: Listener, bundle: str) -> None:
     class Slow(LocalProxy):
-        def _answer(self, client: socket.socket, head: str) -> None:
+        def _respond(self, client: socket.socket, head: str) -> None:
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
-            super()._answer(client, head)
+            super()._respond(client, head)
 
     with Slow(places(flow)) as proxy:
-        answered(send(post(URL), proxy=proxy.url, verify=bundle))
+        returned(send(post(URL), proxy=proxy.url, verify=bundle))
 
 
 def test_a_proxy_that_is_not_there_was_not_asked(send: Send) -> None:
@@ -139,7 +140,7 @@ def test_interception_is_trusted_only_by_its_ca(
     with LocalProxy(places(flow), behavior="intercept", certificate=server_settings(company, HOST)) as proxy:
         result = failure(send(post(URL), proxy=proxy.url, verify=bundle))
         assert flow.received == []
-        answered(send(post(URL), proxy=proxy.url, verify=str(path)))
+        returned(send(post(URL), proxy=proxy.url, verify=str(path)))
 
     assert result.kind is FailureKind.UNTRUSTED
     assert "certificate is not trusted (" in result.detail
@@ -153,7 +154,7 @@ def test_a_login_goes_to_the_proxy_alone(send: Send, flow: Listener, bundle: str
     user, _, password = login.partition(":")
     with LocalProxy(places(flow), login=login) as proxy:
         named = f"http://{quote(user)}:{quote(password, safe='')}@{proxy.address}"
-        answered(send(post(URL), proxy=named, verify=bundle))
+        returned(send(post(URL), proxy=named, verify=bundle))
         result = failure(send(post(URL), proxy=f"http://{quote(user)}:wrong@{proxy.address}", verify=bundle))
 
     assert "407 Proxy Authentication Required" in result.detail
@@ -163,7 +164,7 @@ def test_a_login_goes_to_the_proxy_alone(send: Send, flow: Listener, bundle: str
 
 def test_a_proxy_can_speak_tls_itself(send: Send, flow: Listener, authority: trustme.CA, bundle: str) -> None:
     with LocalProxy(places(flow), certificate_of_its_own=server_settings(authority, "127.0.0.1")) as proxy:
-        answered(send(post(URL, b"x" * 300_000), proxy=proxy.url, verify=bundle))
+        returned(send(post(URL, b"x" * 300_000), proxy=proxy.url, verify=bundle))
         result = failure(send(post(URL), proxy=proxy.url))
 
     assert proxy.url.startswith("https://")
@@ -173,7 +174,7 @@ def test_a_proxy_can_speak_tls_itself(send: Send, flow: Listener, authority: tru
 
 def test_plain_http_goes_through_a_proxy_as_a_whole(send: Send) -> None:
     with Listener(http()) as proxy:
-        answered(send(post("http://flows.example:81"), proxy=f"http://me:secret@127.0.0.1:{proxy.port}"))
+        returned(send(post("http://flows.example:81"), proxy=f"http://me:secret@127.0.0.1:{proxy.port}"))
 
     head = proxy.received[0].partition(b"\r\n\r\n")[0].split(b"\r\n")
     assert head[0] == b"POST http://flows.example:81/api/flo/x/invoke HTTP/1.1"
@@ -187,7 +188,7 @@ def test_the_environments_proxy_is_written_as_people_write_it(
 ) -> None:
     with LocalProxy(places(flow)) as proxy:
         monkeypatch.setenv(variable, scheme + proxy.address)
-        answered(send(post(URL), verify=bundle))
+        returned(send(post(URL), verify=bundle))
         monkeypatch.setenv("NO_PROXY", "other.example,.example")
         assert "resolved" in failure(send(post("https://flows.example.invalid.example"), verify=bundle)).detail
 
@@ -236,7 +237,7 @@ def test_a_bundle_that_cannot_be_used_is_named_with_its_source(
 
 def test_a_request_without_tls_needs_no_bundle(send: Send) -> None:
     with Listener(http()) as listener:
-        answered(send(post(listener.url), verify="/nowhere/ca.pem"))
+        returned(send(post(listener.url), verify="/nowhere/ca.pem"))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_an_intermediate_authority_is_enough_to_trust(send: Send, authority: tru
     path = tmp_path / "issuing.pem"
     issuing.cert_pem.write_to_path(str(path))
     with Listener(http(), context=server_settings(issuing, "127.0.0.1")) as listener:
-        answered(send(post(listener.url), verify=str(path)))
+        returned(send(post(listener.url), verify=str(path)))
 
 
 def without_key_identifiers(directory: Path) -> tuple[ssl.SSLContext, str]:
@@ -299,4 +300,30 @@ def test_a_company_ca_without_key_identifiers_is_trusted_on_every_python(
     if sys.version_info >= (3, 13):
         assert ssl.create_default_context().verify_flags & ssl.VERIFY_X509_STRICT, "what stands in its way"
     with LocalProxy(places(flow), behavior="intercept", certificate=context) as proxy:
-        answered(send(post(URL), proxy=proxy.url, verify=path))
+        returned(send(post(URL), proxy=proxy.url, verify=path))
+
+
+def test_a_kept_connection_that_cannot_be_used_leaves_no_more_time_to_connect(
+    send: Send, authority: trustme.CA, bundle: str
+) -> None:
+    """The host never continues the handshake of the second connection."""
+    asked, sent, done = threading.Event(), threading.Event(), threading.Event()
+
+    def odd(sock: socket.socket) -> None:
+        sock.sendall(http())
+        assert asked.wait(30)
+        sock.sendall(b"noise")
+        sent.set()
+        done.wait(30)
+
+    def between() -> None:
+        asked.set()
+        assert sent.wait(30)
+
+    with Listener(odd, http(), context=server_settings(authority, "127.0.0.1")) as listener:
+        url = f"https://127.0.0.1:{listener.port}"
+        results = send(post(url), post(url), between=between, verify=bundle, connect_timeout=0.4, read_timeout=3600.0)
+        done.set()
+
+    result = failure(results[1])
+    assert (result.kind, result.detail) == (FailureKind.NOT_SENT, "no connection: it took too long")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from docs.tables.simulated_tries import STORIES, Simulation
 from tests.matrix.probe import printed_json
 from tests.pages import ROOT, rows
-from tests.simulated_tries import STORIES, Simulation
 
 # All stories are played at once, before the first test.
 pytestmark = pytest.mark.timeout(300)
@@ -38,7 +38,7 @@ def tries(airflow: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
         "SIMULATED_KEY": str(home / "key"),
     }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.simulated_tries"],
+        [sys.executable, "-W", "ignore", "-m", "docs.tables.simulated_tries"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

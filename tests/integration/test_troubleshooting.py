@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.error_texts import ErrorText, error_texts, literals, own_letters
+from docs.tables.error_texts import ErrorText, error_texts, literals, own_letters
+from docs.tables.troubleshooting import REFUSED_TOKENS, divided, tables, written_into
 from tests.pages import ROOT
-from tests.troubleshooting_tables import REFUSED_TOKENS, divided, tables, written_into
 from tests.unit.core.oauth.test_token_request import REFUSALS
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text()
@@ -19,14 +19,14 @@ WHOLES = {
     "Connection … cannot be used: …",
     "Connection …: …",
     "Flow … at … … (idempotency key …).",
-    "Flow … answered …: ….",
-    "… answered …, a redirect. …",
+    "Flow … returned …: ….",
+    "… returned …, a redirect. …",
     "no connection: …",
 }
 
 
 def test_the_tables_are_the_codes() -> None:
-    assert written_into(PAGE) == PAGE, "run: python -m tests.troubleshooting_tables docs/troubleshooting.md"
+    assert written_into(PAGE) == PAGE, "run: python -m docs.tables.troubleshooting docs/troubleshooting.md"
 
 
 @pytest.mark.parametrize("text", error_texts(), ids=lambda text: f"{text.module}: {text.text[:40]}")

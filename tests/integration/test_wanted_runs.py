@@ -261,8 +261,8 @@ def test_a_run_that_was_deleted_and_made_again_is_another(
 def test_a_run_that_is_known_to_have_failed_is_followed_by_one_under_the_next_ordinal(
     org: LocalOrg, connect: Connect
 ) -> None:
-    answers: list[Any] = [ReturnError(500, "no"), ReturnError(409, "no"), {"state": "PENDING"}, {"state": "DONE"}]
-    org.flow("echo")(lambda request: answers.pop(0))
+    responses: list[Any] = [ReturnError(500, "no"), ReturnError(409, "no"), {"state": "PENDING"}, {"state": "DONE"}]
+    org.flow("echo")(lambda request: responses.pop(0))
     connect(org)
     store = Store()
     for try_number in (1, 2, 3):
@@ -276,15 +276,15 @@ def test_a_run_that_is_known_to_have_failed_is_followed_by_one_under_the_next_or
 
 
 def test_a_run_that_failed_and_one_that_is_unknown_do_not_share_a_key(org: LocalOrg, connect: Connect) -> None:
-    answers: list[Any] = [ReturnError(500, "no"), {}]
-    org.flow("echo")(lambda request: answers.pop(0))
+    responses: list[Any] = [ReturnError(500, "no"), {}]
+    org.flow("echo")(lambda request: responses.pop(0))
     connect(org)
     store = Store()
     with pytest.raises(OktaFlowFailedError):
         single(idempotent=True).execute(with_store(store))
     with pytest.raises(KilledError):
         single(idempotent=True).execute(with_store(Dying(store, "responded"), try_number=2))
-    answers.append({})
+    responses.append({})
     single(idempotent=True).execute(with_store(store, try_number=3))
 
     keys = [run.idempotency_key for run in org.flows["echo"].runs]
@@ -294,8 +294,8 @@ def test_a_run_that_failed_and_one_that_is_unknown_do_not_share_a_key(org: Local
 def test_an_item_that_failed_is_sent_under_its_next_ordinal_also_after_it_could_not_be_sent(
     org: LocalOrg, connect: Connect
 ) -> None:
-    answers: list[Any] = [ReturnError(500, "no"), ReturnError(500, "no"), {}]
-    org.flow("echo")(lambda request: answers.pop(0))
+    responses: list[Any] = [ReturnError(500, "no"), ReturnError(500, "no"), {}]
+    org.flow("echo")(lambda request: responses.pop(0))
     connect(org)
     store = Store()
     keys = []

@@ -187,8 +187,8 @@ def bomb(size: int = 50_000_000) -> bytes:
 @pytest.mark.parametrize("length", [True, False])
 def test_a_compressed_bomb_is_not_taken(invoke: Invoke, aim: Any, length: bool) -> None:
     body = bomb()
-    answer = http("200 OK", body, Content_Encoding="gzip", Content_Length=str(len(body)) if length else "")
-    with Listener(answer) as listener:
+    response = http("200 OK", body, Content_Encoding="gzip", Content_Length=str(len(body)) if length else "")
+    with Listener(response) as listener:
         aim(listener.url, max_response_bytes=100_000)
         with pytest.raises(OktaFlowResponseError, match="max_response_bytes"):
             invoke("raw", idempotent=True)
@@ -237,7 +237,7 @@ def test_a_dripping_answer_has_an_end(invoke: Invoke, aim: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
@@ -245,8 +245,8 @@ def test_a_dripping_answer_has_an_end(invoke: Invoke, aim: Any) -> None:
         b"this is not HTTP\r\n\r\n",
     ],
 )
-def test_half_an_answer_is_none(invoke: Invoke, aim: Any, answer: bytes) -> None:
-    with Listener(answer) as listener:
+def test_half_an_answer_is_none(invoke: Invoke, aim: Any, response: bytes) -> None:
+    with Listener(response) as listener:
         aim(listener.url)
         with pytest.raises(OktaFlowOutcomeUnknownError):
             invoke("raw")

@@ -68,7 +68,7 @@ def failure(result: Result) -> TransportFailure:
     return result
 
 
-def answered(result: Result) -> HttpResponse:
+def returned(result: Result) -> HttpResponse:
     assert isinstance(result, HttpResponse), result
     return result
 

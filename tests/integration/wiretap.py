@@ -21,7 +21,7 @@ _SHORTEST_PIECE = 8
 
 
 class Wiretap:
-    """A server on loopback that answers every request with an empty JSON object, and keeps all bytes that arrive.
+    """A server on loopback that responds every request with an empty JSON object, and keeps all bytes that arrive.
 
     A request that is cut off, or is no HTTP at all, is kept as well.
     """
@@ -78,9 +78,9 @@ class Wiretap:
         if not chunk:
             self._selector.unregister(connection)
             return
-        answered = b"\r\n\r\n" in self._received[connection]
+        returned = b"\r\n\r\n" in self._received[connection]
         self._received[connection] += chunk
-        if b"\r\n\r\n" in self._received[connection] and not answered:
+        if b"\r\n\r\n" in self._received[connection] and not returned:
             with contextlib.suppress(OSError):
                 connection.sendall(_RESPONSE)
 

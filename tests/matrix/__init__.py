@@ -1,1 +1,1 @@
-"""The suite, from the wheel, on each Airflow and Python that the project names: ``python -m tests.matrix``."""
+"""The suite, run against the wheel on each supported Airflow and Python: ``python -m tests.matrix``."""

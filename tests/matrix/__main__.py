@@ -1,4 +1,4 @@
-"""Run the matrix: each environment is built, the suite is run in it, and docs/compatibility.md gets what came of it."""
+"""Run the matrix: build each environment, run the suite in it, and write the results into docs/compatibility.md."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.matrix.running import WORK, EnvironmentFailedError, Result, build_whe
 
 UV = Path(sys.executable).parent / "uv"
 _END_OF_LOG = 60
-"""Lines that are shown of an environment that failed."""
+"""Number of lines shown of the log of an environment that failed."""
 
 
 def main() -> int:
-    """Run what the arguments ask for, and return the exit code: 1 if an environment failed."""
+    """Run the command line, and return the exit code: 1 if an environment failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     names = [environment.name for environment in ENVIRONMENTS]
     parser.add_argument(
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _run(environment: Environment, wheel: Path, options: list[str]) -> Result | None:
-    """Run one environment and say how it ended; None if it failed."""
+    """Run one environment and print how it ended; return None if it failed."""
     begun = time.monotonic()
     try:
         result = run(environment, wheel, UV, options)

@@ -1,4 +1,4 @@
-"""The environments of the matrix, and how their versions are pinned; this is their one list."""
+"""The environments of the matrix, which are listed only here, and the pinning of their versions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ROOT = Path(__file__).parents[2]
 PINS = Path(__file__).parent / "pins"
 
 _NEEDED_NEWER = ("apache-airflow-providers-common-compat", "apache-airflow-providers-http")
-"""Whose floor in pyproject.toml is newer than some of the dates below; who installs the provider gets them so too."""
+"""Packages whose lowest version in pyproject.toml is newer than some dates below; users get such versions too."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Hold one row of the matrix.
+    """One row of the matrix.
 
-    :param airflow: the version of Airflow, or ``lowest`` for the floors of all direct dependencies
+    :param airflow: the version of Airflow, or ``lowest`` for the lowest versions of all direct dependencies
     :param python: the version of Python
-    :param as_of: packages are taken as they were on this day: an older Airflow was made for older ones, and breaks
-        with those of today. Without it they are those of ``constraints.txt``
+    :param as_of: date after which no package may have been released, because an older Airflow breaks with today's
+        packages; None for the versions in ``constraints.txt``
     :param caps: further requirements, each with its reason
     """
 
@@ -35,12 +35,12 @@ class Environment:
 
     @property
     def name(self) -> str:
-        """Return what the environment is called, on the command line and in the table."""
+        """Name of the environment on the command line and in the table."""
         return f"{self.airflow}-py{self.python}"
 
     @property
     def pins(self) -> Path:
-        """Return the file of its pinned versions."""
+        """Path of the file with its pinned versions."""
         return PINS / f"{self.name}.txt"
 
 
@@ -70,14 +70,14 @@ ENVIRONMENTS = (
 
 
 def pin(environment: Environment, uv: Path) -> None:
-    """Resolve an environment anew, and write its pins.
+    """Resolve the versions of an environment, and write its pins.
 
     :param environment: the environment
-    :param uv: the program
+    :param uv: path of uv
     """
     direct = []
     if environment.airflow == "lowest":
-        # The floors of what the package needs; what the tests need is no lower than usual.
+        # Lowest versions only of the package's dependencies; those of the tests are as usual.
         lowest = _resolved(environment, uv, [], "--resolution", "lowest-direct").splitlines()
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         named = {Requirement(text).name.lower() for text in project["dependencies"]}

@@ -11,14 +11,14 @@ from tests.matrix.running import Result
 PAGE = ROOT / "docs/compatibility.md"
 BEGIN, END = "<!-- matrix: begin -->", "<!-- matrix: end -->"
 TESTS_BEGIN = "The suite, against the wheel:"
-"""Stands between the tables."""
+"""Line between the two tables."""
 
 _SHOWN_BY_TESTS = {
     "example DAGs, provider info": ("tests.integration.test_dags", "tests.unit.test_get_provider_info"),
     "sensor, deferred too": ("tests.integration.test_sensors",),
     "deferred invocation": ("tests.integration.test_deferred_invocation", "tests.integration.test_shared_flow"),
 }
-"""What no probe is asked about, and the modules of the suite that try it there."""
+"""Subjects that the probe does not cover, with the modules of the suite that test them."""
 
 _HAD_BY_AIRFLOW = {
     "`okta-workflows`": "okta_workflows",
@@ -27,13 +27,13 @@ _HAD_BY_AIRFLOW = {
     "retry policy": "retry_policy",
     "extra link": "extra_link",
 }
-"""What the probe answers with yes or no."""
+"""Columns with yes or no, and the probe's finding for each."""
 
 
 def tables(results: Mapping[Environment, Result]) -> str:
-    """Return what works where, and what was run, in Markdown: two tables with a row for each environment.
+    """Return what works and which tests ran, as two Markdown tables with a row for each environment.
 
-    :param results: what each environment came to
+    :param results: the result of each environment
     """
     works = [["environment", "Airflow", "Python", "connection form", *_HAD_BY_AIRFLOW]]
     ran = [["environment", "passed", "not applicable", *(f"passed of: {subject}" for subject in _SHOWN_BY_TESTS)]]
@@ -51,10 +51,10 @@ def tables(results: Mapping[Environment, Result]) -> str:
 
 
 def written_into(page: str, text: str) -> str:
-    """Return the page with the tables in their place.
+    """Return the page with its tables replaced.
 
     :param page: the page
-    :param text: the tables
+    :param text: the new tables
     """
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)

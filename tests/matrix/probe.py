@@ -1,7 +1,7 @@
-"""What this provider is on the Airflow of this Python: ``python -m tests.matrix.probe`` prints it as JSON.
+"""What works of this provider on this Python's Airflow: ``python -m tests.matrix.probe`` prints it as JSON.
 
-It needs a database (``airflow db migrate``). Each answer is Airflow's own: a form that it serves, a command that it
-runs, a task that it executes.
+It needs a database (``airflow db migrate``). Each finding comes from Airflow itself: a form that it serves, a command
+that it runs, a task that it executes.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ SCRIPTS = Path(sys.executable).parent
 
 
 def form() -> dict[str, Any]:
-    """Return what Airflow's form for a connection of this type shows: its own fields, and those of Airflow.
+    """Return what Airflow's form shows for this connection type: our fields, and our labels of Airflow's own fields.
 
-    Airflow 2 makes it in its web server, from the widgets that its providers manager has; Airflow 3 serves it.
+    Airflow 2 builds the form in its web server, from the widgets of its providers manager; Airflow 3 serves it.
     """
     try:
         service = import_module("airflow.api_fastapi.core_api.services.ui.connections").HookMetaService
     except ImportError:
         from airflow.providers_manager import ProvidersManager
 
-        manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]  # Airflow's
+        manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         ours = [name for name in manager.connection_form_widgets if name.startswith("extra__okta_workflows__")]
         return {
             "fields": [name.removeprefix("extra__okta_workflows__") for name in ours],
@@ -46,13 +46,13 @@ def form() -> dict[str, Any]:
 
 
 def works(*command: str) -> bool:
-    """Tell whether a command ends well."""
+    """Return whether a command succeeds."""
     done = subprocess.run([SCRIPTS / command[0], *command[1:]], capture_output=True, check=False, timeout=110)
     return done.returncode == 0
 
 
 def retry_policy() -> bool:
-    """Tell whether Airflow keeps our retry policy with a task of a DAG."""
+    """Return whether Airflow keeps our retry policy with a task of a DAG."""
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
@@ -67,7 +67,7 @@ def retry_policy() -> bool:
 
 
 def extra_link() -> bool:
-    """Tell whether Airflow keeps the extra link with the DAG, for its pages."""
+    """Return whether Airflow keeps the extra link with a serialized DAG, from which its pages are made."""
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
@@ -79,7 +79,7 @@ def extra_link() -> bool:
 
 
 def crash_safe_invocation() -> bool:
-    """Tell whether a task, executed by Airflow, finds the store in which an invocation is noted."""
+    """Return whether a task that Airflow executes finds the store for the checkpoints of an invocation."""
     with tempfile.TemporaryDirectory() as directory:
         found = Path(directory) / "found"
         environment = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "dags")}
@@ -94,7 +94,7 @@ def crash_safe_invocation() -> bool:
 
 
 def findings() -> dict[str, Any]:
-    """Return everything, by its column in the table."""
+    """Return all findings by name, as :mod:`tests.matrix.page` reads them."""
     return {
         "airflow": importlib.metadata.version("apache-airflow"),
         "python": platform.python_version(),
@@ -108,7 +108,7 @@ def findings() -> dict[str, Any]:
 
 
 def printed_json(printed: str) -> Any:
-    """Return the last line that is a JSON object: Airflow may log to stdout before it and after."""
+    """Parse the last line that is a JSON object; Airflow may log to stdout before and after it."""
     return json.loads(next(line for line in reversed(printed.splitlines()) if line.startswith('{"')))
 
 

@@ -1,4 +1,4 @@
-"""One environment of the matrix: built from its pins and the wheel, and the suite run in it."""
+"""Build of one environment of the matrix from its pins and the wheel, and the run of the suite in it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tests.matrix.probe import printed_json
 WORK = ROOT / ".matrix"
 PACKAGE = "airflow_okta_workflows"
 _SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
-"""What is about the provider; figures are measured on one Airflow only."""
+"""Tests of the provider; those of the benchmarks are excluded, since figures are measured on one Airflow only."""
 
 _NOT_COPIED = {PACKAGE, "dist", "build", "site", "mutants", "__pycache__"}
 
 
 class EnvironmentFailedError(Exception):
-    """Tell which step of an environment failed."""
+    """Failure of an environment; the message has the step."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Hold what an environment came to.
+    """Result of an environment.
 
-    :param passed: how many tests passed
-    :param not_applicable: how many were left out because they mean nothing there
-    :param reasons: why, as the suite says it
-    :param passed_in: how many passed in each module of the suite, by its dotted name
+    :param passed: number of tests that passed
+    :param not_applicable: number of tests that were deselected because they are meaningless there
+    :param reasons: the suite's reasons for that
+    :param passed_in: number of tests that passed in each module of the suite, by its dotted name
     :param probe: what :mod:`tests.matrix.probe` found
     """
 
@@ -47,10 +47,10 @@ class Result:
 
 
 def interpreter(version: str, uv: Path) -> str:
-    """Return the path of a Python.
+    """Return the path of a Python interpreter.
 
-    :param version: such as 3.12
-    :param uv: the program, which knows further places
+    :param version: its version, such as 3.12
+    :param uv: path of uv, which finds interpreters in further places
     :raises EnvironmentFailedError: if there is none
     """
     homes = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
@@ -59,7 +59,7 @@ def interpreter(version: str, uv: Path) -> str:
         *(str(path) for path in sorted(homes.glob(f"{version}.*/bin/python"))),
     ]
     for candidate in filter(None, candidates):
-        # A shim of pyenv is there for each version that is installed, and works for those that are selected.
+        # pyenv has a shim for each installed version, but only those of the selected versions work.
         done = subprocess.run([candidate, "-c", "import sys; print(*sys.version_info[:2], sep='.')"], capture_output=True, text=True, check=False)  # fmt: skip
         if done.stdout.strip() == version:
             return str(candidate)
@@ -73,9 +73,9 @@ def interpreter(version: str, uv: Path) -> str:
 
 
 def build_wheel(uv: Path) -> Path:
-    """Build the wheel of the tree, and return its path.
+    """Build the wheel of this tree, and return its path.
 
-    :param uv: the program
+    :param uv: path of uv
     """
     shutil.rmtree(WORK / "dist", ignore_errors=True)
     pinned = ("--build-constraints", ROOT / "constraints.txt")
@@ -85,13 +85,13 @@ def build_wheel(uv: Path) -> Path:
 
 
 def run(environment: Environment, wheel: Path, uv: Path, pytest_options: Sequence[str]) -> Result:
-    """Build an environment anew, and run the suite and the probe in it.
+    """Build an environment from scratch, and run the suite and the probe in it.
 
     :param environment: the environment
     :param wheel: the wheel under test
-    :param uv: the program
+    :param uv: path of uv
     :param pytest_options: further options of pytest
-    :raises EnvironmentFailedError: if any of it fails; what was printed is in the environment's log
+    :raises EnvironmentFailedError: if a step fails; its output is in the environment's log
     """
     place = WORK / environment.name
     shutil.rmtree(place, ignore_errors=True)
@@ -104,7 +104,7 @@ def run(environment: Environment, wheel: Path, uv: Path, pytest_options: Sequenc
             words = [str(word) for word in command]
             log.write(f"\n== {what}: {' '.join(words)}\n")
             log.flush()
-            # No proxy, Airflow or coverage of whoever calls.
+            # Without the caller's settings of Airflow, Python and its virtual environment.
             usual = {
                 name: value
                 for name, value in os.environ.items()
@@ -141,7 +141,7 @@ def run(environment: Environment, wheel: Path, uv: Path, pytest_options: Sequenc
 
 
 def log_of(environment: Environment) -> Path:
-    """Return the file of what an environment printed."""
+    """Return the path of an environment's log."""
     return WORK / f"{environment.name}.log"
 
 

@@ -1,4 +1,4 @@
-"""The tables in docs/compatibility.md are of the whole matrix; what writes them cannot ask so much of itself beforehand."""
+"""Test that docs/compatibility.md covers the whole matrix; not in the suite, which runs before the tables exist."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def test_the_tables_have_a_row_for_each_environment() -> None:
 
 
 def rows(part: str) -> list[list[str]]:
-    """The cells of a table below its head."""
+    """Return the cells of a table below its header row."""
     _, _, *found = [line for line in part.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found]

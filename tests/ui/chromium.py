@@ -1,4 +1,4 @@
-"""The browser of these tests: found, or installed where that can be done; ``make test-ui`` asks here first."""
+"""Search for the browser of these tests, and its installation where possible; ``make test-ui`` runs this first."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SKIPPED = """
 
 
 def find_chromium() -> str | None:
-    """Return the path of a Chromium or a Chrome; None if there is none. The variable ``CHROMIUM`` names one."""
+    """Return the path of Chromium or Chrome, which the variable ``CHROMIUM`` can set; None if there is none."""
     if named := os.environ.get("CHROMIUM"):
         return shutil.which(named)
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 def install_chromium() -> None:
-    """Install Debian's, if this is root on a Debian or one of its kin; else do nothing."""
+    """Install Debian's Chromium if this is root on a system with apt-get; otherwise do nothing."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     print("== installing chromium", flush=True)

@@ -1,4 +1,4 @@
-"""What the tests of Airflow's UI share: one Airflow with a local org, a browser, and a place for screenshots."""
+"""Fixtures of the tests of Airflow's UI: one Airflow with a local org, a browser, and a folder for screenshots."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.e2e.airflow_standalone import Airflow
 from tests.ui.chromium import find_chromium
 
 _LARGEST = 200_000
-"""Bytes of a screenshot; more would burden whoever clones the project."""
+"""Largest size of a screenshot in bytes; more would burden each clone of the repository."""
 _PATIENCE = 15_000
-"""Milliseconds that Playwright waits for what it looks for; two busy cores are slow."""
+"""Milliseconds that Playwright waits for an element; two busy cores are slow."""
 _QUIET = (
     "--no-sandbox",
     "--disable-background-networking",
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @dataclass
 class Stage:
-    """Hold what the tests share.
+    """Org and Airflow that the tests share.
 
     No task may run while a test saves a form: on SQLite, one of the two would wait until the other gives up.
 
@@ -64,7 +64,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def browser(stage: Stage) -> Iterator[BrowserContext]:
-    """One browser with one cache: Airflow's page is 6 MB of JavaScript."""
+    """Yield one browser with one cache, because Airflow's page is 6 MB of JavaScript."""
     expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=_QUIET)

@@ -1,4 +1,4 @@
-"""Airflow's connection form and list, as a person uses them."""
+"""Airflow's connection form and list, as a user operates them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ConnectionForm:
-    """Fill in the form for a connection.
+    """Connection form, and the list of connections.
 
     :param page: the browser's page
     """
@@ -22,7 +22,7 @@ class ConnectionForm:
         self.dialog = page.get_by_role("dialog")
 
     def open_list(self) -> None:
-        """Open the list of connections anew."""
+        """Load the list of connections."""
         self.page.goto("/connections", wait_until="domcontentloaded")
 
     def add(self, conn_id: str) -> None:
@@ -34,12 +34,12 @@ class ConnectionForm:
         self.page.get_by_role("option", name="Okta Workflows", exact=True).click()
 
     def edit(self, conn_id: str) -> None:
-        """Open the form for a connection that is there."""
+        """Open the form for an existing connection."""
         self.open_list()
         self.row(conn_id).get_by_role("button", name="Edit Connection").click()
 
     def unfold(self, section: str) -> None:
-        """Show one of the form's sections, which hides the others."""
+        """Expand one of the form's sections, which collapses the others."""
         self.dialog.get_by_role("button", name=section, exact=True).click()
 
     def standard(self, label: str) -> Locator:
@@ -47,16 +47,16 @@ class ConnectionForm:
         return self.dialog.get_by_label(label, exact=True)
 
     def extra(self, name: str) -> Locator:
-        """Return the input of one of our fields. Airflow ties no label to these, so they are found by name."""
+        """Return the input of one of our fields, by its name because Airflow ties no label to it."""
         return self.dialog.locator(f"[name=element_{name}]")
 
     def group(self, label: str) -> Locator:
-        """Return label, input and help of one of our fields."""
+        """Return the group with the label, input and help text of one of our fields."""
         label_itself = self.page.locator("label").get_by_text(label, exact=True)
         return self.dialog.get_by_role("group").filter(has=label_itself)
 
     def paste(self, into: Locator, text: str) -> None:
-        """Paste as a person does, with whatever the browser makes of it."""
+        """Paste through the clipboard, as a user does, so that the browser can change the text."""
         self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
         into.click()
         self.page.keyboard.press("ControlOrMeta+A")
@@ -72,7 +72,7 @@ class ConnectionForm:
         flows: dict[str, str] | None = None,
         extra: dict[str, str] | None = None,
     ) -> None:
-        """Fill in what a connection needs, and further fields of ours."""
+        """Fill in the fields that a connection needs, and further fields of ours."""
         self.add(conn_id)
         self.standard("Okta domain").fill(domain)
         self.standard("Client ID").fill(client_id)
@@ -86,7 +86,7 @@ class ConnectionForm:
             self.extra(name).fill(value)
 
     def save(self) -> None:
-        """Save, and wait until the form has gone."""
+        """Save, and wait until the form has closed."""
         self.dialog.get_by_role("button", name="Save").click()
         expect(self.dialog).to_be_hidden()
 
@@ -95,6 +95,6 @@ class ConnectionForm:
         return self.page.get_by_role("row").filter(has=self.page.get_by_text(conn_id, exact=True))
 
     def test(self, conn_id: str) -> Locator:
-        """Press a connection's Test button, and return the verdict."""
+        """Press a connection's Test button, and return the message with the result."""
         self.row(conn_id).get_by_role("button", name="Test Connection").click()
         return self.page.get_by_role("status").filter(has_text="Test Connection")

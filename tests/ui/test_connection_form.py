@@ -1,4 +1,4 @@
-"""The connection form in a browser: what it shows, what it makes of what is pasted, and what never comes back."""
+"""The connection form in a browser: what it shows, how it handles pasted input, and what it never gets back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.ui.connection_form import ConnectionForm
 if TYPE_CHECKING:
     from tests.ui.conftest import Snap, Stage
 
-# A whole Airflow starts with the first test, on two cores that may be busy.
+# The first test starts a whole Airflow, perhaps on two busy cores.
 pytestmark = pytest.mark.timeout(300)
 
 PASSPHRASE = "ui-passphrase-0815"
@@ -33,7 +33,7 @@ def form(page: Page) -> ConnectionForm:
 
 @pytest.fixture
 def good(stage: Stage) -> dict[str, Any]:
-    """What to fill in for a connection that works: the key as the PEM that Okta's console gives."""
+    """Return the fields of a connection that works, with the key as the PEM that Okta's console gives."""
     org = stage.org
     return {"domain": org.url, "client_id": org.app.client_id, "key": pem_of(org.private_jwk)}
 
@@ -133,7 +133,7 @@ def test_the_test_button_approves_of_a_good_connection(
 
 @pytest.fixture
 def custom_org() -> Iterator[LocalOrg]:
-    """An org with exactly one custom domain."""
+    """Yield an org with exactly one custom domain."""
     with LocalOrg(key_type="rsa2048", custom_domains=("localhost",)) as org:
         yield org
 
@@ -174,7 +174,7 @@ def test_the_test_button_tells_of_the_domain_rule(form: ConnectionForm, custom_o
 
 
 class Eavesdropper:
-    """Keep what a page says to Airflow's API, what it is told, and what it shows.
+    """Record of what a page sends to Airflow's API, what it receives, and what it shows.
 
     :param page: the page
     """
@@ -187,19 +187,19 @@ class Eavesdropper:
         page.route(re.compile("/(api/v2|ui)/"), self._pass_on)
 
     def look(self) -> None:
-        """Keep what the page shows at the moment, and what its inputs hold."""
+        """Record what the page shows at the moment, and the values of its inputs."""
         self.shown.append(self._page.content())
         self.shown += [each.input_value() for each in self._page.locator("input, textarea").all()]
 
     def _pass_on(self, route: Route) -> None:
-        answer = route.fetch()
+        response = route.fetch()
         self.said.append(route.request.post_data or "")
-        self.told.append(answer.text())
-        route.fulfill(response=answer)
+        self.told.append(response.text())
+        route.fulfill(response=response)
 
 
 def look_everywhere(form: ConnectionForm, conn_id: str, eavesdropper: Eavesdropper) -> None:
-    """Test a connection, open it in the form, and look at each of its sections."""
+    """Test a connection, open it in the form, and record each section of the form."""
     form.open_list()
     expect(form.test(conn_id)).to_contain_text("Test Connection")
     eavesdropper.look()

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from tests.ui.conftest import Snap, Stage
 
-# A whole Airflow starts with the first test, on two cores that may be busy.
+# The first test starts a whole Airflow, perhaps on two busy cores.
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
 def run_id(stage: Stage) -> str:
-    """The run of a DAG whose tasks have links."""
+    """Return the id of a finished run of a DAG whose tasks have links."""
     run_id = stage.airflow.trigger("linked")
     assert stage.airflow.finished("linked", run_id, within=90) == "failed", "one of its flows is broken"
     return run_id

@@ -1,1 +1,1 @@
-"""Batches: items and records."""
+"""The items and records of a batch."""

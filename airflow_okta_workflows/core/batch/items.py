@@ -1,4 +1,4 @@
-"""The invocations of a batch: their payloads, encoded and checked, and their idempotency keys."""
+"""The items of a batch: validated and encoded payloads, and their idempotency keys."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 _PROBLEMS_SHOWN = 5
 _NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
-"""What can be iterated over and is no list of payloads. The order of a set differs from one try of a task to the next,
-and each item's key with it."""
+"""Types that can be iterated over but are not lists of payloads. The order of a set, and with it the key of each item,
+differs from one try of a task to the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
     """One invocation of a batch.
 
-    :param index: its place among the payloads, from 0
-    :param key: its idempotency key
-    :param body: its payload, encoded
+    :param index: the position among the payloads, from 0
+    :param key: the idempotency key of the item's first run
+    :param body: the encoded payload
     """
 
     index: int
@@ -40,15 +40,15 @@ class BatchItem:
 
 
 def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> list[BatchItem]:
-    """Check and encode all payloads of a batch.
+    """Validate and encode all payloads of a batch.
 
-    The key of an item is made of the batch's and of what tells the item from others: ``item_key`` of its payload, else
-    its place and its payload. It stays the same over all tries of a task.
+    The key of an item is derived from the key of the batch and the item's name: what ``item_key`` selects from the
+    payload, or without ``item_key`` the position and the payload. It stays the same over all tries of a task.
 
-    :param payloads: JSON values, or JSON text of a list of them
-    :param batch_key: the idempotency key of the task
-    :param item_key: selects what tells one payload from all others, or None
-    :raises CoreError: if one of them cannot be sent; the first few are named
+    :param payloads: JSON values, or a string of a JSON list of them
+    :param batch_key: the idempotency key of the batch, a UUID
+    :param item_key: selects a value that is unique among the payloads, or None
+    :raises CoreError: if any payload cannot be sent; the message names the first few
     """
     if isinstance(payloads, (str, bytes)):
         payloads = _parse(payloads)
@@ -80,11 +80,11 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
 
 
 def check_unchanged(items: Sequence[BatchItem], noted: Iterable[str]) -> None:
-    """Refuse payloads that are not those of an earlier try: which of them were sent could not be told.
+    """Raise if a checkpointed item is missing, since the items that were already sent could then not be recognized.
 
     :param items: the items of this try
-    :param noted: the keys of those that an earlier try has noted
-    :raises CoreError: if one of them is not among the items
+    :param noted: the keys of the items in the checkpoints of earlier tries
+    :raises CoreError: if one of these keys is not among the items
     """
     gone = len(set(noted).difference(item.key for item in items))
     if gone:
@@ -100,7 +100,7 @@ def _name(index: int, body: bytes, item_key: Expression | None) -> str:
     if item_key is None:
         return f"{index}:{hashlib.sha256(body).hexdigest()}"
     try:
-        # Over what is sent: of a tuple, or of JSON text, JMESPath would select nothing.
+        # Search the encoded payload: JMESPath would select nothing from a tuple or a string of JSON.
         value = item_key.search(json.loads(body))
     except ExpressionError:
         raise configuration_error(f"item_key {shown(item_key.text)} cannot be evaluated over it.") from None

@@ -1,4 +1,4 @@
-"""What came of each invocation of a batch, small enough to keep a hundred thousand of them."""
+"""The results of a batch's invocations, compact enough for a hundred thousand of them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 LARGEST_NOTED_RESULT = 1_024
-"""Bytes of JSON; a larger result is noted without itself, so that forty items fit into what Airflow stores gladly."""
+"""Bytes of JSON; a checkpoint omits a larger result, so that a page of forty items fits into Airflow's default
+``[state_store] max_value_storage_bytes`` of 64 KiB, beyond which it logs a warning."""
 _LONGEST_ERROR = 500
 _ERRORS_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """What came of one invocation.
+    """The result of one invocation.
 
-    :param outcome: what came of it
-    :param status_code: the HTTP status, if there was an answer
-    :param execution_id: the id of the flow's execution, if one was told
-    :param result: the body, or what ``result`` selects of it
-    :param error: why it did not succeed, for people
+    :param outcome: the outcome
+    :param status_code: the HTTP status, if there was a response
+    :param execution_id: the id of the flow's execution, if the response has one
+    :param result: the body, or what ``result`` selects from it
+    :param error: why the invocation did not succeed, as a message for people
     """
 
     outcome: Outcome
@@ -37,7 +38,7 @@ class BatchRecord:
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as a JSON object, but for index and key."""
+        """Return the record as a JSON object, without the item's index and key."""
         return {
             "outcome": self.outcome.value,
             "status_code": self.status_code,
@@ -48,13 +49,13 @@ class BatchRecord:
 
     @property
     def short_error(self) -> str | None:
-        """Return the error, cut off where it is longer than anybody reads."""
+        """The error, truncated to 500 characters."""
         if self.error is None or len(self.error) <= _LONGEST_ERROR:
             return self.error
         return self.error[: _LONGEST_ERROR - 1] + "…"
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """Return the record as it is noted: without what is None, and without a large result."""
+        """Return the record as a checkpoint: a JSON object without values that are None, and without a large result."""
         note = {name: value for name, value in self.to_json().items() if value is not None}
         size = len(json.dumps(self.result).encode())
         if size > LARGEST_NOTED_RESULT:
@@ -64,9 +65,9 @@ class BatchRecord:
 
     @classmethod
     def from_checkpoint(cls, note: Mapping[str, Any]) -> BatchRecord:
-        """Read a noted record; what cannot be understood is of unknown outcome.
+        """Return the record that a checkpoint describes; its outcome is ``UNKNOWN`` if it cannot be parsed.
 
-        :param note: what :meth:`to_checkpoint` gave
+        :param note: what :meth:`to_checkpoint` returned
         """
         try:
             outcome = Outcome(note.get("outcome"))
@@ -76,7 +77,7 @@ class BatchRecord:
 
 
 def count(records: Iterable[BatchRecord]) -> Counter[Outcome]:
-    """Return how many records there are of each outcome.
+    """Return the number of records with each outcome.
 
     :param records: the records
     """
@@ -84,9 +85,9 @@ def count(records: Iterable[BatchRecord]) -> Counter[Outcome]:
 
 
 def in_words(counts: Mapping[Outcome, int]) -> str:
-    """Return counts for people, such as ``590 succeeded, 7 failed, 3 unknown``.
+    """Return counts as a phrase, such as ``590 succeeded, 7 failed, 3 unknown``.
 
-    :param counts: how many there are of each outcome
+    :param counts: the number of records with each outcome
     """
     words = {Outcome.NOT_SENT: "not sent"}
     parts = [f"{counts.get(one, 0)} {words.get(one, one.value)}" for one in Outcome if counts.get(one, 0)]
@@ -94,7 +95,7 @@ def in_words(counts: Mapping[Outcome, int]) -> str:
 
 
 def first_errors(records: Sequence[BatchRecord]) -> list[str]:
-    """Return for people what the first few ended with that did not succeed, such as ``Item 3: the flow answered 500``.
+    """Return the first few errors as messages for people, such as ``Item 3: the flow returned 500``.
 
     :param records: the records, in the order of the payloads
     """

@@ -1,1 +1,1 @@
-"""Flows: what is sent to one, what a response means, and when an invocation may be sent again."""
+"""Requests to flows, their responses, and the rule for sending an invocation again."""

@@ -1,4 +1,4 @@
-"""What a task notes of its invocation, so that a retry after a crash knows whether the flow may have run."""
+"""The checkpoint of one invocation, which tells a retry after a crash whether the flow may have run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.protocol import InvocationState
 
 LARGEST_BODY = 32_768
-"""Bytes of JSON; a larger answer is noted without its body."""
+"""Bytes of JSON; the checkpoint of a larger response omits the body."""
 
 
 @dataclass(frozen=True)
 class InvocationCheckpoint:
-    """What is known of one wanted run.
+    """The known state of one wanted run.
 
     :param run: the wanted run; None if it cannot be read
-    :param state: how far it had got
-    :param response: the response, where it is noted
-    :param omitted: the bytes of the body if it was too large to note, otherwise 0
+    :param state: how far the invocation got
+    :param response: the response, if the checkpoint contains it
+    :param omitted: size of an omitted body in bytes, otherwise 0
     """
 
     run: WantedRun | None
@@ -32,7 +32,7 @@ class InvocationCheckpoint:
 
     @classmethod
     def of_response(cls, run: WantedRun, response: FlowResponse, state: InvocationState) -> InvocationCheckpoint:
-        """Return the note of a response, without its body if that is too large.
+        """Return the checkpoint of a response, without a body larger than :data:`LARGEST_BODY`.
 
         :param run: the wanted run
         :param response: the response
@@ -44,7 +44,7 @@ class InvocationCheckpoint:
         return cls(run, state, kept, omitted)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the note as a JSON object."""
+        """Return the checkpoint as a JSON object."""
         note: dict[str, Any] = {**(self.run.to_json() if self.run else {}), "state": self.state.value}
         if self.response:
             note.update(self.response.to_json())
@@ -54,9 +54,11 @@ class InvocationCheckpoint:
 
     @classmethod
     def from_json(cls, value: Any) -> InvocationCheckpoint:
-        """Return the note that a JSON value describes; whatever it is, there was a try that noted something.
+        """Return the checkpoint that a JSON value describes, in state ``UNREADABLE`` if it cannot be parsed.
 
-        :param value: what the store has; not None
+        An unreadable value still proves that an earlier try wrote a checkpoint.
+
+        :param value: the stored value, not None
         """
         run = WantedRun.from_json(value) if isinstance(value, dict) else None
         if run is None:

@@ -1,4 +1,4 @@
-"""What a caller may send to a flow, checked and encoded."""
+"""Validation and encoding of what a caller sends to a flow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_okta_workflows.core.secret import shown
 
 METHODS = ("GET", "POST")
 RESERVED_PREFIX = "x-okta-workflows"
-"""Names that Okta keeps for itself: as header, query parameter and top-level key of the body."""
+"""Prefix that Okta reserves in names of headers, query parameters and top-level keys of the body."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
 _NO_LISTS = (str, bytes, bytearray, memoryview)
@@ -29,7 +29,7 @@ _SET_BY_THE_HOOK = {
     "x-api-client-token": "A flow secured with OAuth 2.0 needs no client token, and one with a client token takes no"
     " OAuth token.",
     "proxy-authorization": "Write the login into http_proxy of the connection: http://user:password@host:port.",
-    # Content-Length and its like frame a message: with two opinions of where it ends, a gateway may see two requests.
+    # Content-Length and the like frame the message. If two hosts disagree on where it ends, one may see two requests.
     **dict.fromkeys(
         (
             "accept-encoding", "connection", "content-encoding", "content-length", "expect", "host", "keep-alive",
@@ -43,8 +43,8 @@ _SET_BY_THE_HOOK = {
 def check_method(method: object) -> str:
     """Return the method in upper case.
 
-    :param method: the method as the caller gave it
-    :raises CoreError: if it is neither GET nor POST, which is all that a flow can be invoked with
+    :param method: the caller's value
+    :raises CoreError: if it is neither GET nor POST, the only methods that invoke a flow
     """
     upper = method.upper() if isinstance(method, str) else ""
     if upper not in METHODS:
@@ -53,11 +53,11 @@ def check_method(method: object) -> str:
 
 
 def check_names(mapping: Mapping[Any, Any], what: str) -> None:
-    """Refuse names that Okta reserves.
+    """Raise if a name is not a string or is reserved by Okta.
 
     :param mapping: headers, query parameters, or a payload
-    :param what: which of them, for the error
-    :raises CoreError: for a name that is no text or is reserved
+    :param what: which of them, for the error message
+    :raises CoreError: for such a name
     """
     for name in mapping:
         if not isinstance(name, str):
@@ -70,10 +70,11 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
 
 
 def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the caller's own headers, as strings. None as a value leaves the header out.
+    """Return the caller's headers as strings, without those whose value is None.
 
     :param headers: the headers, or None
-    :raises CoreError: for a reserved name, one that the hook or HTTP sets, or a value that would break the request
+    :raises CoreError: for a reserved name, a name that the hook or HTTP sets, or a name or value that HTTP does not
+        allow
     """
     if not headers:
         return {}
@@ -83,17 +84,17 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
     for name, value in headers.items():
         text = "" if value is None else str(value).strip()
         if name.lower() == "content-type" and _JSON_TYPE.fullmatch(text):
-            continue  # what is sent anyway
+            continue  # equal to what the hook sends
         if why := _SET_BY_THE_HOOK.get(name.lower()):
             raise configuration_error(f"The header {shown(name)} cannot be set.", why)
-        # A newline in a value would begin a header of the caller's choice (CWE-113).
+        # A newline in a value would start another header (CWE-113).
         if not _TOKEN.fullmatch(name) or _FORBIDDEN_VALUE.search(text):
             raise configuration_error(
                 f"The header {shown(name)} has a character that HTTP does not allow.",
                 "Remove newlines and control characters.",
             )
         if not text.isascii():
-            # Some take it for Latin-1 and some for UTF-8 (RFC 9110, section 5.5), Okta does not say which.
+            # Recipients decode it as Latin-1 or as UTF-8 (RFC 9110, section 5.5); Okta does not document which.
             raise configuration_error(
                 f"The value of the header {shown(name)} has a character outside ASCII.",
                 "Send it in the payload or the query, or percent-encoded.",
@@ -108,10 +109,10 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def check_timeout(seconds: Any) -> float | None:
-    """Return the seconds that a response may take; None for the connection's default.
+    """Return the time-out of a response in seconds; None selects the connection's default.
 
-    :param seconds: the seconds as the caller gave them
-    :raises CoreError: if they are no number of seconds, more than 0
+    :param seconds: the caller's value
+    :raises CoreError: if it is not a number from 0.001 to 86,400
     """
     if seconds is None:
         return None
@@ -120,12 +121,12 @@ def check_timeout(seconds: Any) -> float | None:
 
 
 def encode_query(query: Mapping[str, Any] | None) -> str:
-    """Return the query parameters as they stand behind the question mark; empty for none.
+    """Return the query string without its question mark; empty if there are no parameters.
 
-    A list gives one parameter per item; true and false are written in lower case; None leaves the name out.
+    A list gives one parameter per item, a bool is written in lower case, and None omits the parameter.
 
     :param query: the parameters, or None
-    :raises CoreError: for a reserved name, or a value that has no parts in a query
+    :raises CoreError: for a reserved name, or a value that a query cannot represent
     """
     if not query:
         return ""
@@ -150,13 +151,13 @@ def encode_query(query: Mapping[str, Any] | None) -> str:
 
 
 def encode_payload(payload: Any, method: str) -> bytes | None:
-    """Return the body of an invocation: JSON in UTF-8, or None for none.
+    """Return the body of an invocation: JSON in UTF-8, or None for no body.
 
-    A text is taken for JSON text, which is what a template gives.
+    A string is parsed as JSON, because a template renders to a string.
 
-    :param payload: a JSON value, JSON text, or None for no body
-    :param method: the checked method
-    :raises CoreError: if it is not JSON, uses a reserved name, or goes with GET
+    :param payload: a JSON value, a string of JSON, or None for no body
+    :param method: the method, as :func:`check_method` returned it
+    :raises CoreError: if the payload is not JSON, uses a reserved name, or the method is GET
     """
     if payload is None:
         return None
@@ -178,13 +179,13 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
 def check_as_parsed(
     method: str, payload: Any, query: Mapping[str, Any] | None, headers: Mapping[str, Any] | None
 ) -> None:
-    """Check what can be known of a request while a DAG is parsed, before its templates and XComs have values.
+    """Check what is known of a request when a DAG is parsed, before templates and XComs have values.
 
     :param method: the method
-    :param payload: the payload; only the names at its top are looked at
-    :param query: the query parameters; only their names are looked at
-    :param headers: the headers
-    :raises CoreError: if they could never be sent
+    :param payload: the payload; only its top-level names are checked
+    :param query: the query parameters; only their names are checked
+    :param headers: the headers; checked only if all values are strings
+    :raises CoreError: if the request could never be sent
     """
     checked = check_method(method)
     if payload is not None:
@@ -203,7 +204,7 @@ def _require_post(method: str) -> None:
 
 
 def _plain(value: object) -> object:
-    """Return what a mapped task's XComs are to JSON: Airflow hands them on as a sequence that reads as it goes."""
+    """Return a mapping as a dict and a sequence as a list: Airflow passes a mapped task's XComs as a lazy sequence."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, _NO_LISTS):
@@ -227,7 +228,7 @@ def _parse_payload(text: str) -> Any:
 
 
 def _not_json(value: Any, path: str = "payload", depth: int = 0) -> str:
-    """Return where in a value the first thing is that JSON has no form for, without showing the thing itself."""
+    """Describe where the first item is that JSON cannot represent, without quoting it; return empty if none is."""
     if depth > 50:
         return f"{path} is nested too deeply"
     if isinstance(value, Mapping):

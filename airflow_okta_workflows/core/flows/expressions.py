@@ -1,4 +1,4 @@
-"""JMESPath over an answer's body: ``success_when``, ``failure_when`` and ``result``."""
+"""JMESPath expressions over a response's body: ``success_when``, ``failure_when`` and ``result``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Expression:
     """One compiled JMESPath expression.
 
     :param text: the expression (https://jmespath.org/specification.html)
-    :param parameter: the parameter it was given as, for errors
-    :raises CoreError: if it is not JMESPath
+    :param parameter: the parameter that it was passed as, for error messages
+    :raises CoreError: if it is not a valid JMESPath expression
     """
 
     def __init__(self, text: str, parameter: str) -> None:
@@ -31,9 +31,9 @@ class Expression:
         self._compiled = _compile(text, parameter)
 
     def search(self, body: Any) -> Any:
-        """Return what the expression selects; None if the body has no such place.
+        """Return what the expression selects; None if the body has no such element.
 
-        :param body: the answer's body
+        :param body: the response's body
         :raises ExpressionError: if it cannot be evaluated over this body
         """
         from jmespath.exceptions import JMESPathError
@@ -42,14 +42,14 @@ class Expression:
         try:
             return self._compiled.search(body)
         except (JMESPathError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            # The message of a JMESPath error quotes the body.
+            # The message of a JMESPath error quotes the body, which may contain personal data.
             reason = type(error).__name__
-        raise ExpressionError(f"{self.parameter} {shown(self.text)} cannot be evaluated over the answer ({reason}).")
+        raise ExpressionError(f"{self.parameter} {shown(self.text)} cannot be evaluated over the response ({reason}).")
 
     def is_true(self, body: Any) -> bool:
-        """Return whether the expression is true: not null, false, or an empty string, list or object.
+        """Return whether the expression is true: neither null nor false nor an empty string, list or object.
 
-        :param body: the answer's body
+        :param body: the response's body
         :raises ExpressionError: if it cannot be evaluated over this body
         """
         value = self.search(body)
@@ -60,8 +60,8 @@ def compile_optional(text: str | None, parameter: str) -> Expression | None:
     """Compile an optional expression.
 
     :param text: the expression, or None for none
-    :param parameter: the parameter it was given as, for errors
-    :raises CoreError: if it is not JMESPath
+    :param parameter: the parameter that it was passed as, for error messages
+    :raises CoreError: if it is not a valid JMESPath expression
     """
     return None if text is None else Expression(text, parameter)
 
@@ -74,7 +74,7 @@ def _compile(text: str, parameter: str) -> Any:
     reason = ""
     try:
         return jmespath.compile(text)
-    except (JMESPathError, RecursionError, ValueError, Warning) as error:  # a warning where warnings are errors
+    except (JMESPathError, RecursionError, ValueError, Warning) as error:  # a warning, where filters make it an error
         reason = without_keys(str(error).splitlines()[0]) if str(error) else type(error).__name__
     raise configuration_error(
         f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",

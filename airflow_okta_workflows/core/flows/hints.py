@@ -1,4 +1,4 @@
-"""What to change, for each way in which a flow's host refuses, or a flow fails."""
+"""Hints about what to change after a flow's host refuses an invocation or a flow fails."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FAILURES = {
 
 
 def failure_hint(status: int) -> str:
-    """Return what to change after a status that a host gives before it comes to the flow; empty for all others.
+    """Return what to change after a status that a host returns before the flow runs; empty for other statuses.
 
     :param status: the HTTP status of a response without an execution id
     """
@@ -50,7 +50,7 @@ def failure_hint(status: int) -> str:
 
 
 def flow_hint(status: int) -> str:
-    """Return what to change after a flow's host has refused with 401, 403 or 404 before the flow ran.
+    """Return what to change after a flow's host refused with 401, 403 or 404 before the flow ran.
 
     :param status: the HTTP status
     """

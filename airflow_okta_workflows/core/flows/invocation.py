@@ -1,14 +1,24 @@
-"""The conversation with a flow: what each answer means, and when an invocation may be sent again.
+"""The conversation with a flow: what each response means, and when an invocation may be sent again.
 
-This is the one place that decides it. A request that was *not sent* or was *refused before the flow ran* is sent
-again; an *answer* is final; one that was *sent and has no answer* is sent again only if the flow is declared
-idempotent, under the same idempotency key.
+Theory of operation: no other module decides when an invocation is sent again. What happens after an attempt depends on
+how far it got:
+
+- *Not sent*, such as a failed connection: another attempt after a backoff, unless it cannot help.
+- *Refused before the flow ran*: another attempt after the first 401, with a new token, and after 429, once the wait
+  that the host requests is over. A second 401, a 403 and a 404 are final.
+- *Responded*: final. A response with an execution id always comes from the flow, whatever its status.
+- *Outcome unknown*, such as a lost connection, a gateway's 503 or a login page: another attempt under the same
+  idempotency key if the flow is declared idempotent; otherwise final.
+
+Attempts that were not sent or have an unknown outcome count together, up to ``ATTEMPTS``; rate limits draw on a budget
+of seconds. Once the outcome of one attempt is unknown, a later attempt that is not sent or is refused does not change
+that: the flow may have run.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind, configuration_error
 from airflow_okta_workflows.core.flows import hints as flow_hints
@@ -41,24 +51,34 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.addresses import FlowAddress
     from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
 
-# A gateway gave up waiting, or lost the flow's host: nothing that the flow says. 520 to 524 are Cloudflare's.
+# A gateway timed out or lost the flow's host; the flow itself may still have run. 520 to 524 are Cloudflare's.
 _GATEWAY = frozenset({408, 502, 503, 504, *range(520, 525)})
 _BEFORE_RUNNING = (401, 403, 404)
 
 
+class InvocationOptions(TypedDict, total=False):
+    """Keyword arguments of ``OktaWorkflowsHook.invoke`` that accompany the payload."""
+
+    method: str
+    query: Mapping[str, Any] | None
+    headers: Mapping[str, Any] | None
+    idempotent: bool
+    timeout: float | None
+
+
 @dataclass(frozen=True)
 class Invocation:
-    """One checked invocation.
+    """One validated invocation.
 
     :param address: the flow
     :param idempotency_key: its idempotency key
     :param idempotent: whether running the flow twice under this key does no harm
     :param method: ``GET`` or ``POST``
     :param url: the invoke URL, query included
-    :param headers: the headers but for the token's
+    :param headers: the headers, except those that authorize the request
     :param body: the encoded payload, or None
     :param rate_limit_wait: seconds that may be spent waiting on 429
-    :param read_timeout: seconds that the answer may take; the connection's default if None
+    :param read_timeout: seconds that the response may take; the connection's default if None
     """
 
     address: FlowAddress
@@ -77,24 +97,26 @@ class Invocation:
         address: FlowAddress,
         payload: Any,
         *,
-        method: str,
-        query: Mapping[str, Any] | None,
-        headers: Mapping[str, Any] | None,
         idempotency_key: str,
-        idempotent: bool,
         rate_limit_wait: float,
-        read_timeout: float | None,
+        method: str = "POST",
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        idempotent: bool = False,
+        timeout: float | None = None,
     ) -> Invocation:
-        """Check and encode what a caller wants to send.
+        """Validate and encode what a caller wants to send. Parameters that are not listed here are those of the class.
 
-        :param payload: a JSON value, JSON text, or None; the other parameters are as above
+        :param payload: a JSON value, a string of JSON, or None
+        :param query: query parameters, or None
+        :param timeout: seconds that the response may take; the connection's default if None
         :raises CoreError: of kind ``CONFIGURATION`` if it cannot be sent
         """
         method = check_method(method)
         own = check_headers(headers)
         body = encode_payload(payload, method)
         encoded_query = encode_query(query)
-        # The caller's Accept or User-Agent stands; the names differ in case only, so compare them without it.
+        # A caller's own header replaces the default; header names are compared without regard to case.
         named = {name.lower() for name in own}
         defaults = {"Accept": "application/json, */*;q=0.5", "Idempotency-Key": idempotency_key}
         if body is not None:
@@ -108,7 +130,7 @@ class Invocation:
             headers={**{n: v for n, v in defaults.items() if n.lower() not in named}, **own},
             body=body,
             rate_limit_wait=rate_limit_wait,
-            read_timeout=check_timeout(read_timeout),
+            read_timeout=check_timeout(timeout),
         )
 
     def with_payload(self, body: bytes, idempotency_key: str) -> Invocation:
@@ -122,20 +144,20 @@ class Invocation:
 
     @property
     def http_request(self) -> HttpRequest:
-        """The request, without what authorizes it."""
+        """The request, without the headers that authorize it."""
         return HttpRequest(self.method, self.url, self.headers, self.body, self.read_timeout)
 
 
 def invoke_flow(
     call: Invocation, auth: FlowAuth, *, clock: Callable[[], float], random: Callable[[], float]
 ) -> Conversation[FlowResponse]:
-    """Invoke a flow once, sending again only where the flow cannot have run, or may run twice.
+    """Invoke a flow once, sending again only if the flow cannot have run or is declared idempotent.
 
     :param call: what to send, and where
-    :param auth: what authorizes it
-    :param clock: gives seconds since the epoch
-    :param random: gives numbers from 0 to 1
-    :raises CoreError: of one of the kinds of a flow
+    :param auth: authorizes each attempt
+    :param clock: returns seconds since the epoch
+    :param random: returns numbers from 0 to 1
+    :raises CoreError: if the invocation did not succeed; its kind says how far it got
     """
     return (yield from _InvocationConversation(call, auth, clock, random).run())
 
@@ -168,10 +190,10 @@ class _InvocationConversation:
             if isinstance(event, TransportFailure):
                 yield from self._after_loss(event)
                 continue
-            if not isinstance(event, HttpResponse):  # pragma: no cover  # a driver answers Send with one of the two
-                raise TypeError(f"Send was answered with {type(event).__name__}")
+            if not isinstance(event, HttpResponse):  # pragma: no cover  # the event of a Send is one of the two
+                raise TypeError(f"Send led to {type(event).__name__}")
             response = parse_response(event, self._auth.secrets)
-            # An execution id says that the flow ran: then even a 401, a 429 or a 504 is its own response, and final.
+            # An execution id proves that the flow ran, so even a 401, 429 or 504 is its own response, and final.
             ran = response.execution_id is not None
             page = is_foreign_page(response)
             if 200 <= event.status < 300 and not page:
@@ -179,7 +201,7 @@ class _InvocationConversation:
             if 300 <= event.status < 400:
                 self._fail(
                     ErrorKind.BAD_RESPONSE,
-                    f"answered {event.status}, a redirect",
+                    f"returned {event.status}, a redirect",
                     flow_hints.RESPONSE_REDIRECTED,
                     response=response,
                 )
@@ -203,14 +225,14 @@ class _InvocationConversation:
                 )
             else:
                 hint = "" if ran else flow_hints.failure_hint(event.status)
-                self._fail(ErrorKind.FAILED, f"answered {event.status}{_said(response)}", hint, response=response)
+                self._fail(ErrorKind.FAILED, f"returned {event.status}{_said(response)}", hint, response=response)
 
     def _readable(self, response: FlowResponse) -> FlowResponse:
         if response.unreadable:
             ran = f" (it ran: execution {response.execution_id})" if response.execution_id else ""
             self._fail(
                 ErrorKind.BAD_RESPONSE,
-                f"answered {response.status_code}{ran}, but {response.unreadable}",
+                f"returned {response.status_code}{ran}, but {response.unreadable}",
                 flow_hints.RESPONSE_UNREADABLE,
                 response=response,
             )
@@ -242,13 +264,13 @@ class _InvocationConversation:
             f" Attempt {self._failures} of {ATTEMPTS}; next in {seconds:.1f} s",
         )
 
-    def _after_rate_limit(self, answer: HttpResponse, response: FlowResponse) -> Conversation[None]:
-        asked = retry_after_seconds(answer.headers, self._clock())
+    def _after_rate_limit(self, event: HttpResponse, response: FlowResponse) -> Conversation[None]:
+        asked = retry_after_seconds(event.headers, self._clock())
         seconds = self._budget.spend(asked)
         if seconds is None:
             self._fail(
                 ErrorKind.RATE_LIMITED,
-                "answered 429, too many requests, for longer than the"
+                "returned 429, too many requests, for longer than the"
                 f" {self._call.rate_limit_wait:.0f} s that may be waited; the flow did not run",
                 flow_hints.FLOW_RATE_LIMITED,
                 response=response,
@@ -263,13 +285,13 @@ class _InvocationConversation:
         )
 
     def _not_run(self) -> Conversation[None]:
-        """Take back the note of sending while this waits, unless an earlier attempt may have run."""
+        """Replace the checkpoint ``SENDING`` while this waits, unless an earlier attempt may have run."""
         if not self._may_have_run:
             yield Checkpoint(InvocationState.NOT_RUN)
 
     def _fail(self, kind: ErrorKind, what: str, hint: str, **data: Any) -> NoReturn:
         if self._may_have_run and kind in (ErrorKind.NOT_SENT, ErrorKind.REFUSED, ErrorKind.RATE_LIMITED):
-            # What a later attempt met says nothing of the earlier one, whose fate stays unknown.
+            # A later attempt tells nothing about the earlier one, whose outcome remains unknown.
             kind, hint = ErrorKind.NO_RESPONSE, flow_hints.NO_RESPONSE
             what = f"was invoked, and its outcome is unknown; a later attempt {what}"
             data.pop("retry_after", None)
@@ -286,8 +308,8 @@ class _InvocationConversation:
 
 def _said_by_a_gateway(status: int, *, page: bool) -> str:
     if page:
-        return f"{status} and an HTML page came, which no flow sent: a proxy, a gateway or a login page answered"
-    return f"a gateway answered {status} instead of the flow"
+        return f"{status} and an HTML page came, which no flow sent: a proxy, a gateway or a login page responded"
+    return f"a gateway returned {status} instead of the flow"
 
 
 def _said(response: FlowResponse) -> str:
@@ -297,7 +319,7 @@ def _said(response: FlowResponse) -> str:
 
 
 def _check_key(idempotency_key: str) -> str:
-    # Spaces at its ends would not arrive: they are no part of a header's value (RFC 9110, section 5.5).
+    # Leading and trailing spaces would not arrive: they are not part of a header value (RFC 9110, section 5.5).
     good = isinstance(idempotency_key, str) and idempotency_key.isascii() and idempotency_key.isprintable()
     if not good or not 0 < len(idempotency_key) <= 255 or idempotency_key != idempotency_key.strip():
         raise configuration_error(

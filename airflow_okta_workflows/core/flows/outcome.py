@@ -1,4 +1,4 @@
-"""What came of one invocation."""
+"""The outcome of one invocation."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What came of an invocation, as far as it is known."""
+    """The outcome of an invocation, as far as it is known."""
 
     SUCCEEDED = "succeeded"
-    """The flow ran, and its answer satisfies."""
+    """The flow ran, and its response meets the task's conditions."""
     FAILED = "failed"
-    """The flow ran and failed, or its answer does not satisfy: another run may be asked for."""
+    """The flow ran and failed, or its response does not meet the conditions; a retry may request another run."""
     UNKNOWN = "unknown"
-    """It was sent, and nobody knows whether the flow has run, or what it answered."""
+    """The invocation was sent, but whether the flow ran, or what it returned, is unknown."""
     NOT_SENT = "not_sent"
-    """It was not sent, or was refused before the flow ran."""
+    """The invocation was not sent, or was refused before the flow ran."""

@@ -1,4 +1,4 @@
-"""What a flow answered: its body as a value, and the id of its execution."""
+"""A flow's response: the body as a value, and the id of the execution."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.http.types import HttpResponse
 
 EXECUTION_HEADER = "x-flo-instance"
-"""The header in which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""
+"""Header from which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""
 
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# X-Execution-Id names an execution; X-Execution-Time-Ms, X-Execution-Count or X-Execution-Mode tell something of one.
+# X-Execution-Id identifies an execution; X-Execution-Time-Ms, X-Execution-Count and X-Execution-Mode only describe one.
 _NAMES_EXECUTION = re.compile(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGNORECASE)
-# A count, a duration, a state: none of them tells one execution from all others.
+# A count, a duration or a state does not identify an execution.
 _NO_ID = re.compile(r"[0-9]{1,5}(?:\.[0-9]*)?\s*(?:[mun]?s|sec[a-z]*)?|[^0-9]*", re.IGNORECASE)
 
 _PAGE = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
@@ -33,14 +33,14 @@ _PAGE = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 class FlowResponse:
     """The response of one invocation.
 
-    ``repr`` shows neither headers nor body: they may hold personal data.
+    ``repr`` omits headers and body, which may contain personal data.
 
     :param status_code: the HTTP status
     :param headers: the headers, looked up without regard to case
-    :param body: the JSON value, else the text, else None for an empty body
-    :param execution_id: the id of the flow's execution, for its execution history; None if none was told
-    :param elapsed: seconds from sending the invocation to the end of the answer
-    :param unreadable: why there is no body though there was one, such as "its compressed body is cut off"
+    :param body: the JSON value; otherwise the body as a string, or None if it is empty or unreadable
+    :param execution_id: the id of the flow's execution, to find it in the execution history; None if there is none
+    :param elapsed: seconds from sending the invocation to the end of the response
+    :param unreadable: why the body cannot be read, such as "its compressed body is cut off"; empty if it can
     """
 
     status_code: int
@@ -50,8 +50,14 @@ class FlowResponse:
     elapsed: float
     unreadable: str = ""
 
+    @property
+    def summary(self) -> str:
+        """One-line summary for the log and the CLI, such as ``returned 200 in 0.10 s (execution e1)``."""
+        execution = f"execution {self.execution_id}" if self.execution_id else "no execution id"
+        return f"returned {self.status_code} in {self.elapsed:.2f} s ({execution})"
+
     def to_json(self) -> dict[str, Any]:
-        """Return the answer as a JSON object, without its headers."""
+        """Return the response as a JSON object, without its headers."""
         return {
             "status_code": self.status_code,
             "execution_id": self.execution_id,
@@ -61,9 +67,9 @@ class FlowResponse:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> FlowResponse | None:
-        """Return the answer that a JSON object holds; None if it holds none.
+        """Return the response in a JSON object; None if there is none.
 
-        :param value: the object, other members in it are ignored
+        :param value: the object; other members are ignored
         """
         if not isinstance(status := value.get("status_code"), int):
             return None
@@ -77,34 +83,34 @@ class FlowResponse:
         )
 
 
-def parse_response(answer: HttpResponse, secrets: tuple[str, ...]) -> FlowResponse:
-    """Read a flow's response.
+def parse_response(response: HttpResponse, secrets: tuple[str, ...]) -> FlowResponse:
+    """Parse a flow's response.
 
-    A whole JSON object or list is read as such whatever its content type says: Return Raw sends JSON under any. Other
-    JSON needs the label, and what does not parse stays text.
+    A JSON object or list is parsed whatever its content type, because the Return Raw card sends JSON under any. Other
+    JSON values are parsed only if the content type says JSON. A body that does not parse stays a string.
 
-    :param answer: the HTTP response
-    :param secrets: the secrets that were sent: a flow that echoes its request must not carry them back
+    :param response: the HTTP response
+    :param secrets: the secrets that were sent, to redact if the flow echoes its request
     """
-    body, unreadable = None, answer.unreadable
+    body, unreadable = None, response.unreadable
     if not unreadable:
         try:
-            body = _read_body(answer, secrets)
+            body = _read_body(response, secrets)
         except UnreadableError as error:
             unreadable = str(error)
-    headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in answer.headers.items()})
+    headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in response.headers.items()})
     return FlowResponse(
-        status_code=answer.status,
+        status_code=response.status,
         headers=headers,
         body=body,
         execution_id=_execution_id(headers, body),
-        elapsed=answer.elapsed,
+        elapsed=response.elapsed,
         unreadable=unreadable,
     )
 
 
 def is_foreign_page(response: FlowResponse) -> bool:
-    """Return whether a response is an HTML page without an execution id: a login page, a proxy's or a gateway's.
+    """Return whether a response is an HTML page without an execution id, as a login page, proxy or gateway sends.
 
     :param response: the response
     """
@@ -116,12 +122,12 @@ def is_foreign_page(response: FlowResponse) -> bool:
     return _PAGE.match(begin) is not None
 
 
-def _read_body(answer: HttpResponse, secrets: tuple[str, ...]) -> Any:
-    if not answer.body.strip():
+def _read_body(response: HttpResponse, secrets: tuple[str, ...]) -> Any:
+    if not response.body.strip():
         return None
-    text = decode_text(answer.body, answer.headers.get("Content-Type", "")).lstrip("\ufeff")
+    text = decode_text(response.body, response.headers.get("Content-Type", "")).lstrip("\ufeff")
     # RFC 8259, and the +json suffix of RFC 6839.
-    if text.lstrip()[:1] in ("{", "[") or _media_type(answer.headers).endswith(("/json", "+json")):
+    if text.lstrip()[:1] in ("{", "[") or _media_type(response.headers).endswith(("/json", "+json")):
         try:
             value = parse_json_value(text)
         except UnreadableError:
@@ -129,7 +135,7 @@ def _read_body(answer: HttpResponse, secrets: tuple[str, ...]) -> Any:
         except ValueError:
             pass
         else:
-            # After parsing, which undoes what an encoder has escaped; a walk over a large value is slow.
+            # Redact after parsing, which undoes escapes, and only if needed: walking a large value is slow.
             return redact_value(value, secrets) if may_echo(text, secrets) else value
     return storable_text(redact(text, secrets))
 
@@ -139,7 +145,7 @@ def _media_type(headers: Headers) -> str:
 
 
 def _execution_id(headers: Headers, body: Any) -> str | None:
-    """Return the id of the flow's execution from where it may be: a header, the body, Okta's error object."""
+    """Return the id of the flow's execution from a header, the body or Okta's error object; None if there is none."""
     candidates: list[Any] = [
         headers.get(EXECUTION_HEADER),
         *(value for name, value in headers.items() if "execution" in name.lower() and _is_named(name, value)),
@@ -150,15 +156,15 @@ def _execution_id(headers: Headers, body: Any) -> str | None:
             source = body.get("source")
             candidates += [_text_of(body.get("execution")), _text_of(_member(source, "execution"))]
     for candidate in candidates:
-        # What does not look like an id could begin log lines of its own (CWE-117). A header that came twice is joined
-        # with a comma, which no id has.
+        # A value that does not look like an id could forge log lines (CWE-117). The values of a repeated header are
+        # joined with a comma, which no id contains.
         if isinstance(candidate, str) and _EXECUTION_ID.fullmatch(text := candidate.partition(",")[0].strip()):
             return text
     return None
 
 
 def _is_named(name: str, value: str) -> bool:
-    """Return whether a header holds the id of an execution, rather than something else about one."""
+    """Return whether a header contains the id of an execution rather than other information about one."""
     text = value.partition(",")[0].strip()
     return bool(_UUID.fullmatch(text) or (_NAMES_EXECUTION.search(name) and not _NO_ID.fullmatch(text)))
 
@@ -168,5 +174,5 @@ def _member(value: Any, name: str) -> Any:
 
 
 def _text_of(value: Any) -> Any:
-    """Return a number as text: other ids in Okta's error object, such as that of the flow, are numbers."""
+    """Return an int as a string: other ids in Okta's error object, such as the flow's, are numbers."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

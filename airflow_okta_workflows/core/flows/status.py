@@ -1,4 +1,4 @@
-"""What a status flow's answer says of the flow that is waited for."""
+"""The status of a long-running flow, as reported by its status flow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_okta_workflows.core.flows.expressions import Expression, compile_op
 
 
 class Status(Enum):
-    """How the flow that is waited for is doing."""
+    """The status of the long-running flow."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -17,12 +17,12 @@ class Status(Enum):
 
 
 class StatusRule:
-    """Read a status flow's answer, alike on the worker and in the triggerer.
+    """Conditions that map a status flow's response to a status, the same on the worker and in the triggerer.
 
-    :param success_when: a JMESPath expression that holds when the flow has succeeded
-    :param failure_when: one that holds when it has failed, or None
-    :param result: one that selects the result, or None for the whole body
-    :raises CoreError: if one of them is not JMESPath
+    :param success_when: a JMESPath expression that is true when the long-running flow has succeeded
+    :param failure_when: a JMESPath expression that is true when it has failed, or None
+    :param result: a JMESPath expression that selects the result, or None for the whole body
+    :raises CoreError: if one of them is not a valid JMESPath expression
     """
 
     def __init__(self, success_when: str, failure_when: str | None, result: str | None = None) -> None:
@@ -31,9 +31,9 @@ class StatusRule:
         self._result = compile_optional(result, "result")
 
     def status(self, body: Any) -> Status:
-        """Return what an answer says; a failure counts before a success.
+        """Return the status in a response; failure takes precedence over success.
 
-        :param body: the answer's body
+        :param body: the response's body
         :raises ExpressionError: if an expression cannot be evaluated over it
         """
         if self._failure and self._failure.is_true(body):
@@ -41,9 +41,9 @@ class StatusRule:
         return Status.SUCCEEDED if self._success.is_true(body) else Status.RUNNING
 
     def result(self, body: Any) -> Any:
-        """Return what ``result`` selects of an answer, or all of it.
+        """Return what ``result`` selects from a response, or the whole body.
 
-        :param body: the answer's body
+        :param body: the response's body
         :raises ExpressionError: if it cannot be evaluated over it
         """
         return self._result.search(body) if self._result else body

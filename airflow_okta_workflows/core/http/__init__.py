@@ -1,4 +1,4 @@
-"""HTTP: requests, responses, proxies."""
+"""HTTP: requests, responses and proxies."""
 
 from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpRequest, HttpResponse, TransportFailure
 

@@ -1,7 +1,7 @@
-"""The body of a response as bytes and as text: its content coding (RFC 9110, section 8.4) and its charset.
+"""Decoding of a response body: its content coding (RFC 9110, section 8.4) and its charset.
 
-Both client libraries have decoders of their own, and they differ: in what they take for gzip, in whether half a
-stream is an error, in which codings they know. So they hand the bytes on as they came, and this is the one decoder.
+HTTP libraries differ in what they accept as gzip, in whether a truncated stream is an error, and in which codings they
+know. So both transports pass on the body as it was on the wire, and only this module decodes it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ACCEPT_ENCODING = "gzip, deflate"
-"""What :func:`http_response` decodes, as a request says it."""
+"""Value of a request's ``Accept-Encoding``: the codings that :func:`http_response` decodes."""
 
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # zlib's window bits
 _MOST_MEMBERS = 16
-"""Gzip members of one body. Each costs a new decoder, so a body of empty ones would cost far more than its bytes."""
+"""Gzip members of one body. Each needs a new decoder, so decoding many empty members would be slow for their size."""
 
-# Each of these is decoded in linear time. Python knows others: punycode takes time with the square of the length.
+# Python decodes each of these in linear time. It knows others that take longer: punycode takes quadratic time.
 _CHARSETS = frozenset(
     [
         *("ascii", "usascii", "utf8", "utf16", "utf16le", "utf16be", "utf32", "utf32le", "utf32be", "koi8r", "koi8u"),
@@ -32,7 +32,7 @@ _CHARSETS = frozenset(
         *(f"{name}125{number}" for name in ("windows", "cp") for number in range(9)),
     ]
 )
-"""Charsets by name, without what is between its letters and digits."""
+"""Names of charsets, reduced to letters and digits."""
 _CHARSET_PARAMETER = re.compile(r"charset\s*=\s*[\"']?([^\"';,\s]+)", re.IGNORECASE)
 _SHOWABLE = re.compile(r"[a-z0-9._:+-]{1,40}")
 
@@ -44,13 +44,13 @@ class UnreadableError(ValueError):
 def http_response(
     status: int, headers: Iterable[tuple[bytes, bytes]], raw: bytes, *, elapsed: float, limit: int
 ) -> HttpResponse:
-    """Return a response as a conversation takes it, its content coding undone.
+    """Return a response with its content coding decoded; if that fails, ``unreadable`` gives the reason.
 
     :param status: the status code
     :param headers: the header fields, as they were on the wire
-    :param raw: the body as it was on the wire; of one that is too large, more than ``limit`` bytes are enough
-    :param elapsed: seconds that the response took
-    :param limit: bytes that the body may have, decoded and not
+    :param raw: the body as it was on the wire; of a body that is too large, ``limit`` + 1 bytes are enough
+    :param elapsed: seconds from sending the request to the end of the body
+    :param limit: maximum size of the body in bytes, both encoded and decoded
     """
     read = Headers.decoded(headers)
     try:
@@ -60,12 +60,12 @@ def http_response(
 
 
 def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
-    """Return a body without its content coding; in time and memory linear in ``raw`` and ``limit``.
+    """Return a body with its content coding decoded, in time and memory linear in ``raw`` and ``limit``.
 
     :param raw: the body as it was on the wire
     :param content_encoding: the value of the header ``Content-Encoding``
-    :param limit: bytes that it may have, decoded and not
-    :raises UnreadableError: if it is too large, cut off or broken, or has a coding that was not asked for
+    :param limit: maximum size of the body in bytes, both encoded and decoded
+    :raises UnreadableError: if it is too large, cut off or broken, or has a coding that was not requested
     """
     if len(raw) > limit:
         raise _too_large(limit)
@@ -74,21 +74,21 @@ def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
         return raw
     if len(codings) > 1:
         raise UnreadableError("its body is compressed more than once, which was not asked for")
-    if codings[0] in ("gzip", "x-gzip"):  # RFC 9110, section 8.4.1.3: the same
+    if codings[0] in ("gzip", "x-gzip"):  # RFC 9110, section 8.4.1.3: both names mean gzip
         return _inflate(raw, _GZIP, limit)
     if codings[0] == "deflate":
-        # RFC 9110, section 8.4.1.2: some send the compressed data without the zlib wrapper (RFC 1950, section 2.2).
+        # RFC 9110, section 8.4.1.2: some servers omit the zlib wrapper (RFC 1950, section 2.2).
         wrapped = raw[0] & 0x0F == 8 and int.from_bytes(raw[:2], "big") % 31 == 0
         return _inflate(raw, _ZLIB if wrapped else _RAW_DEFLATE, limit)
     raise UnreadableError(f"its body has the content coding {_shown(codings[0])}, which was not asked for")
 
 
 def decode_text(body: bytes, content_type: str) -> str:
-    """Return a body as text, in the charset that its content type names, else in UTF-8.
+    """Return a body as a string, decoded with the charset that its content type names, or UTF-8 if it names none.
 
     :param body: the body
     :param content_type: the value of the header ``Content-Type``
-    :raises UnreadableError: if the charset is none of the common ones
+    :raises UnreadableError: if the charset is not a common one
     """
     named = _CHARSET_PARAMETER.search(content_type)
     name = named[1].lower() if named else "utf-8"

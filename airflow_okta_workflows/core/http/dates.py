@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 
 def http_date(text: str) -> float | None:
-    """Return a date of HTTP in seconds since the epoch; None for what is none.
+    """Return an HTTP date in seconds since the epoch; None if the value is not a date.
 
     :param text: the value of a header
     """

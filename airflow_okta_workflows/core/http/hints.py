@@ -1,4 +1,4 @@
-"""What to change where a request never reached its host."""
+"""Hints on what to change after a request without a complete response."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PROXY_REFUSED = (
 
 
 def transport_hint(failure: TransportFailure) -> str:
-    """Return what to change after a request that never got to a host.
+    """Return what to change after a transport failure.
 
-    :param failure: how far it got
+    :param failure: the failure, whose own hint takes precedence
     """
     return failure.hint or (CERTIFICATE if failure.kind is FailureKind.UNTRUSTED else UNREACHABLE)

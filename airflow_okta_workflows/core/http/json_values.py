@@ -1,4 +1,4 @@
-"""JSON as servers send it, read into values that Airflow can store."""
+"""JSON from servers, parsed into values that Airflow can store."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from airflow_okta_workflows.core.http.content import UnreadableError
 
 _DEEPEST = 100
-"""Levels of lists and objects. Airflow serializes a value by recursion, with a few frames for each level."""
+"""Levels of lists and objects. Airflow serializes values recursively, with a few frames for each level."""
 
-# NUL, which PostgreSQL has no place for, and halves of UTF-16 pairs, which have no form in UTF-8.
+# NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode.
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NO_TEXT_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def parse_json_value(text: str) -> Any:
-    """Return the value of a JSON text.
+    """Return the value of a JSON document.
 
-    :param text: the text, from a server and so of any form
-    :raises UnreadableError: if Airflow cannot store the value: a number too large, or too many levels
+    :param text: the document, as untrusted input from a server
+    :raises UnreadableError: if Airflow cannot store the value: a number is too large, or there are too many levels
     :raises ValueError: if it is not JSON
     """
     try:
@@ -29,7 +29,7 @@ def parse_json_value(text: str) -> Any:
     except UnreadableError:
         raise
     except (ValueError, RecursionError):
-        # A JSONDecodeError holds the whole document.
+        # Not chained, since a JSONDecodeError carries the whole document.
         raise ValueError("not JSON") from None
     if text.count("[") + text.count("{") > _DEEPEST:
         _require_few_levels(value)
@@ -37,9 +37,9 @@ def parse_json_value(text: str) -> Any:
 
 
 def storable_text(text: str) -> str:
-    """Return a text with U+FFFD for each character that cannot be stored: NUL, and halves of UTF-16 pairs.
+    """Return a string with U+FFFD for each character that cannot be stored: NUL and lone surrogates.
 
-    :param text: the text
+    :param text: the string
     """
     return _NO_TEXT.sub("\ufffd", text)
 
@@ -65,7 +65,7 @@ def _require_few_levels(value: Any) -> None:
 
 
 def _integer(digits: str) -> int:
-    # What the protocol between a task and its supervisor carries.
+    # The range of integers in msgpack, the protocol between an Airflow task and its supervisor.
     if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**64:
         raise UnreadableError("its JSON has a whole number of more than 64 bits; let the flow return it as a string")
     return value

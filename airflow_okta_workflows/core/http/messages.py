@@ -1,4 +1,4 @@
-"""What a server says, as a person may read it in a log."""
+"""Messages from servers, in a form that is safe to log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from airflow_okta_workflows.core.http.json_values import parse_json_value
 
 _LONGEST_LINE = 300
 _LONGEST_READ = 10 * _LONGEST_LINE
-"""Characters of a server's words that are looked at."""
+"""Characters of a server's message that are processed; the rest is ignored."""
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body holds, or an empty one if it holds none.
+    """Return the JSON object in a body; an empty one if the body is anything other than a JSON object.
 
-    :param body: the body, from a server and so of any form
+    :param body: the body, as untrusted input from a server
     """
     try:
         value = parse_json_value(body.decode("utf-8", "replace"))
@@ -24,11 +24,11 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def error_message(body: Any) -> str:
-    """Return the sentence in which a failed flow says why, on one line of at most 300 characters, or nothing.
+    """Return the message in an error response, on one line of at most 300 characters; empty if there is none.
 
-    Only members that are there to be read by people are looked at; nothing else of the body is shown.
+    Only members that are meant for people are read; nothing else in the body is shown.
 
-    :param body: the answer's body
+    :param body: the response's body, parsed
     """
     if not isinstance(body, dict):
         return ""
@@ -42,9 +42,9 @@ def error_message(body: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a server's words as a log may have them: on one line, of at most 300 characters, all of them printable.
+    """Return a server's message as one line of at most 300 printable characters, safe to log.
 
-    :param text: the words, which could otherwise begin log lines of their own (CWE-117)
+    :param text: the message, which could otherwise forge log lines (CWE-117)
     """
     line = " ".join("".join(char if char.isprintable() else " " for char in text[:_LONGEST_READ]).split())
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"

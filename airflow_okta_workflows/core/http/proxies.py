@@ -1,4 +1,4 @@
-"""Which proxy a request goes through: how a proxy is written, and which hosts are excepted (``NO_PROXY``)."""
+"""Proxy settings: the URL of a proxy, and the hosts that are reached without it (``NO_PROXY``)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PORT = re.compile(r"[0-9]{1,5}")
 class Proxy:
     """One HTTP proxy.
 
-    :param scheme: how it is spoken to: ``http`` or ``https``
-    :param host: its host
+    :param scheme: ``http`` or ``https``: whether the connection to the proxy itself uses TLS
+    :param host: its host, without brackets
     :param port: its port
     :param authorization: the value of ``Proxy-Authorization``, or None
     """
@@ -37,28 +37,28 @@ class Proxy:
 
     @property
     def netloc(self) -> str:
-        """Return host and port, which may be shown."""
+        """Host and port, which are safe to show."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Return the proxy's URL, without user and password."""
+        """The proxy's URL, without user and password."""
         return f"{self.scheme}://{self.netloc}"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the headers that are for the proxy alone."""
+        """Headers for the proxy only."""
         return {"Proxy-Authorization": self.authorization.reveal()} if self.authorization else {}
 
 
 def parse_proxy(text: str, what: str) -> Proxy:
     """Return the proxy that a setting names, with or without scheme, user and password.
 
-    :param text: the setting, which may hold a password
-    :param what: the setting's name, for the error: "http_proxy", "HTTPS_PROXY"
-    :raises CoreError: if it is not the URL of an HTTP proxy; the setting is not shown
+    :param text: the value of the setting, which may contain a password
+    :param what: the name of the setting, for the error: "http_proxy", "HTTPS_PROXY"
+    :raises CoreError: if it is not the URL of an HTTP proxy; the message does not show the value
     """
-    text = text.strip(" \t\r\n\"'")  # the quotes of an env file
+    text = text.strip(" \t\r\n\"'")  # an env file may leave quotes around the value
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname or "", parts.port
@@ -77,18 +77,18 @@ def parse_proxy(text: str, what: str) -> Proxy:
         )
     authorization = None
     if parts.username is not None:
-        # RFC 7617. What stands in a URL is percent-encoded.
+        # RFC 7617, without the percent-encoding of a URL.
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = Secret(f"Basic {base64.b64encode(login.encode()).decode()}")
     return Proxy(parts.scheme, host, port or _PORTS[parts.scheme], authorization)
 
 
 def is_excepted(origin: Origin, no_proxy: str) -> bool:
-    """Return whether a host is reached without the environment's proxy.
+    """Return whether an origin is reached without the environment's proxy.
 
-    :param origin: the host
-    :param no_proxy: the value of ``NO_PROXY``: hosts, domains, addresses and networks, separated by commas, with or
-        without port; ``*`` for all
+    :param origin: the origin
+    :param no_proxy: the value of ``NO_PROXY``: hosts, domains and addresses, with or without port; networks; ``*``
+        for all; separated by commas or spaces
     """
     return any(_matches(origin, entry.lower()) for entry in no_proxy.replace(" ", ",").split(",") if entry)
 

@@ -1,4 +1,4 @@
-"""One HTTP request, and what came of it."""
+"""HTTP requests, responses and transport failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 class Headers(Mapping[str, str]):
     """The headers of a response, looked up without regard to case (RFC 9110, section 5.1).
 
-    :param pairs: the headers; of repeated ones the values are joined with a comma
+    :param pairs: the headers; the values of a repeated name are joined with a comma
     """
 
     def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
@@ -21,9 +21,9 @@ class Headers(Mapping[str, str]):
 
     @classmethod
     def decoded(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Self:
-        """Return headers as they were on the wire: UTF-8 where the bytes are that, Latin-1 otherwise.
+        """Return decoded headers: each value as UTF-8 if it is valid UTF-8, as Latin-1 otherwise.
 
-        :param pairs: the header fields, repeated ones included
+        :param pairs: the header fields as they were on the wire, repeated ones included
         """
         headers = cls()
         for name, value in pairs:
@@ -56,13 +56,13 @@ def _decoded(value: bytes) -> str:
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """Describe one HTTP request.
+    """One HTTP request.
 
     :param method: ``GET`` or ``POST``
-    :param url: the whole URL, query included
-    :param headers: all headers but those that HTTP itself needs
-    :param body: the encoded body, or None for none
-    :param read_timeout: seconds that the answer may take; the connection's default if None
+    :param url: the whole URL, including the query
+    :param headers: the headers, without those that the transport adds, such as ``Host``
+    :param body: the encoded body; None for a request without a body
+    :param read_timeout: seconds that the response may take; the connection's default if None
     """
 
     method: str
@@ -77,8 +77,8 @@ class HttpResponse:
     """One HTTP response.
 
     :param status: the status code
-    :param headers: its headers
-    :param body: its body, decompressed; empty if it is unreadable
+    :param headers: the headers
+    :param body: the body, decompressed; empty if it is unreadable
     :param elapsed: seconds from sending the request to the end of the body
     :param unreadable: why the body cannot be read: a phrase, such as "its compressed body is cut off"; empty if it can
     """
@@ -91,23 +91,23 @@ class HttpResponse:
 
 
 class FailureKind(Enum):
-    """Name how far a request got that has no whole answer."""
+    """How far a request without a complete response got."""
 
     NOT_SENT = "not sent"
-    """DNS, connect, the proxy or the TLS handshake failed: nothing of the request left."""
+    """DNS, connect, the proxy or the TLS handshake failed: no part of the request was sent."""
     UNTRUSTED = "not sent, and another attempt cannot help"
     """The host's certificate or name is wrong, or this machine's CA bundle or proxy setting cannot be used."""
     OUTCOME_UNKNOWN = "sent, fate unknown"
-    """Some of it was sent, and no whole response came."""
+    """At least a part of the request was sent, and no complete response arrived."""
 
 
 @dataclass(frozen=True)
 class TransportFailure:
-    """A request without a whole response.
+    """A request without a complete response.
 
     :param kind: how far it got
     :param detail: what happened, for people, without secrets
-    :param hint: what to change, if more is known than the phase tells
+    :param hint: what to change, if more is known than the kind implies; otherwise empty
     """
 
     kind: FailureKind

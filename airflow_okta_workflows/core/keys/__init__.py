@@ -1,1 +1,1 @@
-"""Private keys: their forms, their generation, and signing."""
+"""Private keys: formats, generation and signing."""

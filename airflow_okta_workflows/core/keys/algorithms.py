@@ -1,8 +1,8 @@
-"""The signature algorithms of a client assertion; apart from the keys, whose libraries are slow to import."""
+"""The signature algorithms of a client assertion; separate from the keys, whose libraries are slow to import."""
 
 from __future__ import annotations
 
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512")
 EC_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 ALGORITHMS = (*RSA_ALGORITHMS, *EC_ALGORITHMS.values())
-"""What Okta takes in the header of a client assertion; nothing else."""
+"""The only algorithms that Okta accepts for a client assertion."""

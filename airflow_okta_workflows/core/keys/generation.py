@@ -1,4 +1,4 @@
-"""New key pairs, in the forms that Okta's console takes and gives."""
+"""New key pairs, in the formats of Okta's console."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ KeyType = Literal["rsa2048", "rsa4096", "p256"]
 
 _RSA_BITS = {"rsa2048": 2048, "rsa4096": 4096}
 _PUBLIC_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}
-"""In the order in which a thumbprint takes them."""
+"""Public members of a JWK, in the order of its thumbprint (RFC 7638)."""
 
 
 def generate_jwk(key_type: KeyType = "p256") -> dict[str, Any]:
-    """Generate a private key, as a JWK (RFC 7517) whose kid is its thumbprint (RFC 7638).
+    """Generate a private key as a JWK (RFC 7517), with its thumbprint (RFC 7638) as its kid.
 
     :param key_type: ``rsa2048``, ``rsa4096`` or ``p256``
     """
     while True:
         jwk = _new_jwk(key_type)
         kid = _thumbprint(jwk)
-        # A command line would take it for an option, as the value of --key-id.
+        # As the value of --key-id on a command line, a kid that starts with a hyphen would be parsed as an option.
         if not kid.startswith("-"):
             return {"kid": kid, **jwk}
 
 
 def thumbprint(private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    """Return the thumbprint of a key (RFC 7638), which is the kid of the keys that are made here.
+    """Return the thumbprint of a key (RFC 7638), which :func:`generate_jwk` uses as the kid.
 
-    :param private_key: the key
+    :param private_key: an RSA or EC private key
     """
     algorithm = jwt.algorithms.ECAlgorithm if hasattr(private_key, "curve") else jwt.algorithms.RSAAlgorithm
     public_key: Any = private_key.public_key()
@@ -45,7 +45,7 @@ def thumbprint(private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> s
 
 
 def public_jwk(jwk: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the public half of a JWK as Okta's console takes it: a signing key with its kid.
+    """Return the public half of a JWK as Okta's console accepts it: a signing key with its kid.
 
     :param jwk: the private JWK
     """
@@ -53,9 +53,9 @@ def public_jwk(jwk: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pem_of(jwk: Mapping[str, Any]) -> str:
-    """Return a private JWK as a PKCS#8 PEM.
+    """Return a private JWK as an unencrypted PKCS#8 PEM.
 
-    :param jwk: the JWK
+    :param jwk: the private JWK
     """
     algorithm = jwt.algorithms.ECAlgorithm if jwk["kty"] == "EC" else jwt.algorithms.RSAAlgorithm
     private_key: Any = algorithm.from_jwk(dict(jwk))

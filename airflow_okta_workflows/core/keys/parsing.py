@@ -1,8 +1,8 @@
-r"""Private keys as people paste them: from any text to a PEM, a JWK or DER, and nothing parsed yet.
+r"""Recognition of private keys as users paste them, normalized to a PEM, a JWK or DER.
 
 Okta's console shows a JWK by default and offers a PEM; connection forms drop newlines, shells turn them into
-``\\n``, secret stores wrap things in base64. What is understood here is cheap to understand: the key itself is
-parsed in :mod:`airflow_okta_workflows.core.keys.signing`, and only when something has to be signed.
+``\n``, secret stores encode values in base64. Recognizing a key is cheap. The key itself is parsed in
+:mod:`airflow_okta_workflows.core.keys.signing`, and only when something has to be signed.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import Secret, shown
 
 MAX_KEY_CHARS = 100_000
-"""No private key is longer; what is longer is some other file."""
+"""Maximum length of a pasted key; a longer string is some other file."""
 
 _MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
 _PRIVATE_LABELS = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
-# No pattern here may begin to match at each character of a long run: that takes time with the square of its length.
+# No pattern may start to match at every character of a long run, since that takes quadratic time.
 _ESCAPED_NEWLINE = re.compile(r"(?<!\\)(?:\\+[rn])+")
-# RFC 1421 headers of an encrypted traditional key. The IV's length is the cipher's block, which is what
-# tells it from the base64 that follows when the newlines are failure.
+# RFC 1421 headers of an encrypted traditional key. The IV is as long as the cipher's block; only that length separates
+# it from the base64 that follows if the newlines are lost.
 _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"((?:AES-\d+-CBC),[0-9A-Fa-f]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-Fa-f]{16})"
 )
-# Between the pieces of a pasted key: white space, escaped newlines, quotes, and what is in a PEM's headers.
+# Separators in a pasted key: white space, escaped newlines, quotes, BEGIN and END lines, and punctuation of headers.
 _PIECES = re.compile(r"(?:\s|\\+[rn]?|-----[A-Z ]+-----|[\"',:])+")
 _HARMLESS = re.compile(r"Proc-Type|ENCRYPTED|DEK-Info|[A-Z0-9-]+-CBC.*")
 _JWK_PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "k")
 _MIN_MASKED = 8
-"""Shorter fragments tell nothing, and masking them would eat other text."""
+"""Characters; a shorter fragment reveals nothing, and masking it would hide unrelated parts of the logs."""
 
 _NONE = Secret("")
 
 
 @dataclass(frozen=True)
 class KeyText:
-    """The text of one private key, tidied but not parsed.
+    """One private key as a string, normalized but not parsed.
 
-    :param form: what it is: ``pem``, ``jwk`` or ``der``
-    :param text: the tidy PEM, the compact JSON of the JWK, or the base64 of the DER
-    :param pasted: the text as it was pasted
-    :param kid: the key id that a JWK carries, else None
+    :param form: the format: ``pem``, ``jwk`` or ``der``
+    :param text: the normalized PEM, the compact JSON of the JWK, or the base64 of the DER
+    :param pasted: the string as it was pasted
+    :param kid: the key id in the JWK; None for a JWK without one, a PEM or DER
     :param encrypted: whether a passphrase is needed; known for a PEM, False for a JWK and for DER
-    :param source: where it was found, for people; empty if nobody said
+    :param source: where the key was found, for people; empty if unknown
     """
 
     form: Literal["pem", "jwk", "der"]
@@ -63,27 +63,27 @@ class KeyText:
     source: str = ""
 
     def fingerprint(self, passphrase: Secret | None) -> str:
-        """Return a hash that tells this key and passphrase from any other, and tells nothing else.
+        """Return a hash that identifies this key and passphrase and reveals nothing about them.
 
         :param passphrase: the key's passphrase, if there is one
         """
         return self.derive(passphrase, "okta-workflows fingerprint").hex()
 
     def derive(self, passphrase: Secret | None, purpose: str) -> bytes:
-        """Return 32 bytes that only who has this key and passphrase can derive (HKDF, RFC 5869).
+        """Return 32 bytes that only a holder of this key and passphrase can derive (HKDF, RFC 5869).
 
         :param passphrase: the key's passphrase, if there is one
-        :param purpose: what they are for: each purpose has its own
+        :param purpose: what the bytes are for; each purpose has different bytes
         """
         pepper = passphrase.reveal() if passphrase else ""
         material = self.text.reveal().encode() + b"\0" + pepper.encode("utf-8", "surrogatepass")
         return _hkdf(material, purpose)
 
     def secret_forms(self) -> tuple[str, ...]:
-        """Return the texts to mask so that nothing of this key is seen, in whatever form it is printed.
+        """Return the strings to mask so that logs show no part of this key, in whatever form it is printed.
 
-        They are as few as will do, since each makes every line of a log dearer: masking a PEM line by line also
-        masks it whole, escaped and joined.
+        There are as few as possible, since each one slows down every log line. Masking a PEM line by line also masks
+        it as a whole, with escaped newlines or without any.
         """
         text, pasted = self.text.reveal(), self.pasted.reveal()
         if self.form == "jwk":
@@ -95,8 +95,8 @@ class KeyText:
             pieces = [piece for piece in _PIECES.split(pasted) if not _HARMLESS.fullmatch(piece)]
         uncovered = _uncovered(pieces, parts)
         if uncovered and "".join(pieces) == "".join(parts):
-            # Wrapped in another width. A mask that ends within another's text would leave the rest of it to see, so
-            # only the lines as they were pasted are masked; nobody ever prints the others.
+            # The pasted PEM has another line width. Masks of both widths would overlap and leave remainders visible, so
+            # only the pasted lines are masked; the normalized ones are never printed.
             parts, uncovered = [], pieces
         return tuple(dict.fromkeys(part for part in (*parts, *uncovered) if len(part) >= _MIN_MASKED))
 
@@ -105,19 +105,20 @@ def _hkdf(material: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(material)
 
 
-# cryptography's OpenSSL sets itself up at its first use, for 2 ms. A worker that has imported the hook before it forks
-# its tasks has then done so for all of them.
+# OpenSSL takes 2 ms to initialize at its first use in a process. A worker that imports the hook before it forks pays
+# that once for all its tasks.
 _hkdf(b"", "")
 
 
 def parse_key_text(text: str) -> KeyText:
-    r"""Find the private key in a pasted text.
+    r"""Return the private key in a pasted string.
 
-    Understands PEM (PKCS#8, PKCS#1, SEC1, encrypted or not) and JWK, with literal ``\\n``, newlines lost or turned
-    to spaces, CRLF, blanks or quotes around, a certificate beside it, or base64 around any of these.
+    Accepts PEM (PKCS#8, PKCS#1, SEC1, encrypted or not) and JWK, with literal ``\n``, newlines lost or turned into
+    spaces, CRLF, surrounding spaces or quotes, a certificate beside the key, or base64 around any of these; also DER
+    in base64.
 
-    :param text: the text as it was pasted or read from a file
-    :raises CoreError: if there is no private key in it; the sentence says what was found instead
+    :param text: the string as it was pasted or read from a file
+    :raises CoreError: if it contains no usable private key; the message says what was found instead
     """
     if len(text) > MAX_KEY_CHARS:
         raise configuration_error(
@@ -195,7 +196,7 @@ def _read_pem(text: str) -> KeyText:
 
 
 def _pem_blocks(text: str) -> dict[str, str]:
-    """Return what is between the BEGIN and the END of each label; of several blocks with one label, the last."""
+    """Return the content between BEGIN and END by label; of several blocks with the same label, the last."""
     blocks: dict[str, str] = {}
     begun: dict[str, int] = {}
     for marker in _MARKER.finditer(text):
@@ -235,7 +236,7 @@ def _not_a_private_key(text: str, labels: set[str]) -> Exception:
 
 
 def _require_whole_der(data: bytes) -> None:
-    """Compare the length that a DER structure announces with what is there."""
+    """Raise if data is shorter than the length in its DER header, or has no such header."""
     announced = _der_length(data)
     if announced is None:
         raise configuration_error(
@@ -262,7 +263,7 @@ def _der_length(data: bytes) -> int | None:
 def _read_jwk(text: str) -> KeyText:
     jwk = _load_json_object(text)
     if jwk is None:
-        # The same text after a shell or a form has escaped its quotes and newlines.
+        # A shell or a form may have escaped quotes and newlines.
         jwk = _load_json_object(_ESCAPED_NEWLINE.sub(" ", text).replace('\\"', '"'))
     if jwk is None:
         raise configuration_error(
@@ -279,7 +280,7 @@ def _read_jwk(text: str) -> KeyText:
 
 
 def _load_json_object(text: str) -> dict[str, Any] | None:
-    # A JSONDecodeError holds the whole document: it must not travel on as the context of another error.
+    # A JSONDecodeError carries the whole document, so it must not become the context of another error.
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -318,12 +319,12 @@ def _check_jwk(jwk: dict[str, Any]) -> KeyText:
 
 
 def _uncovered(pieces: list[str], masked: list[str]) -> list[str]:
-    """Return the pieces of which too much is left to see once the masked parts are taken out.
+    """Return the pieces of which masking leaves too many characters visible.
 
-    :param pieces: the pieces
-    :param masked: the parts
+    :param pieces: the pieces of the pasted key
+    :param masked: the strings to mask
     """
-    # Parts have few lengths: the lines of a PEM one but for the last, the members of a JWK one each.
+    # Few lengths occur: all lines of a PEM but the last have the same, and a JWK has few members.
     parts, lengths = set(masked), sorted({len(part) for part in masked}, reverse=True)
     return [piece for piece in pieces if _too_much_is_left(piece, parts, lengths)]
 

@@ -1,7 +1,7 @@
-"""RSA private keys as numbers: from a JWK, and whether they belong together (RFC 8017, section 3.2).
+"""RSA private keys as numbers: construction from a JWK, and a check of their consistency (RFC 8017, section 3.2).
 
-Checking that the primes are primes takes 40 ms for a key of 2048 bits and 0.3 s for 4096, with the GIL held. A key that
-was damaged on its way does not pass the sums below either, which take some microseconds.
+A primality test takes 40 ms for a key of 2048 bits and 0.3 s for 4096, with the GIL held. The equations below take
+microseconds, and a key that was damaged in transit does not satisfy them either.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 _LEAST_BITS = 2048  # RFC 7518, section 3.3
 _MOST_BITS = 16_384
-"""More are refused by OpenSSL, too, and a signature takes time with the cube of them."""
+"""OpenSSL refuses larger keys, too, and the time for a signature grows with the cube of the size."""
 _PRIME_MEMBERS = ("p", "q", "dp", "dq", "qi")
 _LARGEST_COMMON_DIVISOR = 1024
 
 
 def rsa_key_from_jwk(jwk: Mapping[str, Any]) -> rsa.RSAPrivateKey:
-    """Return the private key of a JWK (RFC 7518, section 6.3), with its primes or without.
+    """Return the private key of a JWK (RFC 7518, section 6.3), whether or not it includes the primes.
 
     :param jwk: the JWK
-    :raises ValueError: if its numbers do not belong together
-    :raises KeyError: if one of them is missing
+    :raises ValueError: if its numbers are inconsistent
+    :raises KeyError: if a number is missing
     :raises CoreError: if the key is too short or too long
     """
     n, e, d = (_number(jwk, name) for name in ("n", "e", "d"))
@@ -46,10 +46,10 @@ def rsa_key_from_jwk(jwk: Mapping[str, Any]) -> rsa.RSAPrivateKey:
 
 
 def require_size(bits: int) -> None:
-    """Raise if a key is too short to be safe, or longer than any key is.
+    """Raise if an RSA key is too short to be safe, or too long.
 
     :param bits: the length of its modulus
-    :raises CoreError: if it is
+    :raises CoreError: if the length is out of bounds
     """
     if bits < _LEAST_BITS:
         raise configuration_error(
@@ -62,9 +62,9 @@ def require_size(bits: int) -> None:
 
 
 def is_sound(numbers: rsa.RSAPrivateNumbers) -> bool:
-    """Return whether the numbers of a key belong together, so that what it signs verifies.
+    """Return whether the numbers of a key are consistent, so that its signatures verify.
 
-    :param numbers: the numbers
+    :param numbers: the numbers of the private key
     """
     n, e = numbers.public_numbers.n, numbers.public_numbers.e
     p, q, d = numbers.p, numbers.q, numbers.d
@@ -84,15 +84,15 @@ def is_sound(numbers: rsa.RSAPrivateNumbers) -> bool:
 def _number(jwk: Mapping[str, Any], name: str) -> int:
     value = jwk[name]
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004  # what is not a number is damage, as any other text that is none
+        raise ValueError  # noqa: TRY004  # a damaged key, like any other value that is not a number
     return int.from_bytes(jwt.utils.base64url_decode(value))
 
 
 def _primes(n: int, e: int, d: int) -> tuple[int, int]:
     """Return the primes of a key.
 
-    e·d - 1 is a multiple of lcm(p-1, q-1), and so, times their greatest common divisor, k times (p-1)(q-1), which is
-    just below n. For the usual small e that gives k, hence p + q, hence p and q.
+    e·d - 1 is a multiple of lcm(p-1, q-1). Multiplied by gcd(p-1, q-1), it is k·(p-1)·(q-1) for an integer k, and
+    (p-1)·(q-1) is just below n. For the usual small e this yields k, hence p + q, hence p and q.
     """
     if not 1 < max(e, d) < n:
         raise ValueError
@@ -105,7 +105,8 @@ def _primes(n: int, e: int, d: int) -> tuple[int, int]:
             p = (total + difference) // 2
             if p > 1 and p * (total - p) == n:
                 return p, total - p
-    # A key that was made in another way. Without the test a damaged one would be searched for half a minute.
+    # The key has unusual numbers, or is damaged. Without this test, the search below would take half a minute for a
+    # damaged key.
     if pow(2, e * d, n) != 2:
         raise ValueError
     p, q = rsa.rsa_recover_prime_factors(n, e, d)

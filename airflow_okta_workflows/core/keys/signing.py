@@ -1,4 +1,4 @@
-"""Parsed private keys: which algorithms they sign with, and the signature of a client assertion."""
+"""Parsed private keys: the choice of the algorithm, and the signature of a client assertion."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
-# The first signature imports it. So it is imported in a thread where there is an event loop, with the rest.
-from cryptography.hazmat.backends.openssl import backend as _backend  # noqa: F401  # imported for its import alone
+# cryptography imports this at the first signature. Imported here, it is loaded together with this module, which an
+# event loop imports in a thread.
+from cryptography.hazmat.backends.openssl import backend as _backend  # noqa: F401  # imported only to be loaded
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -32,10 +33,10 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @dataclass(frozen=True)
 class SigningKey:
-    """Sign client assertions with one parsed private key.
+    """One parsed private key, which signs client assertions.
 
     :param algorithm: the JWS algorithm, such as ``RS256``
-    :param kid: the key id for the header, or None
+    :param kid: the key id for the JWT header, or None
     :param description: type and size, for people: ``RSA 2048`` or ``EC P-256``
     :param key: the parsed key
     """
@@ -61,13 +62,14 @@ def load_signing_key(
     algorithm: str | None = None,
     kid: str | None = None,
 ) -> SigningKey:
-    """Parse a private key and choose its algorithm.
+    """Parse a private key and choose its signature algorithm.
 
-    :param key_text: the key, as :func:`~airflow_okta_workflows.core.keys.parsing.parse_key_text` found it
+    :param key_text: the key from :func:`~airflow_okta_workflows.core.keys.parsing.parse_key_text`
     :param passphrase: for an encrypted PEM; ignored if the key is not encrypted
-    :param algorithm: one of :data:`~airflow_okta_workflows.core.keys.algorithms.ALGORITHMS`; chosen by the key if None
-    :param kid: the key id; taken from a JWK if None
-    :raises CoreError: if the key cannot be read, is of an unsupported type, or does not fit the algorithm
+    :param algorithm: one of :data:`~airflow_okta_workflows.core.keys.algorithms.ALGORITHMS`; if None, the key decides
+    :param kid: the key id; if None, that of the JWK
+    :raises CoreError: if the key is damaged or cannot be decrypted, is of an unsupported type or size, or does not fit
+        the algorithm, or if the kid cannot be one
     """
     key = _parse(key_text, passphrase)
     if isinstance(key, rsa.RSAPrivateKey):
@@ -100,9 +102,9 @@ def load_signing_key(
 
 
 def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
-    """Return whatever private key the text holds.
+    """Return the private key of any type.
 
-    Errors of the libraries are not chained: they, or the frames they come with, may hold parts of the key.
+    Errors of the libraries are not chained, since they or their frames may contain parts of the key.
     """
     if key_text.encrypted and not passphrase:
         raise configuration_error("The private key is encrypted.", "Set key_passphrase to its passphrase.")
@@ -132,7 +134,7 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
 
 
 def _load_asn1(key_text: KeyText, passphrase: Secret | None) -> object:
-    # _require_sound finds what the library's check of the primes would, in a thousandth of the time.
+    # The library's check of the primes is skipped: _require_sound finds a damaged key in a thousandth of the time.
     text = key_text.text.reveal()
     password = passphrase.reveal().encode() if passphrase and key_text.encrypted else None
     if key_text.form == "der":
@@ -146,23 +148,24 @@ def _load_jwk(key_text: KeyText) -> object:
         if "oth" in jwk:
             raise UnsupportedAlgorithm("more than two primes")
         return rsa_key_from_jwk(jwk)
+    # A longer d is damaged: that of P-521 has 88 characters.
     if len(jwk["d"]) > _LONGEST_KID:
         raise ValueError
     return jwt.algorithms.ECAlgorithm.from_jwk(jwk)
 
 
-# OpenSSL sets up its random numbers at their first use, for 1 to 2 ms. Whoever imports this module signs; an event loop
-# imports it in a thread, and signs without that wait.
+# OpenSSL takes 1 to 2 ms to set up its random numbers at their first use. This module is imported only to sign, and an
+# event loop imports it in a thread, so the setup does not block the loop.
 ec.generate_private_key(ec.SECP256R1())
 
 
 def _require_sound(key: SigningKey) -> None:
-    """Raise if a key is damaged, before anyone sees a signature of it."""
+    """Raise if a key is damaged, before any of its signatures is sent."""
     try:
         if isinstance(key.key, rsa.RSAPrivateKey):
             sound = is_sound(key.key.private_numbers())
         else:
-            # A signature on a curve is so cheap that one is made and verified.
+            # An EC signature is cheap enough to make and verify one.
             jwt.decode(key.sign(_PROBE), key.key.public_key(), algorithms=[key.algorithm])
             sound = True
     except (ValueError, TypeError, jwt.PyJWTError):
@@ -174,7 +177,7 @@ def _require_sound(key: SigningKey) -> None:
 
 
 def _require_kid(kid: str | None, key: PrivateKey) -> None:
-    """Raise if a kid is none: it goes to the org in the clear, and somebody may have put the private key there."""
+    """Raise if a kid cannot be one: a JWT shows it in the clear, and a user may have pasted the private key there."""
     if kid is None:
         return
     secret = ""

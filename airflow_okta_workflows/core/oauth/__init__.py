@@ -1,1 +1,1 @@
-"""The token endpoint: client assertions, requests, access tokens."""
+"""The token endpoint: client assertions, token requests, access tokens."""

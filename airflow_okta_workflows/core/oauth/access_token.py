@@ -1,4 +1,4 @@
-"""Access tokens, and how good one still is."""
+"""Access tokens, and whether they are still usable."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from enum import Enum
 
 
 class TokenState(Enum):
-    """What may be done with a token."""
+    """The state of a token, which decides whether to use or renew it."""
 
     FRESH = "fresh"
-    """Use it."""
+    """The token is used as it is."""
     STALE = "stale"
-    """Use it, while one caller renews it."""
+    """The token is used, while one caller renews it."""
     EXPIRED = "expired"
-    """Wait for a new one."""
+    """The token is not used; callers wait for a new one."""
 
 
 _EXPIRED_EARLY = 60.0
-"""Seconds before its end from which a token is not used: a call takes up to 60 s, and clocks differ."""
+"""Seconds before its expiry at which a token stops being used: a call takes up to 60 s, and clocks differ."""
 _STALE_SHARE = 0.1
-"""The last share of its life in which a token is renewed ahead of its end."""
+"""Fraction of its lifetime in which a token is renewed, before it stops being used."""
 _CLOCK_STEP = 60.0
-"""Seconds by which the clock may be set back without a doubt about the token."""
+"""Seconds by which the clock may be set back without casting doubt on the expiry of a token."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class AccessToken:
     """One access token.
 
     :param value: the token itself, hidden in ``repr``
-    :param expires_at: when it ends, in seconds since the epoch, by the local clock
-    :param lifetime: how long it lives in all, in seconds
-    :param scope: what the org says that it granted; None if it did not, or if the token comes from the shared cache
+    :param expires_at: when it expires, in seconds since the epoch, by the local clock
+    :param lifetime: its total lifetime, in seconds
+    :param scope: the scopes that the org says it granted; None if it does not say, or for a token from the shared cache
     """
 
     value: str = field(repr=False)
@@ -41,14 +41,14 @@ class AccessToken:
     scope: str | None = field(default=None, compare=False)
 
     def state(self, now: float) -> TokenState:
-        """Return what may be done with the token at a moment.
+        """Return the state of the token at a given time.
 
         :param now: seconds since the epoch
         """
         left = self.expires_at - now
-        # A short-lived token is used for half of its life at least.
+        # A short-lived token is used for at least half of its lifetime.
         margin = min(_EXPIRED_EARLY, self.lifetime / 2)
-        # More left than there ever was: the clock was set back, and the end can no longer be told.
+        # With more time left than the whole lifetime, the clock was set back, so the expiry is unknown.
         if left <= margin or left > self.lifetime + _CLOCK_STEP:
             return TokenState.EXPIRED
         return TokenState.STALE if left <= margin + self.lifetime * _STALE_SHARE else TokenState.FRESH

@@ -1,4 +1,4 @@
-"""The client assertion: a JWT, signed with the app's private key, that takes the place of a client secret."""
+"""The client assertion: a JWT signed with the app's private key, sent instead of a client secret."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ if TYPE_CHECKING:
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LIFETIME = 3600
-"""Seconds; Okta refuses an ``exp`` further ahead."""
+"""Maximum lifetime in seconds; Okta refuses an ``exp`` further ahead."""
 BACKDATED = 30
-"""Seconds that ``iat`` lies back: Okta documents no leeway for a caller whose clock is ahead."""
+"""Seconds by which ``iat`` is backdated: Okta documents no leeway for a client whose clock is ahead."""
 
 
 def sign_client_assertion(
     key: SigningKey, *, client_id: str, token_url: str, now: float, lifetime: int, jti: str
 ) -> str:
-    """Return a fresh client assertion for one token request.
+    """Return a client assertion for one token request.
 
-    With a ``jti`` an assertion works once, and a refused request uses it up, so each attempt needs its own.
+    An assertion with a ``jti`` works once, and a refused request uses it up, so each attempt needs its own.
     Rules: RFC 7523, section 3, and Okta's page on building a JWT for client authentication.
 
-    :param key: signs it
-    :param client_id: both its issuer and its subject
-    :param token_url: its audience: the exact URL that is called
+    :param key: the key to sign with
+    :param client_id: the app's client id, which is both issuer and subject
+    :param token_url: the audience: the exact URL of the request
     :param now: the current time, in seconds since the epoch
-    :param lifetime: how long it is good for, in seconds, at most :data:`MAX_LIFETIME`
+    :param lifetime: how long the assertion is valid, in seconds, at most :data:`MAX_LIFETIME`
     :param jti: an id that no other assertion has
     """
     issued_at = int(now) - BACKDATED

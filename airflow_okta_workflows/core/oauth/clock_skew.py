@@ -1,4 +1,4 @@
-"""The local clock beside the org's, as far as an answer's ``Date`` tells it (RFC 9110, section 6.6.1)."""
+"""The skew of the local clock against the org's, by the ``Date`` of a response (RFC 9110, section 6.6.1)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 def clock_offset(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds by which the local clock is ahead of a server's; None if its answer has no ``Date``.
+    """Return the seconds by which the local clock is ahead of a server's; None without a valid ``Date``.
 
-    :param headers: the headers of the answer, looked up without regard to case
-    :param now: the local time when it came, in seconds since the epoch
+    :param headers: the headers of the response, looked up without regard to case
+    :param now: the local time when the response arrived, in seconds since the epoch
     """
     date = http_date(headers.get("Date", ""))
     return None if date is None else now - date
 
 
 def require_clock(offset: float, lifetime: int) -> None:
-    """Refuse a clock by which no client assertion is valid at the org: issued in its future, or ended.
+    """Raise if the clock skew makes every client assertion invalid at the org: issued in the future, or expired.
 
     :param offset: seconds by which the local clock is ahead of the org's
-    :param lifetime: seconds that an assertion is good for
-    :raises CoreError: with what to change
+    :param lifetime: seconds that an assertion is valid
+    :raises CoreError: if the skew is too large
     """
     if not -lifetime < offset <= BACKDATED:
         raise configuration_error("The org takes no client assertion made by this clock.", clock_hint(offset))

@@ -1,7 +1,7 @@
-"""The seam for authorization: how a request to a flow shows that its caller may invoke it.
+"""Authorization of requests to a flow.
 
-A flow is secured with OAuth 2.0 here. Another way is another class with these methods, chosen by
-``OktaWorkflowsSettings.flow_auth``; the rules for retries, the clients and the hook stay as they are.
+Flows are secured with OAuth 2.0. To authorize requests in another way, implement :class:`FlowAuth` and return it from
+``OktaWorkflowsSettings.flow_auth``; the retry rules, the clients and the hook stay as they are.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ class FlowAuth(Protocol):
     """The authorization of one invocation, over all its attempts."""
 
     def authorize(self, request: HttpRequest, *, rejected: bool = False) -> Conversation[HttpRequest]:
-        """Return a request with what authorizes it.
+        """Return a request with credentials.
 
-        :param request: the request, as :attr:`~Invocation.http_request` or an earlier call gave it
-        :param rejected: whether the flow's host refused the last one with 401, so that other credentials are needed
-        :raises CoreError: if there are none
+        :param request: the request from :attr:`~Invocation.http_request` or from an earlier call
+        :param rejected: whether the flow's host refused the previous request with 401, so new credentials are needed
+        :raises CoreError: if no credentials can be obtained
         """
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What a response must not echo."""
+        """Credentials to redact wherever a response echoes them."""
 
 
 class BearerAuth:
     """Authorization by an access token (RFC 6750, section 2.1).
 
-    :param obtain_token: begins the conversation that brings a token, given the text of a token that a flow's host
-        rejected, which must not come back
+    :param obtain_token: returns the conversation that obtains a token; its argument is the value of a token that the
+        flow's host rejected, which must not be returned again, or None
     """
 
     def __init__(self, obtain_token: Callable[[str | None], Conversation[AccessToken]]) -> None:
@@ -53,5 +53,5 @@ class BearerAuth:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The token."""
+        """The token, once there is one."""
         return (self._token,) if self._token else ()

@@ -1,6 +1,6 @@
-"""What to change, for each way in which the org refuses a token request.
+"""Hints on what to change, for each way in which the org refuses a token request.
 
-The texts are those of Okta's OAuth error catalog (release 2026.08.1).
+The error descriptions are those of Okta's OAuth error catalog (release 2026.08.1).
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ _BY_ERROR = {
 
 NOT_THE_ORG = (
     "Check the Okta domain (Host): it must be the org itself, such as acme.okta.com or its one custom domain."
-    " A proxy or firewall in between may also answer like this."
+    " A proxy or firewall in between may also respond like this."
 )
-"""For an answer that no Okta token endpoint gives."""
+"""Hint for a response that no Okta token endpoint returns."""
 
 DPOP_TOKEN = _POP + "."
 
@@ -100,7 +100,7 @@ DOMAIN_RULE = (
     "With exactly one custom domain active in the org, set Host to that custom domain and workflows_host to the org's"
     " workflows host; with none, or with two or more, set Host to the default domain (acme.okta.com)."
 )
-"""By which name of the org a token must be asked for, so that its flows take it."""
+"""The rule for which domain to request tokens from, so that the org's flows accept them."""
 
 ORG_RATE_LIMITED = (
     "Wait, or raise rate_limit_wait. One app may use half of the org's token bucket: see who else asks for tokens."
@@ -108,10 +108,10 @@ ORG_RATE_LIMITED = (
 
 
 def token_hint(error: str | None, description: str | None, clock_offset: float | None) -> str:
-    """Return what to change after the token endpoint has refused.
+    """Return what to change after the token endpoint refused a request.
 
-    :param error: its ``error``
-    :param description: its ``error_description``
+    :param error: the ``error`` of the response, if any
+    :param description: its ``error_description``, if any
     :param clock_offset: seconds by which the local clock is ahead of the org's; None if unknown
     """
     hint = _BY_DESCRIPTION.get(description or "") or _BY_ERROR.get(error or "")
@@ -123,7 +123,7 @@ def token_hint(error: str | None, description: str | None, clock_offset: float |
 
 
 def clock_hint(clock_offset: float) -> str:
-    """Return what to change when the local clock is too far from the org's.
+    """Return what to change if the local clock differs too much from the org's.
 
     :param clock_offset: seconds by which the local clock is ahead of the org's
     """

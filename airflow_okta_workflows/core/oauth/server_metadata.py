@@ -1,4 +1,4 @@
-"""What an org says of its authorization server (RFC 8414), to anyone and without a token."""
+"""The metadata of an org's authorization server (RFC 8414), which is public."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.http.types import HttpResponse
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
-"""Of the org authorization server; a custom one has its id in the path."""
+"""Path for the org authorization server; the path for a custom one includes its id."""
 
 
 def metadata_request(domain: Origin) -> HttpRequest:
@@ -25,17 +25,17 @@ def metadata_request(domain: Origin) -> HttpRequest:
     return HttpRequest("GET", domain.url + METADATA_PATH, {"Accept": "application/json"})
 
 
-def parse_issuer(answer: HttpResponse) -> Origin:
-    """Return the place by whose name the org calls itself.
+def parse_issuer(response: HttpResponse) -> Origin:
+    """Return the issuer in the metadata: the domain by which the org calls itself.
 
-    :param answer: what came for :func:`metadata_request`
-    :raises CoreError: if no org authorization server answers so
+    :param response: the response to :func:`metadata_request`
+    :raises CoreError: if the response is not that of an org authorization server
     """
-    if answer.unreadable:
-        raise configuration_error(f"No metadata: {answer.unreadable}.", hints.NOT_THE_ORG)
-    issuer = json_object(answer.body).get("issuer") if answer.status == 200 else None
+    if response.unreadable:
+        raise configuration_error(f"No metadata: {response.unreadable}.", hints.NOT_THE_ORG)
+    issuer = json_object(response.body).get("issuer") if response.status == 200 else None
     if not isinstance(issuer, str):
-        raise configuration_error(f"No metadata: {METADATA_PATH} answered {answer.status}.", hints.NOT_THE_ORG)
+        raise configuration_error(f"No metadata: {METADATA_PATH} returned {response.status}.", hints.NOT_THE_ORG)
     try:
         return parse_origin(issuer, "the issuer in the metadata")
     except CoreError as error:
@@ -43,11 +43,11 @@ def parse_issuer(answer: HttpResponse) -> Origin:
 
 
 def require_issuer(issuer: Origin, domain: Origin) -> None:
-    """Refuse a domain that is not the one by which the org calls itself: its tokens may not be taken by the flows.
+    """Raise if the connection's domain is not the org's issuer, since flows may not accept tokens from it.
 
-    :param issuer: the issuer
-    :param domain: the domain of the connection
-    :raises CoreError: with the rule for custom domains
+    :param issuer: the issuer in the metadata
+    :param domain: the domain in the connection
+    :raises CoreError: if they differ, with the rule for custom domains
     """
     if issuer != domain:
         raise configuration_error(

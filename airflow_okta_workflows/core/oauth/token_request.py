@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.keys.signing import SigningKey
 
-TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path. Only the org authorization server's; custom ones refuse
+TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, not a password
+"""Path at the org authorization server; a custom authorization server refuses these requests."""
 _LONGEST_LIFETIME = 86_400.0
 _SHORTEST_LIFETIME = 60.0
-"""Seconds for which a token counts as good at least, whatever is said of it: its host is the judge, with a 401."""
+"""Minimum seconds that a token counts as valid, whatever its ``expires_in``: the flow's host decides, with a 401."""
 
 _SHORTEST_SECRET = 16
-"""Characters; what is shorter is no token, and redacting it would eat other words."""
+"""Characters; a shorter value is no token, and redacting it would remove ordinary words."""
 
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """What is asked for, of whom, and with which key.
+    """One access token to request, the key to sign with, and the limits of retries.
 
     :param token_url: the org's token endpoint; also the assertion's audience
     :param client_id: the app's client id
-    :param scope: the scopes, divided by blanks
-    :param load_key: gives the signing key; called only when something is signed
-    :param assertion_lifetime: seconds
-    :param rate_limit_wait: seconds that may be spent waiting on 429
-    :param attempts: attempts in all where another may help
+    :param scope: the scopes, separated by spaces
+    :param load_key: returns the signing key; called only when a token is requested
+    :param assertion_lifetime: seconds that each client assertion is valid
+    :param rate_limit_wait: total seconds that may be spent waiting on 429
+    :param attempts: total attempts for an error that another attempt may resolve
     """
 
     token_url: str
@@ -61,12 +62,12 @@ def request_token(
     random: Callable[[], float],
     new_id: Callable[[], str],
 ) -> Conversation[AccessToken]:
-    """Ask for an access token, again where that is worth it, with a new client assertion each time.
+    """Request an access token, with retries where they may help and a new client assertion for each attempt.
 
-    :param request: what is asked for
-    :param clock: gives seconds since the epoch
-    :param random: gives numbers from 0 to 1
-    :param new_id: gives an id that was never given before
+    :param request: the token to request
+    :param clock: returns seconds since the epoch
+    :param random: returns numbers from 0 to 1
+    :param new_id: returns an id that it never returned before
     :raises CoreError: of kind ``TOKEN`` or ``TOKEN_REFUSED``, or ``CONFIGURATION`` for a key that cannot be read
     """
     budget = RetryBudget(request.rate_limit_wait, random)
@@ -96,11 +97,11 @@ def request_token(
                 if seconds is None:
                     raise reply.as_error(
                         ErrorKind.TOKEN,
-                        f"The token endpoint {request.token_url} answered 429, too many requests, for longer than"
+                        f"The token endpoint {request.token_url} returned 429, too many requests, for longer than"
                         f" the {request.rate_limit_wait:.0f} s that may be waited.",
                         oauth_hints.ORG_RATE_LIMITED,
                     )
-                yield Wait(seconds, f"the token endpoint answered 429; trying again in {seconds:.1f} s")
+                yield Wait(seconds, f"the token endpoint returned 429; trying again in {seconds:.1f} s")
                 continue
             error = _refusal(request, reply)
             if error.kind is ErrorKind.TOKEN_REFUSED:
@@ -109,8 +110,8 @@ def request_token(
             error = _unreachable(request, event)
             if event.kind is FailureKind.UNTRUSTED:
                 raise error
-        else:  # pragma: no cover  # a driver answers Send with one of the two
-            raise TypeError(f"Send was answered with {type(event).__name__}")
+        else:  # pragma: no cover  # a Send leads only to these two
+            raise TypeError(f"Send led to {type(event).__name__}")
         failures += 1
         if failures >= request.attempts:
             raise error
@@ -119,18 +120,18 @@ def request_token(
 
 
 class _Reply:
-    """Read what the token endpoint answered, without ever showing the assertion."""
+    """A response of the token endpoint, with the client assertion and the token redacted from its members."""
 
-    def __init__(self, answer: HttpResponse, assertion: str, now: float) -> None:
-        self.status = answer.status
-        members = json_object(answer.body)
+    def __init__(self, response: HttpResponse, assertion: str, now: float) -> None:
+        self.status = response.status
+        members = json_object(response.body)
         self.access_token = members.get("access_token")
         secrets = [value for value in (assertion, self.access_token) if isinstance(value, str)]
         self.members = redact_value(members, tuple(value for value in secrets if len(value) >= _SHORTEST_SECRET))
         self.error = self.text("error") or self.text("errorCode")
         said = self.text("error_description") or error_message(self.members)
-        self.description = said or answer.unreadable or None
-        self.clock_offset = clock_offset(answer.headers, now)
+        self.description = said or response.unreadable or None
+        self.clock_offset = clock_offset(response.headers, now)
 
     def as_error(self, kind: ErrorKind, message: str, hint: str) -> CoreError:
         return CoreError(
@@ -173,7 +174,7 @@ def _read_token(reply: _Reply, asked_at: float, now: float) -> AccessToken:
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise reply.as_error(
             ErrorKind.TOKEN_REFUSED,
-            "The token endpoint answered 200 without a usable token.",
+            "The token endpoint returned 200 without a usable token.",
             oauth_hints.NOT_THE_ORG,
         )
     lifetime = _lifetime(reply.members.get("expires_in"))
@@ -185,13 +186,13 @@ def _lifetime(expires_in: Any) -> float:
     try:
         seconds = float(expires_in)
     except (TypeError, ValueError, OverflowError):
-        return 3600.0  # what Okta documents for this token
+        return 3600.0  # the lifetime that Okta documents for this token
     return min(max(seconds, _SHORTEST_LIFETIME), _LONGEST_LIFETIME) if seconds == seconds else 3600.0  # noqa: PLR0124  # NaN
 
 
 def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
     said = ": ".join(part for part in (reply.error, reply.description) if part)
-    message = f"The token endpoint {request.token_url} answered {reply.status}"
+    message = f"The token endpoint {request.token_url} returned {reply.status}"
     message += f" ({said})." if said else " and gave no reason."
     if reply.status >= 500 or reply.error == "temporarily_unavailable":
         return reply.as_error(ErrorKind.TOKEN, message, "Try again later; if it stays so, see Okta's status page.")

@@ -1,1 +1,1 @@
-"""Retries and rate limits: how long to wait, and how fast to go."""
+"""Retries and rate limits: how long to wait, and how fast to send."""

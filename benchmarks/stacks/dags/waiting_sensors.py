@@ -1,4 +1,4 @@
-"""Sensors that wait, deferred, for as long as nobody ends them."""
+"""Deferred sensors that wait for a flow that never reports an end."""
 
 from airflow.providers.common.compat.sdk import DAG
 

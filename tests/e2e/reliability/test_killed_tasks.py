@@ -28,7 +28,7 @@ def kill_when(stage: Stage, dag_id: str, stop: threading.Event) -> None:
     """Kill the first try of each task with SIGKILL, each at another moment of its life.
 
     Even ones by the time since the task began, which is mostly before it sends; odd ones by the time since the flow
-    began to run, up to about its answer.
+    began to run, up to about its response.
     """
     seen: dict[Path, float] = {}
     while not stop.wait(0.01):
@@ -155,7 +155,7 @@ def test_a_batch_goes_on_where_a_kill_left_it(stage: Stage, say: Say) -> None:
     assert max(ran.values()) == 1
     assert [record["index"] for record in records] == list(range(BATCH))
     assert set(outcomes) == {"succeeded", "unknown"}
-    # Open at the time of the kill, about to be sent, or answered and not noted yet.
+    # Open at the time of the kill, about to be sent, or returned and not noted yet.
     assert 1 <= outcomes["unknown"] <= 10 * (FLOW_SECONDS + 3)
     assert {record["key"] for record in records if record["outcome"] == "succeeded"} <= set(ran)
     assert all(record["result"] == record["index"] for record in records if record["outcome"] == "succeeded")

@@ -90,7 +90,7 @@ def test_what_a_server_says_cannot_control_a_terminal() -> None:
     Output(pipe, as_json=False).text(evil)
 
     assert not set(terminal.getvalue()) & set("\x1b\x07\x9b\r")
-    assert pipe.getvalue() == evil + "\n", "a file gets what the flow answered"
+    assert pipe.getvalue() == evil + "\n", "a file gets what the flow returned"
     assert printable("a\nb\tc") == "a\nb\tc"
 
 

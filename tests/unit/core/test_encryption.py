@@ -19,7 +19,7 @@ def test_any_data_comes_back_for_its_context(data: bytes, context: bytes) -> Non
 
 
 def test_nothing_of_it_can_be_read_and_no_two_are_alike() -> None:
-    one, other = (encrypt(b"a well-known answer", KEY, b"context") for _ in range(2))
+    one, other = (encrypt(b"a well-known response", KEY, b"context") for _ in range(2))
 
     assert one != other
     assert b"well-known" not in one + other

@@ -121,7 +121,7 @@ def test_tls_carries_both_ways_and_is_quiet_only_when_all_was_read() -> None:
     received = bytearray()
 
     class Server:
-        """The other side, that answers "pong" to each "ping", in one record with what comes after."""
+        """The other side, that responds "pong" to each "ping", in one record with what comes after."""
 
         def send(self, data: bytes) -> None:
             incoming.write(data)

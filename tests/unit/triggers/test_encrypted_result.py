@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 
 KEY = "invocation-key-4711"
-ANSWER = FlowResponse(200, Headers({"X-Canary": "canary"}), {"account": "ada@example.com"}, "e-4711", 1.5)
+RESPONSE = FlowResponse(200, Headers({"X-Canary": "canary"}), {"account": "ada@example.com"}, "e-4711", 1.5)
 
 
 def settings(jwk: dict[str, Any], **extra: Any) -> OktaWorkflowsSettings:
@@ -41,7 +41,7 @@ JWK = generate_jwk()
 SETTINGS = settings(JWK)
 
 
-def sealed(outcome: FlowResponse | OktaWorkflowsError = ANSWER, key: str = KEY) -> str:
+def sealed(outcome: FlowResponse | OktaWorkflowsError = RESPONSE, key: str = KEY) -> str:
     text = encrypt_result(outcome, SETTINGS, key)
     assert text is not None
     return text
@@ -60,7 +60,7 @@ def test_an_answer_arrives_without_its_headers() -> None:
         OktaWorkflowsError("something", hint="Mend it."),
         OktaTokenRefusedError("refused", hint="Mend it.", error="invalid_client", status_code=401),
         OktaFlowNoResponseError("lost", flow="onboard", idempotency_key=KEY),
-        OktaFlowFailedError("failed", flow="onboard", idempotency_key=KEY, response=ANSWER),
+        OktaFlowFailedError("failed", flow="onboard", idempotency_key=KEY, response=RESPONSE),
     ],
 )
 def test_an_error_arrives_as_what_it_was(error: OktaWorkflowsError) -> None:
@@ -70,11 +70,11 @@ def test_an_error_arrives_as_what_it_was(error: OktaWorkflowsError) -> None:
     assert str(opened) == str(error)
     expected = vars(error)
     if "response" in expected:
-        expected = {**expected, "response": FlowResponse.from_json(ANSWER.to_json())}
+        expected = {**expected, "response": FlowResponse.from_json(RESPONSE.to_json())}
     assert vars(opened) == expected
 
 
-@pytest.mark.parametrize("outcome", [ANSWER, OktaFlowFailedError("ada@example.com said no", response=ANSWER)])
+@pytest.mark.parametrize("outcome", [RESPONSE, OktaFlowFailedError("ada@example.com said no", response=RESPONSE)])
 def test_nothing_of_it_can_be_read(outcome: Any) -> None:
     text = sealed(outcome)
 
@@ -140,12 +140,12 @@ def test_what_a_later_version_hands_over_gives_none(outcome: Any) -> None:
 
 
 def test_what_a_later_version_adds_is_left_out() -> None:
-    response = {**ANSWER.to_json(), "weather": "fine"}
+    response = {**RESPONSE.to_json(), "weather": "fine"}
     text = base64.b64encode(
         encrypt(json.dumps({"response": response}).encode(), SETTINGS.event_encryption_key(), KEY.encode())
     ).decode()
 
-    assert decrypt_result(text, SETTINGS, KEY) == FlowResponse.from_json(ANSWER.to_json())
+    assert decrypt_result(text, SETTINGS, KEY) == FlowResponse.from_json(RESPONSE.to_json())
 
 
 @pytest.mark.parametrize("character", ["x", "é", "\N{GRINNING FACE}", "\ud800"])

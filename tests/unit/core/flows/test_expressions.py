@@ -74,7 +74,7 @@ def test_any_expression_over_any_body_is_typed(text: str, body: Any) -> None:
         (None, Status.RUNNING),
     ],
 )
-def test_a_status_rule_reads_the_answer(body: Any, status: Status) -> None:
+def test_a_status_rule_reads_the_respond(body: Any, status: Status) -> None:
     assert StatusRule("status == 'SUCCEEDED'", "status == 'FAILED'").status(body) is status
 
 

@@ -32,7 +32,7 @@ UNKNOWN = TransportFailure(FailureKind.OUTCOME_UNKNOWN, "the connection was rese
 STOP = StopRequested()
 
 
-def answer(
+def http_response(
     status: int = 200, body: Any = None, headers: dict[str, str] | None = None, unreadable: str = ""
 ) -> HttpResponse:
     data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
@@ -41,14 +41,14 @@ def answer(
 
 
 HTML = {"Content-Type": "text/html"}
-GATEWAY = answer(503, b"<html>", HTML)
+GATEWAY = http_response(503, b"<html>", HTML)
 RAN = {"X-Flo-Instance": "e1"}
 OKTAS_ERROR = {"_error": True, "message": "no such user", "execution": "e1", "source": {"execution": "e1"}}
 
 
 def build_invocation(payload: Any = {"a": 1}, **options: Any) -> Invocation:  # noqa: B006  # it is only read
     defaults = {"method": "POST", "query": None, "headers": None, "idempotency_key": "key-1", "idempotent": False}
-    return Invocation.build(ADDRESS, payload, **{**defaults, "rate_limit_wait": 120.0, "read_timeout": None, **options})
+    return Invocation.build(ADDRESS, payload, **{**defaults, "rate_limit_wait": 120.0, "timeout": None, **options})
 
 
 class Talk:
@@ -115,76 +115,76 @@ class Talk:
 @pytest.mark.parametrize(
     ("events", "idempotent", "kind", "sends"),
     [
-        ([answer()], False, None, 1),
-        ([answer(204, b"")], False, None, 1),
+        ([http_response()], False, None, 1),
+        ([http_response(204, b"")], False, None, 1),
         # not sent: again, whatever the flow
-        ([NOT_SENT, answer()], False, None, 2),
+        ([NOT_SENT, http_response()], False, None, 2),
         ([NOT_SENT] * 3, False, ErrorKind.NOT_SENT, 3),
         ([TransportFailure(FailureKind.UNTRUSTED, "bad certificate")], False, ErrorKind.NOT_SENT, 1),
         # refused before running
-        ([answer(401), answer()], False, None, 2),
-        ([answer(401), answer(401)], False, ErrorKind.REFUSED, 2),
-        ([answer(403)], False, ErrorKind.REFUSED, 1),
-        ([answer(404)], False, ErrorKind.REFUSED, 1),
-        ([answer(429), answer()], False, None, 2),
-        ([answer(429), answer(401), answer(429), answer()], False, None, 4),
-        # an answer is final
-        ([answer(400)], True, ErrorKind.FAILED, 1),
-        ([answer(500)], True, ErrorKind.FAILED, 1),
-        ([answer(500, b"oops", HTML)], True, ErrorKind.FAILED, 1),
-        ([answer(500, b"<html>", {**HTML, **RAN})], True, ErrorKind.FAILED, 1),
-        ([answer(400, b"<html>", HTML)], True, ErrorKind.FAILED, 1),
-        ([answer(501)], True, ErrorKind.FAILED, 1),
-        ([answer(525)], True, ErrorKind.FAILED, 1),
-        ([answer(302, headers={"Location": "https://evil.example"})], True, ErrorKind.BAD_RESPONSE, 1),
-        ([answer(302, headers=RAN)], True, ErrorKind.BAD_RESPONSE, 1),
-        ([answer(300)], True, ErrorKind.BAD_RESPONSE, 1),
-        ([answer(399, b"<html>", HTML)], True, ErrorKind.BAD_RESPONSE, 1),
-        ([answer(299)], True, None, 1),
-        ([answer(499, b"<html>", HTML)], True, ErrorKind.FAILED, 1),
-        ([answer(unreadable="too large")], True, ErrorKind.BAD_RESPONSE, 1),
-        ([answer(204, unreadable="broken", headers=RAN)], True, ErrorKind.BAD_RESPONSE, 1),
-        ([answer(500, unreadable="broken")], True, ErrorKind.FAILED, 1),
+        ([http_response(401), http_response()], False, None, 2),
+        ([http_response(401), http_response(401)], False, ErrorKind.REFUSED, 2),
+        ([http_response(403)], False, ErrorKind.REFUSED, 1),
+        ([http_response(404)], False, ErrorKind.REFUSED, 1),
+        ([http_response(429), http_response()], False, None, 2),
+        ([http_response(429), http_response(401), http_response(429), http_response()], False, None, 4),
+        # a response is final
+        ([http_response(400)], True, ErrorKind.FAILED, 1),
+        ([http_response(500)], True, ErrorKind.FAILED, 1),
+        ([http_response(500, b"oops", HTML)], True, ErrorKind.FAILED, 1),
+        ([http_response(500, b"<html>", {**HTML, **RAN})], True, ErrorKind.FAILED, 1),
+        ([http_response(400, b"<html>", HTML)], True, ErrorKind.FAILED, 1),
+        ([http_response(501)], True, ErrorKind.FAILED, 1),
+        ([http_response(525)], True, ErrorKind.FAILED, 1),
+        ([http_response(302, headers={"Location": "https://evil.example"})], True, ErrorKind.BAD_RESPONSE, 1),
+        ([http_response(302, headers=RAN)], True, ErrorKind.BAD_RESPONSE, 1),
+        ([http_response(300)], True, ErrorKind.BAD_RESPONSE, 1),
+        ([http_response(399, b"<html>", HTML)], True, ErrorKind.BAD_RESPONSE, 1),
+        ([http_response(299)], True, None, 1),
+        ([http_response(499, b"<html>", HTML)], True, ErrorKind.FAILED, 1),
+        ([http_response(unreadable="too large")], True, ErrorKind.BAD_RESPONSE, 1),
+        ([http_response(204, unreadable="broken", headers=RAN)], True, ErrorKind.BAD_RESPONSE, 1),
+        ([http_response(500, unreadable="broken")], True, ErrorKind.FAILED, 1),
         # so is one with an execution id, whatever its status
         *(
-            ([answer(status, headers=RAN)], True, ErrorKind.FAILED, 1)
+            ([http_response(status, headers=RAN)], True, ErrorKind.FAILED, 1)
             for status in (401, 403, 404, 408, 429, 502, 503, 504, 520, 524)
         ),
-        ([answer(404, {"execution_id": "e1"})], True, ErrorKind.FAILED, 1),
-        ([answer(504, {"context": {"execution_id": "e1"}})], True, ErrorKind.FAILED, 1),
-        ([answer(429, OKTAS_ERROR)], True, ErrorKind.FAILED, 1),
-        ([answer(200, b"<html>", {**HTML, **RAN})], True, None, 1),
+        ([http_response(404, {"execution_id": "e1"})], True, ErrorKind.FAILED, 1),
+        ([http_response(504, {"context": {"execution_id": "e1"}})], True, ErrorKind.FAILED, 1),
+        ([http_response(429, OKTAS_ERROR)], True, ErrorKind.FAILED, 1),
+        ([http_response(200, b"<html>", {**HTML, **RAN})], True, None, 1),
         # a body that cannot be read says no less about what is to be done
-        ([answer(401, unreadable="broken"), answer()], False, None, 2),
-        ([answer(429, unreadable="broken"), answer()], False, None, 2),
-        ([answer(403, unreadable="broken")], False, ErrorKind.REFUSED, 1),
+        ([http_response(401, unreadable="broken"), http_response()], False, None, 2),
+        ([http_response(429, unreadable="broken"), http_response()], False, None, 2),
+        ([http_response(403, unreadable="broken")], False, ErrorKind.REFUSED, 1),
         # sent, fate unknown
         ([UNKNOWN], False, ErrorKind.OUTCOME_UNKNOWN, 1),
         ([GATEWAY], False, ErrorKind.OUTCOME_UNKNOWN, 1),
         *(
-            ([answer(status, {"message": "Endpoint request timed out"})], False, ErrorKind.OUTCOME_UNKNOWN, 1)
+            ([http_response(status, {"message": "Endpoint request timed out"})], False, ErrorKind.OUTCOME_UNKNOWN, 1)
             for status in (408, 502, 503, 504, 520, 521, 522, 523, 524)
         ),
         (
-            [answer(504, b"upstream request timeout", {"Content-Type": "text/plain"})],
+            [http_response(504, b"upstream request timeout", {"Content-Type": "text/plain"})],
             False,
             ErrorKind.OUTCOME_UNKNOWN,
             1,
         ),
-        ([answer(503, unreadable="broken")], False, ErrorKind.OUTCOME_UNKNOWN, 1),
-        ([answer(504, headers={"X-Execution-Time-Ms": "12"})], False, ErrorKind.OUTCOME_UNKNOWN, 1),
-        ([answer(500, b"<html>", HTML)], False, ErrorKind.OUTCOME_UNKNOWN, 1),
-        ([answer(200, b"<!DOCTYPE html><title>Log in</title>", HTML)], False, ErrorKind.OUTCOME_UNKNOWN, 1),
-        ([answer(200, b"<html>", HTML), answer()], True, None, 2),
+        ([http_response(503, unreadable="broken")], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([http_response(504, headers={"X-Execution-Time-Ms": "12"})], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([http_response(500, b"<html>", HTML)], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([http_response(200, b"<!DOCTYPE html><title>Log in</title>", HTML)], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([http_response(200, b"<html>", HTML), http_response()], True, None, 2),
         ([NOT_SENT, UNKNOWN], False, ErrorKind.OUTCOME_UNKNOWN, 2),
-        ([UNKNOWN, answer()], True, None, 2),
-        ([GATEWAY, UNKNOWN, answer()], True, None, 3),
+        ([UNKNOWN, http_response()], True, None, 2),
+        ([GATEWAY, UNKNOWN, http_response()], True, None, 3),
         ([UNKNOWN] * 3, True, ErrorKind.NO_RESPONSE, 3),
         # what a later attempt meets says nothing of the earlier one
         ([UNKNOWN, NOT_SENT, NOT_SENT], True, ErrorKind.NO_RESPONSE, 3),
-        ([UNKNOWN, answer(403)], True, ErrorKind.NO_RESPONSE, 2),
-        ([UNKNOWN, answer(429, headers={"Retry-After": "900"})], True, ErrorKind.NO_RESPONSE, 2),
-        ([UNKNOWN, answer(500)], True, ErrorKind.FAILED, 2),
+        ([UNKNOWN, http_response(403)], True, ErrorKind.NO_RESPONSE, 2),
+        ([UNKNOWN, http_response(429, headers={"Retry-After": "900"})], True, ErrorKind.NO_RESPONSE, 2),
+        ([UNKNOWN, http_response(500)], True, ErrorKind.FAILED, 2),
     ],
 )
 def test_each_thing_that_may_happen(events: list[Any], idempotent: bool, kind: ErrorKind | None, sends: int) -> None:
@@ -205,13 +205,15 @@ def test_each_thing_that_may_happen(events: list[Any], idempotent: bool, kind: E
 def test_a_stage_is_told_before_each_step() -> None:
     sending, not_run = InvocationState.SENDING, InvocationState.NOT_RUN
 
-    assert Talk(answer()).states == [sending]
-    assert Talk(answer(401), answer(429), NOT_SENT, answer()).states == [sending, not_run] * 3 + [sending]
-    assert Talk(UNKNOWN, NOT_SENT, answer(401), answer(), idempotent=True).states == [sending] * 4
+    assert Talk(http_response()).states == [sending]
+    assert Talk(http_response(401), http_response(429), NOT_SENT, http_response()).states == [sending, not_run] * 3 + [
+        sending
+    ]
+    assert Talk(UNKNOWN, NOT_SENT, http_response(401), http_response(), idempotent=True).states == [sending] * 4
 
 
 def test_a_refused_token_is_named_and_the_new_one_is_sent() -> None:
-    talk = Talk(answer(401), answer())
+    talk = Talk(http_response(401), http_response())
 
     assert talk.refused == [None, "t0ken-1"]
     assert "refused before running: 401" in talk.logged[0]
@@ -219,7 +221,7 @@ def test_a_refused_token_is_named_and_the_new_one_is_sent() -> None:
 
 
 def test_a_second_401_explains_the_domain_rule() -> None:
-    fault = Talk(answer(401), answer(401)).fault
+    fault = Talk(http_response(401), http_response(401)).fault
 
     assert fault is not None
     assert "custom domain" in fault.hint
@@ -227,7 +229,7 @@ def test_a_second_401_explains_the_domain_rule() -> None:
 
 
 def test_429_waits_as_told_and_then_fails_at_once() -> None:
-    slow = answer(429, headers={"Retry-After": "50"})
+    slow = http_response(429, headers={"Retry-After": "50"})
     talk = Talk(slow, slow, slow)
 
     assert talk.waited == [50.25, 50.25]
@@ -239,30 +241,30 @@ def test_429_waits_as_told_and_then_fails_at_once() -> None:
 
 
 def test_only_a_429_asks_others_to_hold_back() -> None:
-    talk = Talk(answer(429), NOT_SENT, UNKNOWN, answer(), idempotent=True)
+    talk = Talk(http_response(429), NOT_SENT, UNKNOWN, http_response(), idempotent=True)
 
     assert [wait.rate_limited for wait in talk.waits] == [True, False, False]
 
 
 def test_a_429_without_a_date_is_compared_with_the_local_clock() -> None:
-    assert Talk(answer(429, headers={"X-Rate-Limit-Reset": "30"}), answer()).waited == [30.25]
+    assert Talk(http_response(429, headers={"X-Rate-Limit-Reset": "30"}), http_response()).waited == [30.25]
 
 
 def test_an_outcome_that_is_unknown_stays_so_without_the_delay_that_a_later_429_asked_for() -> None:
-    fault = Talk(UNKNOWN, answer(429, headers={"Retry-After": "900"}), idempotent=True).fault
+    fault = Talk(UNKNOWN, http_response(429, headers={"Retry-After": "900"}), idempotent=True).fault
 
     assert fault is not None
     assert "retry_after" not in fault.data
-    assert "its outcome is unknown; a later attempt answered 429" in fault.message
+    assert "its outcome is unknown; a later attempt returned 429" in fault.message
 
 
 @pytest.mark.parametrize(
     ("events", "kind"),
     [
-        ([answer(429)], ErrorKind.NOT_SENT),
-        ([NOT_SENT, answer(401)], ErrorKind.NOT_SENT),
+        ([http_response(429)], ErrorKind.NOT_SENT),
+        ([NOT_SENT, http_response(401)], ErrorKind.NOT_SENT),
         ([UNKNOWN], ErrorKind.NO_RESPONSE),
-        ([UNKNOWN, answer(429)], ErrorKind.NO_RESPONSE),
+        ([UNKNOWN, http_response(429)], ErrorKind.NO_RESPONSE),
     ],
 )
 def test_a_stop_says_whether_the_flow_may_have_run(events: list[Any], kind: ErrorKind) -> None:
@@ -280,7 +282,7 @@ def test_a_stop_says_whether_the_flow_may_have_run(events: list[Any], kind: Erro
     ("event", "said"),
     [
         (GATEWAY, "503 and an HTML page came, which no flow sent"),
-        (answer(503), "a gateway answered 503 instead of the flow"),
+        (http_response(503), "a gateway returned 503 instead of the flow"),
         (UNKNOWN, "the connection was reset"),
     ],
 )
@@ -293,31 +295,31 @@ def test_an_unknown_outcome_says_what_was_seen(event: Any, said: str) -> None:
 
 @pytest.mark.parametrize(("status", "setting"), [(401, "Host"), (403, "scope"), (404, "alias")])
 def test_each_refusal_of_a_flow_says_what_to_change(status: int, setting: str) -> None:
-    fault = Talk(answer(401), answer(status)).fault
+    fault = Talk(http_response(401), http_response(status)).fault
 
     assert fault is not None
     assert setting in fault.hint
 
 
 def test_what_was_not_sent_or_is_unknown_is_sent_again_after_a_backoff() -> None:
-    talk = Talk(NOT_SENT, UNKNOWN, answer(), idempotent=True)
+    talk = Talk(NOT_SENT, UNKNOWN, http_response(), idempotent=True)
 
     assert talk.waited == [0.75, 1.5]
     assert [f"Attempt {n} of 3; next in {s:.1f} s" in talk.waits[n - 1].reason for n, s in ((1, 0.75), (2, 1.5))]
 
 
 def test_429_without_headers_backs_off() -> None:
-    assert Talk(answer(429), answer(429), answer(429), answer()).waited == [0.75, 1.5, 3.0]
+    assert Talk(http_response(429), http_response(429), http_response(429), http_response()).waited == [0.75, 1.5, 3.0]
 
 
 def test_an_unreadable_response_says_whether_the_flow_ran() -> None:
-    ran = Talk(answer(unreadable="its compressed body is cut off", headers=RAN)).fault
-    unknown = Talk(answer(unreadable="its compressed body is cut off")).fault
+    ran = Talk(http_response(unreadable="its compressed body is cut off", headers=RAN)).fault
+    unknown = Talk(http_response(unreadable="its compressed body is cut off")).fault
 
     assert ran is not None
     assert unknown is not None
-    assert "answered 200 (it ran: execution e1), but its compressed body is cut off" in str(ran)
-    assert " answered 200, but its compressed body is cut off (" in unknown.message
+    assert "returned 200 (it ran: execution e1), but its compressed body is cut off" in str(ran)
+    assert " returned 200, but its compressed body is cut off (" in unknown.message
     assert ran.data["response"].unreadable == "its compressed body is cut off"
 
 
@@ -326,18 +328,18 @@ def test_an_unreadable_response_says_whether_the_flow_ran() -> None:
     [(405, "invoke URL"), (407, "http_proxy"), (413, "too large"), (414, "query"), (415, "JSON"), (500, "")],
 )
 def test_a_status_that_no_flow_gives_says_what_to_change(status: int, hint: str) -> None:
-    fault = Talk(answer(status)).fault
+    fault = Talk(http_response(status)).fault
 
     assert fault is not None
     assert hint in fault.hint
     assert bool(fault.hint) is bool(hint)
-    ran = Talk(answer(status, headers=RAN)).fault
+    ran = Talk(http_response(status, headers=RAN)).fault
     assert ran is not None
     assert ran.hint == "", "the flow gave it all the same"
 
 
 def test_a_page_that_refuses_is_a_firewalls() -> None:
-    fault = Talk(answer(403, b"<html><title>Blocked</title>", HTML)).fault
+    fault = Talk(http_response(403, b"<html><title>Blocked</title>", HTML)).fault
 
     assert fault is not None
     assert fault.kind is ErrorKind.REFUSED
@@ -346,14 +348,14 @@ def test_a_page_that_refuses_is_a_firewalls() -> None:
 
 @pytest.mark.parametrize("kind", [FailureKind.NOT_SENT, FailureKind.UNTRUSTED])
 def test_a_loss_that_knows_what_to_change_says_so(kind: FailureKind) -> None:
-    fault = Talk(*[TransportFailure(kind, "the proxy answered 407 to CONNECT", "Ask the proxy.")] * 3).fault
+    fault = Talk(*[TransportFailure(kind, "the proxy returned 407 to CONNECT", "Ask the proxy.")] * 3).fault
 
     assert fault is not None
     assert fault.hint == "Ask the proxy."
 
 
 def test_a_failure_carries_the_answer_and_what_the_flow_said() -> None:
-    fault = Talk(answer(500, {"message": "no such group", "ssn": "123"}, RAN)).fault
+    fault = Talk(http_response(500, {"message": "no such group", "ssn": "123"}, RAN)).fault
 
     assert fault is not None
     assert "'no such group'" in str(fault)
@@ -365,10 +367,10 @@ def test_a_failure_carries_the_answer_and_what_the_flow_said() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (answer(400), "answered 400 (idempotency key key-1)."),
-        (answer(400, {"message": "No."}), "answered 400: 'No.' (idempotency key key-1)."),
-        (answer(400, headers=RAN), "answered 400, execution e1 (idempotency key key-1)."),
-        (answer(400, {"message": "No."}, RAN), "answered 400, execution e1: 'No.' (idempotency key key-1)."),
+        (http_response(400), "returned 400 (idempotency key key-1)."),
+        (http_response(400, {"message": "No."}), "returned 400: 'No.' (idempotency key key-1)."),
+        (http_response(400, headers=RAN), "returned 400, execution e1 (idempotency key key-1)."),
+        (http_response(400, {"message": "No."}, RAN), "returned 400, execution e1: 'No.' (idempotency key key-1)."),
     ],
 )
 def test_a_failure_says_what_there_is_to_say(event: HttpResponse, said: str) -> None:
@@ -379,7 +381,7 @@ def test_a_failure_says_what_there_is_to_say(event: HttpResponse, said: str) -> 
 
 
 def test_the_request_has_the_callers_headers_and_ours() -> None:
-    talk = Talk(answer(), query={"a": "b"}, headers={"X-Mine": "1", "accept": "text/csv", "User-Agent": "me"})
+    talk = Talk(http_response(), query={"a": "b"}, headers={"X-Mine": "1", "accept": "text/csv", "User-Agent": "me"})
 
     request = talk.sent[0]
     assert request.url == "https://acme.workflows.okta.com/api/flo/abc/invoke?a=b"
@@ -396,7 +398,7 @@ def test_the_request_has_the_callers_headers_and_ours() -> None:
 
 
 def test_an_invocation_of_a_batch_has_its_own_payload_and_key() -> None:
-    first = build_invocation(headers={"X-Mine": "1"}, query={"a": "b"}, read_timeout=5.0)
+    first = build_invocation(headers={"X-Mine": "1"}, query={"a": "b"}, timeout=5.0)
     second = first.with_payload(b'{"b":2}', "key-2")
 
     assert second.idempotency_key == "key-2"
@@ -411,7 +413,7 @@ def test_an_invocation_of_a_batch_has_its_own_payload_and_key() -> None:
 
 
 def test_an_invocation_takes_what_it_is_given() -> None:
-    call = build_invocation(None, method="get", idempotent=True, rate_limit_wait=7.0, read_timeout=5.0)
+    call = build_invocation(None, method="get", idempotent=True, rate_limit_wait=7.0, timeout=5.0)
 
     assert (call.address, call.idempotency_key, call.idempotent) == (ADDRESS, "key-1", True)
     assert (call.rate_limit_wait, call.read_timeout) == (7.0, 5.0)
@@ -444,7 +446,7 @@ def test_an_invocation_key_must_fit_into_a_header(key: Any) -> None:
 @pytest.mark.parametrize("timeout", [0, -1, "5", float("nan"), 1e9])
 def test_a_timeout_is_seconds(timeout: Any) -> None:
     with pytest.raises(CoreError, match="timeout is"):
-        Talk(answer(), read_timeout=timeout)
+        Talk(http_response(), timeout=timeout)
 
 
 EVENTS = st.one_of(
@@ -463,7 +465,7 @@ EVENTS = st.one_of(
 
 @given(st.lists(EVENTS, max_size=8), st.booleans())
 def test_a_flow_that_may_have_run_is_never_sent_again_unasked(events: list[Any], idempotent: bool) -> None:
-    talk = Talk(*events, answer(), idempotent=idempotent)
+    talk = Talk(*events, http_response(), idempotent=idempotent)
 
     assert (talk.response is None) is not (talk.fault is None)
     if idempotent:

@@ -92,10 +92,12 @@ def test_as_much_as_is_allowed_is_taken() -> None:
 
 @given(st.binary(), st.text() | st.sampled_from(["gzip", "deflate", "x-gzip", "br"]))
 def test_any_body_is_decoded_or_says_why_not(raw: bytes, coding: str) -> None:
-    answer = http_response(200, [(b"Content-Encoding", coding.encode("utf-8", "replace"))], raw, elapsed=0.0, limit=100)
+    response = http_response(
+        200, [(b"Content-Encoding", coding.encode("utf-8", "replace"))], raw, elapsed=0.0, limit=100
+    )
 
-    assert len(answer.body) <= 100
-    assert answer.unreadable.isprintable()
+    assert len(response.body) <= 100
+    assert response.unreadable.isprintable()
 
 
 @given(st.binary(max_size=LIMIT))
@@ -145,9 +147,9 @@ def test_a_response_that_cannot_be_decoded_keeps_its_head() -> None:
         (b"x-a", "ë".encode("latin-1")),
     ]
 
-    answer = http_response(503, headers, b"abc", elapsed=1.5, limit=LIMIT)
+    response = http_response(503, headers, b"abc", elapsed=1.5, limit=LIMIT)
 
-    assert (answer.status, answer.body, answer.elapsed) == (503, b"", 1.5)
-    assert "content coding 'br'" in answer.unreadable
-    assert answer.headers["x-flo-instance"] == "e1"
-    assert answer.headers["X-A"] == "1, ë"
+    assert (response.status, response.body, response.elapsed) == (503, b"", 1.5)
+    assert "content coding 'br'" in response.unreadable
+    assert response.headers["x-flo-instance"] == "e1"
+    assert response.headers["X-A"] == "1, ë"

@@ -13,7 +13,7 @@ from airflow_okta_workflows.core.oauth.server_metadata import metadata_request, 
 DOMAIN = parse_origin("acme.okta.com", "the domain")
 
 
-def answer(status: int, body: Any) -> HttpResponse:
+def http_response(status: int, body: Any) -> HttpResponse:
     return HttpResponse(status, Headers(), body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
@@ -27,13 +27,13 @@ def test_the_metadata_are_the_org_authorization_server_s() -> None:
 
 @pytest.mark.parametrize("issuer", ["https://acme.okta.com", "https://ACME.okta.com/", "https://acme.okta.com:443"])
 def test_the_issuer_is_compared_as_a_place_and_not_as_a_text(issuer: str) -> None:
-    require_issuer(parse_issuer(answer(200, {"issuer": issuer})), DOMAIN)
+    require_issuer(parse_issuer(http_response(200, {"issuer": issuer})), DOMAIN)
 
 
 @pytest.mark.parametrize("issuer", ["https://login.acme.com", "http://acme.okta.com", "https://acme.okta.com:8443"])
 def test_another_issuer_leads_to_the_rule_for_custom_domains(issuer: str) -> None:
     with pytest.raises(CoreError, match="calls itself") as caught:
-        require_issuer(parse_issuer(answer(200, {"issuer": issuer})), DOMAIN)
+        require_issuer(parse_issuer(http_response(200, {"issuer": issuer})), DOMAIN)
 
     assert issuer in caught.value.message
     assert "exactly one custom domain" in caught.value.hint
@@ -55,6 +55,6 @@ def test_another_issuer_leads_to_the_rule_for_custom_domains(issuer: str) -> Non
 )
 def test_what_is_no_org_is_told_apart(status: int, body: Any) -> None:
     with pytest.raises(CoreError) as caught:
-        parse_issuer(answer(status, body))
+        parse_issuer(http_response(status, body))
 
     assert "it must be the org itself" in caught.value.hint

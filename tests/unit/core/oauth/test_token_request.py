@@ -29,7 +29,7 @@ DATE = {"Date": "Fri, 15 Jan 2027 08:00:00 GMT"}
 GRANTED = {"token_type": "Bearer", "expires_in": 3600, "access_token": "t0ken"}
 
 
-def answer(status: int, body: Any, headers: dict[str, str] | None = None) -> HttpResponse:
+def http_response(status: int, body: Any, headers: dict[str, str] | None = None) -> HttpResponse:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return HttpResponse(status, Headers({**DATE, **(headers or {})}), data)
 
@@ -111,7 +111,7 @@ def test_without_a_key_nothing_is_sent() -> None:
 
 
 def test_the_request_is_what_okta_asks_for() -> None:
-    talk = Talk(answer(200, GRANTED))
+    talk = Talk(http_response(200, GRANTED))
 
     request = talk.sent[0]
     form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
@@ -140,14 +140,14 @@ def test_an_assertion_never_lasts_more_than_an_hour() -> None:
 
 
 def test_a_token_knows_what_was_granted() -> None:
-    assert Talk(answer(200, {**GRANTED, "scope": "okta.workflows.invoke.manage"})).token.scope == (
+    assert Talk(http_response(200, {**GRANTED, "scope": "okta.workflows.invoke.manage"})).token.scope == (
         "okta.workflows.invoke.manage"
     )
-    assert Talk(answer(200, GRANTED)).token.scope is None
+    assert Talk(http_response(200, GRANTED)).token.scope is None
 
 
 def test_a_token_is_read_and_masked_before_anyone_sees_it() -> None:
-    talk = Talk(answer(200, GRANTED))
+    talk = Talk(http_response(200, GRANTED))
 
     assert (talk.token.value, talk.token.expires_at, talk.token.lifetime) == ("t0ken", NOW + 3600, 3600)
     assert talk.masked == [talk.assertion(), "t0ken"]
@@ -178,7 +178,7 @@ def test_a_body_that_cannot_be_read_says_why(status: int) -> None:
     ],
 )
 def test_a_lifetime_is_read_with_care(expires_in: Any, lifetime: float) -> None:
-    assert Talk(answer(200, {**GRANTED, "expires_in": expires_in})).token.lifetime == lifetime
+    assert Talk(http_response(200, {**GRANTED, "expires_in": expires_in})).token.lifetime == lifetime
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_a_lifetime_is_read_with_care(expires_in: Any, lifetime: float) -> None:
     [
         TransportFailure(FailureKind.NOT_SENT, "no connection"),
         TransportFailure(FailureKind.OUTCOME_UNKNOWN, "the connection was reset"),
-        answer(500, {"error": "server_error"}),
-        answer(503, b"<html>"),
-        answer(400, {"error": "temporarily_unavailable"}),
+        http_response(500, {"error": "server_error"}),
+        http_response(503, b"<html>"),
+        http_response(400, {"error": "temporarily_unavailable"}),
     ],
 )
 def test_what_may_pass_is_tried_three_times_with_a_new_assertion_each(again: Any) -> None:
-    talk = Talk(again, again, answer(200, GRANTED))
+    talk = Talk(again, again, http_response(200, GRANTED))
 
     assert talk.token.value == "t0ken"
     assert talk.waited == [0.75, 1.5]
@@ -233,12 +233,12 @@ def test_an_untrusted_host_is_not_tried_again() -> None:
 
 
 def test_429_waits_as_told_within_the_budget() -> None:
-    slow = answer(429, {"errorCode": "E0000047"}, {"Retry-After": "50"})
+    slow = http_response(429, {"errorCode": "E0000047"}, {"Retry-After": "50"})
 
-    talk = Talk(slow, slow, answer(200, GRANTED))
+    talk = Talk(slow, slow, http_response(200, GRANTED))
     assert talk.token
     assert talk.waited == [50.25, 50.25]
-    assert all("answered 429" in reason for reason in talk.reasons)
+    assert all("returned 429" in reason for reason in talk.reasons)
 
     talk = Talk(slow, slow, slow)
     assert talk.refusal().kind is ErrorKind.TOKEN
@@ -251,7 +251,7 @@ def test_429_waits_as_told_within_the_budget() -> None:
 def test_a_429_without_a_date_is_compared_with_the_local_clock() -> None:
     slow = HttpResponse(429, Headers({"X-Rate-Limit-Reset": str(int(NOW) + 30)}), b"")
 
-    assert Talk(slow, answer(200, GRANTED)).waited == [30.25]
+    assert Talk(slow, http_response(200, GRANTED)).waited == [30.25]
 
 
 REFUSALS = [
@@ -284,7 +284,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "error", "description", "advice"), REFUSALS)
 def test_each_refusal_says_what_to_change(status: int, error: str, description: str, advice: str) -> None:
-    talk = Talk(answer(status, {"error": error, "error_description": description}))
+    talk = Talk(http_response(status, {"error": error, "error_description": description}))
 
     fault = talk.refusal()
     assert fault.kind is ErrorKind.TOKEN_REFUSED
@@ -308,12 +308,12 @@ def test_each_refusal_has_a_fix_of_its_own() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>Forbidden</html>", b"[1]", b'"text"', b"\xff\xfe"])
 @pytest.mark.parametrize("status", [403, 404, 200])
 def test_what_is_no_token_endpoint_is_told_apart(status: int, body: bytes) -> None:
-    assert "domain" in Talk(answer(status, body)).refusal().hint
+    assert "domain" in Talk(http_response(status, body)).refusal().hint
 
 
 @pytest.mark.parametrize("status", [300, 302, 399])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    talk = Talk(answer(status, b"", {"Location": "https://evil.example"}))
+    talk = Talk(http_response(status, b"", {"Location": "https://evil.example"}))
 
     fault = talk.refusal()
     assert fault.kind is ErrorKind.TOKEN_REFUSED
@@ -326,22 +326,22 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (401, {"error": "invalid_client", "error_description": "No."}, "answered 401 (invalid_client: No.)."),
-        (403, {"errorCode": "E0000006", "errorSummary": "Denied."}, "answered 403 (E0000006: Denied.)."),
-        (403, {"error": "access_denied"}, "answered 403 (access_denied: access_denied)."),
-        (404, {"message": "Gone."}, "answered 404 (Gone.)."),
-        (400, {"error": "e", "error_description": "why", "message": "x"}, "answered 400 (e: why)."),
-        (400, {"error": 5, "error_description": ["x"]}, "answered 400 and gave no reason."),
-        (401, b'{"error": "invalid_client", "message": "\xff"}', "answered 401 (invalid_client: \ufffd)."),
-        (500, {}, "answered 500 and gave no reason."),
+        (401, {"error": "invalid_client", "error_description": "No."}, "returned 401 (invalid_client: No.)."),
+        (403, {"errorCode": "E0000006", "errorSummary": "Denied."}, "returned 403 (E0000006: Denied.)."),
+        (403, {"error": "access_denied"}, "returned 403 (access_denied: access_denied)."),
+        (404, {"message": "Gone."}, "returned 404 (Gone.)."),
+        (400, {"error": "e", "error_description": "why", "message": "x"}, "returned 400 (e: why)."),
+        (400, {"error": 5, "error_description": ["x"]}, "returned 400 and gave no reason."),
+        (401, b'{"error": "invalid_client", "message": "\xff"}', "returned 401 (invalid_client: \ufffd)."),
+        (500, {}, "returned 500 and gave no reason."),
     ],
 )
 def test_a_refusal_quotes_what_the_endpoint_said(status: int, body: Any, said: str) -> None:
-    assert Talk(*[answer(status, body)] * 3).refusal().message == f"The token endpoint {URL} {said}"
+    assert Talk(*[http_response(status, body)] * 3).refusal().message == f"The token endpoint {URL} {said}"
 
 
 def test_a_dpop_token_is_of_no_use() -> None:
-    talk = Talk(answer(200, {**GRANTED, "token_type": "DPoP"}))
+    talk = Talk(http_response(200, {**GRANTED, "token_type": "DPoP"}))
 
     fault = talk.refusal()
     assert fault.kind is ErrorKind.TOKEN_REFUSED
@@ -350,7 +350,7 @@ def test_a_dpop_token_is_of_no_use() -> None:
 
 
 def test_the_clocks_are_compared_where_it_helps() -> None:
-    refused = answer(401, {"error_description": "The client_assertion token is expired."})
+    refused = http_response(401, {"error_description": "The client_assertion token is expired."})
 
     assert "clock" in Talk(refused, now=NOW).refusal().hint
     assert "412 s behind" in Talk(refused, now=NOW - 412).refusal().hint
@@ -371,7 +371,7 @@ def test_an_assertion_that_is_echoed_does_not_come_back() -> None:
     mask = first_mask(conversation)
     echo = {"error": "invalid_client", "error_description": f"bad assertion {mask.texts[0]}"}
     with pytest.raises(CoreError) as caught:
-        conversation.send(answer(401, echo))
+        conversation.send(http_response(401, echo))
 
     assert "bad assertion ***" in str(caught.value)
 
@@ -396,14 +396,14 @@ def test_an_echoed_assertion_is_nowhere_in_the_fault(member: str, encode: Callab
     body = f'{{"{member}": "{"x" * before} {encode(assertion)} and more"}}'
     json.loads(body)
     with pytest.raises(CoreError) as caught:
-        conversation.send(answer(401, body.encode()))
+        conversation.send(http_response(401, body.encode()))
 
     told = str(caught.value) + str(caught.value.data)
     assert not [at for at in range(len(assertion) - 16) if assertion[at : at + 16] in told]
 
 
 def test_a_token_that_is_of_no_use_is_not_told_either() -> None:
-    talk = Talk(answer(200, {**GRANTED, "access_token": "t0ken-t0ken-t0ken", "token_type": "DPoP",
+    talk = Talk(http_response(200, {**GRANTED, "access_token": "t0ken-t0ken-t0ken", "token_type": "DPoP",
                              "error_description": "no proof for t0ken-t0ken-t0ken"}))  # fmt: skip
 
     assert "t0ken" not in str(talk.refusal().data)
@@ -412,24 +412,24 @@ def test_a_token_that_is_of_no_use_is_not_told_either() -> None:
 @pytest.mark.parametrize(("length", "told"), [(15, True), (16, False)])
 def test_what_is_too_short_for_a_token_is_no_secret(length: int, told: bool) -> None:
     value = "ab" * 8
-    fault = Talk(answer(401, {"access_token": value[:length], "error": f"not {value[:length]}"})).refusal()
+    fault = Talk(http_response(401, {"access_token": value[:length], "error": f"not {value[:length]}"})).refusal()
 
     assert (value[:length] in str(fault)) is told
 
 
 @pytest.mark.parametrize("words", ["x\n[2026-01-01] INFO - Marking task as SUCCESS", "x\x1b[2J", "x\u2028y", "x\ry"])
 def test_what_the_token_endpoint_says_stays_on_one_line(words: str) -> None:
-    fault = Talk(answer(401, {"error": words, "error_description": words})).refusal()
-    waited = Talk(*[answer(503, {"error": words, "error_description": words})] * 3).refusal()
+    fault = Talk(http_response(401, {"error": words, "error_description": words})).refusal()
+    waited = Talk(*[http_response(503, {"error": words, "error_description": words})] * 3).refusal()
 
     for text in (str(fault), *fault.data.values(), str(waited)):
         assert str(text).isprintable()
-    assert str(Talk(answer(200, {**GRANTED, "scope": words})).token.scope).isprintable()
+    assert str(Talk(http_response(200, {**GRANTED, "scope": words})).token.scope).isprintable()
 
 
 @pytest.mark.parametrize("value", ["", "tök-tök-tök", "two\nlines", "null\x00", "del\x7f", 5, None, ["t"], {}])
 def test_a_token_that_cannot_stand_in_a_header_is_none(value: Any) -> None:
-    talk = Talk(answer(200, {**GRANTED, "access_token": value}))
+    talk = Talk(http_response(200, {**GRANTED, "access_token": value}))
 
     fault = talk.refusal()
     assert talk.token is None
@@ -447,7 +447,7 @@ def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None
         new_id=lambda: "x",
     )
     first_mask(conversation)
-    mask = conversation.send(answer(200, {**GRANTED, "expires_in": 0}))
+    mask = conversation.send(http_response(200, {**GRANTED, "expires_in": 0}))
 
     assert isinstance(mask, MaskSecrets)
     assert mask.until == NOW + 125
@@ -460,6 +460,6 @@ def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None
     st.dictionaries(st.sampled_from(["Date", "Retry-After", "X-Rate-Limit-Reset"]), st.text()),
 )  # fmt: skip
 def test_any_answer_is_a_token_or_a_fault(status: int, body: Any, headers: dict[str, str]) -> None:
-    talk = Talk(*[answer(status, body, headers)] * 200)
+    talk = Talk(*[http_response(status, body, headers)] * 200)
 
     assert (talk.token is None) is not (talk.fault is None)

@@ -1,6 +1,6 @@
-"""What can happen to a task between two tries, and what the next one does; the tests and docs/reliability.md use it.
+"""What can happen to a task between two tries, and what the next try does; used by tests and docs/reliability.md.
 
-``python -m tests.task_matrix docs/reliability.md`` plays them all and writes the table into the page.
+``python -m docs.tables.tries docs/reliability.md`` plays all events and writes the table into the page.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.emulator import LocalOrg, ReturnError, TooManyRequests
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError, OktaWorkflowsError
-from tests.fault_matrix import written_into
+from docs.tables.faults import written_into
 from tests.integration.task_context import Store, context, with_store
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Tries:
     """Two tries of one task, with what Airflow keeps between them.
 
     :param org: the org
-    :param make: makes the task
+    :param make: creates the task
     :param runtime: clock and sleep
     :param store: the task state store; None as before Airflow 3.3
     """
@@ -41,7 +41,7 @@ class Tries:
     store: Store | None = field(default_factory=Store)
     max_tries: int = RETRIES
     left: Store = field(default_factory=Store)
-    """What was in the store when the flow ran: what a task leaves that is killed then."""
+    """Content of the store while the flow ran, which a task that is killed then leaves behind."""
 
     def __post_init__(self) -> None:
         @self.org.flow("echo")
@@ -50,29 +50,29 @@ class Tries:
             return {}
 
     def first(self, *, stopped: bool = False) -> None:
-        """Let the first try come to an end, whatever it is.
+        """Run the first try to its end, with whatever result.
 
-        :param stopped: to stop it when it waits
+        :param stopped: whether to stop it when it waits
         """
         task = self.make(retries=RETRIES)
         with suppress(OktaWorkflowsError):
             self._execute(task, self._stopping(task) if stopped else self.runtime)
 
     def second(self) -> None:
-        """Let the next try come to an end, after a deployment with other ``retries``.
+        """Run the next try to its end, after a deployment with other ``retries``.
 
-        :raises OktaWorkflowsError: if that is its end
+        :raises OktaWorkflowsError: if the try fails
         """
         self._execute(self.make(retries=EDITED), self.runtime)
 
     def killed(self) -> None:
-        """Have the first try killed while its flow runs: nothing of what follows is noted."""
+        """Kill the first try while its flow runs: no later checkpoint is stored."""
         self.first()
         if self.store is not None:
             self.store = self.left
 
     def cleared(self) -> None:
-        """Clear the task, as Airflow tells it the next try."""
+        """Clear the task, which Airflow shows the next try as a higher ``max_tries``."""
         self.max_tries = 1 + RETRIES
 
     def _execute(self, task: Any, runtime: Runtime) -> None:
@@ -105,12 +105,12 @@ def killed_before_3_3(tries: Tries) -> None:
 
 
 def ended(tries: Tries) -> None:
-    """Kill the first try after its response was noted."""
+    """Kill the first try after the checkpoint of its response."""
     tries.first()
 
 
 def failed(tries: Tries) -> None:
-    """Have the flow fail."""
+    """Make the flow fail in the first try."""
     function = tries.org.flows["echo"].function
     tries.org.flow("echo")(lambda request: ReturnError(500, "no"))
     tries.first()
@@ -118,7 +118,7 @@ def failed(tries: Tries) -> None:
 
 
 def stopped(tries: Tries) -> None:
-    """Stop the first try in a rate limit."""
+    """Stop the first try while it waits for a rate limit."""
     tries.org.inject(TooManyRequests(retry_after=60), flow="echo")
     tries.first(stopped=True)
     assert not tries.org.flows["echo"].runs
@@ -131,41 +131,41 @@ def cleared(tries: Tries) -> None:
 
 
 def cleared_while_running(tries: Tries) -> None:
-    """Clear the task while its flow runs, where Airflow lets it see that."""
+    """Clear the task while its flow runs, where Airflow shows that to the next try."""
     tries.killed()
     tries.cleared()
 
 
 def unreadable(tries: Tries) -> None:
-    """Put something into the store that this version has not written."""
+    """Replace the checkpoint with something that this version has not written."""
     tries.first()
     assert tries.store
     tries.store = Store(dict.fromkeys(tries.store, "of another version"))
 
 
 def forgotten(tries: Tries) -> None:
-    """Delete what cannot be read, and clear the task."""
+    """Delete the unreadable checkpoint, and clear the task."""
     unreadable(tries)
     tries.store = Store()
     tries.cleared()
 
 
 def made_again(tries: Tries) -> None:
-    """Delete the DAG run, and make it again under its id."""
+    """Delete the DAG run, and make it again with the same id."""
     tries.first()
     tries.store = Store()
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that happens, and what comes of it.
+    """One event and its result.
 
     :param name: what happens, in words
     :param happen: makes it happen
-    :param error: what the next try ends with; None for a response
-    :param runs: how often the flow ran in both tries
-    :param keys: how many idempotency keys were sent
-    :param idempotent: whether the flow is declared so
+    :param error: class of the next try's error; None for a response
+    :param runs: how often the flow runs in both tries
+    :param keys: number of different idempotency keys that are sent
+    :param idempotent: whether the flow is declared idempotent
     """
 
     name: str
@@ -194,14 +194,14 @@ ROWS = [
 
 
 def single(**options: Any) -> Any:
-    """Make a task that invokes the flow once."""
+    """Return a task that invokes the flow once."""
     from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
 
     return InvokeOktaFlowOperator(task_id="task", flow="echo", payload={}, **options)
 
 
 def batch(**options: Any) -> Any:
-    """Make a batch of one item."""
+    """Return a batch task with one item."""
     from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
 
     return InvokeOktaFlowBatchOperator(task_id="task", flow="echo", payloads=[{}], **options)
@@ -211,7 +211,7 @@ WAYS: dict[str, Callable[..., Any]] = {"operator": single, "batch": batch}
 
 
 def play(row: Row, way: str, runtime: Runtime) -> tuple[type[OktaWorkflowsError] | None, int, int]:
-    """Play a row with an operator; return the next try's error, how often the flow ran, and how many keys were sent."""
+    """Play a row with an operator; return the next try's error, the number of runs and the number of different keys."""
     with LocalOrg(rate_limit=None, clock=runtime.clock) as org:
         tries = Tries(org, lambda **options: WAYS[way](idempotent=row.idempotent, **options), runtime)
         os.environ.update(org.environment())
@@ -226,7 +226,7 @@ def play(row: Row, way: str, runtime: Runtime) -> tuple[type[OktaWorkflowsError]
 
 
 def table(runtime: Callable[[], Runtime]) -> str:
-    """Play everything, and return the table in Markdown."""
+    """Play all rows, and return the table in Markdown."""
     lines = [
         "| what happened to the try before | idempotent | the next try comes to | flow ran | keys |",
         "|---|---|---|---|---|",

@@ -1,6 +1,6 @@
-"""The tables of docs/troubleshooting.md: each text that people may see, what it means, and what to change.
+"""The tables of docs/troubleshooting.md: each message that users may see, what it means, and what to change.
 
-Texts and hints are the source's own; only what they mean is written here. ``python -m tests.troubleshooting_tables
+Messages and hints come from the source; only their meanings are written here. ``python -m docs.tables.troubleshooting
 docs/troubleshooting.md`` writes the tables into the page.
 """
 
@@ -18,11 +18,11 @@ from airflow_okta_workflows.core.flows.hints import flow_hint
 from airflow_okta_workflows.core.http import hints as http_hints
 from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.hints import token_hint
-from tests.error_texts import ErrorText, error_texts, own_letters
+from docs.tables.error_texts import ErrorText, error_texts, own_letters
 from tests.unit.core.oauth.test_token_request import REFUSALS
 
 ANY = "anything"
-"""The description of a refusal of which only the error counts."""
+"""Description of a refusal for which only the error code matters."""
 
 REFUSED_TOKENS = {
     "The client_assertion token is expired.": "By the org's clock, the assertion ended before it came.",
@@ -59,21 +59,21 @@ REFUSED_TOKENS = {
         "The app may be used from certain addresses only."
     ),
     "unauthorized_client": "The app may not ask for tokens in this way.",
-    "unsupported_grant_type": "Another server than an org answers.",
+    "unsupported_grant_type": "Another server than an org responds.",
     "access_denied": "A policy of the org refuses the caller.",
     "invalid_request": "The request did not come to an org's own token endpoint, or not as it was sent.",
     "invalid_client": "The org does not know the app, or not by this key.",
 }
-"""What each refusal of the token endpoint means, by its description, or by its error if only that counts."""
+"""Meaning of each refusal of the token endpoint, by its description, or by its error code if only that matters."""
 
 
 class Row(NamedTuple):
-    """Hold one error whose meaning is worth a word.
+    """One error whose meaning needs an explanation.
 
-    :param text: the text, as the source has it, or the beginning of it for one of several cases
+    :param text: the message in the source, or the beginning of it for one of several cases
     :param error: the class of the exception
     :param meaning: what it means
-    :param hint: what to change, where the source decides that only when it happens
+    :param hint: what to change, if the source decides that only at run time
     """
 
     text: str
@@ -87,15 +87,15 @@ NO_TOKEN = [
         " timed out while it waited for a token.", "Nothing is to be done."),
     Row("No token from …: ….", "OktaTokenError", "The org was not reached, in three attempts. Behind the colon stands"
         " why: see [no connection](#no-connection).", http_hints.UNREACHABLE),
-    Row("The token endpoint … answered 429, too many requests, for longer than the … s that may be waited.",
+    Row("The token endpoint … returned 429, too many requests, for longer than the … s that may be waited.",
         "OktaTokenError", "The org's limit for token requests is used up, by this app or by others."),
-    Row("The token endpoint … answered 503", "OktaTokenError", "Also other 5xx, and `temporarily_unavailable`: the"
+    Row("The token endpoint … returned 503", "OktaTokenError", "Also other 5xx, and `temporarily_unavailable`: the"
         " org, or a gateway before it, has a fault. It was tried three times.",
         "Try again later; if it stays so, see Okta's status page."),
-    Row("The token endpoint … answered 403 and gave no reason.", "OktaTokenRefusedError", "Also 404 and others, and HTML"
-        " in the place of JSON: what answers is no token endpoint.", oauth_hints.NOT_THE_ORG),
-    Row("… A redirect is not followed.", "OktaTokenRefusedError", "What answers is no token endpoint."),
-    Row("The token endpoint answered 200 without a usable token.", "OktaTokenRefusedError", "What answers is no token"
+    Row("The token endpoint … returned 403 and gave no reason.", "OktaTokenRefusedError", "Also 404 and others, and HTML"
+        " in the place of JSON: what responds is no token endpoint.", oauth_hints.NOT_THE_ORG),
+    Row("… A redirect is not followed.", "OktaTokenRefusedError", "What responds is no token endpoint."),
+    Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "What responds is no token"
         " endpoint. Often it is the page of a proxy that wants somebody to log in."),
     Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app asks for a proof of possession."),
 ]  # fmt: skip
@@ -108,30 +108,31 @@ FLOW_REFUSED = [
         " token.", flow_hint(403)),
     Row("refused the invocation with 404; the flow did not run", "OktaFlowRefusedError", "There is no such flow at this"
         " host, or it is switched off.", flow_hint(404)),
-    Row("answered 429, too many requests, for longer than the … s that may be waited; the flow did not run",
+    Row("returned 429, too many requests, for longer than the … s that may be waited; the flow did not run",
         "OktaFlowRateLimitedError", "More is asked of the flow than it takes, from here or from elsewhere. Its waits were"
         " added up."),
 ]  # fmt: skip
 
-FLOW_ANSWERED = [
-    Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no answer came."
-        " Behind the colon stands why: see [no answer](#no-answer). No retry follows."),
+FLOW_RESPONDED = [
+    Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no response came."
+        " Behind the colon stands why: see [no response](#no-response). No retry follows."),
     Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same, of a flow that is"
         " declared idempotent, after three attempts.", flow_hints.NO_RESPONSE),
     Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (idempotency key …).",
         "OktaFlowOutcomeUnknownError", "The task was killed between sending and the response, and this is its retry.",
         f"{LOOK_IT_UP} If running it twice does no harm, declare it so: idempotent=True."),
-    Row("What an earlier try of this task noted of flow … cannot be read by this version of the provider: the flow may"
+    Row("The checkpoint of an earlier try of this task, for flow …, cannot be read by this version of the provider: the flow may"
         " have run.", "OktaFlowOutcomeUnknownError", "The provider was changed to another version between two tries.",
         f"Look it up in the flow's execution history. {FORGET_IT}"),
-    Row("Flow … was invoked and answered in an earlier try, which was then cut off.", "OktaFlowResponseError", "The task was"
-        " killed after the answer, which is too large to be noted and so is lost.", LOOK_IT_UP),
-    Row("answered …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
+    Row("Flow … responded in an earlier try, which … So there is no result, and nothing is sent (idempotency key …).",
+        "OktaFlowResponseError", "The response was too large for a checkpoint and the task was killed after it, or it could"
+        " not be read.", LOOK_IT_UP),
+    Row("returned …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
         " [unreadable](#unreadable). With an execution id beside the status, the flow has run."),
-    Row("answered …, a redirect", "OktaFlowResponseError", "The invoke URL leads somewhere else. Where to, is not followed."),
-    Row("answered 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
+    Row("returned …, a redirect", "OktaFlowResponseError", "The invoke URL leads somewhere else. Where to, is not followed."),
+    Row("returned 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
         " execution and the flow's own message.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
-    Row("Flow … answered …, but … (the body is …; execution …).", "OktaFlowFailedError", "The flow is content, and the"
+    Row("Flow … returned …, but … (the body is …; execution …).", "OktaFlowFailedError", "The flow is content, and the"
         " task's own `success_when`, `result` or `response_check` is not; behind `but` stands which.",
         "Compare the expression with the body in the execution history."),
 ]  # fmt: skip
@@ -183,23 +184,23 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "cli/check.py", "cli/connection.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
     ),
 }  # fmt: skip
-"""Tables of texts that say all there is to say, by the modules that say them."""
+"""Tables of messages that need no explanation, with the modules that have them."""
 
 _SAYS_ALL = (
     "configuration_error", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
     "… is not a host: ….": "Give it as acme.okta.com.",
-    "… … cannot be evaluated over the answer (…).": "The body is not of the form that the expression expects: compare"
+    "… … cannot be evaluated over the response (…).": "The body is not of the form that the expression expects: compare"
     " it with the body in the execution history.",
     "item_key … gives …, not a text or a whole number.": "Name a member that each payload has. Nothing was sent.",
     "item_key … cannot be evaluated over it.": "Name a member that each payload has. Nothing was sent.",
     "Payloads … and … have the same item_key.": "Name what tells each payload from all others. Nothing was sent.",
     "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into idempotency_key.",
-    "… gave no answer: ….": http_hints.UNREACHABLE,
+    "… gave no response: ….": http_hints.UNREACHABLE,
     "give either --conn-id or --file": "Leave one of them out.",
     "--yes goes with --flow": "Name a flow, or leave --yes out.",
-    "--flow asks before it invokes the flow, and nobody is here to answer: add --yes": "Add it, if the flow may run.",
+    "--flow asks before it invokes the flow, and nobody is here to confirm: add --yes": "Add it, if the flow may run.",
     "no shell can set a variable for the id …: use --format json or --add": "Or take an id of letters, digits and _.",
     "the connection does not work yet, so it is neither printed nor added.": "Mend the step above that failed.",
     "--replace goes with --add": "Add --add, or leave --replace out.",
@@ -220,10 +221,10 @@ _MORE = {
     "The org takes no client assertion made by this clock.": "Set this machine's clock (NTP). By how much it is off"
     " stands beside it.",
 }
-"""What to change, where the source leaves that to the text, or decides it only when it happens."""
+"""What to change, if the source has no separate hint, or decides it only at run time."""
 
 _TELLING = 4
-"""Letters of its own by which a text can be found."""
+"""Literal letters that a user needs to find a message."""
 _LISTS_FAULTS = "Connection … cannot be used: …"
 
 WARNINGS = {
@@ -237,11 +238,11 @@ WARNINGS = {
     "the access token could not be renewed before it expires: …": "The old one is good for now; it is tried again.",
     "Connection … could not be looked up again: …": "In the triggerer: the one that is known is used on.",
     "Poll failed, … of … in a row: …": "More than `max_failed_polls` of them fail the sensor.",
-    "The triggerer did not hand over what flow … answered (…). It is invoked from here, under the same key.": "In the"
-    " brackets: `the answer is too large` (over 64 KiB), that the key was changed, or the class of an error; then the"
+    "The triggerer did not hand over what flow … returned (…). It is invoked from here, under the same key.": "In the"
+    " brackets: `the response is too large` (over 64 KiB), that the key was changed, or the class of an error; then the"
     " triggerer's log says more.",
-    "The answer of flow … has … bytes and is noted without its body: should this task be cut off now, a retry can tell"
-    " that the flow has run, and not what it answered": "Let the flow return less.",
+    "The response of flow … has … bytes and is noted without its body: should this task be cut off now, a retry can tell"
+    " that the flow has run, and not what it returned": "Let the flow return less.",
     "An earlier try was cut off while it invoked flow …, which may have run. It is declared idempotent, so it is invoked"
     " again under the same key (…)": "Nothing is to be done.",
     "What flow … came to could not be noted": "Airflow's state store is away. Should the task be killed now, its retry"
@@ -249,7 +250,7 @@ WARNINGS = {
     "What came of some invocations could not be noted": "The same, of a batch.",
     "Further failures are counted, and told in the records only": "Ten have been logged.",
 }
-"""What the log warns of, and what it means."""
+"""Warnings in the log, and their meanings."""
 
 
 def tables() -> dict[str, str]:
@@ -269,7 +270,7 @@ def tables() -> dict[str, str]:
 _WITH_MEANING = {
     "no token": NO_TOKEN,
     "refused flows": FLOW_REFUSED,
-    "answers": FLOW_ANSWERED,
+    "responses": FLOW_RESPONDED,
     "not sent": NOT_SENT,
     "waiting": WAITING,
     "batch": BATCH,
@@ -308,9 +309,9 @@ def _settings(modules: tuple[str, ...], texts: Sequence[ErrorText], meant: set[s
 
 
 def divided(text: str) -> tuple[str, str]:
-    """Return what happened, and what to change, of a text that may say both.
+    """Return a message in two parts: what happened, and what to change, which may be empty.
 
-    :param text: the text
+    :param text: the message
     """
     what, *rest = re.split(r"(?<=[.:]) (?=[A-Z])", text, maxsplit=1)
     return what, rest[0] if rest else ""
@@ -326,10 +327,10 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def written_into(page: str, write: Callable[[], dict[str, str]] = tables) -> str:
-    """Return the page with each table in its place.
+    """Return the page with each table replaced.
 
     :param page: the page
-    :param write: gives the tables
+    :param write: returns the tables by name
     """
     for name, table in write().items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"

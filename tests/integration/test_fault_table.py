@@ -10,7 +10,7 @@ import pytest
 
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.exceptions import OktaFlowNoResponseError, outcome_of
-from tests.fault_matrix import BEGIN, ROWS, WAYS, Row, by_batch, by_trigger, play
+from docs.tables.faults import BEGIN, ROWS, WAYS, Row, by_batch, by_trigger, play
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -52,7 +52,7 @@ def test_each_fault_comes_to_the_same_in_a_trigger(row: Row, world: Any) -> None
 
 def test_the_page_is_of_these_faults() -> None:
     table = PAGE.read_text().partition(BEGIN)[2]
-    shown = re.findall(r"^\| (.+?) \| (yes)? \| (?:`(\w+)`|the answer) \| (\d) x ", table, re.MULTILINE)
+    shown = re.findall(r"^\| (.+?) \| (yes)? \| (?:`(\w+)`|the response) \| (\d) x ", table, re.MULTILINE)
 
     assert shown == [
         (row.name, "yes" if row.idempotent else "", row.error.__name__ if row.error else "", str(row.runs))

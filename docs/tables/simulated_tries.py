@@ -1,8 +1,8 @@
-"""The idempotency keys of a task's tries, as this Airflow's own functions lead from one try to the next.
+"""The idempotency keys of a task's tries; this Airflow's own functions lead from one try to the next.
 
-``python -m tests.simulated_tries`` plays each story on the database of its Airflow home, and prints as JSON what each
-try saw. What scheduler, supervisor and executor do to a task instance is done by calling their functions, without a
-flow, a worker or a wait; deployments and runs are made with Airflow's own commands.
+``python -m docs.tables.simulated_tries`` plays each story on the database of its Airflow home, and prints as JSON what each
+try saw. It calls the functions by which the scheduler, supervisor and executor change a task instance, without a flow,
+a worker or a wait. It makes deployments and runs with Airflow's own commands.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.airflow_features import TASK_SDK, TASK_STATE_STORE, kept_by_airflow
 
 RUN_ID = "the_run"
 LATER_RUN_ID = "a_later_run"
-"""Of a run that is made before another one is deleted. Without it SQLite gives the number of the deleted row to the next
-one, as no other database does."""
+"""Id of a run that is made before another one is deleted. Without it, SQLite would reuse the deleted row's number for
+the next row, which no other database does."""
 
 _DAG_FILE = """
 import os
@@ -42,7 +42,7 @@ with DAG({dag_id!r}, schedule=None, catchup=False, default_args=dict(retries={de
 
 
 def airflow(*arguments: str) -> None:
-    """Run one of Airflow's own commands in this process."""
+    """Run a command of Airflow in this process."""
     args = import_module("airflow.cli.cli_parser").get_parser().parse_args(arguments)
     args.func(args)
 
@@ -50,7 +50,7 @@ def airflow(*arguments: str) -> None:
 class Simulation:
     """A DAG with one run, and the tries of one of its tasks.
 
-    :param story: its name, which is the DAG's, too
+    :param story: its name, which is also the DAG's id
     :param retries: the task's ``retries`` when the run is made
     """
 
@@ -59,17 +59,17 @@ class Simulation:
         self._file = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]) / "simulated.py"
         self._session = import_module("airflow.settings").Session()
         self.tries: list[dict[str, Any]] = []
-        """What each try saw, beginning with the first."""
+        """What each try saw, in order."""
         self.deploy(retries=retries)
         self.make_run()
 
     def deploy(self, *, task_id: str = "task", flow: str = "none", default_retries: int = 0, **options: Any) -> None:
-        """Write another version of the DAG file, and have Airflow take it up.
+        """Write another version of the DAG file, and make Airflow read it.
 
         :param task_id: the task's id
         :param flow: the task's flow
         :param default_retries: the DAG's ``retries`` for tasks without any
-        :param options: what else the task is given
+        :param options: further arguments of the task
         """
         text = _DAG_FILE.format(
             dag_id=self._dag_id, task_id=task_id, flow=flow, default_retries=default_retries, options=options
@@ -92,7 +92,7 @@ class Simulation:
         self._session.commit()
 
     def queue_run(self) -> None:
-        """Set the run to queued, as by hand."""
+        """Set the run to queued, as a user can."""
         self._run.set_state("queued")
         self._session.commit()
 
@@ -109,19 +109,19 @@ class Simulation:
         self.tries.append(self._seen(run, instance))
 
     def fail(self) -> None:
-        """End the try with an error, or for a worker that is failure."""
+        """End the try as failed: with an error, or because its worker is lost."""
         instance = self._instance
         instance.handle_failure("it failed", session=self._session)
         self._session.commit()
 
     def succeed(self) -> None:
-        """End the try well, and with it the run."""
+        """End the try as successful, and the run with it."""
         self._instance.state = "success"
         self._run.set_state("success")
         self._session.commit()
 
     def clear(self, task: str = "task") -> None:
-        """Clear a task, as by hand.
+        """Clear a task, as a user can.
 
         :param task: its id
         """
@@ -129,12 +129,12 @@ class Simulation:
         self._session.commit()
 
     def clear_without_its_dag(self) -> None:
-        """Clear the task while the DAG that Airflow knows does not have it."""
+        """Clear the task while the DAG that Airflow knows does not have this task."""
         import_module("airflow.models.taskinstance").clear_task_instances([self._instance_alone], self._session)
         self._session.commit()
 
     def test(self) -> None:
-        """Run the DAG as ``dag.test()`` does, always for the same date; its task notes its own key."""
+        """Run the DAG with ``dag.test()``, always for the same date; the task writes down its own key."""
         self._session.commit()
         date = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
         dag = runpy.run_path(str(self._file))["dag"]
@@ -143,11 +143,11 @@ class Simulation:
         self.tries.append({"key": key, "max_tries": None, "try_number": None})
 
     def end_of_a_cleared_one(self) -> None:
-        """End the try of a task that was cleared while it ran: Airflow has stopped it, and its worker says so."""
+        """End the try of a task that was cleared while it ran: Airflow stopped it, and its worker reports that."""
         if TASK_SDK.there:
             self._tell_scheduler()
         if self._instance_alone.state == "restarting":
-            # Until it is missed, as any task without a heartbeat; on Airflow 2 the task's own supervisor does this.
+            # As Airflow does when it misses the task's heartbeat; on Airflow 2 the task's own supervisor does it.
             self.fail()
 
     def _tell_scheduler(self) -> None:
@@ -155,7 +155,7 @@ class Simulation:
         instance = self._instance_alone
         executor.event_buffer[instance.key] = ("success", None)
         scheduler = import_module("airflow.jobs.scheduler_job_runner")
-        # Airflow 3.0 has the second one.
+        # Airflow 3.0 has only SchedulerDagBag.
         bag = getattr(scheduler, "DBDagBag", None) or scheduler.SchedulerDagBag
         job = instance.queued_by_job_id
         scheduler.SchedulerJobRunner.process_executor_events(executor, job, bag(), self._session)
@@ -173,7 +173,7 @@ class Simulation:
 
     @property
     def _instance(self) -> Any:
-        """The task instance, with its task as Airflow knows it now."""
+        """Task instance, with its task as Airflow knows it now."""
         instance = self._instance_alone
         instance.refresh_from_task(self._dag.get_task("task"))
         return instance
@@ -194,7 +194,7 @@ class Simulation:
 
 
 def as_a_task_has_it(run: Any) -> Any:
-    """Return a DAG run as this Airflow hands it to a task."""
+    """Return a DAG run in the form that this Airflow passes to a task."""
     if not TASK_SDK.there:
         return run
     handed = import_module("airflow.api_fastapi.execution_api.datamodels.taskinstance").DagRun
@@ -202,7 +202,7 @@ def as_a_task_has_it(run: Any) -> Any:
 
 
 class _Store:
-    """The task state store of a task instance, in the database, without an API server before it."""
+    """Task state store of a task instance, on the database itself instead of behind an API server."""
 
     def __init__(self, instance: Any, session: Any) -> None:
         scope = import_module("airflow._shared.state").TaskScope
@@ -218,7 +218,7 @@ class _Store:
         self._backend.set(self._scope, key, json.dumps(value), session=self._session)
 
 
-# ---- the stories; what each one says of itself is its row in docs/reliability.md
+# ---- the stories; the docstring of each one is a row in docs/reliability.md, word for word
 
 
 def retried(one: Simulation) -> None:

@@ -1,6 +1,6 @@
-"""Every fault that the local org can play, in each way of invoking a flow; the tests and docs/reliability.md use it.
+"""Every fault that the local org can inject, for each way to invoke a flow; used by tests and docs/reliability.md.
 
-``python -m tests.fault_matrix docs/reliability.md`` plays them all and writes the table into the page.
+``python -m docs.tables.faults docs/reliability.md`` plays all faults and writes the table into the page.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Prepare = Callable[[LocalOrg], dict[str, Any] | None]
 
 
 def ordered(fault: Any, times: int = 1, flow: str | None = "echo") -> Prepare:
-    """Order a fault of the flow, or with None of the token endpoint."""
+    """Return a preparation that injects a fault into a flow, or into the token endpoint if ``flow`` is None."""
 
     def prepare(org: LocalOrg) -> None:
         org.inject(fault, flow=flow, times=times)
@@ -62,14 +62,14 @@ def ordered(fault: Any, times: int = 1, flow: str | None = "echo") -> Prepare:
 
 
 def refused_port(org: LocalOrg) -> dict[str, Any]:
-    """Point the flow at a port where nobody listens."""
+    """Point the flow at a port that refuses connections."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     return {"flows": {"echo": f"http://127.0.0.1:{port}/api/flo/x/invoke"}}
 
 
 def elsewhere(url: str) -> Prepare:
-    """Point the flow at another place."""
+    """Return a preparation that points the flow at another host."""
     return lambda org: {"flows": {"echo": f"{url}/api/flo/x/invoke"}}
 
 
@@ -79,7 +79,7 @@ def far(org: LocalOrg) -> dict[str, Any]:
 
 
 def app(**changes: Any) -> Prepare:
-    """Change what the console can change of the app."""
+    """Return a preparation that changes settings of the app."""
 
     def prepare(org: LocalOrg) -> None:
         vars(org.app).update(changes)
@@ -88,7 +88,7 @@ def app(**changes: Any) -> Prepare:
 
 
 def flow(**changes: Any) -> Prepare:
-    """Change the flow."""
+    """Return a preparation that changes attributes of the flow."""
 
     def prepare(org: LocalOrg) -> None:
         vars(org.flows["echo"]).update(changes)
@@ -97,7 +97,7 @@ def flow(**changes: Any) -> Prepare:
 
 
 def skewed(seconds: float) -> Prepare:
-    """Set the org's clock off."""
+    """Return a preparation that sets the org's clock ahead, or back if ``seconds`` is negative."""
 
     def prepare(org: LocalOrg) -> None:
         org.clock_skew = seconds
@@ -107,15 +107,15 @@ def skewed(seconds: float) -> Prepare:
 
 @dataclass(frozen=True)
 class Row:
-    """Hold one fault and what comes of it.
+    """One fault and its result.
 
     :param name: the fault, in words
-    :param prepare: makes it, and returns further fields of the connection's extra
-    :param error: the class of the error; None for an answer
+    :param prepare: injects it, and returns further fields of the connection's extra
+    :param error: class of the error; None for a response
     :param runs: how often the flow runs
     :param idempotent: whether the flow is declared idempotent
     :param options: further arguments of the invocation
-    :param proxy: what the proxy between the worker and the flow does; None for no proxy
+    :param proxy: options of the proxy between the worker and the flow; None for no proxy
     """
 
     name: str
@@ -144,9 +144,9 @@ ROWS = [
     Row("a chunk's extension that never ends", ordered(Drip("chunks")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
     Row("trailers that never end", ordered(Drip("trailers")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
     Row("interim responses without end", ordered(Drip("interim")), OktaFlowOutcomeUnknownError, 1, options={"timeout": 0.3}),
-    Row("a proxy answers 403 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"behavior": "refuse"}),
-    Row("a proxy answers 407 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"login": "me:secret"}),
-    Row("a proxy answers 502 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"behavior": "refuse", "status": 502}),
+    Row("a proxy returns 403 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"behavior": "refuse"}),
+    Row("a proxy returns 407 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"login": "me:secret"}),
+    Row("a proxy returns 502 to CONNECT", far, OktaFlowNotSentError, 0, proxy={"behavior": "refuse", "status": 502}),
     Row("a proxy hangs", far, OktaFlowNotSentError, 0, proxy={"behavior": "hang"}),
     Row("a proxy cuts the handshake", far, OktaFlowNotSentError, 0, proxy={"behavior": "cut"}),
     Row("a proxy intercepts, by a CA that is not known here", far, OktaFlowNotSentError, 0, proxy={"behavior": "intercept"}),
@@ -154,8 +154,8 @@ ROWS = [
     Row("reset after running", ordered(Reset(after_run=True)), OktaFlowOutcomeUnknownError, 1),
     Row("reset after running", ordered(Reset(after_run=True)), None, 2, idempotent=True),
     Row("reset after running, each time", ordered(Reset(after_run=True), 3), OktaFlowNoResponseError, 3, idempotent=True),
-    Row("answer cut off", ordered(Truncate()), OktaFlowOutcomeUnknownError, 1),
-    Row("answer cut off, twice", ordered(Truncate(), 2), None, 3, idempotent=True),
+    Row("response cut off", ordered(Truncate()), OktaFlowOutcomeUnknownError, 1),
+    Row("response cut off, twice", ordered(Truncate(), 2), None, 3, idempotent=True),
     Row("a gateway's 502", ordered(HtmlError(502)), OktaFlowOutcomeUnknownError, 0),
     Row("a gateway's 504 after running", ordered(HtmlError(504, after_run=True)), OktaFlowOutcomeUnknownError, 1),
     Row("a gateway's 503, twice", ordered(HtmlError(503), 2), None, 1, idempotent=True),
@@ -183,7 +183,7 @@ ROWS = [
     Row("the flow is off", flow(active=False), OktaFlowRefusedError, 0),
     Row("the flow has another security level", flow(security="client_token"), OktaFlowRefusedError, 0),
     Row("a redirect", ordered(Answer(302, b"", {"Location": "http://127.0.0.1:1/"})), OktaFlowResponseError, 0, idempotent=True),
-    Row("an answer over max_response_bytes", ordered(Answer(200, b"x" * 20_001)), OktaFlowResponseError, 0, idempotent=True),
+    Row("a response over max_response_bytes", ordered(Answer(200, b"x" * 20_001)), OktaFlowResponseError, 0, idempotent=True),
     Row("broken compression", ordered(Answer(200, b"nonsense", {"Content-Encoding": "gzip"})), OktaFlowResponseError, 0, idempotent=True),
     Row("a gzip body cut off, under a length that fits", ordered(TruncatedGzip()), OktaFlowResponseError, 1, idempotent=True),
     Row("a content coding that nobody asked for", ordered(Answer(200, b"\x0b\x02", {"Content-Encoding": "br"}, True)), OktaFlowResponseError, 1, idempotent=True),
@@ -193,7 +193,7 @@ ROWS = [
     Row("token: a gateway's 503, twice", ordered(HtmlError(503), 2, None), None, 1),
     Row("token: a gateway's 503, each time", ordered(HtmlError(503), 3, None), OktaTokenError, 0),
     Row("token: reset, twice", ordered(Reset(), 2, None), None, 1),
-    Row("token: answer cut off, twice", ordered(Truncate(), 2, None), None, 1),
+    Row("token: response cut off, twice", ordered(Truncate(), 2, None), None, 1),
     Row("token: 429 with Retry-After", ordered(TooManyRequests(retry_after=5), 1, None), None, 1),
     Row("token: 429 beyond rate_limit_wait", ordered(TooManyRequests(retry_after=500), 1, None), OktaTokenError, 0),
     Row("token: 403 with an empty body", ordered(Answer(403), 1, None), OktaTokenRefusedError, 0),
@@ -220,22 +220,22 @@ def by_operator(hook: Any, options: dict[str, Any]) -> Any:
     """Invoke as a task does."""
     from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
 
-    # The operator makes its own hook; here it has one with the test's clock.
+    # Replaces the operator's hook with one that has the test's clock.
     operator_class = type("Operator", (InvokeOktaFlowOperator,), {"hook": hook})
 
     class TaskInstance:
-        """Be what the operator needs of one."""
+        """Those parts of a task instance that the operator needs."""
 
         dag_id, run_id, task_id, map_index, max_tries = "d", "r", "t", -1, 0
 
         def xcom_push(self, key: str, value: Any) -> None:
-            """Take an XCom."""
+            """Ignore an XCom."""
 
     return operator_class(task_id="t", **options).execute({"ti": TaskInstance()})
 
 
 def by_batch(hook: Any, options: dict[str, Any]) -> Any:
-    """Invoke as the one item of a batch, and return its outcome."""
+    """Invoke as the only item of a batch, and return its outcome."""
     from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
     from tests.integration.task_context import context
 
@@ -246,7 +246,7 @@ def by_batch(hook: Any, options: dict[str, Any]) -> Any:
 
 
 def by_trigger(hook: Any, options: dict[str, Any]) -> Any:
-    """Invoke from the triggerer, and take the outcome up in a worker."""
+    """Invoke from the triggerer, and return or raise its result as a worker does."""
     from airflow_okta_workflows.triggers.encrypted_result import decrypt_result
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
 
@@ -257,10 +257,10 @@ def by_trigger(hook: Any, options: dict[str, Any]) -> Any:
         (event,) = [event.payload async for event in trigger.run()]
         return event
 
-    sealed = asyncio.run(fired()).get("sealed")
-    if sealed is None:  # the triggerer cannot use the connection, so the worker invokes
+    result = asyncio.run(fired()).get("result")
+    if result is None:  # the triggerer cannot use the connection, so the worker invokes
         return by_hook(hook, options)
-    outcome = decrypt_result(sealed, hook.settings, "key")
+    outcome = decrypt_result(result, hook.settings, "key")
     if isinstance(outcome, OktaWorkflowsError):
         raise outcome
     return outcome
@@ -271,13 +271,13 @@ WAYS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "hook, async": by_hook_async,
     "operator": by_operator,
 }
-"""Ways that end with an error's class."""
+"""Ways to invoke that raise the error itself, so that its class can be compared."""
 
 
 def play(
     row: Row, way: Callable[[Any, dict[str, Any]], Any], runtime: Any
 ) -> tuple[OktaWorkflowsError | None, Any, int, int]:
-    """Play one fault in one way; return error or result, how often the flow ran, and how many requests it saw."""
+    """Play one fault in one way; return error, result, how often the flow ran, and how many requests it received."""
     from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 
     with ExitStack() as stack:
@@ -304,7 +304,7 @@ def _proxy(options: dict[str, Any], org: LocalOrg) -> LocalProxy:
 
 
 def table(runtime: Callable[[], Any]) -> str:
-    """Play everything, and return the table in Markdown."""
+    """Play all faults, and return the table in Markdown."""
     from tests.airflow_features import forget_masks
 
     lines = [
@@ -313,7 +313,7 @@ def table(runtime: Callable[[], Any]) -> str:
     ]
     for number, row in enumerate(ROWS, 1):
         print(f"{number} of {len(ROWS)}: {row.name}", file=sys.stderr)
-        # Each mask makes the next one dearer, and each row has secrets of its own.
+        # Each row has new secrets, and each mask makes the next one slower.
         forget_masks()
         played = [play(row, way, runtime()) for way in WAYS.values()]
         found = {(type(error) if error else None, runs, requests) for error, _, runs, requests in played}
@@ -322,7 +322,7 @@ def table(runtime: Callable[[], Any]) -> str:
         error, runs, requests = found.pop()
         if (error, runs) != (row.error, row.runs):
             raise AssertionError(f"{row.name}: {error} and {runs} runs, not {row.error} and {row.runs}")
-        outcome = f"`{error.__name__}`" if error else "the answer"
+        outcome = f"`{error.__name__}`" if error else "the response"
         lines.append(f"| {row.name} | {'yes' if row.idempotent else ''} | {outcome} | {runs} x | {requests} |")
     return "\n".join(lines)
 
@@ -331,7 +331,7 @@ BEGIN, END = "<!-- fault matrix: begin -->", "<!-- fault matrix: end -->"
 
 
 def written_into(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:
-    """Return the page with the table between two marks."""
+    """Return the page with the part between two marks replaced."""
     head, _, rest = page.partition(begin)
     _, _, tail = rest.partition(end)
     return f"{head}{begin}\n\n{text}\n\n{end}{tail}"

@@ -1,6 +1,6 @@
-"""Each text with which this provider tells people what went wrong, as its source has it; for docs/troubleshooting.md.
+"""Each message with which the provider reports a problem, as its source has it; for docs/troubleshooting.md.
 
-Whatever differs from case to case is an ellipsis: ``The RSA key has … bits; … are the least that is allowed.``
+Parts that vary are an ellipsis: ``The RSA key has … bits; … are the least that is allowed.``
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow_okta_workflows.core.oauth import hints as oauth_hints
 HINTS = (flow_hints, oauth_hints, http_hints)
 PACKAGE = Path(airflow_okta_workflows.__file__).parent
 
-# The place of the text among the arguments; a hint stands behind it.
+# Index of the message among the arguments; the hint, if there is one, is the next argument.
 _CALLS = {
     "configuration_error": 0,
     "CoreError": 1,
@@ -40,16 +40,16 @@ _CALLS = {
 }
 _METHODS = {("problems", "append"), ("warnings", "append"), ("log", "warning")}
 _LEAST = 10
-"""Letters of its own that a text must have, its hint included, to be one: the rest are made of others."""
+"""Literal letters that a message and its hint must have; those with fewer only combine other messages."""
 
 
 class ErrorText(NamedTuple):
-    """Hold one text.
+    """One message.
 
-    :param module: the module, as a path below the package
-    :param how: the function it is given to
+    :param module: path of the module, relative to the package
+    :param how: the function or list that it is passed to
     :param text: what happened, and why
-    :param hint: what to change; empty if the text says so itself, or if there is nothing to say
+    :param hint: what to change; empty if the text says so itself, or if there is nothing to change
     """
 
     module: str
@@ -59,7 +59,7 @@ class ErrorText(NamedTuple):
 
 
 def error_texts() -> list[ErrorText]:
-    """Return all texts, in the order of the source."""
+    """Return all messages, in the order of the source."""
     return [
         text
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -69,15 +69,15 @@ def error_texts() -> list[ErrorText]:
 
 
 def own_letters(text: str) -> int:
-    """Return how many letters of a text are its own, and not another's in its place.
+    """Return how many letters of a message are literal; an ellipsis does not count.
 
-    :param text: the text
+    :param text: the message
     """
     return len(re.sub(r"[…\W]", "", text))
 
 
 def literals() -> str:
-    """Return all text that stands in the source, with ellipses for what differs."""
+    """Return all string literals of the source, with ellipses for the parts that vary."""
     nodes = [node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     return "\n".join(_rendered(node) for node in nodes if isinstance(node, (ast.Constant, ast.JoinedStr, ast.BinOp)))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from docs.tables.tries import BEGIN, ROWS, WAYS, Row, play
 from tests.pages import ROOT
-from tests.task_matrix import BEGIN, ROWS, WAYS, Row, play
 
 
 @pytest.fixture(autouse=True)
