@@ -77,7 +77,7 @@ class Client(Generic[TransportT]):
         return self.settings.flow_auth(self.obtain_token)
 
     def _request_token(self) -> Conversation[AccessToken]:
-        settings, runtime = self.settings, self.runtime
+        settings = self.settings
         log.info("Asking %s for an access token", settings.domain.netloc)
         request = TokenRequest(
             token_url=settings.token_url,
@@ -88,14 +88,14 @@ class Client(Generic[TransportT]):
             rate_limit_wait=settings.rate_limit_wait,
             attempts=self._token_attempts,
         )
-        return request_token(request, clock=runtime.clock, random=runtime.random, new_id=runtime.new_id)
+        return request_token(request, self.runtime)
 
     def invoke(self, call: Invocation) -> Conversation[FlowResponse]:
         """Begin the conversation with a flow.
 
         :param call: what to send, and where
         """
-        return invoke_flow(call, self.flow_auth(), clock=self.runtime.clock, random=self.runtime.random)
+        return invoke_flow(call, self.flow_auth(), self.runtime)
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""

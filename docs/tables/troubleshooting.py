@@ -121,7 +121,7 @@ FLOW_RESPONDED = [
     Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (idempotency key …).",
         "OktaFlowOutcomeUnknownError", "The task was killed between sending and the response, and this is its retry.",
         f"{LOOK_IT_UP} If running it twice does no harm, declare it so: idempotent=True."),
-    Row("The checkpoint of an earlier try of this task, for flow …, cannot be read by this version of the provider: the flow may"
+    Row("The checkpoint of an earlier try of this task… cannot be read by this version of the provider: the flow may"
         " have run.", "OktaFlowOutcomeUnknownError", "The provider was changed to another version between two tries.",
         f"Look it up in the flow's execution history. {FORGET_IT}"),
     Row("Flow … responded in an earlier try, which … So there is no result, and nothing is sent (idempotency key …).",

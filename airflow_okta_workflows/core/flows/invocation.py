@@ -46,10 +46,11 @@ from airflow_okta_workflows.core.protocol import (
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, backoff, retry_after_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_okta_workflows.core.addresses import FlowAddress
     from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
+    from airflow_okta_workflows.core.runtime import Runtime
 
 # A gateway timed out or lost the flow's host; the flow itself may still have run. 520 to 524 are Cloudflare's.
 _GATEWAY = frozenset({408, 502, 503, 504, *range(520, 525)})
@@ -148,29 +149,23 @@ class Invocation:
         return HttpRequest(self.method, self.url, self.headers, self.body, self.read_timeout)
 
 
-def invoke_flow(
-    call: Invocation, auth: FlowAuth, *, clock: Callable[[], float], random: Callable[[], float]
-) -> Conversation[FlowResponse]:
+def invoke_flow(call: Invocation, auth: FlowAuth, runtime: Runtime) -> Conversation[FlowResponse]:
     """Invoke a flow once, sending again only if the flow cannot have run or is declared idempotent.
 
     :param call: what to send, and where
     :param auth: authorizes each attempt
-    :param clock: returns seconds since the epoch
-    :param random: returns numbers from 0 to 1
+    :param runtime: clock and randomness
     :raises CoreError: if the invocation did not succeed; its kind says how far it got
     """
-    return (yield from _InvocationConversation(call, auth, clock, random).run())
+    return (yield from _InvocationConversation(call, auth, runtime).run())
 
 
 class _InvocationConversation:
-    def __init__(
-        self, call: Invocation, auth: FlowAuth, clock: Callable[[], float], random: Callable[[], float]
-    ) -> None:
+    def __init__(self, call: Invocation, auth: FlowAuth, runtime: Runtime) -> None:
         self._call = call
         self._auth = auth
-        self._clock = clock
-        self._random = random
-        self._budget = RetryBudget(call.rate_limit_wait, random)
+        self._runtime = runtime
+        self._budget = RetryBudget(call.rate_limit_wait, runtime.random)
         self._failures = 0
         self._may_have_run = False
 
@@ -256,7 +251,7 @@ class _InvocationConversation:
                 f"could not be invoked in {ATTEMPTS} attempts: {failure.detail}",
                 http_hints.transport_hint(failure),
             )
-        seconds = backoff(self._failures, self._random)
+        seconds = backoff(self._failures, self._runtime.random)
         yield from self._not_run()
         yield Wait(
             seconds,
@@ -265,7 +260,7 @@ class _InvocationConversation:
         )
 
     def _after_rate_limit(self, event: HttpResponse, response: FlowResponse) -> Conversation[None]:
-        asked = retry_after_seconds(event.headers, self._clock())
+        asked = retry_after_seconds(event.headers, self._runtime.clock())
         seconds = self._budget.spend(asked)
         if seconds is None:
             self._fail(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_okta_workflows.core.keys.signing import SigningKey
+    from airflow_okta_workflows.core.runtime import Runtime
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, not a password
 """Path at the org authorization server; a custom authorization server refuses these requests."""
@@ -55,22 +56,14 @@ class TokenRequest:
     attempts: int = ATTEMPTS
 
 
-def request_token(
-    request: TokenRequest,
-    *,
-    clock: Callable[[], float],
-    random: Callable[[], float],
-    new_id: Callable[[], str],
-) -> Conversation[AccessToken]:
-    """Request an access token, with retries where they may help and a new client assertion for each attempt.
+def request_token(request: TokenRequest, runtime: Runtime) -> Conversation[AccessToken]:
+    """Ask for an access token, again where another attempt may help, with a new client assertion each time.
 
-    :param request: the token to request
-    :param clock: returns seconds since the epoch
-    :param random: returns numbers from 0 to 1
-    :param new_id: returns an id that it never returned before
+    :param request: the request
+    :param runtime: clock, randomness and ids
     :raises CoreError: of kind ``TOKEN`` or ``TOKEN_REFUSED``, or ``CONFIGURATION`` for a key that cannot be read
     """
-    budget = RetryBudget(request.rate_limit_wait, random)
+    budget = RetryBudget(request.rate_limit_wait, runtime.random)
     key = yield from call(request.load_key)
     failures = 0
     while True:
@@ -78,21 +71,21 @@ def request_token(
             key,
             client_id=request.client_id,
             token_url=request.token_url,
-            now=clock(),
+            now=runtime.clock(),
             lifetime=request.assertion_lifetime,
-            jti=new_id(),
+            jti=runtime.new_id(),
         )
-        asked_at = clock()
+        asked_at = runtime.clock()
         yield MaskSecrets((assertion,), until=asked_at + request.assertion_lifetime)
         event = yield Send(_http_request(request, assertion))
         if isinstance(event, HttpResponse):
-            reply = _Reply(event, assertion, clock())
+            reply = _Reply(event, assertion, runtime.clock())
             if event.status == 200:
-                token = _read_token(reply, asked_at, clock())
+                token = _read_token(reply, asked_at, runtime.clock())
                 yield MaskSecrets((token.value,), until=token.expires_at)
                 return token
             if event.status == 429:
-                asked = retry_after_seconds(event.headers, clock())
+                asked = retry_after_seconds(event.headers, runtime.clock())
                 seconds = budget.spend(asked)
                 if seconds is None:
                     raise reply.as_error(
@@ -115,7 +108,7 @@ def request_token(
         failures += 1
         if failures >= request.attempts:
             raise error
-        seconds = backoff(failures, random)
+        seconds = backoff(failures, runtime.random)
         yield Wait(seconds, f"{error.message} Attempt {failures} of {request.attempts}; next in {seconds:.1f} s")
 
 

@@ -52,7 +52,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Begin with nothing masked, by a clock that the test sets."""
     clock = SimpleNamespace(now=1_800_000_000.0)
-    monkeypatch.setattr(log_masking, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(log_masking, "Runtime", SimpleNamespace(clock=lambda: clock.now))
     monkeypatch.setattr(log_masking, "_ends", {})
     return clock
 

@@ -25,6 +25,7 @@ from airflow_okta_workflows.core.protocol import (
     StopRequested,
     Wait,
 )
+from airflow_okta_workflows.core.runtime import Runtime
 
 ADDRESS = FlowAddress("onboard", "abc", Origin("https", "acme.workflows.okta.com", 443))
 NOT_SENT = TransportFailure(FailureKind.NOT_SENT, "no connection")
@@ -65,7 +66,7 @@ class Talk:
         self.waits: list[Wait] = []
         self.response: Any = None
         self.fault: CoreError | None = None
-        conversation = invoke_flow(call, BearerAuth(self.obtain_token), clock=lambda: 0.0, random=lambda: 0.5)
+        conversation = invoke_flow(call, BearerAuth(self.obtain_token), Runtime(clock=lambda: 0.0, random=lambda: 0.5))
         coming = iter(events)
         event: Any = None
         try:

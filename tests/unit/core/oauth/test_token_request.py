@@ -21,6 +21,7 @@ from airflow_okta_workflows.core.oauth.client_assertion import sign_client_asser
 from airflow_okta_workflows.core.oauth.hints import clock_hint, token_hint
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.protocol import Call, MaskSecrets, Send, Wait
+from airflow_okta_workflows.core.runtime import Runtime
 
 KEY = load_signing_key(parse_key_text(json.dumps(generate_jwk())))
 URL = "https://acme.okta.com/oauth2/v1/token"
@@ -41,7 +42,7 @@ class Talk:
         ids = iter(f"id-{number}" for number in range(100))
         options = {"assertion_lifetime": 300, "rate_limit_wait": 120.0, **options}
         request = TokenRequest(URL, "0oaabc", "okta.workflows.invoke.manage", lambda: KEY, **options)
-        conversation = request_token(request, clock=lambda: now, random=lambda: 0.5, new_id=lambda: next(ids))
+        conversation = request_token(request, Runtime(clock=lambda: now, random=lambda: 0.5, new_id=lambda: next(ids)))
         self.sent: list[Any] = []
         self.waited: list[float] = []
         self.reasons: list[str] = []
@@ -99,7 +100,8 @@ def test_without_a_key_nothing_is_sent() -> None:
         raise CoreError(ErrorKind.CONFIGURATION, "no key")
 
     conversation = request_token(
-        TokenRequest(URL, "0oa", "s", load, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
+        TokenRequest(URL, "0oa", "s", load, 300, 0.0),
+        Runtime(clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"),
     )
     step = conversation.send(None)
     assert isinstance(step, Call)
@@ -366,7 +368,8 @@ def test_a_clock_that_is_off_is_told_by_how_much(ahead: float, said: str) -> Non
 
 def test_an_assertion_that_is_echoed_does_not_come_back() -> None:
     conversation = request_token(
-        TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
+        TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0),
+        Runtime(clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"),
     )
     mask = first_mask(conversation)
     echo = {"error": "invalid_client", "error_description": f"bad assertion {mask.texts[0]}"}
@@ -389,7 +392,8 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("before", [0, 250, 299])
 def test_an_echoed_assertion_is_nowhere_in_the_fault(member: str, encode: Callable[[str], str], before: int) -> None:
     conversation = request_token(
-        TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0), clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"
+        TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0),
+        Runtime(clock=lambda: NOW, random=lambda: 0.5, new_id=lambda: "x"),
     )
     mask = first_mask(conversation)
     assertion = mask.texts[0]
@@ -442,9 +446,7 @@ def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None
     times = iter([NOW, NOW, NOW + 65, NOW + 65])
     conversation = request_token(
         TokenRequest(URL, "0oa", "s", lambda: KEY, 300, 0.0),
-        clock=lambda: next(times),
-        random=lambda: 0.5,
-        new_id=lambda: "x",
+        Runtime(clock=lambda: next(times), random=lambda: 0.5, new_id=lambda: "x"),
     )
     first_mask(conversation)
     mask = conversation.send(http_response(200, {**GRANTED, "expires_in": 0}))
