@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_okta_workflows.client.base import Client, End, resume, stopped_without_token
 from airflow_okta_workflows.client.log_masking import amask
+from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.protocol import (
-    AcquireRateLimit,
-    Call,
-    Checkpoint,
-    Conversation,
-    InvocationState,
-    Join,
-    Log,
-    MaskSecrets,
-    Send,
-    Step,
-    StopRequested,
-    Wait,
-)
+from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
 
 if TYPE_CHECKING:
@@ -103,7 +91,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
     ) -> object:
         self._require_not_stopped(step)
-        if isinstance(step, Send):
+        if isinstance(step, protocol.Send):
             with self._on_its_way():
                 return await self.transport.send(step.request)
         try:
@@ -117,25 +105,25 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
     ) -> object:
         match step:
-            case Wait(seconds, reason, rate_limited):
+            case protocol.Wait(seconds, reason, rate_limited):
                 if reason:
                     log.warning("%s", reason)
                 if limiter and rate_limited:
                     limiter.throttle(seconds)
                 await self.runtime.async_sleep(seconds)
-            case AcquireRateLimit():
+            case protocol.AcquireRateLimit():
                 if limiter:
                     await limiter.acquire()
-            case Checkpoint(state):
+            case protocol.Checkpoint(state):
                 if on_state:
                     await on_state(state)
-            case Join(outcome):
+            case protocol.Join(outcome):
                 await asyncio.gather(asyncio.wrap_future(outcome), return_exceptions=True)
-            case Call(in_thread=in_thread):
+            case protocol.Call(in_thread=in_thread):
                 return await asyncio.to_thread(step.perform) if in_thread else step.perform()
-            case MaskSecrets(texts, until):
+            case protocol.MaskSecrets(texts, until):
                 await amask(texts, until)
-            case Log(text):
+            case protocol.Log(text):
                 log.warning("%s", text)
         return None
 

@@ -7,20 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
-from airflow_okta_workflows.core.protocol import (
-    AcquireRateLimit,
-    Checkpoint,
-    Conversation,
-    InvocationState,
-    Join,
-    Send,
-    Step,
-    StopRequested,
-    Wait,
-)
+from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS
 
 if TYPE_CHECKING:
@@ -99,7 +90,9 @@ class Client(Generic[TransportT]):
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""
-        leads_on = isinstance(step, (Send, Wait, Join, AcquireRateLimit)) or step == Checkpoint(InvocationState.SENDING)
+        leads_on = isinstance(
+            step, (protocol.Send, protocol.Wait, protocol.Join, protocol.AcquireRateLimit)
+        ) or step == protocol.Checkpoint(InvocationState.SENDING)
         if leads_on and self.runtime.stop.requested:
             raise StopRequested
 

@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_okta_workflows.client.base import Client, End, resume, stopped_without_token
 from airflow_okta_workflows.client.log_masking import mask
+from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.protocol import (
-    AcquireRateLimit,
-    Call,
-    Checkpoint,
-    Conversation,
-    InvocationState,
-    Join,
-    Log,
-    MaskSecrets,
-    Send,
-    Step,
-    StopRequested,
-    Wait,
-)
+from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 if TYPE_CHECKING:
@@ -93,24 +81,24 @@ class FlowClient(Client[H11Transport]):
     def _perform(self, step: Step, on_state: Callable[[InvocationState], None] | None) -> object:
         self._require_not_stopped(step)
         match step:
-            case Send(request):
+            case protocol.Send(request):
                 return self.transport.send(request)
-            case Wait(seconds, reason):
+            case protocol.Wait(seconds, reason):
                 if reason:
                     log.warning("%s", reason)
                 self.runtime.wait(seconds)
-            case Join(outcome):
+            case protocol.Join(outcome):
                 outcome.exception()
-            case AcquireRateLimit():
+            case protocol.AcquireRateLimit():
                 # A single task does not pace itself; the host limits it with 429.
                 pass
-            case Checkpoint(state):
+            case protocol.Checkpoint(state):
                 if on_state:
                     on_state(state)
-            case Call():
+            case protocol.Call():
                 return step.perform()
-            case MaskSecrets(texts, until):
+            case protocol.MaskSecrets(texts, until):
                 mask(texts, until)
-            case Log(text):
+            case protocol.Log(text):
                 log.warning("%s", text)
         return None
