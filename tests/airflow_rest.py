@@ -145,13 +145,13 @@ class AirflowRest:
         """Delete a DAG run that has ended."""
         self._api("DELETE", f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status()
 
-    def notes(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+    def checkpoints(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return the entries of a task's state store (Airflow 3.3+), by key."""
         response = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store")
         response.raise_for_status()
         return {entry["key"]: entry["value"] for entry in response.json()["task_state_store"]}
 
-    def delete_note(self, dag_id: str, run_id: str, task_id: str, name: str) -> None:
+    def delete_checkpoint(self, dag_id: str, run_id: str, task_id: str, name: str) -> None:
         """Delete an entry of a task's state store (Airflow 3.3+)."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store/{name}"
         self._api("DELETE", path).raise_for_status()

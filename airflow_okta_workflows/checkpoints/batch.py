@@ -42,19 +42,19 @@ class ItemCheckpoint:
 
     def to_json(self) -> dict[str, Any] | None:
         """Return the checkpoint as a JSON value, None if it has only default values."""
-        note = self.record.to_checkpoint() if self.record else {}
-        return ({**note, "ordinal": self.ordinal} if self.ordinal else note) or None
+        checkpoint = self.record.to_checkpoint() if self.record else {}
+        return ({**checkpoint, "ordinal": self.ordinal} if self.ordinal else checkpoint) or None
 
     @classmethod
-    def from_json(cls, note: Any) -> ItemCheckpoint:
+    def from_json(cls, checkpoint: Any) -> ItemCheckpoint:
         """Return the checkpoint that a JSON value describes; if it cannot be parsed, the item may have been sent.
 
-        :param note: what :meth:`to_json` returned
+        :param checkpoint: what :meth:`to_json` returned
         """
-        if not isinstance(note, dict):
+        if not isinstance(checkpoint, dict):
             return cls()
-        ordinal = note.get("ordinal", 0)
-        record = BatchRecord.from_checkpoint(note) if "outcome" in note else None
+        ordinal = checkpoint.get("ordinal", 0)
+        record = BatchRecord.from_checkpoint(checkpoint) if "outcome" in checkpoint else None
         return cls(ordinal, record) if isinstance(ordinal, int) and ordinal >= 0 else cls()
 
 
@@ -155,9 +155,9 @@ class BatchCheckpointStore:
             items = value.get("items") if run else None
             if run is None or not isinstance(items, dict):
                 raise OktaFlowOutcomeUnknownError(
-                    f"What an earlier try of this batch noted of flow {self._flow!r} cannot be read by this version of"
-                    " the provider: any of its items may have run, and none is sent. Look them up in the flow's"
-                    f" execution history. {FORGET_IT}",
+                    f"The checkpoint of an earlier try of this batch for flow {self._flow!r} cannot be read by this"
+                    " version of the provider: any of its items may have run, and none is sent. Look them up in the"
+                    f" flow's execution history. {FORGET_IT}",
                     hint=FORGET_IT,
                     flow=self._flow,
                 )
@@ -165,7 +165,7 @@ class BatchCheckpointStore:
                 self._run = run
             elif run != self._run:
                 return
-            page = _Page(len(self._pages), {key: ItemCheckpoint.from_json(note) for key, note in items.items()})
+            page = _Page(len(self._pages), {key: ItemCheckpoint.from_json(item) for key, item in items.items()})
             self._page_of.update(dict.fromkeys(page.items, page))
             self._pages.append(page)
 
@@ -182,7 +182,7 @@ class BatchCheckpointStore:
         try:
             await self._write()
         except Exception:
-            log.warning("What came of some invocations could not be noted", exc_info=True)
+            log.warning("The outcome of some invocations could not be stored", exc_info=True)
 
     async def _write(self) -> None:
         async with self._writing:

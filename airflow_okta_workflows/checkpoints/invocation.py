@@ -32,7 +32,7 @@ LOOK_IT_UP = (
     "Look it up in the flow's execution history before you clear the task. To run the flow again, clear the task."
 )
 FORGET_IT = (
-    "To have the note forgotten, delete the entries that begin with okta_workflows_ in the task's Task State Store tab,"
+    "To forget the checkpoint, delete the entries that begin with okta_workflows_ in the task's Task State Store tab,"
     " and clear the task."
 )
 
@@ -49,7 +49,7 @@ class InvocationCheckpointStore:
     def __init__(self, context: Mapping[str, Any], flow: str | None) -> None:
         self._store: Any = context.get("task_state_store")
         self._flow = flow
-        self._noted: InvocationState | None = None
+        self._written: InvocationState | None = None
         new = new_wanted_run(context)
         self._earlier = self._read(new)
         earlier = self._earlier.run if self._earlier else None
@@ -71,17 +71,17 @@ class InvocationCheckpointStore:
             checkpoint cannot be read
         :raises OktaFlowResponseError: if the flow responded and the checkpoint does not contain the response
         """
-        note = self._earlier
-        if note is None or note.state is InvocationState.NOT_RUN:
+        checkpoint = self._earlier
+        if checkpoint is None or checkpoint.state is InvocationState.NOT_RUN:
             return None
         self._require_readable()
-        if note.state is InvocationState.SENDING:
+        if checkpoint.state is InvocationState.SENDING:
             self._judge_a_crash(idempotent=idempotent)
             return None
-        if note.omitted or note.response is None:
+        if checkpoint.omitted or checkpoint.response is None:
             why = (
-                f"was then cut off. Its response of {note.omitted} bytes was too large to be noted"
-                if note.omitted
+                f"was then cut off. Its response of {checkpoint.omitted} bytes was too large for a checkpoint"
+                if checkpoint.omitted
                 else "could not read its response"
             )
             raise OktaFlowResponseError(
@@ -90,7 +90,7 @@ class InvocationCheckpointStore:
                 hint=LOOK_IT_UP,
                 flow=self._flow,
                 idempotency_key=self.key,
-                response=note.response,
+                response=checkpoint.response,
             )
         log.info(
             "Flow %r responded in an earlier try, which was then cut off: that response is returned, and nothing is"
@@ -98,7 +98,7 @@ class InvocationCheckpointStore:
             self._flow,
             self.key,
         )
-        return note.response
+        return checkpoint.response
 
     def reached(self, state: InvocationState) -> None:
         """Checkpoint how far the invocation got. An error of the store propagates, so that nothing is sent.
@@ -121,15 +121,15 @@ class InvocationCheckpointStore:
 
         :param response: the response
         """
-        note = InvocationCheckpoint.of_response(self.run, response, InvocationState.RESPONDED)
-        if note.omitted and self._store is not None:
+        checkpoint = InvocationCheckpoint.of_response(self.run, response, InvocationState.RESPONDED)
+        if checkpoint.omitted and self._store is not None:
             log.warning(
-                "The response of flow %r has %d bytes and is noted without its body: should this task be cut off now, a"
-                " retry can tell that the flow has run, and not what it returned",
+                "The response of flow %r has %d bytes and is stored without its body: should this task be cut off now,"
+                " a retry can tell that the flow has run, and not what it returned",
                 self._flow,
-                note.omitted,
+                checkpoint.omitted,
             )
-        self._write_after(note)
+        self._write_after(checkpoint)
 
     def ended(self, error: OktaWorkflowsError) -> None:
         """Checkpoint what an error tells a retry: whether the flow ran, and whether it may run again.
@@ -152,9 +152,9 @@ class InvocationCheckpointStore:
         value = self._store.get(_NAME) if self._store is not None else None
         if value is None:
             return None
-        note = InvocationCheckpoint.from_json(value)
-        cleared = note.run is not None and note.run.max_tries != new.max_tries
-        return None if cleared else note
+        checkpoint = InvocationCheckpoint.from_json(value)
+        cleared = checkpoint.run is not None and checkpoint.run.max_tries != new.max_tries
+        return None if cleared else checkpoint
 
     def _require_readable(self) -> None:
         if self._earlier is None or self._earlier.state is not InvocationState.UNREADABLE:
@@ -186,18 +186,18 @@ class InvocationCheckpointStore:
             idempotency_key=self.key,
         )
 
-    def _write(self, note: InvocationCheckpoint) -> None:
-        if self._store is not None and note.state is not self._noted:
-            self._store.set(_NAME, note.to_json())
-            self._noted = note.state
+    def _write(self, checkpoint: InvocationCheckpoint) -> None:
+        if self._store is not None and checkpoint.state is not self._written:
+            self._store.set(_NAME, checkpoint.to_json())
+            self._written = checkpoint.state
 
-    def _write_after(self, note: InvocationCheckpoint) -> None:
+    def _write_after(self, checkpoint: InvocationCheckpoint) -> None:
         """Write the final checkpoint. A failure is only logged, because this try itself knows the outcome."""
         try:
-            self._noted = None
-            self._write(note)
+            self._written = None
+            self._write(checkpoint)
         except Exception:
-            log.warning("What flow %r came to could not be noted", self._flow, exc_info=True)
+            log.warning("The outcome of flow %r could not be stored", self._flow, exc_info=True)
 
 
 def checkpointed_key(context: Mapping[str, Any]) -> str:

@@ -25,14 +25,14 @@ def encrypt(data: bytes, key: bytes, context: bytes) -> bytes:
     return nonce + AESGCM(key).encrypt(nonce, data, context)
 
 
-def decrypt(sealed: bytes, key: bytes, context: bytes) -> bytes | None:
+def decrypt(encrypted: bytes, key: bytes, context: bytes) -> bytes | None:
     """Return decrypted data; None if it is damaged, or was encrypted with another key or context.
 
-    :param sealed: the result of :func:`encrypt`
+    :param encrypted: the result of :func:`encrypt`
     :param key: 32 bytes
     :param context: what the data is for
     """
     try:
-        return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
+        return AESGCM(key).decrypt(encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], context)
     except (InvalidTag, ValueError):
         return None

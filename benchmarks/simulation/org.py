@@ -16,7 +16,7 @@ from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.tokens.source import TokenSource
-from benchmarks.simulation.virtual_time import virtual_surroundings
+from benchmarks.simulation.virtual_time import virtual_runtime
 
 if TYPE_CHECKING:
     import random
@@ -96,7 +96,7 @@ class SimulatedOrg:
         epoch: float = 0.0,
         grants_tokens: bool = True,
     ) -> None:
-        self.runtime = virtual_surroundings(chance, epoch=epoch)
+        self.runtime = virtual_runtime(chance, epoch=epoch)
         self.arrivals: list[Arrival] = []
         self.token_requests = 0
         self.open = self.most_open = 0

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.simulation import batches, notes, sensors, tokens
+from benchmarks.simulation import batches, checkpoints, sensors, tokens
 
 if TYPE_CHECKING:
     from benchmarks.simulation.comparison import Formulas, Row
@@ -44,7 +44,7 @@ def compare(page: str, *, quick: bool) -> list[Row]:
             *batches.rows(formulas, quick=quick),
             *sensors.rows(formulas, quick=quick),
             *tokens.rows(formulas, quick=quick),
-            *notes.rows(formulas),
+            *checkpoints.rows(formulas),
         ]
     finally:
         logging.disable(before)

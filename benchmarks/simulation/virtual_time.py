@@ -63,7 +63,7 @@ def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def virtual_surroundings(chance: random.Random, *, epoch: float = 0.0) -> Runtime:
+def virtual_runtime(chance: random.Random, *, epoch: float = 0.0) -> Runtime:
     """Return the clock, randomness and sleep of the running loop.
 
     :param chance: source of all randomness

@@ -164,7 +164,7 @@ BATCH = [
         " unknown fate is left. The first five follow.", "All are in the XCom 'records'."),
     Row("The payloads have changed since an earlier try of this task: … that were sent are not among them.",
         "OktaConfigurationError", "A retry knows its items by place and content, and does not find them."),
-    Row("What an earlier try of this batch noted of flow … cannot be read by this version of the provider: any of its"
+    Row("The checkpoint of an earlier try of this batch for flow … cannot be read by this version of the provider: any of its"
         " items may have run, and none is sent.", "OktaFlowOutcomeUnknownError", "The provider was changed to another"
         " version between two tries.", f"Look them up in the flow's execution history. {FORGET_IT}"),
 ]  # fmt: skip
@@ -241,13 +241,13 @@ WARNINGS = {
     "The triggerer did not hand over what flow … returned (…). It is invoked from here, under the same key.": "In the"
     " brackets: `the response is too large` (over 64 KiB), that the key was changed, or the class of an error; then the"
     " triggerer's log says more.",
-    "The response of flow … has … bytes and is noted without its body: should this task be cut off now, a retry can tell"
+    "The response of flow … has … bytes and is stored without its body: should this task be cut off now, a retry can tell"
     " that the flow has run, and not what it returned": "Let the flow return less.",
     "An earlier try was cut off while it invoked flow …, which may have run. It is declared idempotent, so it is invoked"
     " again under the same key (…)": "Nothing is to be done.",
-    "What flow … came to could not be noted": "Airflow's state store is away. Should the task be killed now, its retry"
+    "The outcome of flow … could not be stored": "Airflow's state store is away. Should the task be killed now, its retry"
     " finds less.",
-    "What came of some invocations could not be noted": "The same, of a batch.",
+    "The outcome of some invocations could not be stored": "The same, of a batch.",
     "Further failures are counted, and told in the records only": "Ten have been logged.",
 }
 """Warnings in the log, and their meanings."""

@@ -93,7 +93,7 @@ def test_the_worker_flow_is_waited_for_by_its_idempotency_key(runs: Runs) -> Non
     assert set(asked) == {started.idempotency_key}
 
 
-def test_the_idempotent_flow_opens_one_ticket_though_its_answer_was_lost(runs: Runs) -> None:
+def test_the_idempotent_flow_opens_one_ticket_though_its_response_was_lost(runs: Runs) -> None:
     first, second = runs.org.requests("open_ticket")
     keys = {run.idempotency_key for run in runs.org.flows["open_ticket"].runs}
 
@@ -102,7 +102,7 @@ def test_the_idempotent_flow_opens_one_ticket_though_its_answer_was_lost(runs: R
     assert '"T-1"' in second.response
 
 
-def test_a_task_of_ones_own_sends_the_key_that_is_noted_for_its_later_tries(runs: Runs) -> None:
+def test_a_task_of_ones_own_sends_the_key_that_is_stored_for_its_later_tries(runs: Runs) -> None:
     (run,) = [run for run in runs.org.flows["hello"].runs if run.body == {"name": "Grace"}]
     with closing(sqlite3.connect(runs.database)) as database:
         noted = database.execute("SELECT value FROM task_state_store WHERE task_id = 'greet_once'").fetchall()

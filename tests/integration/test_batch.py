@@ -286,7 +286,7 @@ def test_collect_returns_what_did_not_succeed_too(org: LocalOrg, connect: Connec
         ({"response_check": lambda response: response.body["body"]["id"] != 1}, "response_check"),
     ],
 )
-def test_an_answer_that_does_not_satisfy_has_failed(
+def test_a_response_that_does_not_satisfy_has_failed(
     org: LocalOrg, connect: Connect, options: Any, sentence: str
 ) -> None:
     connect(org)
@@ -296,7 +296,7 @@ def test_an_answer_that_does_not_satisfy_has_failed(
     assert sentence in records[1]["error"]
 
 
-def test_a_check_that_breaks_is_raised_and_what_ran_is_noted(org: LocalOrg, connect: Connect) -> None:
+def test_a_check_that_breaks_is_raised_and_what_ran_is_stored(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     store = Store()
 
@@ -421,7 +421,7 @@ def test_after_a_kill_a_retry_goes_on_where_it_was(org: LocalOrg, connect: Conne
         assert set(outcomes(records[at + 110 :])) <= {"succeeded"}
 
 
-def test_what_cannot_be_noted_is_not_sent(org: LocalOrg, connect: Connect) -> None:
+def test_what_cannot_be_stored_is_not_sent(org: LocalOrg, connect: Connect) -> None:
     class Full(Store):
         def set(self, key: str, value: Any) -> None:
             if len(self) == 1:
@@ -574,10 +574,10 @@ def test_a_result_too_large_to_note_is_returned_and_only_missing_after_a_crash(o
     (record,) = batch(people(1), result="text").execute(with_store(store))
     assert record["outcome"] == "succeeded"
     assert record["result"] is None
-    assert "2002 bytes was too large to be noted" in record["error"]
+    assert "2002 bytes was too large for a checkpoint" in record["error"]
 
 
-def test_no_secret_is_noted_or_logged(org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_stored_or_logged(org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     org.flow("echo")(lambda request: dict(request.headers))
     connect(org)
     org.inject(Answer(401), flow="echo")

@@ -168,7 +168,7 @@ def test_a_key_without_a_kid_says_when_that_matters(
     assert f"from the key file {key}" in step(ended, "key")["detail"]
 
 
-def test_a_domain_without_an_answer_skips_what_needs_one(org: LocalOrg, okta_workflows: CommandLine) -> None:
+def test_a_domain_without_a_response_skips_what_needs_one(org: LocalOrg, okta_workflows: CommandLine) -> None:
     org.stop()
     try:
         ended = okta_workflows("check", "--output", "json")
@@ -233,7 +233,7 @@ def test_a_host_that_is_no_org_is_told(connect: Any, okta_workflows: CommandLine
     assert "must be the org itself" in step(ended, "metadata")["fix"]
 
 
-def test_an_answer_that_is_too_large_is_still_an_respond(
+def test_a_response_that_is_too_large_is_still_an_respond(
     org: LocalOrg, connect: Any, okta_workflows: CommandLine
 ) -> None:
     connect(org, max_response_bytes=10)
@@ -416,7 +416,7 @@ def test_a_flow_that_may_not_be_invoked_is_not(flow: str, fix: str, org: LocalOr
     assert org.log == []
 
 
-def test_a_flow_is_invoked_on_demand_and_its_answer_shown(org: LocalOrg, okta_workflows: CommandLine) -> None:
+def test_a_flow_is_invoked_on_demand_and_its_response_shown(org: LocalOrg, okta_workflows: CommandLine) -> None:
     as_json = okta_workflows("check", "--flow", "hello", "--yes", "--output", "json")
     as_text = okta_workflows("check", "--flow", org.invoke_url("hello"), "--yes")
 
@@ -445,7 +445,7 @@ def test_a_flow_is_invoked_only_after_a_question(
     assert len(org.flows["hello"].runs) == runs
 
 
-def test_without_anybody_to_answer_the_question_needs_yes(
+def test_without_anybody_to_response_the_question_needs_yes(
     org: LocalOrg, okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))

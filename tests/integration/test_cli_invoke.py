@@ -41,7 +41,7 @@ def org(okta_local_org: LocalOrg) -> LocalOrg:
     return okta_local_org
 
 
-def test_the_answer_alone_is_on_stdout(org: LocalOrg, okta_workflows: CommandLine) -> None:
+def test_the_response_alone_is_on_stdout(org: LocalOrg, okta_workflows: CommandLine) -> None:
     ended = okta_workflows("invoke", "echo", "--payload", json.dumps(PAYLOAD))
 
     assert ended.code == 0

@@ -118,7 +118,7 @@ async def test_the_worker_raises_what_the_triggerer_met(
         assert "down" in str(caught.value)
 
 
-async def test_an_answer_that_does_not_satisfy_fails_as_ever(org: LocalOrg, connect: Connect, world: Any) -> None:
+async def test_a_response_that_does_not_satisfy_fails_as_ever(org: LocalOrg, connect: Connect, world: Any) -> None:
     connect(org)
     task = invoke(success_when="body.ok")
     event = await fired_by(made_anew(deferred(task), world))
@@ -136,7 +136,9 @@ async def test_a_trigger_that_runs_twice_sends_the_same_key(org: LocalOrg, conne
     assert len({run.idempotency_key for run in org.flows["echo"].runs}) == 1
 
 
-async def test_the_answer_is_noted_so_that_a_retry_sends_nothing(org: LocalOrg, connect: Connect, world: Any) -> None:
+async def test_the_response_is_stored_so_that_a_retry_sends_nothing(
+    org: LocalOrg, connect: Connect, world: Any
+) -> None:
     connect(org)
     store = Store()
     event = await fired_by(made_anew(deferred(invoke(), with_store(store)), world))
@@ -161,7 +163,9 @@ async def test_after_a_change_of_the_key_the_worker_asks_itself(
     assert "cannot be opened with this connection's key" in capsys.readouterr().out
 
 
-async def test_an_answer_too_large_for_an_event_is_asked_for_again(org: LocalOrg, connect: Connect, world: Any) -> None:
+async def test_a_response_too_large_for_an_event_is_asked_for_again(
+    org: LocalOrg, connect: Connect, world: Any
+) -> None:
     org.flow("echo")(lambda request: {"text": "x" * 100_000})
     connect(org)
     event = await fired_by(made_anew(deferred(invoke()), world))

@@ -206,7 +206,7 @@ def test_public_flows_need_no_token(org: LocalOrg) -> None:
     assert requests.get(org.invoke_url("open"), timeout=5).json() == {"open": True}
 
 
-def test_a_flow_that_breaks_answers_500_and_tells_no_secret(org: LocalOrg) -> None:
+def test_a_flow_that_breaks_responses_500_and_tells_no_secret(org: LocalOrg) -> None:
     def broken(request: FlowRequest) -> Any:
         raise ValueError("secret detail")
 
@@ -231,7 +231,7 @@ def test_a_flow_may_be_a_coroutine(org: LocalOrg) -> None:
 
 
 @pytest.mark.parametrize("status", [100, 201, 302, 600])
-def test_a_flow_answers_200_or_an_error(status: int) -> None:
+def test_a_flow_responses_200_or_an_error(status: int) -> None:
     with pytest.raises(ValueError, match="200 or 400 to 599"):
         ReturnRaw(status)
 
@@ -325,7 +325,7 @@ def test_the_metadata_name_the_org_as_its_flows_expect_it() -> None:
             assert response.headers["Date"]
 
 
-def test_a_subclass_is_told_each_request_that_is_answered() -> None:
+def test_a_subclass_is_told_each_request_that_is_responded() -> None:
     told: list[Any] = []
 
     class TellingOrg(LocalOrg):

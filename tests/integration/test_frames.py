@@ -431,7 +431,7 @@ def test_what_was_being_handled_before_keeps_its_frames() -> None:
     assert caught.__context__.__traceback__ is not None
 
 
-def test_the_places_of_an_error_are_noted_once() -> None:
+def test_the_places_of_an_error_are_stored_once() -> None:
     with pytest.raises(KeyError) as caught, NoFrames(), NoFrames():
         raise KeyError(1)
 

@@ -72,7 +72,7 @@ def test_an_error_of_the_flow_is_raised_and_its_body_not_logged(
     assert "123-45" not in caplog.text + capsys.readouterr().out
 
 
-def test_the_check_of_the_answer_can_be_left_out(org: LocalOrg, connect: Connect) -> None:
+def test_the_check_of_the_response_can_be_left_out(org: LocalOrg, connect: Connect) -> None:
     org.flow("fail")(lambda request: ReturnError(500, "no such group"))
     connect(org)
 

@@ -40,7 +40,7 @@ Invoke = Callable[..., FlowResponse]
 Connect = Callable[..., None]
 
 
-def test_a_flow_is_invoked_and_its_answer_returned(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:
+def test_a_flow_is_invoked_and_its_response_returned(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:
     connect(org)
 
     response = invoke("echo", {"email": "zoë@example.com"}, query={"q": [1, True]}, idempotency_key="key-1")
@@ -109,7 +109,7 @@ def test_a_failed_flow_is_final(org: LocalOrg, connect: Connect, invoke: Invoke,
     assert len(org.flows["fail"].runs) == 1
 
 
-def test_an_answer_that_takes_too_long_has_an_unknown_outcome(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:
+def test_a_response_that_takes_too_long_has_an_unknown_outcome(org: LocalOrg, connect: Connect, invoke: Invoke) -> None:
     connect(org)
     org.inject(Latency(30, after_run=True), flow="echo")
 

@@ -100,7 +100,7 @@ def test_it_leads_to_where_the_flow_is(org: LocalOrg, connect: Connect) -> None:
         ({"x-execution-id": "0" * 201}, ""),
     ],
 )
-def test_whatever_the_answer_tells_is_no_more_than_an_id(
+def test_whatever_the_response_tells_is_no_more_than_an_id(
     org: LocalOrg, connect: Connect, told: dict[str, str], fragment: str
 ) -> None:
     connect(org)

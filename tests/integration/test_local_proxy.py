@@ -85,7 +85,7 @@ def test_it_asks_for_its_login(login: str, status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [408, 502, 504])
-def test_a_gateway_answers_as_such_ones_do(gateway: Gateway, content_type: str, status: int) -> None:
+def test_a_gateway_responses_as_such_ones_do(gateway: Gateway, content_type: str, status: int) -> None:
     page = GatewayPage(gateway, status, after_run=True)
 
     assert (page.status, page.after_run) == (status, True)

@@ -77,7 +77,7 @@ def test_get_and_timeouts_are_passed_on(org: LocalOrg, connect: Connect) -> None
         ({"response_check": lambda response: response.body["body"]["n"] == 5}, "response_check returned a false value"),
     ],
 )
-def test_an_answer_that_does_not_satisfy_fails_the_task(
+def test_a_response_that_does_not_satisfy_fails_the_task(
     org: LocalOrg, connect: Connect, options: Any, sentence: str
 ) -> None:
     connect(org)
@@ -195,7 +195,7 @@ class KilledError(BaseException):
     """Stand for a SIGKILL at some moment."""
 
 
-def test_an_answer_is_noted_and_returned_by_a_retry(org: LocalOrg, connect: Connect) -> None:
+def test_a_response_is_stored_and_returned_by_a_retry(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     store = Store()
     given, again = with_store(store), with_store(store, try_number=2)
@@ -281,7 +281,7 @@ def test_what_is_known_to_have_failed_may_be_tried_again(org: LocalOrg, connect:
     assert invoke(success_when=conditions[1]).execute(with_store(store))["key"]
 
 
-def test_a_large_answer_is_noted_without_its_body(
+def test_a_large_response_is_stored_without_its_body(
     org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     org.flow("large")(lambda request: {"rows": "x" * 40_000})
@@ -290,14 +290,14 @@ def test_a_large_answer_is_noted_without_its_body(
     with caplog.at_level(logging.WARNING):
         assert len(invoke(flow="large").execute(with_store(store))["rows"]) == 40_000
 
-    assert "noted without its body" in caplog.text
+    assert "stored without its body" in caplog.text
     assert len(json.dumps(store)) < 1000
-    with pytest.raises(OktaFlowResponseError, match="too large to be noted"):
+    with pytest.raises(OktaFlowResponseError, match="too large for a checkpoint"):
         invoke(flow="large").execute(with_store(store))
     assert len(org.flows["large"].runs) == 1
 
 
-def test_an_unreadable_answer_is_not_asked_for_again(org: LocalOrg, connect: Connect) -> None:
+def test_an_unreadable_response_is_not_asked_for_again(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     store = Store()
     org.inject(Answer(302, b"", {"Location": "http://x"}, after_run=True), flow="echo")
@@ -309,7 +309,7 @@ def test_an_unreadable_answer_is_not_asked_for_again(org: LocalOrg, connect: Con
     assert len(org.flows["echo"].runs) == 1
 
 
-def test_what_cannot_be_noted_is_not_sent(org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_stored_is_not_sent(org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     connect(org)
 
     class Down(Store):
@@ -326,4 +326,4 @@ def test_what_cannot_be_noted_is_not_sent(org: LocalOrg, connect: Connect, caplo
                 raise RuntimeError("the API server is down")
 
     assert invoke().execute(with_store(GoesDown()))["key"]
-    assert "could not be noted" in caplog.text
+    assert "could not be stored" in caplog.text

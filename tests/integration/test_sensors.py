@@ -198,7 +198,7 @@ def test_a_count_that_another_version_has_kept_does_not_count(org: LocalOrg, con
     assert not sensor(mode="reschedule", max_failed_polls=1).poke(with_store(store)).is_done
 
 
-def test_a_question_without_an_answer_is_asked_again(org: LocalOrg, connect: Connect) -> None:
+def test_a_question_without_a_response_is_asked_again(org: LocalOrg, connect: Connect) -> None:
     statuses(org, DONE)
     connect(org)
     org.inject(Reset(), flow="status")

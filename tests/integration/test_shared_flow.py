@@ -263,7 +263,7 @@ def settings() -> Any:
     return OktaWorkflowsHook().settings
 
 
-async def test_an_answer_is_sealed_for_the_worker(org: LocalOrg, connect: Connect, shared: Shared) -> None:
+async def test_a_response_is_sealed_for_the_worker(org: LocalOrg, connect: Connect, shared: Shared) -> None:
     connect(org)
 
     sealed = await shared(payload={"a": 1}).invoke_encrypted("key-1")
@@ -294,7 +294,7 @@ async def test_an_error_is_sealed_for_the_worker(
     assert getattr(opened, "idempotency_key", "key-1") == "key-1"
 
 
-async def test_an_answer_that_is_too_large_is_not_handed_over(org: LocalOrg, connect: Connect, shared: Shared) -> None:
+async def test_a_response_that_is_too_large_is_not_handed_over(org: LocalOrg, connect: Connect, shared: Shared) -> None:
     org.flow("large")(lambda request: {"rows": "x" * LARGEST_OUTCOME})
     connect(org)
 

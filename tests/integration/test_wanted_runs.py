@@ -392,7 +392,7 @@ def test_without_a_store_a_task_of_ones_own_has_the_key_of_an_operator(org: Loca
     assert OktaWorkflowsHook().idempotency_key(given) == org.flows["echo"].runs[0].idempotency_key
 
 
-def test_the_hook_tells_the_key_that_the_operator_noted(org: LocalOrg, connect: Connect) -> None:
+def test_the_hook_tells_the_key_that_the_operator_stored(org: LocalOrg, connect: Connect) -> None:
     connect(org)
     org.inject(Reset(), flow="echo")
     store = Store()

@@ -216,7 +216,7 @@ def test_reading_stops_soon_after_the_limit(invoke: Invoke, aim: Any) -> None:
     assert sent[0] < 20_000_000
 
 
-def test_a_dripping_answer_has_an_end(invoke: Invoke, aim: Any) -> None:
+def test_a_dripping_response_has_an_end(invoke: Invoke, aim: Any) -> None:
     done = threading.Event()
 
     def drip(sock: socket.socket) -> None:
@@ -245,7 +245,7 @@ def test_a_dripping_answer_has_an_end(invoke: Invoke, aim: Any) -> None:
         b"this is not HTTP\r\n\r\n",
     ],
 )
-def test_half_an_answer_is_none(invoke: Invoke, aim: Any, response: bytes) -> None:
+def test_half_a_response_is_none(invoke: Invoke, aim: Any, response: bytes) -> None:
     with Listener(response) as listener:
         aim(listener.url)
         with pytest.raises(OktaFlowOutcomeUnknownError):

@@ -92,7 +92,7 @@ def test_each_attribute_is_among_those_that_were_tried() -> None:
     assert set().union(*map(declared, CLASSES)) == set(DATA)
 
 
-def test_an_answer_goes_without_its_headers() -> None:
+def test_a_response_goes_without_its_headers() -> None:
     response = FlowResponse(500, Headers({"Set-Cookie": "canary"}), None, None, 0.1)
     described = json.dumps(exceptions.OktaFlowFailedError("x", response=response).to_json())
 

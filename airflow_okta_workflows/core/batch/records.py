@@ -56,24 +56,28 @@ class BatchRecord:
 
     def to_checkpoint(self) -> dict[str, Any]:
         """Return the record as a checkpoint: a JSON object without values that are None, and without a large result."""
-        note = {name: value for name, value in self.to_json().items() if value is not None}
+        checkpoint = {name: value for name, value in self.to_json().items() if value is not None}
         size = len(json.dumps(self.result).encode())
         if size > LARGEST_NOTED_RESULT:
-            note["result"] = None
-            note["error"] = f"the result of {size} bytes was too large to be noted, and the task was then cut off"
-        return note
+            checkpoint["result"] = None
+            checkpoint["error"] = (
+                f"the result of {size} bytes was too large for a checkpoint, and the task was then cut off"
+            )
+        return checkpoint
 
     @classmethod
-    def from_checkpoint(cls, note: Mapping[str, Any]) -> BatchRecord:
+    def from_checkpoint(cls, stored: Mapping[str, Any]) -> BatchRecord:
         """Return the record that a checkpoint describes; its outcome is ``UNKNOWN`` if it cannot be parsed.
 
-        :param note: what :meth:`to_checkpoint` returned
+        :param stored: what :meth:`to_checkpoint` returned
         """
         try:
-            outcome = Outcome(note.get("outcome"))
+            outcome = Outcome(stored.get("outcome"))
         except ValueError:
-            return cls(Outcome.UNKNOWN, error="noted by another version of this provider")
-        return cls(outcome, note.get("status_code"), note.get("execution_id"), note.get("result"), note.get("error"))
+            return cls(Outcome.UNKNOWN, error="stored by another version of this provider")
+        return cls(
+            outcome, stored.get("status_code"), stored.get("execution_id"), stored.get("result"), stored.get("error")
+        )
 
 
 def count(records: Iterable[BatchRecord]) -> Counter[Outcome]:

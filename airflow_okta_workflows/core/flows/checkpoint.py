@@ -45,12 +45,12 @@ class InvocationCheckpoint:
 
     def to_json(self) -> dict[str, Any]:
         """Return the checkpoint as a JSON object."""
-        note: dict[str, Any] = {**(self.run.to_json() if self.run else {}), "state": self.state.value}
+        checkpoint: dict[str, Any] = {**(self.run.to_json() if self.run else {}), "state": self.state.value}
         if self.response:
-            note.update(self.response.to_json())
+            checkpoint.update(self.response.to_json())
         if self.omitted:
-            note["body_omitted_bytes"] = self.omitted
-        return note
+            checkpoint["body_omitted_bytes"] = self.omitted
+        return checkpoint
 
     @classmethod
     def from_json(cls, value: Any) -> InvocationCheckpoint:

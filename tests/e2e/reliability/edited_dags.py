@@ -115,9 +115,9 @@ def killed_while_its_flow_ran(stage: Stage) -> str:
     assert "OktaFlowOutcomeUnknownError" in dag.log
     assert str(first) in dag.log
 
-    (note,) = stage.airflow.notes(name, dag.run_id, name)
+    (note,) = stage.airflow.checkpoints(name, dag.run_id, name)
     assert note == "okta_workflows_invocation"
-    stage.airflow.delete_note(name, dag.run_id, name, note)
+    stage.airflow.delete_checkpoint(name, dag.run_id, name, note)
     stage.airflow.clear(name, dag.run_id)
     until(lambda: len(stage.runs(name)) == 2 or None, 120, "the cleared task did not run")
     assert dag.ended() == ["success"]
@@ -126,7 +126,7 @@ def killed_while_its_flow_ran(stage: Stage) -> str:
 
 
 def killed_after_its_response(stage: Stage) -> str:
-    """Fewer retries, and the flow by its alias: the noted response is returned."""
+    """Fewer retries, and the flow by its alias: the stored response is returned."""
     name = "fewer_retries"
     dag = EditedDag(stage, name, retries=3, payload=payload(name, hold="check"))
     stage.process_of(name, mark="held")

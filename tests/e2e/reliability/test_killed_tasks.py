@@ -155,7 +155,7 @@ def test_a_batch_goes_on_where_a_kill_left_it(stage: Stage, say: Say) -> None:
     assert max(ran.values()) == 1
     assert [record["index"] for record in records] == list(range(BATCH))
     assert set(outcomes) == {"succeeded", "unknown"}
-    # Open at the time of the kill, about to be sent, or returned and not noted yet.
+    # Open at the time of the kill, about to be sent, or returned and not stored yet.
     assert 1 <= outcomes["unknown"] <= 10 * (FLOW_SECONDS + 3)
     assert {record["key"] for record in records if record["outcome"] == "succeeded"} <= set(ran)
     assert all(record["result"] == record["index"] for record in records if record["outcome"] == "succeeded")

@@ -206,7 +206,7 @@ def test_the_cause_is_found_where_a_library_keeps_it() -> None:
 
 
 @pytest.mark.parametrize(("status", "said"), [(407, "407 Proxy Authentication Required"), (599, "599 to CONNECT")])
-def test_a_proxys_refusal_says_what_it_answered(status: int, said: str) -> None:
+def test_a_proxys_refusal_says_what_it_responded(status: int, said: str) -> None:
     failure = refused_by(Proxy("http", "proxy", 3128, Secret("Basic x")), status)
 
     assert failure.kind is FailureKind.NOT_SENT

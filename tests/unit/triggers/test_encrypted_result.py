@@ -47,7 +47,7 @@ def sealed(outcome: FlowResponse | OktaWorkflowsError = RESPONSE, key: str = KEY
     return text
 
 
-def test_an_answer_arrives_without_its_headers() -> None:
+def test_a_response_arrives_without_its_headers() -> None:
     opened = decrypt_result(sealed(), settings(JWK), KEY)
 
     assert isinstance(opened, FlowResponse)

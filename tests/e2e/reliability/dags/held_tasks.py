@@ -13,7 +13,7 @@ def tell_pid(context: Any) -> None:
 
 
 def hold_first_try(response: Any, ti: Any) -> bool:
-    """Wait to be killed after the response was noted, in the first try of a payload that says so."""
+    """Wait to be killed after the response was stored, in the first try of a payload that says so."""
     if response.body["hold"] == "check" and ti.try_number == 1:
         _leave(ti, "held")
         time.sleep(600)

@@ -41,13 +41,13 @@ def test_a_note_keeps_a_result_that_is_empty(result: Any) -> None:
 
 
 @pytest.mark.parametrize(("characters", "kept"), [(LARGEST_NOTED_RESULT - 2, True), (LARGEST_NOTED_RESULT - 1, False)])
-def test_a_large_result_is_noted_without_itself(characters: int, kept: bool) -> None:
+def test_a_large_result_is_stored_without_itself(characters: int, kept: bool) -> None:
     note = BatchRecord(Outcome.SUCCEEDED, 200, "e1", "x" * characters).to_checkpoint()
     read = BatchRecord.from_checkpoint(json.loads(json.dumps(note)))
 
     assert (read.outcome, read.status_code, read.execution_id) == (Outcome.SUCCEEDED, 200, "e1")
     assert (read.result is not None) is kept
-    assert kept or f"{characters + 2} bytes was too large to be noted" in str(read.error)
+    assert kept or f"{characters + 2} bytes was too large for a checkpoint" in str(read.error)
     assert len(json.dumps(note)) < LARGEST_NOTED_RESULT + 500
 
 

@@ -355,7 +355,7 @@ def test_a_loss_that_knows_what_to_change_says_so(kind: FailureKind) -> None:
     assert fault.hint == "Ask the proxy."
 
 
-def test_a_failure_carries_the_answer_and_what_the_flow_said() -> None:
+def test_a_failure_carries_the_response_and_what_the_flow_said() -> None:
     fault = Talk(http_response(500, {"message": "no such group", "ssn": "123"}, RAN)).fault
 
     assert fault is not None

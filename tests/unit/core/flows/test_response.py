@@ -207,7 +207,7 @@ def test_repr_shows_no_body() -> None:
     assert "ada@example.com" not in repr(read("ada@example.com", {"X-Mail": "ada@example.com"}))
 
 
-def test_a_response_is_noted_as_json_and_read_back() -> None:
+def test_a_response_is_stored_as_json_and_read_back() -> None:
     response = FlowResponse(201, Headers({"X-A": "1"}), {"a": [1]}, "e1", 0.5)
 
     noted = json.loads(json.dumps(response.to_json()))
@@ -252,7 +252,7 @@ def test_a_failed_flow_says_why_on_one_line(body: Any, message: str) -> None:
 
 
 @given(st.binary(), st.dictionaries(st.sampled_from(["Content-Type", "X-Execution"]), st.text()), st.text())
-def test_any_answer_is_read(body: bytes, headers: dict[str, str], secret: str) -> None:
+def test_any_response_is_read(body: bytes, headers: dict[str, str], secret: str) -> None:
     response = read(body, headers, (secret,))
 
     json.dumps(response.body, allow_nan=False, ensure_ascii=False).encode()

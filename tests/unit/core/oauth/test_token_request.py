@@ -461,7 +461,7 @@ def test_a_token_of_no_lifetime_is_good_for_a_minute_from_when_it_came() -> None
               st.none() | st.integers() | st.text() | st.floats() | st.lists(st.text()))),
     st.dictionaries(st.sampled_from(["Date", "Retry-After", "X-Rate-Limit-Reset"]), st.text()),
 )  # fmt: skip
-def test_any_answer_is_a_token_or_a_fault(status: int, body: Any, headers: dict[str, str]) -> None:
+def test_any_response_is_a_token_or_a_fault(status: int, body: Any, headers: dict[str, str]) -> None:
     talk = Talk(*[http_response(status, body, headers)] * 200)
 
     assert (talk.token is None) is not (talk.fault is None)

@@ -47,7 +47,7 @@ def test_a_429_says_how_long_to_wait(headers: dict[str, str], seconds: float | N
     assert retry_after_seconds(Headers(headers), NOW) == seconds
 
 
-def test_the_local_clock_does_not_matter_where_the_answer_has_a_date() -> None:
+def test_the_local_clock_does_not_matter_where_the_response_has_a_date() -> None:
     headers = Headers({"X-Rate-Limit-Reset": "1800000005", "Date": DATE})
 
     assert retry_after_seconds(headers, NOW + 86_400) == retry_after_seconds(headers, 0) == 5.0
