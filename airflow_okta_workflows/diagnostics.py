@@ -167,7 +167,7 @@ def _step(name: str, look: Callable[[], str]) -> CheckStep:
     try:
         return CheckStep(name, CheckResult.PASSED, look())
     except CoreError as error:
-        return CheckStep(name, CheckResult.FAILED, error.message, error.hint)
+        return CheckStep(name, CheckResult.FAILED, f"{error.message} {error.detail}".strip(), error.hint)
 
 
 def _key(settings: OktaWorkflowsSettings) -> str:

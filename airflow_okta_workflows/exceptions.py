@@ -15,7 +15,8 @@
         └── OktaFlowNoResponseError         sent, outcome unknown, idempotent: a retry is safe
             └── OktaFlowOutcomeUnknownError sent, outcome unknown, not idempotent; also AirflowFailException
 
-Each message says what happened, why, and what to change. Attributes carry the data, and neither contains a secret.
+The first line of a message says what happened, the second what to change, with a code that docs/troubleshooting.md
+explains. Further lines are details. Attributes carry the data, and neither contains a secret.
 An error that is also an ``AirflowFailException`` ends the task's retries.
 """
 
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_okta_workflows.core.errors import CoreError, ErrorKind
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind, error_text, split_code
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
 
@@ -39,15 +40,24 @@ if TYPE_CHECKING:
 class OktaWorkflowsError(AirflowException):
     """Base class of all errors of this provider.
 
-    :param message: what happened, why, and what to change
+    :param message: what happened: one sentence
+    :param hint: what to change, after its code: ``OKW-1201: Set …``; empty if there is nothing to change
+    :param detail: further lines of the text, or empty
     :param data: values of attributes that the class declares
     """
 
+    message: str = ""
+    """The first line: what happened."""
     hint: str = ""
-    """The part of the message that says what to change; empty if there is none."""
+    """The part of the text that says what to change; empty if there is none."""
+    code: str = ""
+    """The code of the hint, such as ``OKW-1201``; docs/troubleshooting.md explains it."""
 
-    def __init__(self, message: str, **data: Any) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, hint: str = "", detail: str = "", **data: Any) -> None:
+        super().__init__(error_text(message, hint, detail))
+        self.message = message
+        self.code, self.hint = split_code(hint)
+        self._detail = detail
         for name, value in data.items():
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -55,10 +65,11 @@ class OktaWorkflowsError(AirflowException):
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as a JSON object: its class, its message and its data."""
-        data = dict(vars(self))
+        data = {name: value for name, value in vars(self).items() if name not in vars(OktaWorkflowsError)}
+        data |= {"hint": f"{self.code}: {self.hint}" if self.code else self.hint, "detail": data.pop("_detail")}
         if isinstance(self, OktaFlowError) and self.response is not None:
             data["response"] = self.response.to_json()
-        return {"class": type(self).__name__, "message": str(self), "data": data}
+        return {"class": type(self).__name__, "message": self.message, "data": data}
 
 
 class OktaConfigurationError(OktaWorkflowsError, AirflowFailException):
@@ -143,7 +154,7 @@ def error_from(error: CoreError) -> OktaWorkflowsError:
 
     :param error: the error of the core
     """
-    return _CLASSES[error.kind](str(error), hint=error.hint, **error.data)
+    return _CLASSES[error.kind](error.message, hint=error.hint, detail=error.detail, **error.data)
 
 
 _BY_NAME: dict[str, type[OktaWorkflowsError]] = {
@@ -158,7 +169,8 @@ def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
     :param value: the JSON object; attributes that only a later version declares are ignored
     """
     error = _BY_NAME.get(str(value.get("class")), OktaWorkflowsError)
-    data = {name: item for name, item in dict(value.get("data") or {}).items() if hasattr(error, name)}
+    known = dict(value.get("data") or {})
+    data = {name: item for name, item in known.items() if name == "detail" or hasattr(error, name)}
     if isinstance(data.get("response"), dict):
         from airflow_okta_workflows.core.flows.response import FlowResponse
 

@@ -155,9 +155,9 @@ class BatchCheckpointStore:
             items = value.get("items") if run else None
             if run is None or not isinstance(items, dict):
                 raise OktaFlowOutcomeUnknownError(
-                    f"The checkpoint of an earlier try of this batch for flow {self._flow!r} cannot be read by this"
-                    " version of the provider: any of its items may have run, and none is sent. Look them up in the"
-                    f" flow's execution history. {FORGET_IT}",
+                    f"The checkpoint of flow {self._flow!r} is of another version of this provider and cannot be read.",
+                    detail="Any item of the batch may have run, and none is sent: look them up in the flow's execution"
+                    " history.",
                     hint=FORGET_IT,
                     flow=self._flow,
                 )

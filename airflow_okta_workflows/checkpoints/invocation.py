@@ -28,9 +28,7 @@ log = logging.getLogger(__name__)
 
 _NAME = "okta_workflows_invocation"
 
-LOOK_IT_UP = (
-    "Look it up in the flow's execution history before you clear the task. To run the flow again, clear the task."
-)
+LOOK_IT_UP = "Look it up in the flow's execution history. To run the flow again, clear the task."
 FORGET_IT = (
     "To forget the checkpoint, delete the entries that begin with okta_workflows_ in the task's Task State Store tab,"
     " and clear the task."
@@ -80,13 +78,13 @@ class InvocationCheckpointStore:
             return None
         if checkpoint.omitted or checkpoint.response is None:
             why = (
-                f"was then cut off. Its response of {checkpoint.omitted} bytes was too large for a checkpoint"
+                f"its response of {checkpoint.omitted} bytes was too large for a checkpoint"
                 if checkpoint.omitted
-                else "could not read its response"
+                else "its response could not be read"
             )
             raise OktaFlowResponseError(
-                f"Flow {self._flow!r} responded in an earlier try, which {why}. So there is no result, and nothing is"
-                f" sent (idempotency key {self.key}). {LOOK_IT_UP}",
+                f"Flow {self._flow!r} responded in an earlier try, and {why}.",
+                detail=f"Nothing was sent now.\nIdempotency key: {self.key}",
                 hint=LOOK_IT_UP,
                 flow=self._flow,
                 idempotency_key=self.key,
@@ -159,10 +157,10 @@ class InvocationCheckpointStore:
     def _require_readable(self) -> None:
         if self._earlier is None or self._earlier.state is not InvocationState.UNREADABLE:
             return
-        of = f", for flow {self._flow!r}," if self._flow else ""
+        of = f" of flow {self._flow!r}" if self._flow else ""
         raise OktaFlowOutcomeUnknownError(
-            f"The checkpoint of an earlier try of this task{of} cannot be read by this version of the provider: the"
-            f" flow may have run. Look it up in the flow's execution history. {FORGET_IT}",
+            f"The checkpoint{of} is of another version of this provider and cannot be read.",
+            detail="The flow may have run: look it up in its execution history.",
             hint=FORGET_IT,
             flow=self._flow,
             idempotency_key=self._earlier.run.key if self._earlier.run else None,
@@ -178,9 +176,9 @@ class InvocationCheckpointStore:
             )
             return
         raise OktaFlowOutcomeUnknownError(
-            f"An earlier try of this task was cut off while it invoked flow {self._flow!r}, and the outcome is unknown"
-            f" (idempotency key {self.key}). The flow may have run, so it is not invoked again. {LOOK_IT_UP} If running"
-            " it twice does no harm, declare it so: idempotent=True.",
+            f"An earlier try was cut off while it invoked flow {self._flow!r}, and the outcome is unknown.",
+            detail="The flow may have run, so it is not invoked again. If running it twice does no harm, declare it so:"
+            f" idempotent=True.\nIdempotency key: {self.key}",
             hint=LOOK_IT_UP,
             flow=self._flow,
             idempotency_key=self.key,

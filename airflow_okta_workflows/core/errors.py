@@ -35,23 +35,53 @@ class CoreError(Exception):
     """One error of the core, which ``raise_provider_errors`` turns into one of the provider's exceptions.
 
     :param kind: how far the token request or invocation got
-    :param message: what happened and why: a sentence
-    :param hint: what to change: a sentence, or empty
+    :param message: what happened: one sentence of at most 120 characters
+    :param hint: what to change, after its code: ``OKW-1201: Set …``; empty if there is nothing to change
+    :param detail: further lines, or empty
     :param data: the attributes of the exception it becomes, such as ``flow``, ``response`` or ``retry_after``
     """
 
-    def __init__(self, kind: ErrorKind, message: str, hint: str = "", **data: Any) -> None:
-        super().__init__(f"{message} {hint}".strip())
+    def __init__(self, kind: ErrorKind, message: str, hint: str = "", *, detail: str = "", **data: Any) -> None:
+        super().__init__(error_text(message, hint, detail))
         self.kind = kind
         self.message = message
         self.hint = hint
+        self.detail = detail
         self.data = data
+
+    @property
+    def one_line(self) -> str:
+        """What happened and what to change, for a list or a line of a log."""
+        return " ".join(filter(None, (self.message, split_code(self.hint)[1])))
 
     def copy(self) -> CoreError:
         """Return the same error without a traceback, for another caller to raise."""
-        return CoreError(self.kind, self.message, self.hint, **self.data)
+        return CoreError(self.kind, self.message, self.hint, detail=self.detail, **self.data)
 
 
-def configuration_error(message: str, hint: str = "") -> CoreError:
-    """Return the error for a setting or an argument that cannot work."""
-    return CoreError(ErrorKind.CONFIGURATION, message, hint)
+def configuration_error(message: str, hint: str = "", *, detail: str = "") -> CoreError:
+    """Return the error for a setting or an argument that cannot work; see :class:`CoreError`."""
+    return CoreError(ErrorKind.CONFIGURATION, message, hint, detail=detail)
+
+
+def error_text(message: str, hint: str, detail: str) -> str:
+    """Return the text of an error: what happened, what to change, and details, each on lines of its own.
+
+    Airflow's log pane cuts a long line at the right edge, so what to change begins the second one.
+
+    :param message: what happened
+    :param hint: what to change, after its code; may be empty
+    :param detail: further lines; may be empty
+    """
+    code, fix = split_code(hint)
+    change = f"What to change ({code}): {fix}" if code else fix and f"What to change: {fix}"
+    return "\n".join(filter(None, (message, change, detail)))
+
+
+def split_code(hint: str) -> tuple[str, str]:
+    """Return the code of a hint, such as ``OKW-1201``, and what to change; the code is empty if it has none.
+
+    :param hint: a hint, after its code
+    """
+    code, colon, fix = hint.partition(": ")
+    return (code, fix) if colon and code.startswith("OKW-") else ("", hint)

@@ -169,7 +169,10 @@ class BatchRun:
         return False
 
     def _not_sent(self) -> BatchRecord:
-        return BatchRecord(Outcome.NOT_SENT, error=_STOPPED if self.stopped else f"not sent, since {self.gave_up}")
+        return BatchRecord(
+            Outcome.NOT_SENT,
+            error=f"not sent, since {self.gave_up.message}" if self.gave_up and not self.stopped else _STOPPED,
+        )
 
     def _run_loop(self) -> None:
         try:

@@ -123,7 +123,7 @@ class TokenCache:
         if token:
             members["token"] = [token.value, token.expires_at, token.lifetime]
         if failure:
-            members["failure"] = [failure.kind.value, failure.message, failure.hint, failure.data]
+            members["failure"] = [failure.kind.value, failure.message, failure.hint, failure.detail, failure.data]
         return _MAGIC + encrypt(json.dumps(members).encode(), self.key, self._context())
 
     def _decode(self, data: bytes) -> Entry | None:
@@ -137,7 +137,7 @@ class TokenCache:
             token, failure = members.get("token"), members.get("failure")
             return Entry(
                 token=AccessToken(str(token[0]), float(token[1]), float(token[2])) if token else None,
-                failure=CoreError(ErrorKind(failure[0]), failure[1], failure[2], **failure[3]) if failure else None,
+                failure=_failure(*failure) if failure else None,
                 written_at=float(members["written_at"]),
             )
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):
@@ -165,6 +165,10 @@ class TokenCache:
                     status = entry.stat(follow_symlinks=False)
                     if now - status.st_mtime > _FORGOTTEN_AFTER and _is_own_file(Path(entry.path), name[2], status):
                         yield Path(entry.path), name[1], name[2]
+
+
+def _failure(kind: str, message: str, hint: str, detail: str, data: dict[str, Any]) -> CoreError:
+    return CoreError(ErrorKind(kind), message, hint, detail=detail, **data)
 
 
 def open_token_cache(directory: Path | None, identity: str, key: bytes) -> TokenCache | None:

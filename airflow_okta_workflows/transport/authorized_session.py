@@ -157,7 +157,7 @@ class AuthorizedSession(requests.Session):
         self.cookies.clear()
         if response.is_redirect:
             raise OktaFlowResponseError(
-                f"{public_part(request.url or '')} returned {response.status_code}, a redirect. {RESPONSE_REDIRECTED}",
+                f"{public_part(request.url or '')} returned {response.status_code}, a redirect.",
                 hint=RESPONSE_REDIRECTED,
                 response=FlowResponse(response.status_code, Headers(response.headers), None, None, 0.0),
             )

@@ -36,7 +36,7 @@ def require_outcome(event: Any, outcomes: Collection[str], task_id: str) -> str:
     outcome = event.get("outcome") if isinstance(event, dict) else None
     if outcome not in outcomes:
         raise OktaWorkflowsError(
-            f"The trigger of {task_id!r} fired an event that is not known here: {shown(outcome)}. Let the triggerer and"
-            " the workers run the same version of this provider."
+            f"The trigger of {task_id!r} fired an event that is not known here: {shown(outcome)}.",
+            hint="Install the same version of this provider on the triggerer and the workers.",
         )
     return str(outcome)

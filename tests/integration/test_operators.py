@@ -303,7 +303,7 @@ def test_an_unreadable_response_is_not_asked_for_again(org: LocalOrg, connect: C
     org.inject(Answer(302, b"", {"Location": "http://x"}, after_run=True), flow="echo")
     with pytest.raises(OktaFlowResponseError, match="returned 302, a redirect"):
         invoke().execute(with_store(store))
-    with pytest.raises(OktaFlowResponseError, match="responded in an earlier try, which could not read its response"):
+    with pytest.raises(OktaFlowResponseError, match="responded in an earlier try, and its response could not be read"):
         invoke().execute(with_store(store))
 
     assert len(org.flows["echo"].runs) == 1

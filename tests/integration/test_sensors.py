@@ -55,7 +55,7 @@ NO_SECONDS = [-1, float("inf"), float("nan"), True, "60", [60], 1e12]
     ],
 )
 def test_a_number_that_cannot_work_is_refused_when_the_dag_is_parsed(name: str, value: Any, deferrable: bool) -> None:
-    with pytest.raises(OktaConfigurationError, match=f"{name} is .*Set it to a (whole )?number from "):
+    with pytest.raises(OktaConfigurationError, match=f"(?s){name} is .*Set it to a (whole )?number from "):
         sensor(deferrable=deferrable, **{name: value})
 
 

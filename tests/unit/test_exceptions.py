@@ -22,7 +22,7 @@ CLASSES: list[type[exceptions.OktaWorkflowsError]] = [
     and one.__module__ == exceptions.__name__
 ]
 DATA: dict[str, Any] = {
-    "hint": "Mend it.",
+    "hint": "OKW-1234: Change it.",
     "problems": ("One thing.", "Another."),
     "error": "invalid_client",
     "error_description": "The client_assertion token is expired.",
@@ -44,10 +44,20 @@ def test_the_tree_tells_airflow_what_may_follow(error: type[Exception]) -> None:
 
 @pytest.mark.parametrize("kind", ErrorKind)
 def test_each_fault_has_its_exception(kind: ErrorKind) -> None:
-    error = exceptions.error_from(CoreError(kind, "What happened.", "What to change."))
+    error = exceptions.error_from(CoreError(kind, "What happened.", "Change it."))
 
-    assert str(error) == "What happened. What to change."
-    assert error.hint == "What to change."
+    assert str(error) == "What happened.\nWhat to change: Change it."
+    assert (error.message, error.hint, error.code) == ("What happened.", "Change it.", "")
+
+
+def test_a_message_has_what_to_change_and_its_code_on_the_second_line() -> None:
+    given = CoreError(ErrorKind.CONFIGURATION, "What happened.", "OKW-1234: Change it.", detail="More.\nAnd more.")
+    error = exceptions.error_from(given)
+
+    assert str(error) == str(given) == "What happened.\nWhat to change (OKW-1234): Change it.\nMore.\nAnd more."
+    assert (error.hint, error.code) == ("Change it.", "OKW-1234")
+    assert given.one_line == "What happened. Change it."
+    assert str(CoreError(ErrorKind.CONFIGURATION, "What happened.")) == "What happened."
 
 
 def test_data_is_carried_through_pickling_and_nothing_else_is_taken() -> None:
@@ -73,7 +83,10 @@ def test_an_error_does_not_lead_to_the_frames_that_hold_secrets() -> None:
 
 def declared(error: type[exceptions.OktaWorkflowsError]) -> set[str]:
     """Return the attributes that a class and its bases declare, but for those of Airflow."""
-    return {name for base in error.__mro__ if base in CLASSES for name in inspect.get_annotations(base)}
+    return {name for base in error.__mro__ if base in CLASSES for name in inspect.get_annotations(base)} - {
+        "message",
+        "code",
+    }
 
 
 @pytest.mark.parametrize("error", CLASSES)
@@ -84,7 +97,7 @@ def test_each_error_survives_as_json_with_all_that_it_carries(error: type[except
     for one in (bare, full):
         copy = exceptions.error_from_json(json.loads(json.dumps(one.to_json())))
         assert type(copy) is error
-        assert str(copy) == "What happened."
+        assert str(copy) == str(one)
         assert vars(copy) == vars(one)
 
 
@@ -108,7 +121,8 @@ def test_an_error_of_a_later_version_is_one_of_the_provider() -> None:
     )
 
     assert type(copy) is exceptions.OktaWorkflowsError
-    assert (str(copy), copy.hint, vars(copy)) == ("Later.", "Wait.", {"hint": "Wait."})
+    assert (str(copy), copy.hint) == ("Later.\nWhat to change: Wait.", "Wait.")
+    assert not hasattr(copy, "new")
 
 
 @pytest.mark.parametrize("data", [{"new": 1}, {"new": {"a": 1}, "response": {"weather": "fine"}}, None, {}])

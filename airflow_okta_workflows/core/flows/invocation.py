@@ -214,20 +214,19 @@ class _InvocationConversation:
             elif event.status in _BEFORE_RUNNING and not ran:
                 self._fail(
                     ErrorKind.REFUSED,
-                    f"refused the invocation with {event.status}{_said(response)}; the flow did not run",
+                    f"was refused with {event.status} and did not run",
                     flow_hints.FOREIGN_REFUSAL if page else flow_hints.flow_hint(event.status),
                     response=response,
                 )
             else:
                 hint = "" if ran else flow_hints.failure_hint(event.status)
-                self._fail(ErrorKind.FAILED, f"returned {event.status}{_said(response)}", hint, response=response)
+                self._fail(ErrorKind.FAILED, f"returned {event.status}{_execution(response)}", hint, response=response)
 
     def _readable(self, response: FlowResponse) -> FlowResponse:
         if response.unreadable:
-            ran = f" (it ran: execution {response.execution_id})" if response.execution_id else ""
             self._fail(
                 ErrorKind.BAD_RESPONSE,
-                f"returned {response.status_code}{ran}, but {response.unreadable}",
+                f"returned {response.status_code}{_execution(response)}, but {response.unreadable}",
                 flow_hints.RESPONSE_UNREADABLE,
                 response=response,
             )
@@ -265,8 +264,7 @@ class _InvocationConversation:
         if seconds is None:
             self._fail(
                 ErrorKind.RATE_LIMITED,
-                "returned 429, too many requests, for longer than the"
-                f" {self._call.rate_limit_wait:.0f} s that may be waited; the flow did not run",
+                f"returned 429 for longer than rate_limit_wait ({self._call.rate_limit_wait:.0f} s) and did not run",
                 flow_hints.FLOW_RATE_LIMITED,
                 response=response,
                 retry_after=asked,
@@ -291,10 +289,14 @@ class _InvocationConversation:
             what = f"was invoked, and its outcome is unknown; a later attempt {what}"
             data.pop("retry_after", None)
         address = self._call.address
+        said = error_message(data["response"].body) if "response" in data else ""
+        details = [f"The flow says: {said!r}"] if said else []
+        details += [f"Host: {address.origin.netloc}", f"Idempotency key: {self._call.idempotency_key}"]
         raise CoreError(
             kind,
-            f"Flow {address.name!r} at {address.origin.netloc} {what} (idempotency key {self._call.idempotency_key}).",
+            f"Flow {address.name!r} {what}.",
             hint,
+            detail="\n".join(details),
             flow=address.name,
             idempotency_key=self._call.idempotency_key,
             **data,
@@ -303,14 +305,12 @@ class _InvocationConversation:
 
 def _said_by_a_gateway(status: int, *, page: bool) -> str:
     if page:
-        return f"{status} and an HTML page came, which no flow sent: a proxy, a gateway or a login page responded"
+        return f"a proxy, a gateway or a login page returned {status} and an HTML page"
     return f"a gateway returned {status} instead of the flow"
 
 
-def _said(response: FlowResponse) -> str:
-    message = error_message(response.body)
-    execution = f", execution {response.execution_id}" if response.execution_id else ""
-    return f"{execution}: {message!r}" if message else execution
+def _execution(response: FlowResponse) -> str:
+    return f" (execution {response.execution_id})" if response.execution_id else ""
 
 
 def _check_key(idempotency_key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.http import hints as http_hints
@@ -55,6 +55,11 @@ class TokenRequest:
     rate_limit_wait: float
     attempts: int = ATTEMPTS
 
+    @property
+    def host(self) -> str:
+        """The org's host, for messages."""
+        return urlsplit(self.token_url).netloc
+
 
 def request_token(request: TokenRequest, runtime: Runtime) -> Conversation[AccessToken]:
     """Ask for an access token, again where another attempt may help, with a new client assertion each time.
@@ -90,11 +95,11 @@ def request_token(request: TokenRequest, runtime: Runtime) -> Conversation[Acces
                 if seconds is None:
                     raise reply.as_error(
                         ErrorKind.TOKEN,
-                        f"The token endpoint {request.token_url} returned 429, too many requests, for longer than"
-                        f" the {request.rate_limit_wait:.0f} s that may be waited.",
+                        f"{request.host} returned 429 to token requests for longer than rate_limit_wait"
+                        f" ({request.rate_limit_wait:.0f} s).",
                         oauth_hints.ORG_RATE_LIMITED,
                     )
-                yield Wait(seconds, f"the token endpoint returned 429; trying again in {seconds:.1f} s")
+                yield Wait(seconds, f"{request.host} returned 429 to a token request; trying again in {seconds:.1f} s")
                 continue
             error = _refusal(request, reply)
             if error.kind is ErrorKind.TOKEN_REFUSED:
@@ -131,6 +136,7 @@ class _Reply:
             kind,
             message,
             hint,
+            detail=f"The org says: {self.description}" if self.description not in (None, self.error) else "",
             status_code=self.status,
             error=self.error,
             error_description=self.description,
@@ -184,14 +190,15 @@ def _lifetime(expires_in: Any) -> float:
 
 
 def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
-    said = ": ".join(part for part in (reply.error, reply.description) if part)
-    message = f"The token endpoint {request.token_url} returned {reply.status}"
-    message += f" ({said})." if said else " and gave no reason."
+    reason = f": {reply.error}" if reply.error else ""
+    message = f"{request.host} returned {reply.status} to the token request{reason}."
     if reply.status >= 500 or reply.error == "temporarily_unavailable":
         return reply.as_error(ErrorKind.TOKEN, message, "Try again later; if it stays so, see Okta's status page.")
     if 300 <= reply.status < 400:
         return reply.as_error(
-            ErrorKind.TOKEN_REFUSED, message + " A redirect is not followed.", oauth_hints.NOT_THE_ORG
+            ErrorKind.TOKEN_REFUSED,
+            f"{request.host} redirected the token request ({reply.status}).",
+            oauth_hints.NOT_THE_ORG,
         )
     hint = oauth_hints.token_hint(reply.error, reply.description, reply.clock_offset)
     return reply.as_error(ErrorKind.TOKEN_REFUSED, message, hint)
@@ -199,5 +206,5 @@ def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
 
 def _unreachable(request: TokenRequest, failure: TransportFailure) -> CoreError:
     return CoreError(
-        ErrorKind.TOKEN, f"No token from {request.token_url}: {failure.detail}.", http_hints.transport_hint(failure)
+        ErrorKind.TOKEN, f"No token from {request.host}: {failure.detail}.", http_hints.transport_hint(failure)
     )

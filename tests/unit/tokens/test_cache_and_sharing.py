@@ -65,14 +65,18 @@ def test_a_token_is_kept_where_only_its_owner_reads_it(cache: TokenCache) -> Non
 
 def test_a_failure_is_kept_too(cache: TokenCache) -> None:
     cache.write(
-        failure=CoreError(ErrorKind.TOKEN_REFUSED, "What.", "Change this.", status_code=401, error="e"), now=NOW
+        failure=CoreError(ErrorKind.TOKEN_REFUSED, "What.", "Change this.", detail="More.", status_code=401, error="e"),
+        now=NOW,
     )
 
     entry = cache.read()
     assert entry
     assert entry.token is None
     assert entry.failure is not None
-    assert (entry.failure.kind, str(entry.failure)) == (ErrorKind.TOKEN_REFUSED, "What. Change this.")
+    assert (entry.failure.kind, str(entry.failure)) == (
+        ErrorKind.TOKEN_REFUSED,
+        "What.\nWhat to change: Change this.\nMore.",
+    )
     assert entry.failure.data == {"status_code": 401, "error": "e"}
 
 

@@ -510,7 +510,7 @@ def test_a_mode_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch, mo
     with pytest.raises(OktaConfigurationError, match="disk, memory or off") as caught:
         source_for("x")
 
-    assert f"token_cache is {told}. " in str(caught.value)
+    assert caught.value.message == f"[okta_workflows] token_cache is {told}."
     assert caught.value.hint == "Set it to disk, memory or off."
 
 

@@ -282,7 +282,7 @@ def test_a_stop_says_whether_the_flow_may_have_run(events: list[Any], kind: Erro
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (GATEWAY, "503 and an HTML page came, which no flow sent"),
+        (GATEWAY, "a proxy, a gateway or a login page returned 503 and an HTML page"),
         (http_response(503), "a gateway returned 503 instead of the flow"),
         (UNKNOWN, "the connection was reset"),
     ],
@@ -319,8 +319,8 @@ def test_an_unreadable_response_says_whether_the_flow_ran() -> None:
 
     assert ran is not None
     assert unknown is not None
-    assert "returned 200 (it ran: execution e1), but its compressed body is cut off" in str(ran)
-    assert " returned 200, but its compressed body is cut off (" in unknown.message
+    assert "returned 200 (execution e1), but its compressed body is cut off" in str(ran)
+    assert unknown.message == "Flow 'onboard' returned 200, but its compressed body is cut off."
     assert ran.data["response"].unreadable == "its compressed body is cut off"
 
 
@@ -368,17 +368,17 @@ def test_a_failure_carries_the_response_and_what_the_flow_said() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (http_response(400), "returned 400 (idempotency key key-1)."),
-        (http_response(400, {"message": "No."}), "returned 400: 'No.' (idempotency key key-1)."),
-        (http_response(400, headers=RAN), "returned 400, execution e1 (idempotency key key-1)."),
-        (http_response(400, {"message": "No."}, RAN), "returned 400, execution e1: 'No.' (idempotency key key-1)."),
+        (http_response(400), "returned 400.\n"),
+        (http_response(400, {"message": "No."}), "returned 400.\nThe flow says: 'No.'\n"),
+        (http_response(400, headers=RAN), "returned 400 (execution e1).\n"),
+        (http_response(400, {"message": "No."}, RAN), "returned 400 (execution e1).\nThe flow says: 'No.'\n"),
     ],
 )
 def test_a_failure_says_what_there_is_to_say(event: HttpResponse, said: str) -> None:
     fault = Talk(event).fault
 
     assert fault is not None
-    assert fault.message == f"Flow 'onboard' at acme.workflows.okta.com {said}"
+    assert str(fault) == f"Flow 'onboard' {said}Host: acme.workflows.okta.com\nIdempotency key: key-1"
 
 
 def test_the_request_has_the_callers_headers_and_ours() -> None:
