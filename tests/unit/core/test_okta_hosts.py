@@ -136,9 +136,7 @@ def test_the_workflows_host_follows_from_the_domain(domain: str, workflows: str 
 
 @given(st.text("acmeoktwrflspvi.-", max_size=40), st.booleans())
 def test_any_host_is_good_or_has_a_fix(host: str, has_workflows_host: bool) -> None:
-    for check in (
-        lambda: org(host, has_workflows_host=has_workflows_host),
-        lambda: require_workflows_host(Origin("https", host, 443)),
-    ):
-        with suppress(CoreError):
-            check()
+    with suppress(CoreError):
+        org(host, has_workflows_host=has_workflows_host)
+    with suppress(CoreError):
+        require_workflows_host(Origin("https", host, 443))
