@@ -69,7 +69,9 @@ def hook_with(conn_id: str, connection: Mapping[str, Any] | str) -> CommandLineH
         # In Airflow 3.0, only the class for the database has from_json().
         from airflow.models import Connection as kind  # noqa: N813
     if isinstance(connection, str):
-        return CommandLineHook(conn_id, kind(conn_id=conn_id, uri=connection))
+        # Only the task SDK's class has from_uri(), and before Airflow 3.3 it takes no uri.
+        read = kind.from_uri if hasattr(kind, "from_uri") else kind
+        return CommandLineHook(conn_id, read(conn_id=conn_id, uri=connection))
     return CommandLineHook(conn_id, kind.from_json(json.dumps(connection, default=str), conn_id=conn_id))
 
 

@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
 from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader
 from airflow_okta_workflows.connection.fields import CONN_TYPE, EXTRA_FIELDS, FORM, OUTSIDE_EXTRA, is_okta_workflows
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
@@ -103,8 +105,10 @@ def explain_lookup(conn_id: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception:  # which one, differs between the versions of Airflow
-        problems = lookup_problems(conn_id)
+    except Exception as error:  # which one it is for a variable that cannot be read, depends on the version of Airflow
+        problems = variable_problems(conn_id)
+        if not problems and isinstance(error, (AirflowNotFoundException, OktaConfigurationError)):
+            problems = lookup_problems(conn_id)
         if not problems:
             raise
         raise connection_error(conn_id, [str(problem) for problem in problems]) from None

@@ -47,8 +47,6 @@ def lookup_problems(conn_id: str) -> list[CoreError]:
     :param conn_id: the connection's id
     """
     name = f"AIRFLOW_CONN_{conn_id}".upper()
-    if problems := variable_problems(conn_id):
-        return problems
     if name in os.environ and not may_hold_key(name):
         return [configuration_error(f"{name} is set, but Airflow cannot read a connection from it.", _PRINT_ANEW)]
     return [

@@ -166,3 +166,15 @@ def test_each_problem_of_a_text_is_one_line_with_its_fix(text: str) -> None:
         assert "\n" not in problem.message
         assert len(problem.message) <= 120
         assert problem.hint
+
+
+def test_an_error_of_another_backend_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hook(OktaWorkflowsHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            raise PermissionError("denied")
+
+    monkeypatch.setenv(NAME, JSON)
+
+    with pytest.raises(PermissionError, match="denied"):
+        Hook("mine").settings  # noqa: B018  # raises
