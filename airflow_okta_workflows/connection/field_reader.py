@@ -30,7 +30,7 @@ class FieldReader:
     def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
-        self.doubtful_names: list[str] = []
+        self.unknown_names: list[str] = []
         self._connection = connection
         extra = self._object(extra)
         self._gives_secrets_away = gives_secrets_away(connection.password, extra)
@@ -61,14 +61,12 @@ class FieldReader:
     def _take(self, name: str, value: Any) -> None:
         field = field_of(name)
         if field is None:
-            self.doubtful_names.append(unknown_field(name))
+            self.unknown_names.append(unknown_field(name))
         elif field in self._extra and self._extra[field] != value:
             self.problems.append(f"Extra contains {field} more than once, with different values. Leave only one.")
         else:
             if name != field and not name.startswith("extra__"):
-                self.doubtful_names.append(
-                    f"the field {shown(name)} in extra is read as {OUTSIDE_EXTRA.get(field, field)}"
-                )
+                self.warnings.append(f"the field {shown(name)} in extra is read as {OUTSIDE_EXTRA.get(field, field)}")
             self._extra[field] = value
 
     def _field(self, name: str) -> Any:

@@ -75,7 +75,7 @@ def parse_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflows
     if settings is None:
         # A misread URI can have the right type and fields full of parts of the key.
         misread = [str(problem) for problem in variable_problems(conn_id)]
-        raise connection_error(conn_id, [*misread, *reading.problems, *map(_sentence, reading.doubtful_names)])
+        raise connection_error(conn_id, [*misread, *reading.problems, *map(_sentence, reading.unknown_names)])
     for warning in settings.warnings:
         log.warning("Connection %r: %s", conn_id, warning)
     return settings
@@ -129,7 +129,7 @@ def _wrong_type(connection: Any) -> OktaConfigurationError:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
 class _Reading(FieldReader):
@@ -189,7 +189,7 @@ class _Reading(FieldReader):
             rate_limit_wait=rate_limit_wait,
             max_response_bytes=int(max_response_bytes),
             gives_secrets_away=self._gives_secrets_away,
-            warnings=(*self.doubtful_names, *self.warnings),
+            warnings=(*self.unknown_names, *self.warnings),
         )
 
     def _domain(self, *, insecure_http: bool) -> Origin:

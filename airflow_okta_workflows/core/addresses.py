@@ -236,7 +236,7 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
         )
     if rest != path:
         raise configuration_error(
-            "The invoke URL carries a query (its value is not shown: a client token may be in it).",
+            f"The URL of {what} carries a query (not shown: a client token may be in it).",
             "Remove everything from the question mark on. A flow secured with OAuth 2.0 needs no client token;"
             " other parameters go into query.",
         )
