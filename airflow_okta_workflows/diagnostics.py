@@ -91,6 +91,8 @@ def check_connection(
     told = f"{settings.client_id} at {settings.domain.netloc}, flows at {settings.workflows.netloc}"
     if settings.gives_secrets_away:
         yield CheckStep("fields", CheckResult.WARNING, f"{told}. {http_guard.WARNING}", http_guard.FIX)
+    elif settings.warnings:
+        yield CheckStep("fields", CheckResult.WARNING, told, "; ".join(settings.warnings))
     else:
         yield CheckStep("fields", CheckResult.PASSED, told)
     with closing(H11Transport(settings)) as transport:

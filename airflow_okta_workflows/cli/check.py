@@ -23,8 +23,6 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param args: the parsed arguments
     :param output: where to write
     """
-    if args.conn_id and args.file:
-        raise UsageError("give either --conn-id or --file")
     if args.yes and not args.flow:
         raise UsageError("--yes goes with --flow")
     if args.flow and not args.yes and not sys.stdin.isatty():
@@ -34,7 +32,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.diagnostics import CheckResult, check_connection
 
-    hook = hook_from_file(args.file) if args.file else CommandLineHook(args.conn_id)
+    hook = hook_from_file(args.file, args.conn_id) if args.file else CommandLineHook(args.conn_id)
     steps: list[CheckStep] = []
     for step in check_connection(lambda: hook.settings, Runtime(), [args.flow] if args.flow else []):
         steps.append(step)

@@ -115,7 +115,10 @@ COMMANDS = (
         arguments=(
             _CONN_ID,
             _argument(
-                "--file", metavar="FILE", help="a connection as JSON, as for airflow connections add --conn-json"
+                "--file",
+                metavar="FILE",
+                help="a connection as JSON, YAML, URI or variable, or a file of airflow connections export; of"
+                " several connections in it, --conn-id chooses one",
             ),
             _argument("--flow", metavar="FLOW", help="invoke this flow at the end: a name, an alias or an invoke URL"),
             _argument("--yes", action="store_true", help="invoke the flow without a question"),

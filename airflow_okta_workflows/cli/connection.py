@@ -115,8 +115,8 @@ def _passphrase() -> str:
 def _finished(draft: dict[str, Any], settings: OktaWorkflowsSettings, *, keep_key_file: bool) -> dict[str, Any]:
     """Return the connection with the normalized domain and, unless the key file is kept, the normalized key itself."""
     domain = settings.domain
-    # On loopback, a domain without a scheme means plain HTTP.
-    short = domain.scheme == "https" and not domain.is_loopback
+    # On loopback, a domain without a scheme means plain HTTP; elsewhere, a bare name is refused.
+    short = domain.scheme == "https" and "." in domain.host and not domain.is_loopback
     connection = {**draft, "host": domain.netloc if short else domain.url}
     if keep_key_file:
         return connection

@@ -6,13 +6,14 @@ import json
 import logging
 import os
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, Connection
 
+from airflow_okta_workflows.cli.connection_file import connection_in_file
 from airflow_okta_workflows.cli.runner import UsageError
 from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID
+from airflow_okta_workflows.connection.serialized import problems_of
 from airflow_okta_workflows.core.secret import may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -55,40 +56,40 @@ class CommandLineHook(OktaWorkflowsHook):
         raise OktaConfigurationError(f"Airflow has no connection {shown(conn_id)}. {hint}", hint=hint)
 
 
-def hook_with(conn_id: str, members: Mapping[str, Any]) -> CommandLineHook:
+def hook_with(conn_id: str, connection: Mapping[str, Any] | str) -> CommandLineHook:
     """Return a hook with a connection that is not stored in Airflow.
 
     :param conn_id: the id to give it
-    :param members: the connection, as :meth:`airflow.models.Connection.from_json` takes it
+    :param connection: its members, as :meth:`airflow.models.Connection.from_json` takes them, or its URI
     :raises TypeError: if it has a member that connections do not have
     :raises ValueError: if the value of a member is invalid
     """
-    if hasattr(Connection, "from_json"):
-        return CommandLineHook(conn_id, Connection.from_json(json.dumps(members), conn_id=conn_id))
-    # In Airflow 3.0, only the class for the database has from_json().
-    from airflow.models import Connection as StoredConnection
+    kind: Any = Connection
+    if not hasattr(Connection, "from_json"):
+        # In Airflow 3.0, only the class for the database has from_json().
+        from airflow.models import Connection as kind  # noqa: N813
+    if isinstance(connection, str):
+        # Only the task SDK's class has from_uri(), and before Airflow 3.3 it takes no uri.
+        read = kind.from_uri if hasattr(kind, "from_uri") else kind
+        return CommandLineHook(conn_id, read(conn_id=conn_id, uri=connection))
+    return CommandLineHook(conn_id, kind.from_json(json.dumps(connection, default=str), conn_id=conn_id))
 
-    return CommandLineHook(conn_id, StoredConnection.from_json(json.dumps(members), conn_id=conn_id))
 
-
-def hook_from_file(name: str) -> CommandLineHook:
+def hook_from_file(name: str, conn_id: str | None) -> CommandLineHook:
     """Return a hook with the connection in a file.
 
-    :param name: the path of a JSON file, in the format of ``airflow connections add --conn-json``
+    :param name: the path of the file, in any format that :mod:`airflow_okta_workflows.cli.connection_file` reads
+    :param conn_id: the id of the connection to take, if there are several
     :raises UsageError: if the file cannot be read or contains no such connection
     """
+    found, connection = connection_in_file(name, conn_id)
     try:
-        members = json.loads(Path(name).expanduser().read_bytes())
-        if not isinstance(members, dict):
-            raise TypeError  # noqa: TRY301  # handled like any other JSON that is not a connection
-        return hook_with(Path(name).stem, members)
-    except OSError as error:
-        raise UsageError(f"{shown(name)} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError, RuntimeError):
+        return hook_with(found, connection)
+    except (ValueError, TypeError, AttributeError, AirflowException):
         # The messages of these errors may contain parts of the key.
-        raise UsageError(
-            f"{shown(name)} is not a connection as JSON, as for airflow connections add --conn-json"
-        ) from None
+        text = connection if isinstance(connection, str) else json.dumps(connection, default=str)
+        problem = next(problems_of(text, shown(name)), None)
+        raise UsageError(str(problem or f"{shown(name)} is not a connection that Airflow can read")) from None
 
 
 @contextmanager

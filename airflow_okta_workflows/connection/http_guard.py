@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.get_provider_info import get_provider_info
+from airflow_okta_workflows.connection.fields import EXTRA_FIELDS, OUTSIDE_EXTRA, field_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,10 +49,7 @@ OPTIONS_OF_HTTP_HOOKS = frozenset(
 )
 """Members of extra that no version of the http provider turns into headers."""
 
-_WITHOUT_SECRET = frozenset(get_provider_info()["connection-types"][0]["conn-fields"]) - {
-    "key_passphrase",
-    "http_proxy",
-}
+_WITHOUT_SECRET = (EXTRA_FIELDS | OUTSIDE_EXTRA.keys()) - {"private_key", "key_passphrase", "http_proxy"}
 
 
 def gives_secrets_away(password: str | None, extra: Mapping[str, Any]) -> bool:
@@ -61,7 +58,7 @@ def gives_secrets_away(password: str | None, extra: Mapping[str, Any]) -> bool:
     :param password: its password
     :param extra: its extra, as Airflow decodes it
     """
-    secret = bool(password) or any(value for name, value in extra.items() if name not in _WITHOUT_SECRET)
+    secret = bool(password) or any(value for name, value in extra.items() if field_of(name) not in _WITHOUT_SECRET)
     return secret and not http_hooks_refuse(extra)
 
 
@@ -73,7 +70,7 @@ def http_hooks_refuse(extra: Mapping[str, Any]) -> bool:
     for name, value in extra.items():
         if name in OPTIONS_OF_HTTP_HOOKS or value is None:
             continue
-        if name == "private_key":
+        if field_of(name) == "private_key":
             # Their error quotes the first value that is not a valid header, so the guard must precede the key.
             return False
         if not isinstance(value, str):

@@ -6,51 +6,57 @@ and those of the connection form, in :mod:`airflow_okta_workflows.get_provider_i
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.connection.http_guard import gives_secrets_away
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader
+from airflow_okta_workflows.connection.fields import CONN_TYPE, EXTRA_FIELDS, FORM, OUTSIDE_EXTRA, is_okta_workflows
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
+from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded, items
 from airflow_okta_workflows.core import addresses
-from airflow_okta_workflows.core.errors import CoreError, configuration_error
+from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.http import hints
 from airflow_okta_workflows.core.http.proxies import parse_proxy
 from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
 from airflow_okta_workflows.core.keys.parsing import KeyText, parse_key_text
 from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
+from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
+from airflow_okta_workflows.core.okta_hosts import default_workflows_origin, require_org, require_workflows_host
 from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.addresses import FlowAddress, Origin
 
 log = logging.getLogger(__name__)
 
-CONN_TYPE = "okta_workflows"
 DEFAULT_CONN_ID = "okta_workflows_default"
 DEFAULT_SCOPE = "okta.workflows.invoke.manage"
 
-FORM: dict[str, Any] = get_provider_info()["connection-types"][0]
-"""The connection form's part of the provider metadata."""
+__all__ = [
+    "CONN_TYPE",
+    "DEFAULT_CONN_ID",
+    "DEFAULT_SCOPE",
+    "FORM",
+    "connection_error",
+    "explain_lookup",
+    "parse_connection",
+]
 
-_EXTRA_FIELDS = frozenset({*FORM["conn-fields"], "private_key"})
-_DOMAIN = "the Okta domain (Host)"
-_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+_DOMAIN = OUTSIDE_EXTRA["host"]
 
 _LONGEST_NAME = _LONGEST_ID = 100
-_LONGEST_VALUE = 20
-"""Longest value that a message quotes, in characters, where a keyword or a number is expected."""
-
-T = TypeVar("T")
 
 
 def parse_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflowsSettings:
@@ -62,48 +68,72 @@ def parse_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflows
     :raises OktaConfigurationError: with every problem found, in :attr:`~OktaConfigurationError.problems`
     """
     conn_id = connection.conn_id
-    if connection.conn_type != CONN_TYPE:
-        raise OktaConfigurationError(
-            f"Connection {conn_id!r} is of type {shown(connection.conn_type, _LONGEST_VALUE)}, not {CONN_TYPE!r}. Use"
-            " a connection of type Okta Workflows.",
-            hint="Use a connection of type Okta Workflows.",
-        )
+    if not is_okta_workflows(connection.conn_type):
+        raise _wrong_type(connection)
     reading = _Reading(connection, extra)
     settings = reading.settings()
     if settings is None:
-        problems = tuple(reading.problems)
-        listed = " ".join(f"({number}) {error}" for number, error in enumerate(problems, 1))
-        raise OktaConfigurationError(
-            f"Connection {conn_id!r} cannot be used: {listed if len(problems) > 1 else problems[0]}",
-            problems=problems,
-        )
-    for warning in reading.warnings:
+        # A misread URI can have the right type and fields full of parts of the key.
+        misread = [str(problem) for problem in variable_problems(conn_id)]
+        raise connection_error(conn_id, [*misread, *reading.problems, *map(_sentence, reading.unknown_names)])
+    for warning in settings.warnings:
         log.warning("Connection %r: %s", conn_id, warning)
     return settings
 
 
-class _Reading:
-    """One pass over a connection that collects its problems and warnings."""
+def connection_error(conn_id: str, problems: Sequence[str]) -> OktaConfigurationError:
+    """Return the error that lists the problems of a connection.
 
-    def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
-        self.problems: list[str] = []
-        self.warnings: list[str] = []
-        self._connection = connection
-        if not isinstance(extra, Mapping) or (not extra and not _is_json_object(connection.extra)):
-            self.problems.append("Extra is not a JSON object. Write it as {...}, names and texts in double quotes.")
-            extra = {}
-        self._gives_secrets_away = gives_secrets_away(connection.password, extra)
-        # A form stores an empty field as "" or null.
-        self._extra = {
-            name: value
-            for name, value in extra.items()
-            if value is not None and not (isinstance(value, str) and not value.strip())
-        }
-        for name in self._extra:
-            if name not in _EXTRA_FIELDS:
-                near = difflib.get_close_matches(name, _EXTRA_FIELDS, n=1, cutoff=0.5)
-                hint = f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(_EXTRA_FIELDS))}."
-                self.warnings.append(f"the field {shown(name)} in extra is not known and is ignored{hint}")
+    :param conn_id: the connection's id
+    :param problems: its problems, at least one
+    """
+    listed = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+    return OktaConfigurationError(
+        f"Connection {conn_id!r} cannot be used: {listed if len(problems) > 1 else problems[0]}",
+        problems=tuple(problems),
+    )
+
+
+@contextmanager
+def explain_lookup(conn_id: str) -> Iterator[None]:
+    """Explain each error with which Airflow finds no connection, if there is a variable for it.
+
+    Airflow skips a variable that it cannot read, and then reports that there is no such connection.
+
+    :param conn_id: the connection's id
+    :raises OktaConfigurationError: with what is wrong with the variable
+    """
+    try:
+        yield
+    except Exception as error:  # which one it is for a variable that cannot be read, depends on the version of Airflow
+        problems = variable_problems(conn_id)
+        if not problems and isinstance(error, (AirflowNotFoundException, OktaConfigurationError)):
+            problems = lookup_problems(conn_id)
+        if not problems:
+            raise
+        raise connection_error(conn_id, [str(problem) for problem in problems]) from None
+
+
+def _wrong_type(connection: Any) -> OktaConfigurationError:
+    conn_type = str(connection.conn_type or "").strip()
+    problems = [] if conn_type else variable_problems(connection.conn_id)
+    if not conn_type and not problems and (problem := misread_problem(str(connection.schema or ""))):
+        problems = [problem]
+    if problems:
+        return connection_error(connection.conn_id, [str(problem) for problem in problems])
+    is_of = f"is of type {shown(conn_type, LONGEST_VALUE)}, not {CONN_TYPE!r}" if conn_type else "has no type"
+    return OktaConfigurationError(
+        f"Connection {connection.conn_id!r} {is_of}. Use a connection of type Okta Workflows.",
+        hint="Use a connection of type Okta Workflows.",
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+
+
+class _Reading(FieldReader):
+    """One pass over a connection that collects its problems and warnings."""
 
     def settings(self) -> OktaWorkflowsSettings | None:
         insecure_http = self._boolean("insecure_http", default=False)
@@ -126,7 +156,7 @@ class _Reading:
         key_id = self._try(self._key_id)
         scope = self._try(self._scope)
         if key_text:
-            for field in misplaced_keys(key_text, self._connection, self._extra, _EXTRA_FIELDS):
+            for field in misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS):
                 self.problems.append(
                     f"{field} has a part of the private key in it (not shown). Remove it there: the key belongs into"
                     " Private key (Password) alone."
@@ -159,38 +189,44 @@ class _Reading:
             rate_limit_wait=rate_limit_wait,
             max_response_bytes=int(max_response_bytes),
             gives_secrets_away=self._gives_secrets_away,
+            warnings=(*self.unknown_names, *self.warnings),
         )
 
-    def _try(self, read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except CoreError as error:
-            self.problems.append(str(error))
-            return None
-
     def _domain(self, *, insecure_http: bool) -> Origin:
-        host = (self._connection.host or "").strip()
+        host, port = self._host, self._connection.port
         if not host:
             raise configuration_error(
                 "The Okta domain (Host) is missing.", "Set it to your org, such as acme.okta.com."
             )
-        scheme = (self._connection.schema or "").strip().lower() or None
-        if scheme not in (None, "http", "https"):
+        schema = str(self._connection.schema or "").strip()
+        if schema.lower() not in ("", "http", "https"):
             raise configuration_error(
-                f"Schema is {shown(scheme, _LONGEST_VALUE)}.", "Leave it empty, or set it to https."
+                f"Schema is {shown(schema, LONGEST_VALUE)}.",
+                "Leave it empty, or set it to https. In a URI, percent-encode the key: '/' as %2F.",
             )
-        origin = addresses.parse_origin(host, _DOMAIN, scheme=scheme, port=self._connection.port)
+        if port is not None:
+            check_number(port, "Port", least=1, most=65535, whole=True)
+        origin = addresses.parse_origin(host, _DOMAIN, scheme=schema.lower() or None, port=port)
         self._require_encryption(origin, _DOMAIN, insecure_http=insecure_http)
-        return addresses.okta_domain(origin)
+        is_url = "://" in host or bool(schema) or origin.port != 443
+        require_org(origin, is_url=is_url, has_workflows_host="workflows_host" in self._extra)
+        path = host.partition("://")[2 if "://" in host else 0].partition("/")[2]
+        if path and not path.startswith(TOKEN_PATH.rpartition("/")[0].lstrip("/")):
+            self.warnings.append(
+                f"the path in {_DOMAIN} is ignored: only the org's own authorization server, {origin.url}, gives tokens"
+                " for flows"
+            )
+        return origin
 
     def _workflows(self, domain: Origin | None, *, insecure_http: bool) -> Origin | None:
         if text := self._text("workflows_host"):
             origin = addresses.parse_origin(text, "workflows_host")
             self._require_encryption(origin, "workflows_host", insecure_http=insecure_http)
+            require_workflows_host(origin)
             return origin
         if domain is None:
             return None
-        derived = addresses.default_workflows_origin(domain)
+        derived = default_workflows_origin(domain)
         if derived is None:
             raise configuration_error(
                 f"workflows_host is missing: it cannot be derived from the custom domain {domain.host}.",
@@ -204,7 +240,7 @@ class _Reading:
             self.warnings.append(f"{what} is {origin.url}: tokens travel in clear text (insecure_http is set)")
 
     def _client_id(self) -> str:
-        client_id = (self._connection.login or "").strip()
+        client_id = self._login
         if not client_id:
             raise configuration_error("The Client ID (Login) is missing.", "Copy it from the app's General tab: 0oa….")
         if not _is_id(client_id) or may_hold_key(client_id):
@@ -225,13 +261,17 @@ class _Reading:
         return key_id
 
     def _scope(self) -> str:
-        scopes = (self._text("scope") or DEFAULT_SCOPE).split()
+        scopes = items(self._extra.get("scope", DEFAULT_SCOPE))
+        if scopes is None:
+            raise configuration_error(
+                f"scope is {type(self._extra['scope']).__name__}.", f"Write scopes such as {DEFAULT_SCOPE}."
+            )
         if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
             raise configuration_error(
                 f"A scope is a value of {len(unknown[0])} characters that is no scope.",
                 f"Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
             )
-        return " ".join(scopes)
+        return " ".join(scopes) or DEFAULT_SCOPE
 
     def _key_text(self) -> KeyText:
         sources = {
@@ -265,17 +305,12 @@ class _Reading:
         if algorithm is None or algorithm.upper() in ALGORITHMS:
             return algorithm.upper() if algorithm else None
         raise configuration_error(
-            f"algorithm is {shown(algorithm, _LONGEST_VALUE)}.",
+            f"algorithm is {shown(algorithm, LONGEST_VALUE)}.",
             f"Leave it empty, or use one of {', '.join(ALGORITHMS)}.",
         )
 
     def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:
-        value = self._extra.get("flows", {})
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                value = None
+        value = decoded(self._extra.get("flows", {}))
         if not isinstance(value, dict):
             self.problems.append('flows is not a JSON object. Write it as {"onboard": "<alias or invoke URL>"}.')
             return {}
@@ -303,14 +338,12 @@ class _Reading:
         return addresses.parse_flow(target, name, workflows)
 
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
-        value = self._extra.get("allowed_hosts", [])
-        if isinstance(value, str):
-            value = value.split(",")
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        hosts = items(self._extra.get("allowed_hosts", []))
+        if hosts is None:
             self.problems.append("allowed_hosts is not a list of hosts. Write host or host:port, separated by commas.")
             return []
         found: list[Origin] = []
-        for item in filter(str.strip, value):
+        for item in hosts:
             # If plain HTTP is allowed, a host without a scheme is allowed with both schemes.
             schemes = (None, "http") if insecure_http and "://" not in item else (None,)
             for scheme in schemes:
@@ -322,18 +355,19 @@ class _Reading:
         return found
 
     def _verify(self) -> bool | str:
-        text = str(self._extra.get("verify", True)).strip()
-        if text.lower() in _TRUE:
+        text = str(self._extra.get("verify", True)).strip(" \t\r\n\"'")
+        if text.lower() in TRUE:
             return True
-        if text.lower() in _FALSE:
+        if text.lower() in FALSE:
             self.warnings.append("verify is false: whoever sits between here and the org can read tokens")
             return False
-        # Path.exists raises for a string too long for a path, and its message quotes the string.
-        if not os.path.exists(text):  # noqa: PTH110  # see above
-            raise configuration_error(
-                f"verify names a CA bundle that is not there: {shown(text)}.", "Give its path on this machine."
-            )
-        return text
+        if "-----BEGIN" in text:
+            raise configuration_error("verify contains the text of a certificate, not a path.", hints.CA_BUNDLE)
+        # Functions of os.path, because those of Path raise for a string too long for a path, and quote it.
+        path = os.path.expanduser(text)  # noqa: PTH111
+        if not os.path.exists(path):  # noqa: PTH110
+            raise configuration_error(f"verify names a CA bundle that is not there: {shown(text)}.", hints.CA_BUNDLE)
+        return path
 
     def _proxy(self) -> Secret | None:
         text = self._text("http_proxy")
@@ -341,47 +375,6 @@ class _Reading:
             return None
         parse_proxy(text, "http_proxy")
         return Secret(text)
-
-    def _text(self, name: str) -> str | None:
-        value = self._extra.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            self.problems.append(f"{name} is {type(value).__name__}. Give a text.")
-            return None
-        return str(value).strip()
-
-    def _boolean(self, name: str, *, default: bool) -> bool:
-        value = self._extra.get(name, default)
-        if isinstance(value, bool):
-            return value
-        text = str(value).strip().lower()
-        if text not in _TRUE | _FALSE:
-            self.problems.append(f"{name} is {shown(value, _LONGEST_VALUE)}. Set it to true or false.")
-        return text in _TRUE
-
-    def _number(self, name: str, default: float, *, least: float, most: float) -> float:
-        value = self._extra.get(name, default)
-        number = value
-        if isinstance(value, str):
-            with suppress(ValueError):
-                number = float(value)
-        try:
-            check_number(number, name, least=least, most=most)
-        except CoreError as error:
-            self.problems.append(str(error))
-            return default
-        return float(number)
-
-
-def _is_json_object(text: str | None) -> bool:
-    """Return whether extra is empty or a JSON object; Airflow decodes anything else to an empty extra."""
-    if not text or not text.strip():
-        return True
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _is_id(text: str) -> bool:

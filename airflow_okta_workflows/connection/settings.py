@@ -49,6 +49,7 @@ class OktaWorkflowsSettings:
     :param max_response_bytes: bytes
     :param gives_secrets_away: whether hooks of Airflow's http provider would send its secrets; see
         :mod:`airflow_okta_workflows.connection.http_guard`
+    :param warnings: what should be changed although the connection works, such as unknown fields, for logs
     """
 
     conn_id: str
@@ -70,6 +71,7 @@ class OktaWorkflowsSettings:
     rate_limit_wait: float
     max_response_bytes: int
     gives_secrets_away: bool
+    warnings: tuple[str, ...]
 
     @property
     def token_url(self) -> str:

@@ -21,9 +21,10 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-# Okta's own domains, such as okta.com, oktapreview.com and okta-emea.com. A pattern, since the list is not closed.
-_OKTA_DOMAIN = re.compile(r"(?P<org>[a-z0-9-]+)\.(?P<base>okta[a-z0-9-]*\.[a-z]{2,})")
 _INVOKE_PATH = re.compile(r"/api/flo/([A-Za-z0-9_-]{1,200})/invoke/?")
+_CONSOLE_PATH = re.compile(r"/app(?:/.*)?|/(?:[a-z-]+/)*flows?/[0-9]+(?:/.*)?")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+"""The number of a flow in the console; an alias has 32 characters."""
 _ALIAS = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ALIAS_IN_CONNECTION = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
@@ -103,32 +104,6 @@ def parse_origin(text: str, what: str, *, scheme: str | None = None, port: int |
     return _origin_of(text, what, port)
 
 
-def okta_domain(origin: Origin) -> Origin:
-    """Return the org's origin, unless it is that of the admin console.
-
-    :param origin: the origin in the connection
-    :raises CoreError: for the ``-admin`` host of the admin console
-    """
-    match = _OKTA_DOMAIN.fullmatch(origin.host)
-    if match and match["org"].endswith("-admin"):
-        raise configuration_error(
-            f"{origin.host} is the org's admin console.",
-            f"Set the Okta domain (Host) to {match['org'].removesuffix('-admin')}.{match['base']}.",
-        )
-    return origin
-
-
-def default_workflows_origin(domain: Origin) -> Origin | None:
-    """Return the workflows host of an org, derived from its domain; None for a custom domain.
-
-    :param domain: the org's origin
-    """
-    if domain.is_loopback:
-        return domain
-    match = _OKTA_DOMAIN.fullmatch(domain.host)
-    return Origin("https", f"{match['org']}.workflows.{match['base']}", 443) if match else None
-
-
 def console_url(workflows: Origin, execution_id: str | None) -> str:
     """Return the URL of an org's Workflows console.
 
@@ -175,7 +150,8 @@ def parse_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | 
     """
     text = text.strip()
     if "/" in text:
-        return _flow_at_url(text, name)
+        return _flow_at_url(text, name, workflows)
+    _require_no_number(text, name)
     if not _ALIAS_IN_CONNECTION.fullmatch(text):
         raise configuration_error(
             f"The flow {shown(name)} has neither an alias nor an invoke URL.",
@@ -200,11 +176,12 @@ def find_flow(
         raise configuration_error("No flow is named.", "Set flow to a name, an alias or an invoke URL.")
     if text in flows:
         address = flows[text]
-    elif "://" in text:
-        address = _flow_at_url(text, text)
+    elif "/" in text and (found := _flow_at_url(text, None, workflows)):
+        address = found
     elif _ALIAS.fullmatch(text):
         address = FlowAddress(text, text, workflows)
     else:
+        _require_no_number(text, text)
         known = ", ".join(sorted(flows)) or "none"
         raise configuration_error(
             f"There is no flow named {shown(text)} in the connection. It knows: {known}.",
@@ -230,23 +207,50 @@ def require_allowed(origin: Origin, allowed: frozenset[Origin]) -> None:
         )
 
 
-def _flow_at_url(text: str, name: str) -> FlowAddress:
-    origin = _origin_of(text, f"the flow {shown(name)}", None)
+def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowAddress | None:
+    """Return the address of a flow at an invoke URL, of which the scheme, or scheme and host, may be missing.
+
+    :return: None if the host is missing and the workflows host is unknown
+    """
+    what = f"the flow {shown(name or text)}"
+    path_alone = text.startswith(("/", "api/flo/"))
+    if path_alone:
+        origin, rest = workflows, text if text.startswith("/") else f"/{text}"
+    else:
+        origin, rest = (
+            parse_origin(text, what),
+            "/" + text.partition("://")[2 if "://" in text else 0].partition("/")[2],
+        )
     # FlowAddress builds the URL to call from the parsed parts, so no unparsed part of this URL is sent.
-    parts = urlsplit(text)
-    path = _INVOKE_PATH.fullmatch(parts.path)
-    if path is None or parts.fragment:
+    path, mark, _ = re.split("([?#])", f"{rest}?", maxsplit=1)
+    alias = _INVOKE_PATH.fullmatch(path)
+    if alias is None and _CONSOLE_PATH.fullmatch(path):
+        raise configuration_error(
+            f"{_capital(what)} is given as a page of the Workflows console.",
+            "Copy the Invoke URL from the flow's API access settings.",
+        )
+    if alias is None or mark == "#":
         raise configuration_error(
             f"{_capital(shown(text))} is not the invoke URL of a flow: https://HOST/api/flo/ALIAS/invoke.",
             "Copy the Invoke URL from the flow's API access settings.",
         )
-    if parts.query:
+    if rest != path:
         raise configuration_error(
-            "The invoke URL carries a query (its value is not shown: a client token may be in it).",
+            f"The URL of {what} carries a query (not shown: a client token may be in it).",
             "Remove everything from the question mark on. A flow secured with OAuth 2.0 needs no client token;"
             " other parameters go into query.",
         )
-    return FlowAddress(name if "://" not in name else f"{origin.url}/api/flo/{path[1]}/invoke", path[1], origin)
+    if origin is None:
+        return None
+    return FlowAddress(name or f"{origin.url}/api/flo/{alias[1]}/invoke", alias[1], origin)
+
+
+def _require_no_number(text: str, name: str) -> None:
+    if _NUMBER.fullmatch(text):
+        raise configuration_error(
+            f"The flow {shown(name)} is given by its number in the Workflows console, at which it cannot be invoked.",
+            "Copy the alias or the Invoke URL from the flow's API access settings.",
+        )
 
 
 def _origin_of(url: str, what: str, port: int | None) -> Origin:
@@ -267,6 +271,8 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         )
     if not is_host(host, parts.netloc) or "\\" in url:
         raise configuration_error(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.")
+    if found_port == 0:
+        raise configuration_error(f"{what} has port 0.", "Remove the port, or write the one of the host.")
     return Origin(parts.scheme, host.lower(), found_port or port or _DEFAULT_PORTS[parts.scheme])
 
 

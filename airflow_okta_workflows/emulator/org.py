@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_okta_workflows.connection.http_guard import GUARD
-from airflow_okta_workflows.core.addresses import default_workflows_origin
+from airflow_okta_workflows.core.okta_hosts import default_workflows_origin
 from airflow_okta_workflows.emulator.state import OrgState
 
 if TYPE_CHECKING:

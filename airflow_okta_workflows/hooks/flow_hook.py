@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_okta_workflows.client.log_masking import amask, mask
-from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, parse_connection
+from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, explain_lookup, parse_connection
 from airflow_okta_workflows.core.flows.invocation import InvocationOptions
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.runtime import Runtime
@@ -63,7 +63,8 @@ class FlowHook(BaseHook):
             return self._read_settings()
 
     def _read_settings(self) -> OktaWorkflowsSettings:
-        connection = self.get_connection(self.okta_workflows_conn_id)
+        with explain_lookup(self.okta_workflows_conn_id):
+            connection = self.get_connection(self.okta_workflows_conn_id)
         settings = parse_connection(connection, connection.extra_dejson)
         mask(settings.secret_forms())
         return settings
@@ -81,7 +82,8 @@ class FlowHook(BaseHook):
     async def _aread_settings(self) -> OktaWorkflowsSettings:
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
-        connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
+        with explain_lookup(self.okta_workflows_conn_id):
+            connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
         extra = await get_async_extra_dejson(connection)
         # In a thread: it may read a key file, and to explain an error it parses the key.
         settings = await asyncio.to_thread(parse_connection, connection, extra)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -90,20 +91,29 @@ def is_excepted(origin: Origin, no_proxy: str) -> bool:
     :param no_proxy: the value of ``NO_PROXY``: hosts, domains and addresses, with or without port; networks; ``*``
         for all; separated by commas or spaces
     """
-    return any(_matches(origin, entry.lower()) for entry in no_proxy.replace(" ", ",").split(",") if entry)
+    return any(_matches(origin, entry.lower()) for entry in re.split(r"[,;\s\"']+", no_proxy) if entry)
 
 
 def _matches(origin: Origin, entry: str) -> bool:
     if entry == "*":
         return True
-    try:
-        return ipaddress.ip_address(origin.host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        pass
+    entry = entry.rpartition("://")[2].rstrip("/") if "://" in entry else entry
     name, colon, port = entry.rpartition(":")
-    if colon and _PORT.fullmatch(port):
+    if not _is_network(entry) and colon and _PORT.fullmatch(port):
         if int(port) != origin.port:
             return False
         entry = name
-    entry = entry.strip("[]").removeprefix("*").lstrip(".")
+    if _is_network(entry):
+        with suppress(ValueError):
+            return ipaddress.ip_address(origin.host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+        return False
+    entry = entry.removeprefix("*").strip(".")
     return bool(entry) and (origin.host == entry or origin.host.endswith(f".{entry}"))
+
+
+def _is_network(entry: str) -> bool:
+    try:
+        ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True

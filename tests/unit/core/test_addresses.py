@@ -8,10 +8,8 @@ from airflow_okta_workflows.core.addresses import (
     FlowAddress,
     Origin,
     console_url,
-    default_workflows_origin,
     find_flow,
     is_host,
-    okta_domain,
     parse_flow,
     parse_origin,
     require_allowed,
@@ -48,7 +46,7 @@ def test_a_host_is_read_in_each_form(text: str, url: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "https://", "acme okta.com", "ftp://acme.okta.com", "https://user:pw@acme.okta.com", "acme.okta.com:99999",
+    ["", "https://", "acme okta.com", "acme.okta.com:0", "https://acme.okta.com:00", "ftp://acme.okta.com", "https://user:pw@acme.okta.com", "acme.okta.com:99999",
      "https://a\\@b", "https://acme.okta.com/\\evil.example", "https://[::1", "-acme.okta.com", "a" * 300, "https://acme..com", "https://[zz]:1", "http://[1::2::3]"],
 )  # fmt: skip
 def test_what_is_no_host_is_refused(text: str) -> None:
@@ -93,33 +91,6 @@ def test_what_could_be_a_key_is_no_host(netloc: str, good: bool) -> None:
 def test_schema_and_port_of_the_connection_count_where_the_text_has_none() -> None:
     assert parse_origin("acme.okta.com", "the domain", scheme="http", port=8080).url == "http://acme.okta.com:8080"
     assert parse_origin("https://acme.okta.com:9", "the domain", scheme="http", port=8080).port == 9
-
-
-@pytest.mark.parametrize("host", ["acme-admin.okta.com", "acme-admin.oktapreview.com"])
-def test_the_admin_console_is_no_org(host: str) -> None:
-    with pytest.raises(CoreError) as caught:
-        okta_domain(Origin("https", host, 443))
-
-    assert caught.value.message == f"{host} is the org's admin console."
-    assert caught.value.hint == f"Set the Okta domain (Host) to {host.replace('-admin', '')}."
-
-
-@pytest.mark.parametrize(
-    ("domain", "workflows"),
-    [
-        ("https://acme.okta.com", "https://acme.workflows.okta.com"),
-        ("https://acme.oktapreview.com", "https://acme.workflows.oktapreview.com"),
-        ("https://acme.okta-emea.com", "https://acme.workflows.okta-emea.com"),
-        ("https://acme.okta-gov.com", "https://acme.workflows.okta-gov.com"),
-        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-        ("https://login.acme.com", None),
-        ("http://okta:8080", None),
-    ],
-)
-def test_the_workflows_host_follows_from_the_domain(domain: str, workflows: str | None) -> None:
-    origin = default_workflows_origin(parse_origin(domain, "the domain"))
-
-    assert (origin.url if origin else None) == workflows
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "okta.localhost", "a.b.localhost"])
@@ -169,6 +140,10 @@ def test_plain_http_needs_loopback_or_consent() -> None:
             "https://acme.workflows.okta.com/api/flo/12345678-1234-1234-1234-123456789012/invoke",
         ),
         ("https://acme.workflows.okta.com/api/flo/x-1/invoke/", "https://acme.workflows.okta.com/api/flo/x-1/invoke"),
+        ("acme.workflows.okta.com/api/flo/x-1/invoke", "https://acme.workflows.okta.com/api/flo/x-1/invoke"),
+        (" ACME.workflows.okta.com:443/api/flo/x/invoke\n", "https://acme.workflows.okta.com/api/flo/x/invoke"),
+        ("/api/flo/x-1/invoke", "https://acme.workflows.okta.com/api/flo/x-1/invoke"),
+        ("api/flo/x-1/invoke/", "https://acme.workflows.okta.com/api/flo/x-1/invoke"),
     ],
 )
 def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
@@ -192,7 +167,20 @@ def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
         ("https://acme.workflows.okta.com/api/flo/x/invoke#y", "is not the invoke URL"),
         ("https://acme.workflows.okta.com/api/flo/../x/invoke", "is not the invoke URL"),
         ("https://acme.workflows.okta.com/api/flo/x/invoke?clientToken=s3cret", "carries a query"),
-        ("acme.workflows.okta.com/api/flo/x/invoke?clientToken=s3cret", "no flow named"),
+        ("acme.workflows.okta.com/api/flo/x/invoke?clientToken=s3cret", "carries a query"),
+        ("/api/flo/x/invoke?clientToken=s3cret", "carries a query"),
+        ("api/flo/x/invoke#s3cret", "is not the invoke URL"),
+        ("evil.example/api/flo/x/invoke", "may not receive the org's token"),
+        ("acme.workflows.okta.com@evil.example/api/flo/x/invoke", "user name or password"),
+        ("//evil.example/api/flo/x/invoke", "is not the invoke URL"),
+        ("247234", "'247234' is given by its number in the Workflows console"),
+        ("1", "given by its number"),
+        ("1" * 15, "given by its number"),
+        ("1" * 16, "no flow named"),
+        ("https://acme.workflows.okta.com/app/folders/12/flows/247234", "a page of the Workflows console"),
+        ("https://acme.workflows.okta.com/app", "a page of the Workflows console"),
+        ("acme.workflows.okta.com/flow/247234/history", "a page of the Workflows console"),
+        ("https://acme.workflows.okta.com:0/api/flo/x/invoke", "has port 0"),
         ("https://acme.workflows.okta.com/api/flo/x/run?clientToken=s3cret", "is not the invoke URL"),
         ("https://ada:s3cret@acme.workflows.okta.com/api/flo/x/invoke", "user name or password"),
         ("https://ada:s3cret@acme.workflows.okta.com:x/api/flo/x/invoke", "is not a host"),
@@ -216,6 +204,7 @@ def test_a_flow_is_named_in_errors_as_the_caller_named_it() -> None:
         "onboard": "onboard",
         ALIAS: ALIAS,
         " https://acme.workflows.okta.com:443/api/flo/x/invoke/ ": "https://acme.workflows.okta.com/api/flo/x/invoke",
+        "/api/flo/x/invoke": "https://acme.workflows.okta.com/api/flo/x/invoke",
     }
 
     for reference, name in names.items():
@@ -247,11 +236,41 @@ def test_an_alias_of_the_connection_is_read_without_spaces_around_it(text: str) 
     assert parse_flow(text, "x", WORKFLOWS) == FlowAddress("x", text.strip(), WORKFLOWS)
 
 
-@pytest.mark.parametrize("text", ["acme.workflows.okta.com/api/flo/a/invoke", "a/b", "a/../b"])
-def test_a_path_of_the_connection_is_no_alias_but_a_url_without_its_scheme(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("acme.workflows.okta.com/api/flo/a/invoke", "https://acme.workflows.okta.com"),
+        ("other.example:8443/api/flo/a/invoke", "https://other.example:8443"),
+        ("127.0.0.1:8080/api/flo/a/invoke", "http://127.0.0.1:8080"),
+        ("/api/flo/a/invoke", "https://acme.workflows.okta.com"),
+        ("api/flo/a/invoke", "https://acme.workflows.okta.com"),
+    ],
+)
+def test_an_invoke_url_of_the_connection_may_lack_its_scheme_or_host(text: str, origin: str) -> None:
+    flow = parse_flow(text, "team/x", WORKFLOWS)
+
+    assert flow is not None
+    assert (flow.name, flow.alias, flow.origin.url) == ("team/x", "a", origin)
+    assert (parse_flow(text, "x", None) is None) is text.lstrip("/").startswith("api/")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a/b", "is not the invoke URL"),
+        ("a/../b", "is not the invoke URL"),
+        ("247234", "The flow 'x' is given by its number"),
+        ("acme.workflows.okta.com/api/flo/a/invoke?clientToken=s3cret", "carries a query"),
+        ("https://acme.workflows.okta.com/app/folders/1/flows/2", "The flow 'x' is given as a page"),
+    ],
+)
+def test_what_is_no_flow_of_the_connection_is_told(text: str, sentence: str) -> None:
     with pytest.raises(CoreError) as caught:
         parse_flow(text, "x", WORKFLOWS)
-    assert "begins with" in caught.value.message
+
+    assert sentence in caught.value.message
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.hint
 
 
 def test_a_host_that_may_not_receive_the_token_is_named_with_those_that_may() -> None:

@@ -1,0 +1,115 @@
+"""Fields of a connection by name, in each spelling of the name and of the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from airflow_okta_workflows.connection.fields import EXTRA_FIELDS, OUTSIDE_EXTRA, field_of, unknown_field
+from airflow_okta_workflows.connection.http_guard import gives_secrets_away
+from airflow_okta_workflows.connection.serialized import json_problem
+from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded
+from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.numbers import check_number
+from airflow_okta_workflows.core.secret import shown
+
+LONGEST_VALUE = 20
+"""Longest value that a message quotes, in characters, where a keyword or a number is expected."""
+
+T = TypeVar("T")
+
+
+class FieldReader:
+    """One pass over the fields of a connection that collects problems and warnings.
+
+    :param connection: the connection
+    :param extra: its extra, as Airflow decodes it
+    """
+
+    def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self.unknown_names: list[str] = []
+        self._connection = connection
+        extra = self._object(extra)
+        self._gives_secrets_away = gives_secrets_away(connection.password, extra)
+        self._extra: dict[str, Any] = {}
+        # The exact names come first, so that they are kept if another spelling has another value.
+        for name, value in sorted(extra.items(), key=lambda item: item[0] not in EXTRA_FIELDS):
+            # A form stores an empty field as "" or null.
+            if value is not None and not (isinstance(value, str) and not value.strip()):
+                self._take(name, value)
+        self._host = str(self._field("host")).strip()
+        self._login = str(self._field("login")).strip()
+
+    def _object(self, extra: Any) -> dict[str, Any]:
+        text = self._connection.extra
+        if extra == {} and isinstance(text, str) and text.strip():
+            # Airflow decodes anything that is not JSON to an empty extra.
+            if problem := json_problem(text, "Extra"):
+                self.problems.append(f"Extra is not a JSON object. {problem}")
+                return {}
+            extra = text
+        extra = decoded(extra)
+        if not isinstance(extra, Mapping):
+            kind = "a list" if isinstance(extra, list) else "a string" if isinstance(extra, str) else "a single value"
+            self.problems.append(f"Extra is not a JSON object but {kind}. Write it as {{...}}, names in double quotes.")
+            return {}
+        return dict(extra)
+
+    def _take(self, name: str, value: Any) -> None:
+        field = field_of(name)
+        if field is None:
+            self.unknown_names.append(unknown_field(name))
+        elif field in self._extra and self._extra[field] != value:
+            self.problems.append(f"Extra contains {field} more than once, with different values. Leave only one.")
+        else:
+            if name != field and not name.startswith("extra__"):
+                self.warnings.append(f"the field {shown(name)} in extra is read as {OUTSIDE_EXTRA.get(field, field)}")
+            self._extra[field] = value
+
+    def _field(self, name: str) -> Any:
+        """Return a field that belongs outside extra, from where it belongs or from extra."""
+        own, other = getattr(self._connection, name) or "", self._extra.get(name, "")
+        if own and other and str(own).strip() != str(other).strip():
+            self.problems.append(f"{OUTSIDE_EXTRA[name]} is in extra, too, with another value. Remove it there.")
+        return own or other
+
+    def _try(self, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except CoreError as error:
+            self.problems.append(str(error))
+            return None
+
+    def _text(self, name: str) -> str | None:
+        value = self._extra.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            self.problems.append(f"{name} is {type(value).__name__}. Give a text.")
+            return None
+        return str(value).strip()
+
+    def _boolean(self, name: str, *, default: bool) -> bool:
+        value = self._extra.get(name, default)
+        if isinstance(value, bool):
+            return value
+        text = str(value).strip().lower()
+        if text not in TRUE | FALSE:
+            self.problems.append(f"{name} is {shown(value, LONGEST_VALUE)}. Set it to true or false.")
+        return text in TRUE
+
+    def _number(self, name: str, default: float, *, least: float, most: float) -> float:
+        value = self._extra.get(name, default)
+        number = value
+        if isinstance(value, str):
+            with suppress(ValueError):
+                number = float(value)
+        try:
+            check_number(number, name, least=least, most=most)
+        except CoreError as error:
+            self.problems.append(str(error))
+            return default
+        return float(number)

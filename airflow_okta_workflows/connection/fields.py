@@ -1,0 +1,67 @@
+"""Names of the connection's type and of its fields in extra, in each spelling that is accepted."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.get_provider_info import get_provider_info
+
+FORM: dict[str, Any] = get_provider_info()["connection-types"][0]
+"""The connection form's part of the provider metadata."""
+
+CONN_TYPE = "okta_workflows"
+EXTRA_FIELDS = frozenset({*FORM["conn-fields"], "private_key"})
+OUTSIDE_EXTRA = {"host": "the Okta domain (Host)", "login": "the Client ID (Login)"}
+"""Fields that are not in extra, but that people write there with their names in Okta's SDKs."""
+
+
+def _spelling(text: str) -> str:
+    """Return letters and digits alone, so that ``privateKey``, ``private-key`` and ``Private Key`` are the same."""
+    return "".join(filter(str.isalnum, text.lower()))
+
+
+_BY_SPELLING = {
+    **{_spelling(name): name for name in EXTRA_FIELDS},
+    # Names in Okta's SDKs, its Terraform provider and its documents.
+    "kid": "key_id",
+    "privatekeyid": "key_id",
+    "alg": "algorithm",
+    "scopes": "scope",
+    "clientid": "login",
+    "orgurl": "host",
+    "domain": "host",
+}
+_PREFIXES = ("", "extraoktaworkflows", "oktaclient", "okta")
+"""Prefixes of names: none, that of older forms of Airflow (``extra__okta_workflows__``), those of Okta's SDKs."""
+
+
+def is_okta_workflows(conn_type: object) -> bool:
+    """Return whether a connection type is that of this provider, as its name or as its label.
+
+    :param conn_type: the connection type
+    """
+    return isinstance(conn_type, str) and _spelling(conn_type) == "oktaworkflows"
+
+
+def field_of(name: str) -> str | None:
+    """Return the field that a name in extra means; None for an unknown name.
+
+    :param name: the name
+    """
+    if name in EXTRA_FIELDS:
+        return name
+    spelling = _spelling(name)
+    meant = (_BY_SPELLING.get(spelling.removeprefix(prefix)) for prefix in _PREFIXES)
+    return next(filter(None, meant), None)
+
+
+def unknown_field(name: str) -> str:
+    """Return a sentence about an unknown name in extra, with the nearest field.
+
+    :param name: the name
+    """
+    near = difflib.get_close_matches(name, EXTRA_FIELDS, n=1, cutoff=0.5) if len(name) <= 100 else []
+    hint = f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(EXTRA_FIELDS))}."
+    return f"the field {shown(name)} in extra is not known and is ignored{hint}"

@@ -1,0 +1,216 @@
+"""Reasons why Airflow cannot read a connection that is serialized as JSON or as a URI, such as one in a variable."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_okta_workflows.connection.fields import is_okta_workflows
+from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.secret import is_plain, may_hold_key, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_okta_workflows.core.errors import CoreError
+
+MEMBERS = frozenset({"conn_type", "description", "host", "login", "password", "schema", "port", "extra"})
+"""Members of a connection that is written as JSON."""
+
+_MARKS = ("\ufeff", "\udcef\udcbb\udcbf", "\xef\xbb\xbf")
+"""The byte order mark of UTF-8, as it is decoded in UTF-8, in ASCII and in Latin-1."""
+_ASSIGNMENT = re.compile(r"(?:export\s+)?AIRFLOW_CONN_[^\s={\"']*=|export\s+[^\s={\"']*=?")
+_SCHEME = re.compile(r"\s*([A-Za-z][\w .+-]{0,40})://")
+_PRINT_ANEW = "Correct it, or print the connection with: okta-workflows connection."
+_QUERY = re.compile(r"\?[\w.%-]+=")
+
+
+def variable_problems(conn_id: str) -> list[CoreError]:
+    """Return why Airflow cannot read a connection from its environment variable; nothing if that has no problem.
+
+    :param conn_id: the connection's id
+    """
+    name = f"AIRFLOW_CONN_{conn_id}".upper()
+    # An id that is passed by mistake may be a key.
+    if may_hold_key(str(conn_id)) or "\0" in name or not name.isprintable():
+        return []
+    value = os.environ.get(name)
+    return [] if value is None else list(problems_of(value, name))
+
+
+def lookup_problems(conn_id: str) -> list[CoreError]:
+    """Return why Airflow finds no connection, although there is a variable for it; nothing if there is none.
+
+    :param conn_id: the connection's id
+    """
+    name = f"AIRFLOW_CONN_{conn_id}".upper()
+    if name in os.environ and not may_hold_key(name):
+        return [configuration_error(f"{name} is set, but Airflow cannot read a connection from it.", _PRINT_ANEW)]
+    return [
+        configuration_error(
+            f"The variable {shown(other, 80)} is set, but Airflow reads {shown(name, 80)}.", "Rename it."
+        )
+        for other in os.environ
+        if other != name and other.upper().removeprefix("EXPORT ").strip() == name
+    ]
+
+
+def problems_of(value: str, source: str) -> Iterator[CoreError]:
+    """Yield why Airflow cannot read a connection from a string; nothing if it can.
+
+    :param value: the string, which contains secrets
+    :param source: where it is from, for the errors, such as the name of a variable
+    """
+    text = value.strip()
+    if not text:
+        yield configuration_error(f"{source} is empty.", "Set it to a connection, as JSON or as a URI, or remove it.")
+        return
+    if text.startswith(_MARKS):
+        yield configuration_error(
+            f"{source} begins with a byte order mark (BOM).", "Save its file as UTF-8 without it."
+        )
+        text = next(text.removeprefix(mark) for mark in _MARKS if text.startswith(mark)).strip()
+    if assignment := _ASSIGNMENT.match(text):
+        yield configuration_error(
+            f"{source} contains a whole line for a shell: its value begins with a name and '='.",
+            "Set it to what follows the '=', without the quotes around it.",
+        )
+        text = text[assignment.end() :].strip(" \t\r\n'\"")
+    elif text.startswith(("'", '"')):
+        if _is_json_in_json(text):
+            yield configuration_error(f"{source} is JSON that is encoded twice.", "Encode the connection once.")
+            return
+        yield configuration_error(
+            f"{source} has quotes around its value.", "Remove them: in an env file they become part of the value."
+        )
+        text = text.strip(text[0]).strip()
+    if text.startswith("{"):
+        yield from _problems_of_json(text, source)
+    elif "://" in text:
+        yield from _problems_of_uri(text, source)
+    elif text.startswith("-----"):
+        yield configuration_error(
+            f"{source} is a PEM, not a connection.", "Put the key into the password of a connection."
+        )
+    else:
+        yield configuration_error(f"{source} is neither a JSON object nor a URI.", _PRINT_ANEW)
+
+
+def misread_problem(schema: str) -> CoreError | None:
+    """Return why Airflow read a connection without a type; None if its schema does not show why.
+
+    Airflow reads what it takes for a URI without a scheme as a path, which becomes the schema without its first
+    character.
+
+    :param schema: the connection's schema
+    """
+    start = schema[:60].lower()
+    if re.match(r"kta[_ ]workflows", start):
+        return _underscore("The connection's URI", "okta_workflows")
+    if start.lstrip().startswith(('"', "'")) and ":" in schema:
+        return configuration_error(
+            "The connection is JSON, but Airflow has read it as a URI.",
+            "Import it from a .json or .yaml file; in an .env file for import it must be a URI.",
+        )
+    if re.match(r"\{|xport\s|\w*=|okta.workflows|.okta", start):
+        return configuration_error(
+            "The connection has a quote, a byte order mark or the name of a variable before its first character.",
+            "Remove everything before the { of the JSON or the okta-workflows:// of the URI.",
+        )
+    return None
+
+
+def json_problem(text: str, source: str) -> CoreError | None:
+    """Return why a string is not JSON, without quoting any of it; None if it is JSON.
+
+    :param text: the string, which may contain secrets
+    :param source: where it is from, for the error
+    """
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        reason, line, column = error.msg.partition(":")[0], error.lineno, error.colno
+    except (ValueError, RecursionError):
+        reason, line, column = "a number or its nesting is too large", 0, 0
+    else:
+        return None
+    try:
+        json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        place = f" (line {line}, column {column})" if line else ""
+        return configuration_error(f"{source} is not valid JSON: {reason}{place}.", _PRINT_ANEW)
+    return configuration_error(
+        f"{source} is not valid JSON: a string contains a raw line break or tab (line {line}).",
+        "Write \\n for each line break of the key.",
+    )
+
+
+def _problems_of_json(text: str, source: str) -> Iterator[CoreError]:
+    if problem := json_problem(text, source):
+        yield problem
+        return
+    members: dict[str, Any] = json.loads(text)
+    if "kty" in members:
+        yield configuration_error(
+            f"{source} is a JWK, not a connection.", "Put the key into the password of a connection."
+        )
+        return
+    if unknown := sorted(name for name in members if name not in MEMBERS):
+        names = ", ".join(unknown) if is_plain("".join(unknown)) and len("".join(unknown)) < 50 else len(unknown)
+        yield configuration_error(
+            f"{source} has members that no connection has: {names}.",
+            f"Known are {', '.join(sorted(MEMBERS))}. All other fields belong into extra.",
+        )
+    if not isinstance(members.get("conn_type") or "", str):
+        yield configuration_error(f"The conn_type in {source} is not a string.", "Set it to okta_workflows.")
+    try:
+        int(members.get("port") or 0)
+    except (ValueError, TypeError, OverflowError):
+        yield configuration_error(f"The port in {source} is not a whole number.", "Remove it, or set it to 443.")
+
+
+def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
+    scheme = match[1] if (match := _SCHEME.match(text)) else ""
+    if is_okta_workflows(scheme) and not re.fullmatch(r"[A-Za-z0-9+.-]+", scheme):
+        yield _underscore(source, scheme)
+    rest = text.partition("://")[2]
+    if "://" in rest:
+        before, _, after = rest.partition("://")
+        if "://" in after or "@" in before or ":" in before:
+            yield configuration_error(
+                f"{source} is a URI with another '://' in it, with which Airflow cannot read it.",
+                "Write the host without https://, and percent-encode the values behind the '?'.",
+            )
+            return
+        rest = after
+    login = _QUERY.split(rest, maxsplit=1)[0].rpartition("@")[0]
+    if raw := re.search("[/?#]", login):
+        yield configuration_error(
+            f"{source} is a URI with a raw {raw[0]!r} in its login or password, which ends there.",
+            "Percent-encode login and password: '/' as %2F, '#' as %23, '@' as %40.",
+        )
+        return
+    try:
+        urlsplit(f"x://{rest}").port  # noqa: B018  # raises
+    except ValueError:
+        yield configuration_error(
+            f"{source} is a URI whose host or port cannot be read.",
+            "Write okta-workflows://CLIENT_ID:KEY@acme.okta.com/, with CLIENT_ID and KEY percent-encoded.",
+        )
+
+
+def _underscore(source: str, scheme: str) -> CoreError:
+    return configuration_error(
+        f"{source} begins with {scheme}://, but a URI scheme has no underscores and no spaces.",
+        "Write okta-workflows://, with a hyphen.",
+    )
+
+
+def _is_json_in_json(text: str) -> bool:
+    try:
+        return str(json.loads(text)).startswith("{")
+    except (ValueError, RecursionError):
+        return False
