@@ -83,7 +83,7 @@ def check_connection(
     try:
         settings = with_short_waits(read())
     except OktaConfigurationError as error:
-        problems = error.problems or (str(error),)
+        problems = error.problems or (f"{error.message} {error.hint}",)
         what = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         yield CheckStep("fields", CheckResult.FAILED, f"The connection has {what}.", " ".join(_numbered(problems)))
         yield from skipped(AFTER_FIELDS, "the fields have to be right first")

@@ -10,7 +10,7 @@ from airflow_okta_workflows.connection.fields import EXTRA_FIELDS, OUTSIDE_EXTRA
 from airflow_okta_workflows.connection.http_guard import gives_secrets_away
 from airflow_okta_workflows.connection.serialized import json_problem
 from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded
-from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.secret import shown
 
@@ -28,7 +28,7 @@ class FieldReader:
     """
 
     def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
-        self.problems: list[str] = []
+        self.problems: list[CoreError] = []
         self.warnings: list[str] = []
         self.unknown_names: list[str] = []
         self._connection = connection
@@ -48,13 +48,13 @@ class FieldReader:
         if extra == {} and isinstance(text, str) and text.strip():
             # Airflow decodes anything that is not JSON to an empty extra.
             if problem := json_problem(text, "Extra"):
-                self.problems.append(f"Extra is not a JSON object. {problem}")
+                self._add(f"Extra is not a JSON object: {problem.message}", problem.hint)
                 return {}
             extra = text
         extra = decoded(extra)
         if not isinstance(extra, Mapping):
             kind = "a list" if isinstance(extra, list) else "a string" if isinstance(extra, str) else "a single value"
-            self.problems.append(f"Extra is not a JSON object but {kind}. Write it as {{...}}, names in double quotes.")
+            self._add(f"Extra is not a JSON object but {kind}.", "Write it as {...}, names in double quotes.")
             return {}
         return dict(extra)
 
@@ -63,7 +63,7 @@ class FieldReader:
         if field is None:
             self.unknown_names.append(unknown_field(name))
         elif field in self._extra and self._extra[field] != value:
-            self.problems.append(f"Extra contains {field} more than once, with different values. Leave only one.")
+            self._add(f"Extra contains {field} more than once, with different values.", "Leave only one.")
         else:
             if name != field and not name.startswith("extra__"):
                 self.warnings.append(f"the field {shown(name)} in extra is read as {OUTSIDE_EXTRA.get(field, field)}")
@@ -73,14 +73,17 @@ class FieldReader:
         """Return a field that belongs outside extra, from where it belongs or from extra."""
         own, other = getattr(self._connection, name) or "", self._extra.get(name, "")
         if own and other and str(own).strip() != str(other).strip():
-            self.problems.append(f"{OUTSIDE_EXTRA[name]} is in extra, too, with another value. Remove it there.")
+            self._add(f"{OUTSIDE_EXTRA[name]} is in extra, too, with another value.", "Remove it there.")
         return own or other
+
+    def _add(self, message: str, hint: str) -> None:
+        self.problems.append(configuration_error(message, hint))
 
     def _try(self, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except CoreError as error:
-            self.problems.append(str(error))
+            self.problems.append(error.copy())
             return None
 
     def _text(self, name: str) -> str | None:
@@ -88,7 +91,7 @@ class FieldReader:
         if value is None:
             return None
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            self.problems.append(f"{name} is {type(value).__name__}. Give a text.")
+            self._add(f"{name} is {type(value).__name__}.", "Give a string.")
             return None
         return str(value).strip()
 
@@ -98,7 +101,7 @@ class FieldReader:
             return value
         text = str(value).strip().lower()
         if text not in TRUE | FALSE:
-            self.problems.append(f"{name} is {shown(value, LONGEST_VALUE)}. Set it to true or false.")
+            self._add(f"{name} is {shown(value, LONGEST_VALUE)}.", "Set it to true or false.")
         return text in TRUE
 
     def _number(self, name: str, default: float, *, least: float, most: float) -> float:
@@ -110,6 +113,6 @@ class FieldReader:
         try:
             check_number(number, name, least=least, most=most)
         except CoreError as error:
-            self.problems.append(str(error))
+            self.problems.append(error.copy())
             return default
         return float(number)

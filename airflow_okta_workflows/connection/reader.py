@@ -38,6 +38,7 @@ from airflow_okta_workflows.exceptions import OktaConfigurationError
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.addresses import FlowAddress, Origin
+    from airflow_okta_workflows.core.errors import CoreError
 
 log = logging.getLogger(__name__)
 
@@ -74,24 +75,29 @@ def parse_connection(connection: Any, extra: Mapping[str, Any]) -> OktaWorkflows
     settings = reading.settings()
     if settings is None:
         # A misread URI can have the right type and fields full of parts of the key.
-        misread = [str(problem) for problem in variable_problems(conn_id)]
-        raise connection_error(conn_id, [*misread, *reading.problems, *map(_sentence, reading.unknown_names)])
+        unknown = [configuration_error(_sentence(name)) for name in reading.unknown_names]
+        raise connection_error(conn_id, [*variable_problems(conn_id), *reading.problems, *unknown])
     for warning in settings.warnings:
         log.warning("Connection %r: %s", conn_id, warning)
     return settings
 
 
-def connection_error(conn_id: str, problems: Sequence[str]) -> OktaConfigurationError:
+def connection_error(conn_id: str, problems: Sequence[CoreError]) -> OktaConfigurationError:
     """Return the error that lists the problems of a connection.
 
     :param conn_id: the connection's id
     :param problems: its problems, at least one
     """
-    listed = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
-    return OktaConfigurationError(
-        f"Connection {conn_id!r} cannot be used: {listed if len(problems) > 1 else problems[0]}",
-        problems=tuple(problems),
-    )
+    lines = tuple(problem.one_line for problem in problems)
+    if len(problems) == 1:
+        message, hint, detail = f"Connection {conn_id!r}: {problems[0].message}", problems[0].hint, problems[0].detail
+    else:
+        message, hint = (
+            f"Connection {conn_id!r} has {len(problems)} problems.",
+            "Change each of these in the connection:",
+        )
+        detail = "\n".join(f"({number}) {line}" for number, line in enumerate(lines, 1))
+    return OktaConfigurationError(message, hint=hint, detail=detail, problems=lines)
 
 
 @contextmanager
@@ -111,7 +117,7 @@ def explain_lookup(conn_id: str) -> Iterator[None]:
             problems = lookup_problems(conn_id)
         if not problems:
             raise
-        raise connection_error(conn_id, [str(problem) for problem in problems]) from None
+        raise connection_error(conn_id, problems) from None
 
 
 def _wrong_type(connection: Any) -> OktaConfigurationError:
@@ -120,10 +126,10 @@ def _wrong_type(connection: Any) -> OktaConfigurationError:
     if not conn_type and not problems and (problem := misread_problem(str(connection.schema or ""))):
         problems = [problem]
     if problems:
-        return connection_error(connection.conn_id, [str(problem) for problem in problems])
+        return connection_error(connection.conn_id, problems)
     is_of = f"is of type {shown(conn_type, LONGEST_VALUE)}, not {CONN_TYPE!r}" if conn_type else "has no type"
     return OktaConfigurationError(
-        f"Connection {connection.conn_id!r} {is_of}. Use a connection of type Okta Workflows.",
+        f"Connection {connection.conn_id!r} {is_of}.",
         hint="Use a connection of type Okta Workflows.",
     )
 
@@ -157,9 +163,9 @@ class _Reading(FieldReader):
         scope = self._try(self._scope)
         if key_text:
             for field in misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS):
-                self.problems.append(
-                    f"{field} has a part of the private key in it (not shown). Remove it there: the key belongs into"
-                    " Private key (Password) alone."
+                self._add(
+                    f"{field} has a part of the private key in it (not shown).",
+                    "Remove it there: the key belongs into Private key (Password) alone.",
                 )
         if self.problems and key_text:
             # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
@@ -312,13 +318,13 @@ class _Reading(FieldReader):
     def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:
         value = decoded(self._extra.get("flows", {}))
         if not isinstance(value, dict):
-            self.problems.append('flows is not a JSON object. Write it as {"onboard": "<alias or invoke URL>"}.')
+            self._add("flows is not a JSON object.", 'Write it as {"onboard": "<alias or invoke URL>"}.')
             return {}
         found: dict[str, FlowAddress] = {}
         for name, target in value.items():
             # Names that pass this check are quoted in later messages.
             if len(name) > _LONGEST_NAME or not name.isprintable() or may_hold_key(name):
-                self.problems.append(f"A name in flows is a value of {len(name)} characters. Use a short name.")
+                self._add(f"A name in flows is a value of {len(name)} characters.", "Use a short name.")
                 continue
             if flow := self._try(partial(self._flow, name, target, workflows)):
                 encryption = partial(self._require_encryption, flow.origin, f"the flow {name!r}")
@@ -340,7 +346,7 @@ class _Reading(FieldReader):
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
         hosts = items(self._extra.get("allowed_hosts", []))
         if hosts is None:
-            self.problems.append("allowed_hosts is not a list of hosts. Write host or host:port, separated by commas.")
+            self._add("allowed_hosts is not a list of hosts.", "Write host or host:port, separated by commas.")
             return []
         found: list[Origin] = []
         for item in hosts:

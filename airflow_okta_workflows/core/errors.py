@@ -51,8 +51,9 @@ class CoreError(Exception):
 
     @property
     def one_line(self) -> str:
-        """What happened and what to change, for a list or a line of a log."""
-        return " ".join(filter(None, (self.message, split_code(self.hint)[1])))
+        """What happened, what to change and its code, for a list or a line of a log."""
+        code, fix = split_code(self.hint)
+        return " ".join(filter(None, (self.message, fix, code and f"({code})")))
 
     def copy(self) -> CoreError:
         """Return the same error without a traceback, for another caller to raise."""
