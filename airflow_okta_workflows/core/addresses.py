@@ -243,8 +243,8 @@ def _flow_at_url(text: str, name: str) -> FlowAddress:
     if parts.query:
         raise configuration_error(
             "The invoke URL carries a query (its value is not shown: a client token may be in it).",
-            "Remove everything from the question mark on. A flow secured with OAuth 2.0 needs no client token;"
-            " other parameters go into query.",
+            "Remove everything from the question mark on; parameters go into query. A flow with a client token cannot"
+            " be invoked here: in its API Endpoint card, choose 'Secure with OAuth 2.0' instead.",
         )
     return FlowAddress(name if "://" not in name else f"{origin.url}/api/flo/{path[1]}/invoke", path[1], origin)
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_okta_workflows.core.addresses import parse_flow
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.flows.hints import flow_hint
-from tests.unit.core.flows.test_invocation import HTML, RAN, Talk, http_response
+from tests.unit.core.flows.test_invocation import ADDRESS, HTML, RAN, Talk, build_invocation, http_response
 
 OFF, ALIAS, CLIENT_TOKEN, API = "says that it is off", "flow's alias", "'Secure with OAuth 2.0'", "Okta's API responded"
 
@@ -118,3 +120,27 @@ def test_any_response_has_a_hint_or_none(status: int, body: Any) -> None:
     hint = flow_hint(status, body)
 
     assert all(line.endswith(".") for line in hint.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"headers": {"x-api-client-token": "a"}}, "API Endpoint card, choose 'Secure with OAuth 2.0'"),
+        ({"headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "HttpOperator"),
+        ({"payload": "<user>ada</user>"}, "HttpOperator"),
+        ({"payload": "email=ada%40example.com"}, "member of a JSON object"),
+    ],
+)
+def test_what_cannot_be_sent_says_how_else_to_invoke_the_flow(options: dict[str, Any], advice: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        build_invocation(**options)
+
+    assert advice in caught.value.hint
+
+
+def test_an_invoke_url_with_a_client_token_leads_to_oauth() -> None:
+    url = "https://acme.workflows.okta.com/api/flo/a/invoke?clientToken=t0ken"
+    with pytest.raises(CoreError, match="cannot be invoked here: in its API Endpoint card") as caught:
+        parse_flow(url, "hello", ADDRESS.origin)
+
+    assert "t0ken" not in str(caught.value)
