@@ -47,7 +47,7 @@ class CommandLineHook(OktaWorkflowsHook):
         """
         if self._connection is not None:
             return self._connection
-        with suppress(AirflowNotFoundException), _as_on_a_server():
+        with suppress(AirflowNotFoundException), _as_on_a_server(), quiet_connections():
             # Airflow 2 logs the query for the id, which would expose a key that was passed as the id by mistake.
             if not may_hold_key(conn_id):
                 return super().get_connection(conn_id)
@@ -89,6 +89,23 @@ def hook_from_file(name: str) -> CommandLineHook:
         raise UsageError(
             f"{shown(name)} is not a connection as JSON, as for airflow connections add --conn-json"
         ) from None
+
+
+@contextmanager
+def quiet_connections() -> Iterator[None]:
+    """Let stored connections log with the standard library, which the command line can quiet.
+
+    Otherwise Airflow 3.2+ warns about the ``_`` in this connection type, through a logger of structlog.
+    """
+    from airflow.models.connection import Connection as StoredConnection
+
+    stored: Any = StoredConnection
+    before = stored._log  # noqa: SLF001  # Airflow's LoggingMixin has no public way
+    stored._log = logging.getLogger(f"{stored.__module__}.{stored.__name__}")  # noqa: SLF001
+    try:
+        yield
+    finally:
+        stored._log = before  # noqa: SLF001
 
 
 @contextmanager
