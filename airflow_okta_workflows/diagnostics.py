@@ -239,7 +239,10 @@ def _flows(names: Sequence[str], settings: OktaWorkflowsSettings, transport: H11
         # The root of the host, because no flow is there; no token is sent.
         _reachable(transport.send(HttpRequest("GET", origin.url + "/", {})), settings, origin)
     hosts = ", ".join(sorted({settings.find_flow(name).origin.netloc for name in names}))
-    return f"{', '.join(names)} at {hosts}, which may have the token"
+    return (
+        f"{', '.join(names)} at {hosts}: allowed, and responds. Only an invocation (--flow NAME) tells whether an alias"
+        " is right and its flow is on and accepts the token"
+    )
 
 
 def with_short_waits(settings: OktaWorkflowsSettings) -> OktaWorkflowsSettings:

@@ -15,6 +15,7 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 with DAG(
     dag_id="okta_access_review",
     schedule=None,
+    tags=["okta", "example"],
     params={"group": Param("on-call", type="string")},
     doc_md=__doc__,
 ) as dag:

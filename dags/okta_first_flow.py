@@ -8,7 +8,13 @@ from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
 
-with DAG(dag_id="okta_first_flow", schedule=None, params={"name": Param("Ada", type="string")}, doc_md=__doc__) as dag:
+with DAG(
+    dag_id="okta_first_flow",
+    schedule=None,
+    tags=["okta", "example"],
+    params={"name": Param("Ada", type="string")},
+    doc_md=__doc__,
+) as dag:
     InvokeOktaFlowOperator(
         task_id="hello",
         flow="hello",

@@ -20,6 +20,7 @@ from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 with DAG(
     dag_id="okta_onboarding",
     schedule=None,
+    tags=["okta", "example"],
     # If a worker dies, a retry continues from the checkpoint and invokes no flow twice (Airflow 3.3).
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
@@ -44,9 +45,12 @@ with DAG(
         """Return one payload per group."""
         return [{"account_id": account["id"], "group": group} for group in params["groups"]]
 
-    added = InvokeOktaFlowOperator.partial(task_id="add_to_group", flow="add_to_group").expand(
-        payload=memberships(account)
-    )
+    added = InvokeOktaFlowOperator.partial(
+        task_id="add_to_group",
+        flow="add_to_group",
+        # What the page of the run shows for each mapped task, instead of its number.
+        map_index_template="{{ task.payload['group'] }}",
+    ).expand(payload=memberships(account))
 
     job = InvokeOktaFlowOperator(
         task_id="start_provisioning",

@@ -180,6 +180,7 @@ class Reader:
     def _paste_into_okta(self, ended: Ended) -> None:
         jwk: dict[str, Any]
         jwk, _ = json.JSONDecoder().raw_decode(ended.out)
+        (self._directory / "okta-public.jwk").write_text(json.dumps(jwk))
         self._org.app.public_keys[jwk["kid"]] = jwt.PyJWK(jwk, algorithm="ES256").key
 
     def _in_place_of_the_pages_org(self, text: str) -> str:
@@ -197,7 +198,9 @@ def printed_by_emulator(arguments: list[str]) -> str:
     with subprocess.Popen([script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        printed = process.stdout.readline() + process.stderr.readline() + process.stderr.readline()
+        printed = process.stdout.readline()
+        while "Ctrl-C ends it" not in printed and (line := process.stderr.readline()):
+            printed += line
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 0

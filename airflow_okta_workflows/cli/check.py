@@ -65,7 +65,7 @@ def show_step(step: CheckStep, output: Output, *, to_stderr: bool = False) -> No
     :param to_stderr: whether to show it on stderr, because the steps are not the command's result
     """
     if to_stderr or not output.as_json:
-        notes = [f"Fix: {step.fix}"] if step.fix else []
+        notes = f"Fix: {step.fix}".split("\n") if step.fix else []
         output.row(step.result.value, step.name, step.detail, notes, to_stderr=to_stderr)
 
 

@@ -88,6 +88,19 @@ def port(text: str) -> int:
     return int(text)
 
 
+def client_id(text: str) -> str:
+    """Return the client id of an app, which begins with ``0oa``.
+
+    :param text: the argument
+    :raises argparse.ArgumentTypeError: if it is none
+    """
+    if not (text.startswith("0oa") and text.isascii() and text.isalnum()):
+        from airflow_okta_workflows.core.secret import shown
+
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a client id, which begins with 0oa")
+    return text
+
+
 _CONN_ID = _argument("--conn-id", metavar="ID", help="the connection in Airflow; left out: okta_workflows_default")
 _OUTPUT = _argument(
     "--output",
@@ -239,10 +252,17 @@ COMMANDS = (
             "The flows are the ones that the example DAGs need, or those in a Python file of your own.",
             "With --connections the connection goes into a file instead, which nobody else can read, and the next start"
             " with that file has the same client id, key and aliases: for an org that others reach over a network.",
+            "With --public-key the org knows your own key, by its public half alone, so that you can rehearse the setup"
+            " of an app: the connection that is printed has a place for the private key, and a key that does not belong"
+            " to it is refused in Okta's words. With --client-id it knows the app by your own client id.",
         ),
         examples=(
             ("--port 8099", "the sample flows; paste the line that it prints into another shell"),
             ("--flows my_flows.py", "flows of your own"),
+            (
+                "--public-key okta-public.jwk --client-id 0oa1b2c3 --custom-domain login.localhost",
+                "a rehearsal with your own key, for an org with one custom domain",
+            ),
             (
                 "--host 0.0.0.0 --public-host okta --port 8000 --connections /okta/connections.json",
                 "in a container that others know as okta",
@@ -265,6 +285,14 @@ COMMANDS = (
                 metavar="NAME",
                 help="a custom domain of the org; with exactly one, tokens have to be asked for there, as in Okta. May"
                 " be given again",
+            ),
+            _argument(
+                "--public-key",
+                metavar="FILE",
+                help="the public key of the app: a PEM, a certificate, a JWK or a JWK set; left out: a new key pair",
+            ),
+            _argument(
+                "--client-id", type=client_id, metavar="ID", help="the client id of the app, 0oa…; left out: a new one"
             ),
             _argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate, a PEM with its chain"),
             _argument("--tls-key", metavar="FILE", help="the certificate's key"),

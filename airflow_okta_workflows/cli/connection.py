@@ -162,8 +162,11 @@ def _replace(conn_id: str, connection: dict[str, Any]) -> None:
 def _into_database(conn_id: str, connection: dict[str, Any], *, replace: bool) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
+    from airflow_okta_workflows.cli.hook import quiet_connections
+
     try:
-        (_replace if replace else _add)(conn_id, connection)
+        with quiet_connections():
+            (_replace if replace else _add)(conn_id, connection)
     except SQLAlchemyError as error:
         # The message of the error is not shown: it contains the values sent to the database.
         raise CommandFailedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import ssl
 import threading
@@ -10,11 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.cli.runner import GOOD, CommandFailedError
+from airflow_okta_workflows.cli.commands import GROUP
+from airflow_okta_workflows.cli.runner import GOOD, INTERRUPTIONS, CommandFailedError, UsageError
 from airflow_okta_workflows.cli.shell import export_line
+from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.emulator.flow_file import flows_in
 from airflow_okta_workflows.emulator.kept_connection import keep_connection, kept_app
-from airflow_okta_workflows.emulator.org import LocalOrg
+from airflow_okta_workflows.emulator.org import PRIVATE_KEY_PLACE, LocalOrg
+from airflow_okta_workflows.emulator.public_keys import MAX_BYTES, parse_public_keys
 from airflow_okta_workflows.emulator.records import SeenRequest
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 
@@ -35,6 +40,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param args: the parsed arguments
     :param output: where to write
     """
+    if args.connections and (args.public_key or args.client_id):
+        raise UsageError("--connections keeps a client id and a private key: leave out --public-key and --client-id")
     kept = Path(args.connections).expanduser() if args.connections else None
     org = _TellingOrg(
         output,
@@ -43,7 +50,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         public_host=args.public_host,
         custom_domains=tuple(args.custom_domain or ()),
         ssl_context=_tls(args.tls_cert, args.tls_key),
-        **(_kept_app(kept) if kept else {}),
+        **(_kept_app(kept) if kept else _own_app(args)),
     )
     _add_flows(org, args.flows)
     try:
@@ -54,7 +61,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         try:
             if kept:
                 _keep(kept, org)
-            _announce(org, output, kept)
+            _announce(org, output, kept, own_key=bool(args.public_key))
             told.wait()
         finally:
             org.stop()
@@ -75,7 +82,11 @@ class _TellingOrg(LocalOrg):
             self._output.say(f"{request.flow}: {request.method} {_short(request.text)}")
             self._output.say(f"  -> {request.status}{ran} {_short(request.response)}")
         else:
-            self._output.say(f"token request\n  -> {request.status} {request.error or 'granted'}")
+            self._output.say(f"token request\n  -> {request.status} {_outcome(request)}")
+
+
+def _outcome(request: SeenTokenRequest) -> str:
+    return request.error or ("granted" if request.granted else "")
 
 
 def _add_flows(org: LocalOrg, file: str | None) -> None:
@@ -85,7 +96,9 @@ def _add_flows(org: LocalOrg, file: str | None) -> None:
     path = Path(file).expanduser()
     try:
         found = flows_in(path)
-    except Exception as error:  # a user's file can raise anything, and the user needs to see where
+    except INTERRUPTIONS:
+        raise
+    except BaseException as error:  # a user's file can raise anything, even SystemExit, and the user needs to see where
         raise CommandFailedError(f"{file} cannot be used.\n{_told_from(path, error)}") from None
     if not found:
         raise CommandFailedError(f"{file} defines no function that could be a flow.")
@@ -93,7 +106,7 @@ def _add_flows(org: LocalOrg, file: str | None) -> None:
         org.flow(declared.name, alias=declared.alias, security=declared.security)(declared.function)
 
 
-def _told_from(path: Path, error: Exception) -> str:
+def _told_from(path: Path, error: BaseException) -> str:
     """Return an error with its traceback, starting at the user's file."""
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename != str(path.resolve()):
@@ -118,6 +131,27 @@ def _tls(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
     return context
 
 
+def _own_app(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the org for the user's own public key and client id.
+
+    :raises CommandFailedError: if the file has no public key
+    """
+    options = {"client_id": args.client_id} if args.client_id else {}
+    if not args.public_key:
+        return options
+    path = Path(args.public_key).expanduser()
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        parse_public_keys(data)
+    except OSError as error:
+        raise CommandFailedError(f"{shown(args.public_key)} cannot be read: {error.strerror}.") from None
+    except CoreError as error:
+        hint = error.hint.replace("FILE", shlex.quote(str(path)))
+        raise CommandFailedError(f"{shown(args.public_key)} cannot be used. {error.message}\n{hint}") from None
+    return {**options, "public_key": data}
+
+
 def _kept_app(path: Path) -> dict[str, Any]:
     try:
         return kept_app(path)
@@ -133,7 +167,7 @@ def _keep(path: Path, org: LocalOrg) -> None:
         raise CommandFailedError(f"{path} cannot be written: {error.strerror}.") from None
 
 
-def _announce(org: LocalOrg, output: Output, kept: Path | None) -> None:
+def _announce(org: LocalOrg, output: Output, kept: Path | None, *, own_key: bool) -> None:
     flows = {name: org.invoke_url(name) for name in org.flows}
     where = f"in {kept}, for airflow connections import" if kept else "the line above, good for as long as it runs"
     if kept and output.as_json:
@@ -145,7 +179,26 @@ def _announce(org: LocalOrg, output: Output, kept: Path | None) -> None:
         for variable, connection in org.environment().items():
             output.text(export_line(variable, connection))
     output.say(f"A local org listens at {org.url}, with the flows {', '.join(org.flows)}.")
+    if own_key:
+        where += f", once your private key replaces {PRIVATE_KEY_PLACE}"
+        output.say(f"Or let this build it from your key file, KEY:\n  {_connection_command(org)}")
     output.say(f"Its connection is {where}. Ctrl-C ends it.")
+
+
+def _connection_command(org: LocalOrg) -> str:
+    """Return the command that builds the connection to the org from the file of the private key."""
+    connection = org.connection()
+    options = {
+        "--domain": connection["host"],
+        "--workflows-host": connection["extra"].get("workflows_host"),
+        "--client-id": connection["login"],
+        "--key-file": "KEY",
+        "--key-id": connection["extra"].get("key_id"),
+    }
+    # With an equals sign, since a kid may begin with a hyphen.
+    words = [f"{name}={shlex.quote(value)}" for name, value in options.items() if value]
+    words += [f"--flow {shlex.quote(f'{name}={flow.alias}')}" for name, flow in org.flows.items()]
+    return f"{GROUP} connection {' '.join(words)}"
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class CommandLineHook(OktaWorkflowsHook):
         """
         if self._connection is not None:
             return self._connection
-        with suppress(AirflowNotFoundException), _as_on_a_server():
+        with suppress(AirflowNotFoundException), _as_on_a_server(), quiet_connections():
             # Airflow 2 logs the query for the id, which would expose a key that was passed as the id by mistake.
             if not may_hold_key(conn_id):
                 return super().get_connection(conn_id)
@@ -90,6 +90,23 @@ def hook_from_file(name: str, conn_id: str | None) -> CommandLineHook:
         text = connection if isinstance(connection, str) else json.dumps(connection, default=str)
         problem = next(problems_of(text, shown(name)), None)
         raise UsageError(str(problem or f"{shown(name)} is not a connection that Airflow can read")) from None
+
+
+@contextmanager
+def quiet_connections() -> Iterator[None]:
+    """Let stored connections log with the standard library, which the command line can quiet.
+
+    Otherwise Airflow 3.2+ warns about the ``_`` in this connection type, through a logger of structlog.
+    """
+    from airflow.models.connection import Connection as StoredConnection
+
+    stored: Any = StoredConnection
+    before = stored._log  # noqa: SLF001  # Airflow's LoggingMixin has no public way
+    stored._log = logging.getLogger(f"{stored.__module__}.{stored.__name__}")  # noqa: SLF001
+    try:
+        yield
+    finally:
+        stored._log = before  # noqa: SLF001
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The program ``okta-workflows``: the commands with their own parser.
 
 It does not use Airflow's parser: importing it takes seconds, and two of the commands need no Airflow.
@@ -6,6 +7,7 @@ It does not use Airflow's parser: importing it takes seconds, and two of the com
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_okta_workflows import __version__
@@ -20,6 +22,9 @@ a first flow in four steps:
   okta-workflows connection --domain acme.okta.com --client-id 0oa… --key-file okta-key.jwk --flow hello=…
   okta-workflows check                             # with the line that connection printed
   okta-workflows invoke hello
+
+tab completion:
+  eval "$(register-python-argcomplete okta-workflows)"
 """
 
 
@@ -31,7 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: the arguments; None for those of the process
     """
-    args = standalone_parser().parse_args(argv)
+    parser = standalone_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        # Only the shell's completion sets it; Airflow brings the library.
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args = parser.parse_args(argv)
 
     from airflow_okta_workflows.cli.runner import run
 

@@ -54,25 +54,42 @@ def _turn_stdout_at_exit() -> None:
     atexit.register(turn)
 
 
+_OWN = "airflow_okta_workflows"
 _LEVELS = {
-    "airflow_okta_workflows": logging.WARNING,
-    # In Airflow before 3.2, the first logs each look-up, and the second warns about the _ in this connection type.
+    # In Airflow before 3.2, this logs each look-up.
     "airflow.hooks.base": logging.WARNING,
+    "alembic.runtime.plugins": logging.WARNING,
+    # These warn about the _ in this connection type.
     "airflow.models.connection.Connection": logging.ERROR,
+    "airflow.sdk.definitions.connection": logging.ERROR,
+    # These warn about a secret that is too short to be masked; the name depends on the version of Airflow.
+    "airflow._shared.secrets_masker.secrets_masker": logging.ERROR,
+    "airflow.sdk._shared.secrets_masker.secrets_masker": logging.ERROR,
+    "airflow.sdk.execution_time.secrets_masker": logging.ERROR,
 }
+"""The lowest level that is shown of each of these loggers; all others are not changed."""
 
 
 @contextlib.contextmanager
 def quiet_log() -> Iterator[None]:
     """Suppress routine log messages, because a command reports its own progress."""
-    before = {name: logging.getLogger(name).level for name in _LEVELS}
-    for name, level in _LEVELS.items():
-        logging.getLogger(name).setLevel(level)
+    own = logging.getLogger(_OWN)
+    before = own.level
+    own.setLevel(logging.WARNING)
+    # Filters, because Airflow resets the levels of its loggers when it configures its logging, at its first import.
+    filters = {name: functools.partial(_is_shown, level) for name, level in _LEVELS.items()}
+    for name, is_shown in filters.items():
+        logging.getLogger(name).addFilter(is_shown)
     try:
         yield
     finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
+        own.setLevel(before)
+        for name, is_shown in filters.items():
+            logging.getLogger(name).removeFilter(is_shown)
+
+
+def _is_shown(level: int, record: logging.LogRecord) -> bool:
+    return record.levelno >= level
 
 
 class Output:

@@ -237,8 +237,8 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
     if rest != path:
         raise configuration_error(
             f"The URL of {what} carries a query (not shown: a client token may be in it).",
-            "Remove everything from the question mark on. A flow secured with OAuth 2.0 needs no client token;"
-            " other parameters go into query.",
+            "Remove everything from the question mark on; parameters go into query. A flow with a client token cannot"
+            " be invoked here: in its API Endpoint card, choose 'Secure with OAuth 2.0' instead.",
         )
     if origin is None:
         return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 CONN_ID = "okta_workflows_default"
 
@@ -42,9 +43,14 @@ def keep_connection(path: Path, connection: Mapping[str, Any]) -> None:
     :raises OSError: if it cannot be written
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump({CONN_ID: connection}, file, indent=2)
-        file.write("\n")
-    temporary.replace(path)
+    # A new file that only this user can read, whatever a run that was killed has left here.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({CONN_ID: connection}, file, indent=2)
+            file.write("\n")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise

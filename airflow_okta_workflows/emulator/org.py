@@ -13,6 +13,9 @@ from airflow_okta_workflows.emulator.state import OrgState
 if TYPE_CHECKING:
     from airflow_okta_workflows.emulator.server import Server
 
+PRIVATE_KEY_PLACE = "<your private key: a JWK or a PEM>"
+"""The password of a connection to an org that has only the public key."""
+
 
 class LocalOrg(OrgState):
     """An Okta org on a loopback port, with one API Services app and flows that are plain functions.
@@ -24,6 +27,8 @@ class LocalOrg(OrgState):
     :param public_host: the host name under which clients reach it; by default ``host``
     :param client_id: the app's client id; by default a new one
     :param private_jwk: the app's private key, as :attr:`private_jwk` returns it; by default a new one
+    :param public_key: the app's public key instead, as bytes, a string or a JWK: a PEM, a certificate, a JWK or a JWK
+        set. :meth:`connection` then has a placeholder for the private key, which the org never sees
     :param key_type: the type of a new key: ``p256``, ``rsa2048`` or ``rsa4096``
     :param rate_limit: invocations per second that each flow accepts; None for no limit
     :param time_limit: seconds after which an invocation is cut off
@@ -50,11 +55,15 @@ class LocalOrg(OrgState):
             fields["workflows_host"] = own.url
         if own.scheme == "http" and not own.is_loopback:
             fields["insecure_http"] = True
+        password = PRIVATE_KEY_PLACE if self._private_jwk is None else json.dumps(self._private_jwk)
+        if self._private_jwk is None and len(self.app.public_keys) == 1:
+            # A private key as a PEM does not carry it.
+            fields["key_id"] = next(iter(self.app.public_keys))
         return {
             "conn_type": "okta_workflows",
             "host": domain or f"{own.scheme}://{self.issuer_host}",
             "login": self.app.client_id,
-            "password": json.dumps(self._private_jwk),
+            "password": password,
             "extra": {**fields, **extra},
         }
 

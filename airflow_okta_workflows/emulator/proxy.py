@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 Behavior = Literal["pass", "refuse", "hang", "cut", "intercept"]
 Place = tuple[str, int]
 
+_PAUSE = 0.05
+"""Seconds before the next attempt to accept a connection, after one that failed."""
+
 
 class LocalProxy:
     """An HTTP proxy on a loopback port that supports only CONNECT.
 
-    Use it as a context manager. Its attributes decide what it does with the next request.
+    Use it as a context manager. Its attributes decide what it does with the next request. After :meth:`stop` it can be
+    started again, on the same port.
 
     :param places: the loopback address and port to connect to, by requested host; any other host is
         connected to by its own name and port
@@ -70,10 +74,18 @@ class LocalProxy:
         return f"{'https' if self._own_certificate else 'http'}://{self.address}"
 
     def start(self) -> Self:
-        """Start listening."""
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        """Start listening.
+
+        :raises RuntimeError: if it is listening already
+        :raises OSError: if the port is taken
+        """
+        if self._server is not None:
+            raise RuntimeError("the proxy is listening already")
+        self._server = socket.create_server(("127.0.0.1", self.port), backlog=64)
         self.port = self._server.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self._server,), name="okta-local-proxy", daemon=True).start()
+        self._ending = threading.Event()
+        arguments = (self._server, self._ending)
+        threading.Thread(target=self._accept, args=arguments, name="okta-local-proxy", daemon=True).start()
         return self
 
     def stop(self) -> None:
@@ -84,6 +96,8 @@ class LocalProxy:
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
                 sock.close()
+        self._server = None
+        self._open = set()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -91,11 +105,15 @@ class LocalProxy:
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def _accept(self, server: socket.socket) -> None:
-        with suppress(OSError):
-            while not self._ending.is_set():
+    def _accept(self, server: socket.socket, ending: threading.Event) -> None:
+        while not ending.is_set():
+            try:
                 client, _ = server.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            except OSError:
+                # A client that has gone, or no free file descriptor at the moment; or stop() has closed the socket.
+                ending.wait(_PAUSE)
+                continue
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         self._open.add(client)

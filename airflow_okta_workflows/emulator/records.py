@@ -41,11 +41,13 @@ class SeenTokenRequest:
     """One token request.
 
     :param status: the status of the response; None if the connection was cut instead, or the exchange is not over
-    :param error: the OAuth error code of a refusal; None if the token was granted
+    :param error: the OAuth error code of a refusal; None without one
+    :param granted: whether a token was granted
     """
 
     status: int | None = None
     error: str | None = None
+    granted: bool = False
 
 
 @dataclass

@@ -150,6 +150,7 @@ class Server:
         response = await fault.before(exchange)
         if response is None:
             response, seen.error = self._token_response(request, form)
+            seen.granted = seen.error is None
             response = await fault.after(exchange, response)
         seen.status = response.status
         self._org.on_response(seen)
@@ -206,7 +207,9 @@ class Server:
             async with asyncio.timeout(self._org.time_limit) as limit:
                 returned = await running
             response = response_of(returned, flow_request.execution_id)
-        except Exception as error:  # a user's function can raise anything; Okta returns 500 for a flow that fails
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a user's function can raise anything, even SystemExit
             if limit.expired():
                 return None
             response = json_response(500, {"message": f"The flow failed with {type(error).__name__}"})

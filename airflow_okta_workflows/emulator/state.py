@@ -16,6 +16,7 @@ from airflow_okta_workflows.core.forking import renew_in_child
 from airflow_okta_workflows.core.keys.generation import KeyType, generate_jwk
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator.faults import Fault
+from airflow_okta_workflows.emulator.public_keys import parse_public_keys
 from airflow_okta_workflows.emulator.records import (
     Flow,
     FlowFunction,
@@ -45,6 +46,7 @@ class OrgState:
         public_host: str | None = None,
         client_id: str | None = None,
         private_jwk: Mapping[str, Any] | None = None,
+        public_key: bytes | str | Mapping[str, Any] | None = None,
         key_type: KeyType = "p256",
         rate_limit: int | None = 10,
         time_limit: float = 60.0,
@@ -77,8 +79,14 @@ class OrgState:
         self._lock = threading.Lock()
         renew_in_child(self, "_lock")
         self._signing_secret = secrets.token_hex(32)
-        self._private_jwk = dict(private_jwk or generate_jwk(key_type))
-        self._register(self._private_jwk)
+        self._private_jwk: dict[str, Any] | None = None
+        if public_key is None:
+            self._private_jwk = dict(private_jwk or generate_jwk(key_type))
+            self._register(self._private_jwk)
+        elif private_jwk is None:
+            self.app.public_keys.update(parse_public_keys(public_key))
+        else:
+            raise ValueError("give either private_jwk or public_key")
 
     def flow(
         self, name: str, *, alias: str | None = None, security: Security = "oauth"
@@ -158,13 +166,18 @@ class OrgState:
 
     @property
     def private_jwk(self) -> dict[str, Any]:
-        """The app's private key, as a JWK."""
+        """The app's private key, as a JWK.
+
+        :raises LookupError: if the org was given only a public key
+        """
+        if self._private_jwk is None:
+            raise LookupError("this org was given only a public key")
         return dict(self._private_jwk)
 
     @property
     def tokens_granted(self) -> int:
-        """Number of tokens that were granted."""
-        return sum(request.status == 200 for request in self.token_requests)
+        """Number of tokens that were granted, whatever response a fault then made of it."""
+        return sum(request.granted for request in self.token_requests)
 
     def on_assertion(self, assertion: str) -> None:
         """Do nothing; a subclass overrides this to see each client assertion, none of which the org keeps.

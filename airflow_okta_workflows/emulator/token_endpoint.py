@@ -95,10 +95,12 @@ def _verified_claims(assertion: str, app: App) -> dict[str, Any]:
         raise _invalid_client("The issuer claim for client_assertion is not a valid client_id.")
     if unverified["iss"] != app.client_id or not app.active:
         raise _invalid_client("Invalid value for 'client_id' parameter.")
+    if not app.public_keys:
+        raise _invalid_client("The client does not have a JWKSet configured.")
     kid = header.get("kid")
     if kid is None and len(app.public_keys) == 1:
         kid = next(iter(app.public_keys))
-    if kid not in app.public_keys:
+    if not isinstance(kid, str) or kid not in app.public_keys:
         raise _invalid_client("The client_assertion JWT kid is invalid.")
     try:
         claims: dict[str, Any] = jwt.decode(
@@ -107,7 +109,8 @@ def _verified_claims(assertion: str, app: App) -> dict[str, Any]:
             algorithms=list(ALGORITHMS),
             options={"verify_exp": False, "verify_iat": False, "verify_aud": False, "verify_nbf": False},
         )
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, TypeError, ValueError):
+        # A TypeError if the key is of another type than the algorithm.
         raise _invalid_client("The client_assertion signature is invalid.") from None
     return claims
 

@@ -22,6 +22,7 @@ from airflow_okta_workflows.transport.network import (
     all_headers,
     is_too_large,
     proxy_for,
+    resolvable,
     tls_context,
 )
 
@@ -45,6 +46,13 @@ _LARGE = 2**20
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """aiohttp's own time-outs are off: they round up to whole seconds, and none covers CONNECT together with the steps
 before it."""
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """The resolver of the operating system, which need not know subdomains of ``localhost``."""
+
+    async def resolve(self, host: str, *args: Any, **options: Any) -> Any:
+        return [{**found, "hostname": host} for found in await super().resolve(resolvable(host), *args, **options)]
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -94,7 +102,7 @@ def open_session() -> aiohttp.ClientSession:
     progress.on_connection_reuseconn.append(_connected)
     session = aiohttp.ClientSession(
         # AiohttpTransport limits the connections: a request queued here would use up its connect time-out.
-        connector=_Connector(limit=0),
+        connector=_Connector(limit=0, resolver=_Resolver()),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[progress],
         timeout=_NO_TIMEOUT,

@@ -116,6 +116,16 @@ def is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD
 
 
+def resolvable(host: str) -> str:
+    """Return the name to look up for a host: ``localhost`` for its subdomains, which no name server has to know.
+
+    A request to them needs no TLS, so no name server may lead them elsewhere, either (RFC 6761, section 6.3).
+
+    :param host: the host's name or address
+    """
+    return "localhost" if host.endswith(".localhost") else host
+
+
 def origin_of(url: str) -> Origin:
     """Return the origin of a URL that is known to be valid.
 

@@ -49,6 +49,11 @@ def test_a_connection_goes_into_the_database_and_is_found_there(airflow: dict[st
         first = run(airflow, *by_airflow, *check)
         chatty = {**airflow, "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG"}
         standalone = run(chatty, "okta-workflows", *check)
+        short = {**airflow, **org.environment("short", key_passphrase="abc")}
+        quiet = [
+            run(environment, "okta-workflows", "invoke", "hello", "--conn-id", conn_id)
+            for environment, conn_id in ((airflow, "okta-test"), (short, "short"))
+        ]
         runs = len(org.flows["hello"].runs)
 
     assert (added.returncode, added.stdout) == (0, ""), added.stderr
@@ -64,7 +69,11 @@ def test_a_connection_goes_into_the_database_and_is_found_there(airflow: dict[st
         assert json.loads(checked.stdout)["good"] is True, "JSON alone"
         assert json.loads(checked.stdout)["response"]["body"] == {"greeting": "Hello!"}
     assert "debug" in standalone.stderr.lower(), "Airflow's log went elsewhere"
-    assert runs == 2
-    for done in (added, again, replaced, refused, first, standalone):
+    for done in quiet:
+        assert done.returncode == 0, done.stderr
+        assert "RFC3986" not in done.stderr
+        assert "too short" not in done.stderr
+    assert runs == 4
+    for done in (added, again, replaced, refused, first, standalone, *quiet):
         for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org.tokens):
             assert secret not in done.stdout + done.stderr

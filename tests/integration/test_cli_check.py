@@ -371,6 +371,69 @@ def test_other_ways_to_get_no_token_have_a_fix_too(
     assert len(org.token_requests) == 1, "whoever looks on does not wait for three attempts"
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "fix"),
+    [
+        (400, {"error": "no_org_scopes_granted"}, "Okta API Scopes tab"),
+        (401, {"error": "invalid_client", "error_description": "The client does not have a JWKSet configured"}, "public key"),
+        (403, {"errorCode": "E0000006", "errorSummary": "No."}, "System Log"),
+        (401, {"errorCode": "E0000015"}, "lacks a feature"),
+        (405, {"errorCode": "E0000022"}, "another method"),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_org_s_api_does_not_lead_to_the_domain(
+    status: int, body: dict[str, str], fix: str, org: LocalOrg, okta_workflows: CommandLine
+) -> None:
+    org.inject(Answer(status, json.dumps(body).encode(), {"Content-Type": "application/json"}))
+    ended = okta_workflows("check", "--output", "json")
+
+    assert fix in step(ended, "token")["fix"]
+    assert "must be the org itself" not in step(ended, "token")["fix"]
+
+
+def test_a_fix_has_a_line_for_each_thing_to_check(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    org.flow("gone")(lambda request: {})
+    org.inject(Answer(404), flow="gone")
+    ended = okta_workflows("check", "--flow", "gone", "--yes")
+
+    _, failed = ended.out.split("failed   invocation")
+    assert [line.strip().split(":")[0] for line in failed.splitlines()[1:]] == [
+        "Fix",
+        "Check workflows_host",
+        "Check in the Workflows Console that the flow is on.",
+    ]
+
+
+def test_a_flow_that_is_off_and_an_unknown_alias_are_told_apart(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    org.flow("off")(lambda request: {})
+    org.flows["off"].active = False
+    unknown = org.invoke_url("hello").replace(org.flows["hello"].alias, "0" * 32)
+    fixes = [
+        step(okta_workflows("check", "--flow", flow, "--yes", "--output", "json"), "invocation")["fix"]
+        for flow in ("off", unknown)
+    ]
+
+    assert ["says that it is off" in fix for fix in fixes] == [True, False]
+    assert ["alias" in fix for fix in fixes] == [False, True]
+
+
+def test_a_flow_that_refuses_the_token_names_a_clock_that_is_off(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    org.clock_skew = 100
+    org.inject(Answer(401), flow="hello", times=2)
+    ended = okta_workflows("check", "--flow", "hello", "--yes", "--output", "json")
+
+    assert "behind the org's" in step(ended, "invocation")["fix"]
+    assert "custom domain" in step(ended, "invocation")["fix"]
+
+
+def test_a_flow_that_was_not_invoked_is_not_said_to_work(org: LocalOrg, okta_workflows: CommandLine) -> None:
+    detail = step(okta_workflows("check", "--output", "json"), "flows")["detail"]
+
+    assert f"hello at 127.0.0.1:{org.port}: allowed, and responds" in detail
+    assert "--flow NAME" in detail
+    assert "token" not in detail.partition("--flow")[0]
+
+
 def test_a_scope_that_was_asked_for_and_not_granted_is_told(
     org: LocalOrg, connect: Any, okta_workflows: CommandLine
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,8 +19,11 @@ from typing import Any
 import pytest
 import trustme
 
-from airflow_okta_workflows.cli.main import main
+from airflow_okta_workflows.cli.main import main, standalone_parser
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of, public_jwk
 from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.emulator.kept_connection import keep_connection
+from airflow_okta_workflows.emulator.public_keys import parse_public_keys
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from airflow_okta_workflows.exceptions import OktaFlowFailedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -147,6 +152,9 @@ def test_it_runs_flows_of_the_user_s_own(
         ("x = 1\n", "defines no function that could be a flow"),
         ("def broken(:\n", "SyntaxError"),
         ("\nraise RuntimeError('mine')\n", 'my_flows.py", line 2'),
+        ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
+        ("import sys\nsys.exit()\n", 'my_flows.py", line 2'),
+        ("import pytest\npytest.fail('mine')\n", "mine"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told(
@@ -277,3 +285,142 @@ def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path, okta_workflow
     ended = okta_workflows("emulator", "--tls-cert", str(nothing), "--tls-key", str(nothing))
     assert (ended.code, ended.out) == (1, "")
     assert "cannot be used for TLS" in ended.err
+
+
+@pytest.fixture
+def own_key(tmp_path: Path) -> tuple[Path, Path]:
+    """The files of a private key and of its public half."""
+    private, public = tmp_path / "my key.jwk", tmp_path / "public.jwk"
+    jwk = generate_jwk("rsa2048")
+    private.write_text(json.dumps(jwk))
+    public.write_text(json.dumps(public_jwk(jwk)))
+    return private, public
+
+
+def in_own_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    script = Path(sys.executable).parent / "okta-workflows"
+    return subprocess.run([script, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_setup_is_rehearsed_with_the_users_own_key(
+    own_key: tuple[Path, Path], run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    private, public = own_key
+    other = tmp_path / "other.pem"
+    other.write_text(pem_of(generate_jwk("rsa2048")))
+    ended: dict[str, Any] = {}
+
+    def talk(line: str) -> None:
+        printed = export(line, monkeypatch)
+        arguments = ["--domain", printed["host"], "--client-id", printed["login"], "--format", "json"]
+        arguments += ["--flow", f"hello={printed['extra']['flows']['hello']}", "--key-file"]
+        ended["printed"] = printed
+        ended["wrong"] = in_own_process("connection", *arguments, str(other), "--key-id", printed["extra"]["key_id"])
+        ended["right"] = in_own_process("connection", *arguments, str(private))
+
+    assert run_emulator("--public-key", str(public), "--client-id", "0oaMine1", talk=talk) == 0
+    assert ended["printed"]["login"] == "0oaMine1"
+    assert ended["wrong"].returncode == 1
+    assert "The client_assertion signature is invalid." in ended["wrong"].stderr
+    assert ended["right"].returncode == 0, ended["right"].stderr
+    assert json.loads(ended["right"].stdout)["host"] == ended["printed"]["host"]
+
+
+def test_a_custom_domain_is_rehearsed_under_localhost(
+    own_key: tuple[Path, Path], run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = own_key
+    found: dict[str, Any] = {}
+
+    def talk(line: str) -> None:
+        printed = export(line, monkeypatch)
+        hook = OktaWorkflowsHook()
+        found["printed"], found["unchanged"] = printed, hook.test_connection()
+        monkeypatch.setenv(VARIABLE, json.dumps({**printed, "password": private.read_text()}))
+        hook = OktaWorkflowsHook()
+        found["body"] = hook.invoke("hello").body
+        found["async"] = asyncio.run(hook.ainvoke("hello")).body
+        hook.close()
+
+    assert run_emulator("--public-key", str(public), "--custom-domain", "login.localhost", talk=talk) == 0
+    assert found["printed"]["host"].startswith("http://login.localhost:")
+    assert found["printed"]["password"] == "<your private key: a JWK or a PEM>"
+    assert found["unchanged"][0] is False
+    assert "private key" in found["unchanged"][1].lower()
+    assert found["body"] == found["async"] == {"greeting": "Hello, world!"}
+
+
+def test_it_prints_the_command_that_builds_the_connection(
+    own_key: tuple[Path, Path], run_emulator: RunEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = own_key
+
+    assert run_emulator("--public-key", str(public), talk=lambda line: None) == 0
+    told = capsys.readouterr().err
+    (command,) = [line for line in told.splitlines() if line.startswith("  okta-workflows")]
+    args = standalone_parser().parse_args(shlex.split(command)[1:])
+    assert (args.command, args.key_file) == ("connection", "KEY")
+    assert args.key_id == json.loads(public.read_text())["kid"]
+    assert {name for name, _ in args.flow} == set(sample_flows())
+    assert "once your private key replaces <your private key: a JWK or a PEM>" in told
+    assert json.loads(private.read_text())["d"] not in told
+
+
+def test_a_private_key_is_refused_with_the_command_for_its_public_half(
+    own_key: tuple[Path, Path], okta_workflows: Any, tmp_path: Path
+) -> None:
+    private, _ = own_key
+    pem = tmp_path / "key.pem"
+    pem.write_text(pem_of(json.loads(private.read_text())))
+    as_jwk = okta_workflows("emulator", "--public-key", str(private))
+    as_pem = okta_workflows("emulator", "--public-key", str(pem))
+
+    assert [(ended.code, ended.out) for ended in (as_jwk, as_pem)] == [(1, "")] * 2
+    assert f"' '{private}'" in as_jwk.err, "the name is quoted for the shell"
+    assert f"openssl pkey -in {pem} -pubout" in as_pem.err
+    assert json.loads(private.read_text())["d"] not in as_jwk.err + as_pem.err
+    for ended in (as_jwk, as_pem):
+        command = ["bash", "-c", ended.err.partition("prints: ")[2]]
+        if shutil.which(command[-1].split()[0]):
+            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            assert set(parse_public_keys(printed)) == {json.loads(private.read_text())["kid"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--public-key", "/nowhere"], 1, "cannot be read"),
+        (["--public-key", "."], 1, "cannot be read"),
+        (["--public-key", "/dev/null"], 1, "This is no public key"),
+        (["--client-id", "acme"], 2, "begins with 0oa"),
+        (["--client-id", "0oa 1"], 2, "begins with 0oa"),
+        (["--connections", "c.json", "--public-key", "p"], 2, "leave out --public-key"),
+        (["--connections", "c.json", "--client-id", "0oa1"], 2, "--client-id"),
+    ],
+)
+def test_an_app_that_cannot_be_is_told(arguments: list[str], code: int, said: str, okta_workflows: Any) -> None:
+    ended = okta_workflows("emulator", *arguments)
+
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+
+
+def test_a_connections_file_is_private_and_nothing_is_left_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "connections.json"
+    old = tmp_path / f".connections.json.{os.getpid()}"
+    old.write_text("left by a process that was killed")
+    old.chmod(0o666)
+    keep_connection(path, {"password": "k"})
+    left = [old.name, path.name]
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in tmp_path.iterdir()) == left
+    with pytest.raises(TypeError, match="serializable"):
+        keep_connection(path, {"password": object()})
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        keep_connection(tmp_path / "directory", {"password": "k"})
+    assert sorted(file.name for file in tmp_path.iterdir()) == [*left, "directory"]
+    assert json.loads(path.read_text()) == {"okta_workflows_default": {"password": "k"}}

@@ -241,3 +241,36 @@ def test_a_process_that_is_interrupted_says_so_in_its_last_line(
         assert last.startswith("Interrupted: flow ")
         assert last.endswith(" was not sent (idempotency key my-key).")
     assert len(org.flows["slow"].runs) == sent
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a": 1e999}',
+        '{"a": -1e999}',
+        '{"a": NaN}',
+        "[Infinity, -Infinity]",
+        "NaN",
+        '{"a": "\\ud800"}',
+        '{"a": "\\u0000"}',
+        "[" * 5000 + "]" * 5000,
+        '{"a": 123456789012345678901234567890}',
+        "\x1b[2Jplain\u2028text",
+        '"text"',
+        "",
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+def test_any_body_is_shown_as_valid_json(
+    body: str, content_type: str, okta_local_org: LocalOrg, okta_workflows: CommandLine
+) -> None:
+    okta_local_org.flow("raw")(lambda request: ReturnRaw(200, body, {"Content-Type": content_type}))
+    ended = okta_workflows("invoke", "raw", "--output", "json")
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    shown = json.loads(ended.out, parse_constant=refuse)
+    assert shown["response"]["status_code"] == 200
+    assert bool(shown["error"]) is (ended.code == 1)
+    ended.out.encode("ascii")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sqlite3
 import subprocess
 import sys
@@ -96,6 +97,24 @@ def test_the_onboarding_chains_its_flows(ran: Ran) -> None:
             "applications": ["mail", "chat", "wiki"],
         }
     ]
+
+
+def test_mapped_tasks_are_named_after_what_they_are_for(ran: Ran, airflow: dict[str, str]) -> None:
+    with closing(sqlite3.connect(Path(airflow["AIRFLOW_HOME"]) / "airflow.db")) as database:
+        found = database.execute("SELECT rendered_map_index FROM task_instance WHERE task_id = 'add_to_group'")
+        names = {name for (name,) in found}
+
+    assert names == {"everyone", "engineering", "on-call"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
+def test_each_example_can_be_found_by_its_tags(path: Path) -> None:
+    dag = runpy.run_path(str(path))["dag"]
+
+    assert set(dag.tags) == {"okta", "example"}
+    assert [
+        task.task_id for task in dag.tasks if getattr(task, "is_mapped", False) and not task.map_index_template
+    ] == []
 
 
 def test_the_access_review_sends_one_batch(ran: Ran) -> None:

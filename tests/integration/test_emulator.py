@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import socket
@@ -17,9 +18,10 @@ import pytest
 import requests
 import trustme
 
-from airflow_okta_workflows.core.keys.generation import generate_jwk
+from airflow_okta_workflows.core.keys.generation import KeyType, generate_jwk, public_jwk
 from airflow_okta_workflows.core.oauth.client_assertion import ASSERTION_TYPE
 from airflow_okta_workflows.emulator import (
+    Answer,
     FlowRequest,
     Latency,
     LocalOrg,
@@ -408,3 +410,89 @@ def test_a_caller_that_never_ends_its_handshake_keeps_nothing_open() -> None:
         gc.collect()
 
     assert [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)] == []
+
+
+@pytest.mark.parametrize("key_type", ["p256", "rsa2048"])
+def test_it_refuses_what_does_not_belong_to_the_public_key_in_oktas_words(key_type: KeyType) -> None:
+    mine, other, others_type = generate_jwk(key_type), generate_jwk("p256"), generate_jwk("rsa2048")
+    algorithm = "ES256" if key_type == "p256" else "RS256"
+    with LocalOrg(public_key=public_jwk(mine), client_id="0oamine") as org:
+        granted, token = ask(org, assertion(org, jwk=mine, algorithm=algorithm))
+        _, wrong_kid = ask(org, assertion(org, jwk=other))
+        refused = [
+            ask(org, assertion(org, jwk=jwk, algorithm=algorithm, headers={"kid": mine["kid"]}))
+            for jwk, algorithm in ((other, "ES256"), (others_type, "RS256"))
+        ]
+        _, listed_kid = ask(org, assertion(org, jwk=mine, algorithm=algorithm, headers={"kid": "other"}))
+
+    assert (granted, token["token_type"]) == (200, "Bearer")
+    assert wrong_kid["error_description"] == "The client_assertion JWT kid is invalid."
+    assert listed_kid == wrong_kid
+    for status, body in refused:
+        assert (status, body["error_description"]) == (401, "The client_assertion signature is invalid.")
+    with pytest.raises(LookupError, match="only a public key"):
+        _ = org.private_jwk
+
+
+def test_a_connection_to_an_org_with_a_public_key_has_a_place_for_the_private_one() -> None:
+    jwk, another = generate_jwk(), generate_jwk()
+    one = LocalOrg(public_key=public_jwk(jwk)).connection()
+    two = LocalOrg(public_key={"keys": [public_jwk(jwk), public_jwk(another)]}).connection()
+
+    assert one["password"] == two["password"] == "<your private key: a JWK or a PEM>"
+    assert one["extra"]["key_id"] == jwk["kid"]
+    assert "key_id" not in two["extra"], "a JWK has its own"
+    with pytest.raises(ValueError, match="either private_jwk or public_key"):
+        LocalOrg(public_key=public_jwk(jwk), private_jwk=jwk)
+
+
+def test_an_app_without_a_key_is_refused_in_oktas_words(org: LocalOrg) -> None:
+    org.app.public_keys.clear()
+    status, body = ask(org, assertion(org))
+
+    assert (status, body["error"]) == (401, "invalid_client")
+    assert "does not have a JWKSet configured" in body["error_description"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "granted"),
+    [
+        (Answer(200, b"{}"), 0),
+        (Answer(403), 0),
+        (Reset(), 0),
+        (Answer(503, after_run=True), 1),
+        (Reset(after_run=True), 1),
+        (Latency(0.0), 1),
+    ],
+)
+def test_a_token_counts_as_granted_if_it_was(fault: Any, granted: int, org: LocalOrg) -> None:
+    org.inject(fault)
+    with contextlib.suppress(requests.ConnectionError, requests.JSONDecodeError):
+        ask(org, assertion(org))
+
+    assert org.tokens_granted == len(org.tokens) == granted
+
+
+class OutcomeError(BaseException):
+    """An exception that is no Exception, such as that of pytest.fail()."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), OutcomeError("no")])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_flow_that_exits_fails_and_the_org_goes_on(
+    error: BaseException, asynchronous: bool, org: LocalOrg, connect: Any
+) -> None:
+    def exits(request: FlowRequest) -> Any:
+        raise error
+
+    async def exits_asynchronously(request: FlowRequest) -> Any:
+        raise error
+
+    org.flow("exits")(exits_asynchronously if asynchronous else exits)
+    connect(org)
+    hook = OktaWorkflowsHook()
+
+    with pytest.raises(OktaFlowFailedError, match=f"failed with {type(error).__name__}"):
+        hook.invoke("exits")
+    assert hook.invoke("echo", {"a": 1}).body["body"] == {"a": 1}
+    hook.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
@@ -71,6 +72,38 @@ def test_it_asks_for_its_login(login: str, status: int) -> None:
 
     assert response.startswith(f"HTTP/1.1 {status} ".encode())
     assert (b"Proxy-Authenticate: Basic" in response) is (status == 407)
+
+
+def test_it_can_be_started_again_on_its_port() -> None:
+    with Listener(http()) as host:
+        proxy = LocalProxy({"flows.example": ("127.0.0.1", host.port)})
+        for _ in range(2):
+            with proxy:
+                url = proxy.url
+                response = asked(proxy, CONNECT.format(""), "GET / HTTP/1.1\r\n\r\n")
+                with pytest.raises(RuntimeError, match="is listening already"):
+                    proxy.start()
+            assert response.endswith(b"{}")
+            assert proxy.url == url
+        proxy.stop()
+
+    assert proxy.requests == ["flows.example:443"] * 2
+
+
+def test_a_connection_that_cannot_be_accepted_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError(errno.EMFILE, "Too many open files"), ConnectionAbortedError(errno.ECONNABORTED, "aborted")]
+    accept = socket.socket.accept
+
+    def failing(server: socket.socket) -> object:
+        if failures:
+            raise failures.pop()
+        return accept(server)
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    with LocalProxy(behavior="refuse") as proxy:
+        assert asked(proxy, CONNECT.format("")).startswith(b"HTTP/1.1 403 ")
+
+    assert failures == []
 
 
 @pytest.mark.parametrize(

@@ -443,3 +443,11 @@ async def test_a_call_that_is_cancelled_closes_its_connection() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await call
             assert returned(await transport.send(post(listener.url))).body == b"second"
+
+
+def test_a_subdomain_of_localhost_is_this_machine(send: Send) -> None:
+    with Listener(http()) as listener:
+        result = returned(send(post(f"http://login.localhost:{listener.port}")))
+
+    assert result.status == 200
+    assert f"Host: login.localhost:{listener.port}\r\n".encode().lower() in listener.received[0].lower()

@@ -142,7 +142,7 @@ BAD = {
     "wrong client id": ({"client_id": "0oa0000000000000000"}, "Check the Client ID (Login)"),
     "another key": ({"key": pem_of(generate_jwk("rsa2048"))}, "has this kid, but for another key pair"),
     "half a key": ({"key": pem_of(generate_jwk("rsa2048"))[:600]}, "Paste the key again, first and last line included"),
-    "nobody there": ({"domain": "http://127.0.0.1:1"}, "Check the host's name, the network"),
+    "nobody there": ({"domain": "http://127.0.0.1:1"}, "Check the host's name."),
 }
 
 

@@ -22,12 +22,16 @@ _FORBIDDEN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SHORTEST_RESPONSE, _LONGEST_RESPONSE = 0.001, 86_400.0
 _JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*\"?utf-?8\"?)?", re.IGNORECASE)
 _HTTP = "HTTP itself sets it."
+_OTHER_BODY = (
+    "Other bodies, such as a form or XML, are not supported: send the text as a member of a JSON object, or use"
+    " HttpOperator with this connection."
+)
 _SET_BY_THE_HOOK = {
     "authorization": "The hook sets it, from the connection.",
     "idempotency-key": "Pass the key as idempotency_key.",
-    "content-type": "A payload is JSON: leave it out, or set it to application/json.",
-    "x-api-client-token": "A flow secured with OAuth 2.0 needs no client token, and one with a client token takes no"
-    " OAuth token.",
+    "content-type": f"A payload is JSON: leave it out, or set it to application/json. {_OTHER_BODY}",
+    "x-api-client-token": "A flow with a client token cannot be invoked here: in its API Endpoint card, choose 'Secure"
+    " with OAuth 2.0' instead. Then it needs no client token.",
     "proxy-authorization": "Write the login into http_proxy of the connection: http://user:password@host:port.",
     # Content-Length and the like frame the message. If two hosts disagree on where it ends, one may see two requests.
     **dict.fromkeys(
@@ -223,7 +227,7 @@ def _parse_payload(text: str) -> Any:
         position = "a number is too long"
     raise configuration_error(
         f"The payload is a text that is not JSON ({position}).",
-        'Give a dict, or JSON text such as {"email": "{{ params.email }}"}.',
+        f'Give a dict, or JSON text such as {{"email": "{{{{ params.email }}}}"}}. {_OTHER_BODY}',
     )
 
 

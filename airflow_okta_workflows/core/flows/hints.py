@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from airflow_okta_workflows.core.http.hints import PROXY_REFUSED
-from airflow_okta_workflows.core.oauth.hints import DOMAIN_RULE
+from airflow_okta_workflows.core.oauth.hints import DOMAIN_RULE, PROXY_CHANGES, okta_error_hint, with_suspect_clock
 
 FOREIGN_REFUSAL = (
     "It came with an HTML page and no execution id: look for a proxy or firewall in between that refuses, and let it"
@@ -30,8 +33,41 @@ OUTCOME_UNKNOWN = (
 NO_RESPONSE = "It may have run. It is declared idempotent, so trying again is allowed."
 
 
-_FAILURES = {
-    405: "Check the invoke URL (an alias or host that is a placeholder?) and the method: a flow takes GET and POST.",
+_SECURE = (
+    "In the flow's API Endpoint card, open the endpoint settings, choose 'Secure with OAuth 2.0' instead of a client"
+    " token or public access, and save the flow."
+)
+
+_SWITCH_ON = "The host says that it is off: check in the Workflows Console that the flow is on."
+
+_NOT_FOUND = (
+    "Check the flow's alias: copy it again from the Invoke URL, in the settings of its API Endpoint card.\n"
+    "Check workflows_host: it must be the host of that URL."
+)
+
+_SCOPE = "Grant the scope okta.workflows.invoke.manage to the app, on its Okta API Scopes tab."
+
+_NO_API_ENDPOINT = (
+    "The flow cannot be invoked as it is: its first card must be API Endpoint. Save it, switch it on, and copy its"
+    " Invoke URL again."
+)
+
+_OKTA_API = (
+    "Okta's API responded here, not a flow: set workflows_host, or the flow's URL, to the host of the flow's Invoke"
+    " URL, such as acme.workflows.okta.com."
+)
+
+_BY_STATUS = {
+    401: (
+        "The org does not accept its own token here. Most often the Okta domain (Host) is the wrong one of its two.\n"
+        f"{DOMAIN_RULE}\n"
+        f"If the flow is not secured with OAuth 2.0: {_SECURE[0].lower()}{_SECURE[1:]}"
+    ),
+    403: f"{_SECURE}\n{_SCOPE}",
+    404: f"{_NOT_FOUND}\nCheck in the Workflows Console that the flow is on.",
+    405: (
+        "Check the invoke URL: an alias or a host may be a placeholder.\nCheck the method: a flow takes GET and POST."
+    ),
     407: PROXY_REFUSED,
     411: "Something between here and the flow changes requests: look for a proxy.",
     413: "The payload is too large for the flow's host: send less, or a reference to it.",
@@ -39,29 +75,63 @@ _FAILURES = {
     415: "The flow's host does not take JSON here: check the invoke URL.",
     431: "The headers are too large for the flow's host: send it in the payload.",
 }
+"""Hints for statuses that a host returns before the flow runs."""
+
+_CLIENT_TOKEN = re.compile(r"client[ _-]?token|not secured with oauth", re.IGNORECASE)
+# A message about a flow, or the whole of a member such as ``kind``. Otherwise it may be about an account or a user.
+_ABOUT_A_FLOW = re.compile(r"\bflow\b|^[ \t]*not active[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_BY_WORDS = (
+    (
+        re.compile(
+            r"\b(?:not[ _-]?(?:active|activated|enabled)|inactive|deactivated|disabled)\b"
+            r"|\b(?:switched|turned) off\b|\bnot (?:switched|turned) on\b",
+            re.IGNORECASE,
+        ),
+        _SWITCH_ON,
+    ),
+    (re.compile(r"\binvalid[ _-]?flow\b", re.IGNORECASE), _NO_API_ENDPOINT),
+    (re.compile(r"\bnot[ _-]?found\b|\bno such\b|\bdoes not exist\b|\bunknown\b", re.IGNORECASE), _NOT_FOUND),
+)
+"""Hints by what a host says of a flow; the first pattern that matches decides."""
+
+_LONGEST_READ = 1000
+"""Characters of a message that are looked at."""
 
 
-def failure_hint(status: int) -> str:
-    """Return what to change after a status that a host returns before the flow runs; empty for other statuses.
-
-    :param status: the HTTP status of a response without an execution id
-    """
-    return _FAILURES.get(status, "")
-
-
-def flow_hint(status: int) -> str:
-    """Return what to change after a flow's host refused with 401, 403 or 404 before the flow ran.
+def flow_hint(status: int, body: Any = None, clock_offset: float | None = None) -> str:
+    """Return what to change after a response without an execution id, which may come from before the flow.
 
     :param status: the HTTP status
+    :param body: the body, parsed
+    :param clock_offset: seconds by which the local clock is ahead of the host's; None if unknown
+    :return: the hint; empty if such a response can only be the flow's own
     """
-    if status == 401:
-        return (
-            "The org does not accept its own token here. Most often the Okta domain (Host) is the wrong one of its"
-            f" two. {DOMAIN_RULE}"
-        )
-    if status == 403:
-        return (
-            "In the flow's API access settings, set 'Secure with OAuth 2.0', and check that the app has the scope"
-            " okta.workflows.invoke.manage."
-        )
-    return "Check the flow's alias (API access, Invoke URL), that the flow is on, and workflows_host."
+    hint = _okta_error_hint(body) or _hint_by_words(status, body) or _BY_STATUS.get(status, "")
+    return with_suspect_clock(hint, clock_offset) if status == 401 else hint
+
+
+def _okta_error_hint(body: Any) -> str:
+    code = body.get("errorCode") if isinstance(body, dict) else None
+    hint = okta_error_hint(code) if isinstance(code, str) else ""
+    # Here the wrong host explains what a proxy would explain at the token endpoint.
+    return _OKTA_API if hint.startswith(PROXY_CHANGES) else f"{_OKTA_API}\n{hint}" if hint else ""
+
+
+def _hint_by_words(status: int, body: Any) -> str:
+    said = _words(body)
+    if status in (401, 403) and _CLIENT_TOKEN.search(said):
+        return _SECURE
+    if not 400 <= status < 500 or not _ABOUT_A_FLOW.search(said):
+        return ""
+    return next((hint for pattern, hint in _BY_WORDS if pattern.search(said)), "")
+
+
+def _words(body: Any) -> str:
+    """Return the strings of an error response: of the body itself, or of its members and those of its ``error``."""
+    if isinstance(body, str):
+        return body[:_LONGEST_READ]
+    if not isinstance(body, dict):
+        return ""
+    inner = body.get("error")
+    members = [*body.values(), *(inner.values() if isinstance(inner, dict) else ())]
+    return "\n".join(value[:_LONGEST_READ] for value in members if isinstance(value, str))

@@ -33,6 +33,7 @@ from airflow_okta_workflows.core.flows.response import FlowResponse, is_foreign_
 from airflow_okta_workflows.core.http import hints as http_hints
 from airflow_okta_workflows.core.http.messages import error_message
 from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.oauth.clock_skew import clock_offset
 from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
     Checkpoint,
@@ -215,12 +216,18 @@ class _InvocationConversation:
                 self._fail(
                     ErrorKind.REFUSED,
                     f"was refused with {event.status} and did not run",
-                    flow_hints.FOREIGN_REFUSAL if page else flow_hints.flow_hint(event.status),
+                    self._refusal_hint(event, response, page=page),
                     response=response,
                 )
             else:
-                hint = "" if ran else flow_hints.failure_hint(event.status)
+                hint = "" if ran else self._refusal_hint(event, response, page=page)
                 self._fail(ErrorKind.FAILED, f"returned {event.status}{_execution(response)}", hint, response=response)
+
+    def _refusal_hint(self, event: HttpResponse, response: FlowResponse, *, page: bool) -> str:
+        if page and event.status in _BEFORE_RUNNING:
+            return flow_hints.FOREIGN_REFUSAL
+        hint = flow_hints.flow_hint(event.status, response.body, clock_offset(event.headers, self._runtime.clock()))
+        return hint or (flow_hints.FOREIGN_REFUSAL if page else "")
 
     def _readable(self, response: FlowResponse) -> FlowResponse:
         if response.unreadable:

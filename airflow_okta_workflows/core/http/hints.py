@@ -8,7 +8,7 @@ CERTIFICATE = (
     "Check the host's name; if a company proxy or a private CA signs for it, set verify to the path of the CA bundle."
 )
 
-UNREACHABLE = "Check the host's name, the network and, if one is needed, http_proxy."
+UNREACHABLE = "Check the host's name.\nCheck the network and its firewall.\nSet http_proxy, if a proxy is needed."
 
 CA_BUNDLE = "Give the path of a file of certificates in PEM form, on each machine that runs tasks or triggers."
 

@@ -34,13 +34,15 @@ def generate_jwk(key_type: KeyType = "p256") -> dict[str, Any]:
             return {"kid": kid, **jwk}
 
 
-def thumbprint(private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+def thumbprint(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
+) -> str:
     """Return the thumbprint of a key (RFC 7638), which :func:`generate_jwk` uses as the kid.
 
-    :param private_key: an RSA or EC private key
+    :param key: an RSA or EC key, private or public
     """
-    algorithm = jwt.algorithms.ECAlgorithm if hasattr(private_key, "curve") else jwt.algorithms.RSAAlgorithm
-    public_key: Any = private_key.public_key()
+    algorithm = jwt.algorithms.ECAlgorithm if hasattr(key, "curve") else jwt.algorithms.RSAAlgorithm
+    public_key: Any = key.public_key() if hasattr(key, "public_key") else key
     return _thumbprint(algorithm.to_jwk(public_key, as_dict=True))
 
 

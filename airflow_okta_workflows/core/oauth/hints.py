@@ -1,11 +1,17 @@
 """Hints on what to change, for each way in which the org refuses a token request.
 
-The error descriptions are those of Okta's OAuth error catalog (release 2026.08.1).
+The errors and descriptions are those of Okta's OAuth error catalog (release 2026.08.1) and of its API's error codes. A
+hint with several things to check has a line for each, the likeliest first.
 """
 
 from __future__ import annotations
 
+import re
+
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
+
+_SUSPECT_SKEW = 60.0
+"""Seconds of clock skew above which each refusal names the local clock as a suspect."""
 
 _CLOCK = "Set this machine's clock (NTP)"
 
@@ -14,76 +20,113 @@ _KEY = (
     " public key there"
 )
 
-_CLIENT_ID = "Check the Client ID (Login): copy it from the app's General tab; it begins with 0oa"
+_CLIENT_ID = "Check the Client ID (Login): copy it from the app's General tab; it begins with 0oa."
 
 _POP = (
     "Proof of possession is on. In the app's General tab, under General Settings, uncheck 'Require Demonstrating"
-    " Proof of Possession (DPoP) header in token requests'"
+    " Proof of Possession (DPoP) header in token requests'."
 )
 
-_SCOPE = "Grant okta.workflows.invoke.manage to the app, on its Okta API Scopes tab"
+_SCOPE = "Grant okta.workflows.invoke.manage to the app, on its Okta API Scopes tab."
 
-_AUTH_METHOD = (
-    "The app must be an API Services app whose client authentication is 'Public key / Private key'. Set it in"
-    " the app's General tab"
+_OWN_SCOPE = (
+    "Set scope to okta.workflows.invoke.manage, or leave it empty. Scopes of a custom authorization server are not"
+    " known here."
 )
 
-_BY_DESCRIPTION = {
-    "The client_assertion token is expired.": _CLOCK + ", or raise assertion_lifetime",
-    "The client_assertion token has an expiration too far into the future.": (
-        f"{_CLOCK}; assertion_lifetime may be at most {MAX_LIFETIME} s"
-    ),
-    "The client_assertion token must be issued before the current time.": _CLOCK + "; it is ahead of the org's",
-    "The client_assertion token has already been used.": (
+PROXY_CHANGES = "Something between here and the org changes requests: look for a proxy."
+
+CUSTOM_SERVER = (
+    "A custom authorization server responded: its tokens invoke no flow. Set the Okta domain (Host) to the org itself,"
+    " such as acme.okta.com."
+)
+
+# Each begins with words that are in the description, in lower case.
+_BY_WORDS = (
+    ("token is expired", _CLOCK + ", or raise assertion_lifetime"),
+    ("expiration too far into the future", f"{_CLOCK}; assertion_lifetime may be at most {MAX_LIFETIME} s"),
+    ("issued before the current time", _CLOCK + "; it is ahead of the org's"),
+    (
+        "already been used",
         "Each assertion works once and this one was new, so something between here and the org sends requests"
-        " twice: look for a retrying proxy"
+        " twice: look for a retrying proxy.",
     ),
-    "The client_assertion signature is invalid.": (
+    (
+        "client_assertion signature is invalid",
         "The app's Public Keys tab has this kid, but for another key pair: give the private key that belongs to it, or"
-        " set key_id to the kid of this one"
+        " set key_id to the kid of this one.",
     ),
-    "The client_assertion JWT kid is invalid.": _KEY + ", and key_id must be its kid; leave key_id empty for a JWK",
-    "The audience claim for client_assertion must be the endpoint invoked for the request.": (
+    ("jwt kid is invalid", _KEY + ", and key_id must be its kid; leave key_id empty for a JWK."),
+    (
+        "audience claim",
         "Set the Okta domain (Host) to the name under which the org knows itself; a proxy that rewrites the host"
-        " name breaks this too"
+        " name breaks this too.",
     ),
-    "The issuer claim for client_assertion is not a valid client_id.": _CLIENT_ID,
-    "The parsing of the client_assertion failed.": _CLIENT_ID + ", and check that the app exists in this org",
-    "The client_assertion JWT signature algorithm is invalid.": (
-        "Leave algorithm empty, or set one that Okta takes: RS256, RS384, RS512, ES256, ES384, ES512"
+    ("issuer claim", _CLIENT_ID),
+    ("parsing of the client_assertion", _CLIENT_ID + "\nCheck that the app exists in this org."),
+    (
+        "signature algorithm is invalid",
+        "Leave algorithm empty, or set one that Okta takes: RS256, RS384, RS512, ES256, ES384, ES512.",
     ),
-    "Invalid value for 'client_id' parameter.": _CLIENT_ID + ", and that the app is ACTIVE in this org",
-    "Client authentication failed. Either the client or the client credentials are invalid.": (
-        _CLIENT_ID + ", that the app is ACTIVE in this org, and its key"
+    (
+        "jwks",
+        "Give the app a public key: in its General tab, under Client Credentials, choose 'Public key / Private key',"
+        " add the public JWK and save. okta-workflows keygen prints one.",
     ),
-    "Client Credentials requests to the Org Authorization Server must use the private_key_jwt"
-    " token_endpoint_auth_method.": _AUTH_METHOD,
-    "One or more scopes are not configured for the authorization server resource.": (
-        "Set scope to okta.workflows.invoke.manage, or leave it empty"
+    ("'client_id' parameter", "Check that the app is ACTIVE, and in this org.\n" + _CLIENT_ID),
+    (
+        "client credentials are invalid",
+        f"Check that the app is ACTIVE in this org.\n{_CLIENT_ID}\n{_KEY}.",
     ),
-    "You are not allowed any of the requested scopes.": _SCOPE,
-    "The client_assertion_type is invalid.": "Something between here and the org changes requests: look for a proxy",
-    "The request is made from outside the client's permitted network zones.": (
-        "Add the address that this machine reaches the internet with to the app's network zone"
+    (
+        "private_key_jwt",
+        "The app must be an API Services app whose client authentication is 'Public key / Private key'. Set it in"
+        " the app's General tab.",
     ),
-}
+    ("not configured for the authorization server", _OWN_SCOPE),
+    ("not allowed any of the requested scopes", _SCOPE),
+    ("client_assertion_type", PROXY_CHANGES),
+    (
+        "network zone",
+        "Add the address that this machine reaches the internet with to the app's network zone.",
+    ),
+    ("policy evaluation failed", CUSTOM_SERVER),
+)
+"""Hints by what a description says, the first that fits; Okta changes the rest of a sentence now and then."""
 
 _BY_ERROR = {
     "invalid_dpop_proof": _POP,
     "use_dpop_nonce": _POP,
     "consent_required": _SCOPE,
-    "invalid_scope": "Set scope to okta.workflows.invoke.manage, or leave it empty, and grant it to the app",
-    "invalid_client": _CLIENT_ID + ", and its key",
+    "no_org_scopes_granted": _SCOPE,
+    "invalid_scope": _OWN_SCOPE + "\n" + _SCOPE,
+    "invalid_client": f"{_CLIENT_ID}\n{_KEY}.",
     "unauthorized_client": (
         "The app may not use the grant type Client Credentials: it must be an API Services app, with that grant type"
-        " on in its General tab"
+        " on in its General tab."
     ),
     "unsupported_grant_type": (
         "The server at the Okta domain (Host) does not know the grant type Client Credentials: it must be the org"
-        " itself, such as acme.okta.com"
+        " itself, such as acme.okta.com."
     ),
-    "access_denied": "An access policy or a network zone of the org refuses this caller: ask the org's admin",
-    "invalid_request": "Check the Okta domain (Host): it must be the org itself, not a custom authorization server",
+    "access_denied": "An access policy or a network zone of the org refuses this caller: ask the org's admin.",
+    "invalid_request": "Check the Okta domain (Host): it must be the org itself, not a custom authorization server.",
+}
+
+_OKTA_ERROR = re.compile(r"E\d{7}")
+_REFUSED_BY_THE_ORG = (
+    "Look this request up in the org's System Log, which names the rule that refused it.\n"
+    "Allow this machine's internet address in the network zones of the app and the org, and in ThreatInsight.\n"
+    "Ask the org's admin whether a policy refuses the app."
+)
+_BY_OKTA_ERROR = {
+    "E0000006": _REFUSED_BY_THE_ORG,
+    "E0000015": (
+        "The org lacks a feature that this needs, or it is not enabled: ask the org's admin or Okta Support for Okta"
+        " Workflows and for OAuth 2.0 of Okta's APIs."
+    ),
+    "E0000021": PROXY_CHANGES + " It took away the Content-Type or Accept header.",
+    "E0000022": PROXY_CHANGES + " The org got another method than POST, as after a redirect.",
 }
 
 NOT_THE_ORG = (
@@ -92,13 +135,14 @@ NOT_THE_ORG = (
 )
 """Hint for a response that no Okta token endpoint returns."""
 
-DPOP_TOKEN = _POP + "."
+DPOP_TOKEN = _POP
 
 SCOPE_NOT_GRANTED = "Grant it to the app, on its Okta API Scopes tab, or take it out of scope."
 
 DOMAIN_RULE = (
     "With exactly one custom domain active in the org, set Host to that custom domain and workflows_host to the org's"
-    " workflows host; with none, or with two or more, set Host to the default domain (acme.okta.com)."
+    " workflows host.\n"
+    "With none, or with two or more, set Host to the default domain (acme.okta.com)."
 )
 """The rule for which domain to request tokens from, so that the org's flows accept them."""
 
@@ -110,16 +154,32 @@ ORG_RATE_LIMITED = (
 def token_hint(error: str | None, description: str | None, clock_offset: float | None) -> str:
     """Return what to change after the token endpoint refused a request.
 
-    :param error: the ``error`` of the response, if any
-    :param description: its ``error_description``, if any
+    :param error: the ``error`` or ``errorCode`` of the response, if any
+    :param description: its description, if any
     :param clock_offset: seconds by which the local clock is ahead of the org's; None if unknown
     """
-    hint = _BY_DESCRIPTION.get(description or "") or _BY_ERROR.get(error or "")
-    if hint is None:
-        return NOT_THE_ORG
-    if hint.startswith(_CLOCK) and clock_offset is not None:
-        hint += f" ({_off_by(clock_offset)})"
-    return hint + "."
+    said = " ".join((description or "").lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())
+    hint = (
+        okta_error_hint(error)
+        or next((hint for words, hint in _BY_WORDS if words in said), None)
+        or _BY_ERROR.get((error or "").lower(), NOT_THE_ORG)
+    )
+    if not hint.startswith(_CLOCK):
+        return with_suspect_clock(hint, clock_offset)
+    return f"{hint}." if clock_offset is None else f"{hint} ({_off_by(clock_offset)})."
+
+
+def okta_error_hint(code: str | None) -> str:
+    """Return what to change after an error object of Okta's API, which only the org itself returns.
+
+    :param code: its ``errorCode``, such as ``E0000006``
+    :return: the hint; empty if this is no such code
+    """
+    code = (code or "").upper()
+    if not _OKTA_ERROR.fullmatch(code):
+        return ""
+    other = f"Look up {code} in Okta's list of error codes, and this request in the org's System Log."
+    return _BY_OKTA_ERROR.get(code, other)
 
 
 def clock_hint(clock_offset: float) -> str:
@@ -128,6 +188,17 @@ def clock_hint(clock_offset: float) -> str:
     :param clock_offset: seconds by which the local clock is ahead of the org's
     """
     return f"{_CLOCK}: {_off_by(clock_offset)}."
+
+
+def with_suspect_clock(hint: str, clock_offset: float | None) -> str:
+    """Return a hint that also names the local clock, if its skew is large enough to explain a refusal.
+
+    :param hint: the hint
+    :param clock_offset: seconds by which the local clock is ahead of the server's; None if unknown
+    """
+    if clock_offset is None or abs(clock_offset) <= _SUSPECT_SKEW:
+        return hint
+    return f"{hint}\n{clock_hint(clock_offset)}"
 
 
 def _off_by(clock_offset: float) -> str:

@@ -36,6 +36,10 @@ def parse_issuer(response: HttpResponse) -> Origin:
     issuer = json_object(response.body).get("issuer") if response.status == 200 else None
     if not isinstance(issuer, str):
         raise configuration_error(f"No metadata: {METADATA_PATH} returned {response.status}.", hints.NOT_THE_ORG)
+    if "/oauth2/" in issuer:
+        raise configuration_error(
+            "The metadata is that of a custom authorization server, not of the org.", hints.CUSTOM_SERVER
+        )
     try:
         return parse_origin(issuer, "the issuer in the metadata")
     except CoreError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +169,39 @@ def test_a_port_is_a_number(text: str, number: int) -> None:
 def test_what_is_no_port_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="port"):
         port(text)
+
+
+def completed(line: str) -> list[str]:
+    """Return what the shell would offer at the end of a line, as argcomplete's function for bash asks for it."""
+    script = Path(sys.executable).parent / "okta-workflows"
+    with tempfile.NamedTemporaryFile("r+") as offered:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("COMP_")},
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+            "_ARGCOMPLETE_STDOUT_FILENAME": offered.name,
+            "_ARGCOMPLETE_IFS": "\n",
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+            "COMP_TYPE": "9",
+        }
+        ended = subprocess.run([script], env=environment, capture_output=True, text=True, check=False, timeout=60)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+        return offered.read().split("\n")
+
+
+def test_the_shell_completes_commands_options_and_choices() -> None:
+    assert completed("okta-workflows ke") == ["keygen"]
+    assert set(completed("okta-workflows emulator --p")) == {"--port", "--public-host", "--public-key"}
+    assert completed("okta-workflows keygen --type r") == ["rsa2048", "rsa4096"]
+
+
+def test_argcomplete_finds_the_program_without_a_registration() -> None:
+    import airflow_okta_workflows.cli.main as module
+
+    assert module.__file__ is not None
+    assert "PYTHON_ARGCOMPLETE_OK" in Path(module.__file__).read_text()[:1024]
+
+
+def test_help_says_how_to_turn_on_completion(okta_workflows: CommandLine) -> None:
+    assert 'eval "$(register-python-argcomplete okta-workflows)"' in okta_workflows("--help").out

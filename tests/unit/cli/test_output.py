@@ -70,6 +70,30 @@ def test_only_warnings_of_the_package_are_let_through(caplog: pytest.LogCaptureF
     assert caplog.messages == ["waiting", "asking again"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "airflow.models.connection.Connection",
+        "airflow.sdk.definitions.connection",
+        "airflow._shared.secrets_masker.secrets_masker",
+        "airflow.sdk._shared.secrets_masker.secrets_masker",
+        "airflow.sdk.execution_time.secrets_masker",
+    ],
+)
+def test_airflows_warnings_about_connections_and_masks_are_not_let_through(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger(name)
+    with quiet_log():
+        # As Airflow resets it when it is imported.
+        log.setLevel(logging.NOTSET)
+        log.warning("warning")
+        log.error("error")
+    log.warning("warning again")
+
+    assert caplog.messages == ["error", "warning again"]
+
+
 def test_json_is_ascii_so_that_any_terminal_takes_it() -> None:
     stream = io.StringIO()
     Output(stream, as_json=True).json({"text": "Grüße \x1b[31m"})

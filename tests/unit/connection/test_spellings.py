@@ -44,7 +44,9 @@ def test_another_type_is_told(other: str) -> None:
 
 @pytest.mark.parametrize("missing", [None, "", " "])
 def test_a_type_that_is_missing_is_told(missing: str | None) -> None:
-    with pytest.raises(OktaConfigurationError, match="(?s)'okta' has no type.*Use a connection of type Okta Workflows"):
+    with pytest.raises(
+        OktaConfigurationError, match=r"(?s)'okta' has no type.*Use a connection of type Okta Workflows"
+    ):
         read(conn_type=missing)
 
 

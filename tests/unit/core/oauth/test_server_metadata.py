@@ -58,3 +58,11 @@ def test_what_is_no_org_is_told_apart(status: int, body: Any) -> None:
         parse_issuer(http_response(status, body))
 
     assert "it must be the org itself" in caught.value.hint
+
+
+@pytest.mark.parametrize("issuer", ["https://acme.okta.com/oauth2/default", "https://[/oauth2/aus1"])
+def test_a_custom_authorization_server_is_told_apart(issuer: str) -> None:
+    with pytest.raises(CoreError, match="custom authorization server") as caught:
+        parse_issuer(http_response(200, {"issuer": issuer}))
+
+    assert "Set the Okta domain (Host) to the org itself" in caught.value.hint
