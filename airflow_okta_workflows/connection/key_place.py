@@ -13,6 +13,7 @@ from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from airflow_okta_workflows.core.errors import CoreError
     from airflow_okta_workflows.core.keys.parsing import KeyText
 
 
@@ -47,8 +48,8 @@ def read_key_file(value: object) -> str:
 
 def misplaced_keys(
     key_text: KeyText | None, connection: Any, extra: Mapping[str, Any], known: Iterable[str]
-) -> list[str]:
-    """Return which other fields contain a private key, because their values may be sent, logged or shown.
+) -> list[CoreError]:
+    """Return an error for each other field that contains a private key: its value may be sent, logged or shown.
 
     :param key_text: the key, of which no field may contain a part either; None if there is none
     :param connection: the connection
@@ -72,7 +73,14 @@ def misplaced_keys(
         else ""
         for name, texts in suspects.items()
     }
-    return [f"{name} has {what} in it (not shown)." for name, what in found.items() if what]
+    return [
+        configuration_error(
+            f"{name} has {what} in it (not shown).",
+            "Remove it there: the key belongs into Private key (Password) alone.",
+        )
+        for name, what in found.items()
+        if what
+    ]
 
 
 def _strings(value: Any) -> list[str]:

@@ -161,8 +161,7 @@ class _Reading(FieldReader):
         verify = self._try(self._verify)
         http_proxy = self._try(self._proxy)
         scope = self._try(self._scope)
-        for misplaced in misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS):
-            self._add(misplaced, "Remove it there: the key belongs into Private key (Password) alone.")
+        self.problems += misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
         if self.problems and key_text:
             # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key

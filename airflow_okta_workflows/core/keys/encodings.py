@@ -37,7 +37,12 @@ _TYPOGRAPHY = {
     **dict.fromkeys([0x2010, 0x2011, 0x2012, 0x2013, 0x2212], "-"),
     0x2014: "--",
 }
-_MISREAD_MARK = re.compile("^(?:ï»¿|ÿþ|þÿ|\ufffd{1,2})")
+# A byte order mark that was read in another character set; then what configuration files write before a value.
+_PREFIX = re.compile(
+    "^(?:ï»¿|ÿþ|þÿ|\ufffd{1,2})?"
+    r"\s*(?:(?!PuTTY)(?:export\s+)?[A-Za-z_][\w.-]{0,60}\s*(?:=\s*(?=[^=\s])|:\s+))?"
+    r"[\"']?(?:data:[\w/.+;-]{0,60};base64,|base64:)?"
+)
 # No pattern may start to match at every character of a long run, since that takes quadratic time.
 _ESCAPE = re.compile(r"(?<!\\)\\++(?:(?:u00|x)([0-9A-Fa-f]{2})|([rnt])|)")
 _LINE = 64
@@ -69,7 +74,7 @@ def tidy(text: str) -> str:
 
     :param text: the string
     """
-    text = _MISREAD_MARK.sub("", text.translate(_TYPOGRAPHY).strip()).strip()
+    text = _PREFIX.sub("", text.translate(_TYPOGRAPHY).strip()).strip()
     if text[:2] in ("b'", 'b"'):
         text = text[1:]
     return text.strip("\"'`").strip()

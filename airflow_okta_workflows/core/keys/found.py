@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.errors import CoreError, configuration_error
-
 if TYPE_CHECKING:
+    from airflow_okta_workflows.core.errors import CoreError
     from airflow_okta_workflows.core.keys.key_text import KeyText
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -29,22 +28,20 @@ class Found:
     is_other: bool = False
 
 
-def problem(message: str, hint: str) -> Found:
+def problem(error: CoreError) -> Found:
     """Return the find for a private key that cannot be used.
 
-    :param message: what was found
-    :param hint: what to change
+    :param error: what was found, and what to change
     """
-    return Found(problem=configuration_error(message, hint))
+    return Found(problem=error)
 
 
-def other(message: str, hint: str) -> Found:
+def other(error: CoreError) -> Found:
     """Return the find for something that may be beside the key.
 
-    :param message: what was found
-    :param hint: what to change if there is nothing else
+    :param error: what was found, and what to change if there is nothing else
     """
-    return Found(problem=configuration_error(message, hint), is_other=True)
+    return Found(problem=error, is_other=True)
 
 
 def ordinal(index: int) -> str:

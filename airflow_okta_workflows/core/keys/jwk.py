@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS, EC_ALGORITHMS, RSA_ALGORITHMS
 from airflow_okta_workflows.core.keys.found import Found, ordinal, other, problem
 from airflow_okta_workflows.core.keys.key_text import JWK_PRIVATE_MEMBERS, KeyText
@@ -141,8 +142,10 @@ def _without_key(members: list[Path]) -> Found:
     named = ", ".join(dict.fromkeys(map(_dotted, members[:_MOST_NAMED]))) or "none"
     more = f" and {len(members) - _MOST_NAMED} more" if len(members) > _MOST_NAMED else ""
     return other(
-        "This JSON is neither a JWK, nor is a private key in one of its members.",
-        f"Give the private key alone. The members are: {named}{more}.",
+        configuration_error(
+            "This JSON is neither a JWK, nor is a private key in one of its members.",
+            f"Give the private key alone. The members are: {named}{more}.",
+        )
     )
 
 
@@ -169,30 +172,46 @@ def _problems(jwk: dict[str, Any]) -> Iterator[Found]:
     if needed is None:
         shown_kind = repr(kind) if isinstance(kind, str) and len(kind) <= 10 else "unknown"
         yield other(
-            f"A JWK of type {shown_kind} is not supported.", "Give an RSA or EC (P-256, P-384, P-521) private key."
+            configuration_error(
+                f"A JWK of type {shown_kind} is not supported.", "Give an RSA or EC (P-256, P-384, P-521) private key."
+            )
         )
     if not jwk.get("d"):
         yield other(
-            'This JWK has no private part (its member "d").',
-            "Okta shows the private key only once, when it is generated: give that one, or generate a new key.",
+            configuration_error(
+                'This JWK has no private part (its member "d").',
+                "Okta shows the private key only once, when it is generated: give that one, or generate a new key.",
+            )
         )
     use, operations = jwk.get("use"), jwk.get("key_ops")
     if use not in (None, "", "sig"):
         yield other(
-            f'This JWK is not for signatures: its member "use" is {shown(use, 20)}.',
-            'Give the key whose "use" is "sig", or generate one.',
+            configuration_error(
+                f'This JWK is not for signatures: its member "use" is {shown(use, 20)}.',
+                'Give the key whose "use" is "sig", or generate one.',
+            )
         )
     if operations and isinstance(operations, list) and "sign" not in operations:
         yield other(
-            'This JWK is not for signatures: its member "key_ops" does not include "sign".',
-            "Give the app's signing key, or generate one.",
+            configuration_error(
+                'This JWK is not for signatures: its member "key_ops" does not include "sign".',
+                "Give the app's signing key, or generate one.",
+            )
         )
     missing = [name for name in (*(needed or ()), "d") if not isinstance(jwk.get(name), str)]
     if missing:
-        yield problem(f"This JWK lacks {', '.join(missing)}, or has a value there that is not a string.",
-                      "Copy it again, whole.")  # fmt: skip
+        yield problem(
+            configuration_error(
+                f"This JWK lacks {', '.join(missing)}, or has a value there that is not a string.",
+                "Copy it again, whole.",
+            )
+        )
     if kind == "EC" and curve not in _CURVES:
-        yield other(f"The EC curve {shown(curve, 20)} is not supported.", "Use P-256, P-384, P-521, or an RSA key.")
+        yield other(
+            configuration_error(
+                f"The EC curve {shown(curve, 20)} is not supported.", "Use P-256, P-384, P-521, or an RSA key."
+            )
+        )
     yield from _algorithm_problems(jwk, RSA_ALGORITHMS if kind == "RSA" else (_CURVES.get(str(curve), ""),))
 
 
@@ -200,11 +219,15 @@ def _algorithm_problems(jwk: dict[str, Any], fitting: tuple[str, ...]) -> Iterat
     algorithm = jwk.get("alg")
     if algorithm and algorithm not in ALGORITHMS:
         yield other(
-            f'The JWK\'s member "alg" is {shown(algorithm, 20)}, which Okta does not accept in a client assertion.',
-            f"Give a key for one of {', '.join(ALGORITHMS)}.",
+            configuration_error(
+                f'The JWK\'s member "alg" is {shown(algorithm, 20)}, which Okta does not accept in a client assertion.',
+                f"Give a key for one of {', '.join(ALGORITHMS)}.",
+            )
         )
     elif algorithm and algorithm not in fitting:
         yield problem(
-            f'The JWK\'s member "alg" is {algorithm}, which does not fit the key: that one is {jwk.get("kty")}.',
-            f'Remove "alg", or set it to {" or ".join(fitting)}.',
+            configuration_error(
+                f'The JWK\'s member "alg" is {algorithm}, which does not fit the key: that one is {jwk.get("kty")}.',
+                f'Remove "alg", or set it to {" or ".join(fitting)}.',
+            )
         )

@@ -97,8 +97,13 @@ def _search(text: str, layers: int = 0) -> list[Found]:
             return found if reading is text else [_with_layer(one, text) for one in found]
         first = first or found
     if not first and text.startswith("{"):
-        hint = "Copy it again, from { to }."
-        return [problem("The private key begins as a JWK but is not a whole JSON object.", hint)]
+        return [
+            problem(
+                configuration_error(
+                    "The private key begins as a JWK but is not a whole JSON object.", "Copy it again, from { to }."
+                )
+            )
+        ]
     return first
 
 
@@ -107,12 +112,16 @@ def _read(text: str, layers: int) -> list[Found]:
     if not is_json and has_marker(text):
         return find_in_pem(text)
     if not is_json and _OPENSSH_PUBLIC.match(text):
-        return [other("This is an OpenSSH public key.", "Give the private key, as a PEM or a JWK.")]
+        return [
+            other(configuration_error("This is an OpenSSH public key.", "Give the private key, as a PEM or a JWK."))
+        ]
     if text.startswith("PuTTY-User-Key-File"):
         return [
             other(
-                "This is a private key in PuTTY's own format.",
-                "Convert it in PuTTYgen: Conversions, Export OpenSSH key; then: ssh-keygen -p -m PKCS8 -f COPY",
+                configuration_error(
+                    "This is a private key in PuTTY's own format.",
+                    "Convert it in PuTTYgen: Conversions, Export OpenSSH key; then: ssh-keygen -p -m PKCS8 -f COPY",
+                )
             )
         ]
     if values := load_json(text[text.find("{") :] if "{" in text and not is_json else text):

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.keys import der
 from airflow_okta_workflows.core.keys.encodings import base64_readings, is_java_keystore, pem_lines
 from airflow_okta_workflows.core.keys.found import Found, ordinal, other, problem
@@ -28,9 +29,6 @@ _ENCRYPTION = re.compile(
     r"((?:AES-\d{3}-CBC),[0-9A-F]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-F]{16})",
     re.IGNORECASE,
 )
-_PKCS12_COMMAND = "Convert it once with: openssl pkcs12 -in FILE -nocerts -out key.pem"
-_PASTE_AGAIN = "Paste the key again, first and last line included."
-_NOT_COMPLETE = "The private key cannot be read: it is damaged or not complete."
 
 
 def has_marker(text: str) -> bool:
@@ -63,20 +61,31 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
     if data.startswith(b"openssh-key-v1"):
         return [
             other(
-                "This is a private key in OpenSSH's own format, which cannot sign a client assertion here.",
-                "Convert a copy of the file with: ssh-keygen -p -m PKCS8 -f COPY",
+                configuration_error(
+                    "This is a private key in OpenSSH's own format, which cannot sign a client assertion here.",
+                    "Convert a copy of the file with: ssh-keygen -p -m PKCS8 -f COPY",
+                )
             )
         ]
     if is_java_keystore(data):
         return [
             problem(
-                "This is a Java keystore, not a private key.",
-                "Convert it with: keytool -importkeystore -srckeystore FILE -destkeystore key.p12"
-                " -deststoretype PKCS12",
+                configuration_error(
+                    "This is a Java keystore, not a private key.",
+                    "Convert it with: keytool -importkeystore -srckeystore FILE -destkeystore key.p12"
+                    " -deststoretype PKCS12",
+                )
             )
         ]
     if der.has_indefinite_length(data):
-        return [problem("The private key is in BER of indefinite length, which is not supported.", _PKCS12_COMMAND)]
+        return [
+            problem(
+                configuration_error(
+                    "The private key is in BER of indefinite length, which is not supported.",
+                    "Convert it once with: openssl pkcs12 -in FILE -nocerts -out key.pem",
+                )
+            )
+        ]
     true_label = der.true_label(data)
     if true_label == der.PKCS12:
         return _find_in_pkcs12(data)
@@ -112,7 +121,12 @@ def _truncated(label: str, present: str) -> Found:
     if "PUBLIC" in label or "CERTIFICATE" in label:
         return _not_private(label)
     missing = "END" if present == "BEGIN" else "BEGIN"
-    return problem(f"The private key is truncated: its {missing} line is missing.", _PASTE_AGAIN)
+    return problem(
+        configuration_error(
+            f"The private key is truncated: its {missing} line is missing.",
+            "Paste the key again, first and last line included.",
+        )
+    )
 
 
 def _read_block(label: str, body: str) -> list[Found]:
@@ -148,13 +162,17 @@ def _private_key(data: bytes, label: str) -> Found:
     rounds = der.derivation_rounds(data)
     if rounds is None:
         return problem(
-            "The private key's encryption is not supported.",
-            "Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
+            configuration_error(
+                "The private key's encryption is not supported.",
+                "Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
+            )
         )
     if rounds > MOST_ROUNDS:
         return problem(
-            f"The private key's encryption takes more than {MOST_ROUNDS:,} rounds of key derivation.",
-            "Encrypt it again, with fewer: openssl pkcs8 -topk8 -in FILE -out key.pem",
+            configuration_error(
+                f"The private key's encryption takes more than {MOST_ROUNDS:,} rounds of key derivation.",
+                "Encrypt it again, with fewer: openssl pkcs8 -topk8 -in FILE -out key.pem",
+            )
         )
     return Found(key=replace(key, encrypted=True, derivation_rounds=rounds))
 
@@ -162,7 +180,14 @@ def _private_key(data: bytes, label: str) -> Found:
 def _find_in_pkcs12(data: bytes) -> list[Found]:
     keys = der.pkcs12_keys(data)
     if not keys:
-        return [problem("No private key is found in this PKCS#12 file.", _PKCS12_COMMAND)]
+        return [
+            problem(
+                configuration_error(
+                    "No private key is found in this PKCS#12 file.",
+                    "Convert it once with: openssl pkcs12 -in FILE -nocerts -out key.pem",
+                )
+            )
+        ]
     return [
         replace(found, place=f"the {ordinal(index)} key of the PKCS#12 file")
         for index, key in enumerate(keys)
@@ -176,8 +201,10 @@ def _pem(label: str, content: str) -> str:
 
 def _not_base64() -> Found:
     return problem(
-        "The private key is damaged: something between its BEGIN and END lines is not base64, or a part is missing.",
-        "Paste the key again, whole.",
+        configuration_error(
+            "The private key is damaged: something between its BEGIN and END lines is not base64, or a part is missing.",
+            "Paste the key again, whole.",
+        )
     )
 
 
@@ -185,18 +212,38 @@ def _damaged(data: bytes) -> Found:
     announced = der.announced_length(data)
     if announced is None:
         return problem(
-            "The private key is damaged: its content does not begin as a key does.", "Paste the key again, whole."
+            configuration_error(
+                "The private key is damaged: its content does not begin as a key does.", "Paste the key again, whole."
+            )
         )
     if len(data) < announced:
-        return problem(f"The private key is truncated: {len(data)} of its {announced} bytes are there.", _PASTE_AGAIN)
-    return problem(_NOT_COMPLETE, "Paste the key again, whole.")
+        return problem(
+            configuration_error(
+                f"The private key is truncated: {len(data)} of its {announced} bytes are there.",
+                "Paste the key again, first and last line included.",
+            )
+        )
+    return problem(
+        configuration_error(
+            "The private key cannot be read: it is damaged or not complete.", "Paste the key again, whole."
+        )
+    )
 
 
 def _not_private(label: str) -> Found:
     if label.endswith("PUBLIC KEY"):
-        return other("This is a public key.", "Give the private key that belongs to it; the public one stays in Okta.")
+        return other(
+            configuration_error(
+                "This is a public key.", "Give the private key that belongs to it; the public one stays in Okta."
+            )
+        )
     if "CERTIFICATE" in label:
-        return other("This is a certificate, not a private key.", "Give the private key that belongs to it.")
+        return other(
+            configuration_error("This is a certificate, not a private key.", "Give the private key that belongs to it.")
+        )
     return other(
-        f"A PEM of type {shown(label, 40)} is not supported.", "Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1."
+        configuration_error(
+            f"A PEM of type {shown(label, 40)} is not supported.",
+            "Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1.",
+        )
     )
