@@ -24,6 +24,10 @@ def read_key_file(value: object) -> str:
     :raises CoreError: if the file cannot be read, or if the value is the key itself and not a path
     """
     text = str(value).strip()
+    may_be_path = text.startswith(("/", "~", ".")) or not may_hold_key(text)
+    if not may_be_path or text.startswith("{") or "\n" in text:
+        # The attempt to open it would put it into an OSError.
+        raise _no_path(text)
     reason = ""
     data = b""
     try:
@@ -35,14 +39,18 @@ def read_key_file(value: object) -> str:
         reason = getattr(error, "strerror", None) or type(error).__name__
     if not reason:
         return decode_text(data)
-    if may_hold_key(text) or text.startswith("{") or "\n" in text:
-        raise configuration_error(
-            f"key_file is a value of {len(text)} characters that is no path.",
-            "key_file takes the path of a file. Paste the key itself into Private key (Password).",
-        )
+    if may_hold_key(text):
+        raise _no_path(text)
     raise configuration_error(
         f"key_file {shown(text)} cannot be read: {reason}.",
         "It must be there, and readable, on every worker and on the triggerer.",
+    )
+
+
+def _no_path(text: str) -> CoreError:
+    return configuration_error(
+        f"key_file is a value of {len(text)} characters that is no path.",
+        "key_file takes the path of a file. Paste the key itself into Private key (Password).",
     )
 
 

@@ -202,7 +202,7 @@ def _pem(label: str, content: str) -> str:
 def _not_base64() -> Found:
     return problem(
         configuration_error(
-            "The private key is damaged: something between its BEGIN and END lines is not base64, or a part is missing.",
+            "The private key is damaged: what is between its BEGIN and END lines is not base64, or is not complete.",
             "Paste the key again, whole.",
         )
     )
