@@ -67,6 +67,13 @@ _PATIENCE = 5.0
 """Seconds to connect, or to wait for a rate limit; a response may take twice as long. The limits are short because a
 user is watching, and because the API server sets no time-out."""
 
+_SLOW_ROUNDS = 200_000
+"""Rounds of key derivation that take about 0.1 s, once in each process that asks for a token."""
+_FASTER_KEY = (
+    "Convert the key once to a PEM with 2,048 rounds, and give that one: openssl pkcs8 -topk8 -in FILE -out key.pem"
+    " (from PKCS#12: openssl pkcs12 -in FILE -nocerts -out key.pem). With a random passphrase it is as safe."
+)
+
 AFTER_FIELDS = ("key", "domain", "metadata", "clock", "token", "flows")
 """The steps that need a connection whose fields are valid."""
 
@@ -136,7 +143,7 @@ def _numbered(problems: Sequence[str]) -> Sequence[str]:
 def _check(
     settings: OktaWorkflowsSettings, transport: H11Transport, runtime: Runtime, flows: Sequence[str]
 ) -> Iterator[CheckStep]:
-    key = _step("key", lambda: _key(settings))
+    key = _with_slowness(_step("key", lambda: _key(settings)), settings)
     yield key
     response = transport.send(metadata_request(settings.domain))
     offset = clock_offset(response.headers, runtime.clock()) if isinstance(response, HttpResponse) else None
@@ -176,6 +183,15 @@ def _key(settings: OktaWorkflowsSettings) -> str:
     key = settings.signing_key
     kid = f"kid {_kid(key, settings)}" if key.kid else "no kid: set key_id once the app has more than one key"
     return f"{key.description}, {key.algorithm}, {kid}; from {settings.key_text.source}"
+
+
+def _with_slowness(step: CheckStep, settings: OktaWorkflowsSettings) -> CheckStep:
+    """Return the step of a usable key as a warning if the key takes long to decrypt, as it does in each process."""
+    rounds = settings.key_text.derivation_rounds
+    if step.result is not CheckResult.PASSED or rounds < _SLOW_ROUNDS:
+        return step
+    detail = f"{step.detail}; each process takes long to decrypt it ({rounds:,} rounds of key derivation)"
+    return replace(step, result=CheckResult.WARNING, detail=detail, fix=_FASTER_KEY)
 
 
 def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:

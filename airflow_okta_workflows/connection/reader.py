@@ -148,7 +148,8 @@ class _Reading(FieldReader):
         client_id = self._try(self._client_id)
         # Not stripped: spaces may be part of it.
         passphrase = Secret(str(text)) if (text := self._extra.get("key_passphrase")) else None
-        key_text = self._try(self._key_text)
+        key_id = self._try(self._key_id)
+        key_text = self._try(partial(self._key_text, key_id))
         flows = self._flows(workflows, insecure_http=insecure_http)
         allowed = self._allowed(insecure_http=insecure_http)
         algorithm = self._try(self._algorithm)
@@ -159,14 +160,8 @@ class _Reading(FieldReader):
         max_response_bytes = self._number("max_response_bytes", 10 * 2**20, least=1, most=2**31)
         verify = self._try(self._verify)
         http_proxy = self._try(self._proxy)
-        key_id = self._try(self._key_id)
         scope = self._try(self._scope)
-        if key_text:
-            for field in misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS):
-                self._add(
-                    f"{field} has a part of the private key in it (not shown).",
-                    "Remove it there: the key belongs into Private key (Password) alone.",
-                )
+        self.problems += misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
         if self.problems and key_text:
             # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key
@@ -279,7 +274,7 @@ class _Reading(FieldReader):
             )
         return " ".join(scopes) or DEFAULT_SCOPE
 
-    def _key_text(self) -> KeyText:
+    def _key_text(self, key_id: str | None) -> KeyText:
         sources = {
             "the Private key (Password)": self._connection.password,
             "private_key in extra": self._extra.get("private_key"),
@@ -298,13 +293,13 @@ class _Reading(FieldReader):
         source, value = next(iter(given.items()))
         if source == "key_file in extra":
             source, value = f"the key file {str(value).strip()}", read_key_file(value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, (Mapping, list)):
             value = json.dumps(value)
         if not isinstance(value, str):
             raise configuration_error(
                 f"private_key in extra is {type(value).__name__}.", "Give a text, or the JWK as an object."
             )
-        return replace(parse_key_text(value), source=source)
+        return replace(parse_key_text(value, key_id), source=source)
 
     def _algorithm(self) -> str | None:
         algorithm = self._text("algorithm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sentry_sdk
@@ -22,7 +24,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from sentry_sdk.integrations.stdlib import StdlibIntegration
 
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.keys.generation import pem_of
+from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import Answer, Latency
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
@@ -377,6 +379,44 @@ def test_a_connection_that_cannot_be_used_takes_no_secret_along(watch: Watch, mo
     for call in CALLS.values():
         caught = error_of(call)
         assert caught is None or watch.leaks(caught) == []
+
+
+KEY_FORMS: dict[str, Callable[[Watch], str]] = {
+    "in JSON": lambda watch: json.dumps({"data": {"data": {"private_key": watch.pem}}}),
+    "in base64 of JSON": lambda watch: base64.b64encode(json.dumps({"key": watch.pem}).encode()).decode(),
+    "as Python prints it": lambda watch: repr(watch.jwk),
+    "URL-encoded": lambda watch: quote(watch.pem, safe=""),
+    "with pluses as spaces": lambda watch: watch.pem.replace("+", " "),
+    "two keys": lambda watch: watch.pem + pem_of(generate_jwk()),
+    "two keys in JSON": lambda watch: json.dumps({"a": watch.pem, "b": generate_jwk()}),
+    "to encrypt": lambda watch: json.dumps({**watch.jwk, "use": "enc"}),
+    "a damaged JWK": lambda watch: json.dumps({**watch.jwk, "q": watch.jwk["p"]}),
+    "a cut dict": lambda watch: repr(watch.jwk)[:-2],
+    "a cut PEM in JSON": lambda watch: json.dumps({"key": watch.pem[:-40]}),
+    "a name in JSON": lambda watch: json.dumps({watch.pem: 1}),
+    "an unknown algorithm": lambda watch: json.dumps({**watch.jwk, "alg": "ES256"}),
+}
+
+
+@pytest.mark.parametrize("form", KEY_FORMS.values(), ids=KEY_FORMS)
+def test_no_form_of_a_key_is_taken_along(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, form: Callable[[Watch], str]
+) -> None:
+    for fields in ({"password": form(watch)}, {"extra": {"key_file": form(watch)}}, {"login": form(watch)}):
+        connection = {**watch.org.connection(), "password": None, **fields}
+        monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
+        for name in ("the settings", "the Test button", "invoke", "ainvoke"):
+            caught = error_of(CALLS[name])
+            assert caught is None or watch.leaks(caught) == []
+        chance = random.Random(7)
+        for _ in range(5):
+
+            def interrupted_call(after: float = chance.random() * 3e-3) -> None:
+                with interrupted_after(after, TakenOutError):
+                    CALLS["the settings"]()
+
+            caught = error_of(interrupted_call)
+            assert caught is None or watch.leaks(caught) == []
 
 
 def test_those_who_wait_for_a_token_that_fails_get_no_frames_of_the_one_who_asked(watch: Watch) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tests.airflow_features import TASK_STATE_STORE, needs
 from tests.airflow_features import TASK_STATE_STORE, needs
 from tests.conftest import CommandLine
+from tests.unit.core.keys.key_forms import p12
 
 # Of Airflow 2.11, for an extra that is no JSON object.
 pytestmark = pytest.mark.filterwarnings("ignore:Encountered (non-JSON|JSON value) in `extra`")
@@ -59,6 +61,10 @@ def forms_of(jwk: dict[str, Any]) -> dict[str, str]:
         "d of a JWK": jwk["d"],
         "encrypted PEM": encrypted(jwk),
         "base64 of a PEM": base64.b64encode(pem.encode()).decode(),
+        "PEM in JSON": json.dumps({"data": {"private_key": pem}}),
+        "JWK as Python prints it": repr(jwk),
+        "URL-encoded PEM": quote(pem, safe=""),
+        "PKCS#12": base64.b64encode(p12(serialization.load_pem_private_key(pem.encode(), None))).decode(),
     }
 
 
@@ -73,8 +79,12 @@ _AT_THE_COMMAND_LINE = ("PEM, RSA", "a line of a PEM's body, RSA", "PEM on one l
 
 def fragments(form: str) -> set[str]:
     """Return each part of a key, in small letters: a host is written in them."""
+    if form.startswith("%"):
+        form = unquote(form)
+    if form.startswith('{"data"'):
+        form = json.loads(form)["data"]["private_key"]
     if form.startswith("{"):
-        members = json.loads(form)
+        members = json.loads(form.replace("'", '"'))
         texts = [members[name] for name in ("d", "p", "q", "dp", "dq", "qi") if name in members]
     else:
         texts = ["".join(re.sub(r"-----[A-Z ]+-----", "", form).split())]

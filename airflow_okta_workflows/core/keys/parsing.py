@@ -1,338 +1,176 @@
-r"""Recognition of private keys as users paste them, normalized to a PEM, a JWK or DER.
+"""Recognition of private keys as users paste them, normalized to a PEM or a JWK.
 
-Okta's console shows a JWK by default and offers a PEM; connection forms drop newlines, shells turn them into
-``\n``, secret stores encode values in base64. Recognizing a key is cheap. The key itself is parsed in
-:mod:`airflow_okta_workflows.core.keys.signing`, and only when something has to be signed.
+Okta's console shows a JWK by default and offers a PEM; secret managers put JSON around it, IT departments give out
+PKCS#12. A search goes through the layers of a pasted string and collects each private key in it; exactly one has to be
+there. It costs little. The key itself is parsed in :mod:`airflow_okta_workflows.core.keys.signing`, and only when
+something has to be signed.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.secret import Secret, shown
+from airflow_okta_workflows.core.keys import der
+from airflow_okta_workflows.core.keys.encodings import base64_readings, decode_text, is_java_keystore, readings, tidy
+from airflow_okta_workflows.core.keys.found import Found, other, problem
+from airflow_okta_workflows.core.keys.jwk import find_in_json, load_json
+from airflow_okta_workflows.core.keys.key_text import KeyText
+from airflow_okta_workflows.core.keys.pem import find_in_der, find_in_pem, has_marker
+from airflow_okta_workflows.core.secret import may_hold_key
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.errors import CoreError
+
+__all__ = ["MAX_KEY_CHARS", "KeyText", "contains_private_key", "parse_key_text"]
 
 MAX_KEY_CHARS = 100_000
 """Maximum length of a pasted key; a longer string is some other file."""
-
-_MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
-_PRIVATE_LABELS = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
-# No pattern may start to match at every character of a long run, since that takes quadratic time.
-_ESCAPED_NEWLINE = re.compile(r"(?<!\\)(?:\\+[rn])+")
-# RFC 1421 headers of an encrypted traditional key. The IV is as long as the cipher's block; only that length separates
-# it from the base64 that follows if the newlines are lost.
-_ENCRYPTION = re.compile(
-    r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
-    r"((?:AES-\d+-CBC),[0-9A-Fa-f]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-Fa-f]{16})"
+_MOST_LAYERS = 4
+"""Layers of base64 and of JSON in strings: a secret manager's JSON, in base64, with a key in base64."""
+_OPENSSH_PUBLIC = re.compile(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S{1,30}) ")
+_LONGEST_PATH = 500
+_PATH = re.compile(
+    r"(?:file:|~|\.{0,2}/|\$\{?\w{1,40}\}?/|[A-Za-z]:[\\/]|\\\\)[^\r\n]*"
+    r"|[^\r\n{}\"]{0,200}\.(?:pem|key|jwk|jwks|json|der|p8|pk8|p12|pfx|jks|txt|crt|cer|ppk)",
+    re.IGNORECASE,
 )
-# Separators in a pasted key: white space, escaped newlines, quotes, BEGIN and END lines, and punctuation of headers.
-_PIECES = re.compile(r"(?:\s|\\+[rn]?|-----[A-Z ]+-----|[\"',:])+")
-_HARMLESS = re.compile(r"Proc-Type|ENCRYPTED|DEK-Info|[A-Z0-9-]+-CBC.*")
-_JWK_PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "k")
-_MIN_MASKED = 8
-"""Characters; a shorter fragment reveals nothing, and masking it would hide unrelated parts of the logs."""
-
-_NONE = Secret("")
 
 
-@dataclass(frozen=True)
-class KeyText:
-    """One private key as a string, normalized but not parsed.
-
-    :param form: the format: ``pem``, ``jwk`` or ``der``
-    :param text: the normalized PEM, the compact JSON of the JWK, or the base64 of the DER
-    :param pasted: the string as it was pasted
-    :param kid: the key id in the JWK; None for a JWK without one, a PEM or DER
-    :param encrypted: whether a passphrase is needed; known for a PEM, False for a JWK and for DER
-    :param source: where the key was found, for people; empty if unknown
-    """
-
-    form: Literal["pem", "jwk", "der"]
-    text: Secret
-    pasted: Secret = _NONE
-    kid: str | None = None
-    encrypted: bool = False
-    source: str = ""
-
-    def fingerprint(self, passphrase: Secret | None) -> str:
-        """Return a hash that identifies this key and passphrase and reveals nothing about them.
-
-        :param passphrase: the key's passphrase, if there is one
-        """
-        return self.derive(passphrase, "okta-workflows fingerprint").hex()
-
-    def derive(self, passphrase: Secret | None, purpose: str) -> bytes:
-        """Return 32 bytes that only a holder of this key and passphrase can derive (HKDF, RFC 5869).
-
-        :param passphrase: the key's passphrase, if there is one
-        :param purpose: what the bytes are for; each purpose has different bytes
-        """
-        pepper = passphrase.reveal() if passphrase else ""
-        material = self.text.reveal().encode() + b"\0" + pepper.encode("utf-8", "surrogatepass")
-        return _hkdf(material, purpose)
-
-    def secret_forms(self) -> tuple[str, ...]:
-        """Return the strings to mask so that logs show no part of this key, in whatever form it is printed.
-
-        There are as few as possible, since each one slows down every log line. Masking a PEM line by line also masks
-        it as a whole, with escaped newlines or without any.
-        """
-        text, pasted = self.text.reveal(), self.pasted.reveal()
-        if self.form == "jwk":
-            members = json.loads(text)
-            parts = [members[name] for name in _JWK_PRIVATE_MEMBERS if isinstance(members.get(name), str)]
-            pieces = [] if "{" in pasted else pasted.split()
-        else:
-            parts = [line for line in text.splitlines() if not line.startswith("-----") and ":" not in line]
-            pieces = [piece for piece in _PIECES.split(pasted) if not _HARMLESS.fullmatch(piece)]
-        uncovered = _uncovered(pieces, parts)
-        if uncovered and "".join(pieces) == "".join(parts):
-            # The pasted PEM has another line width. Masks of both widths would overlap and leave remainders visible, so
-            # only the pasted lines are masked; the normalized ones are never printed.
-            parts, uncovered = [], pieces
-        return tuple(dict.fromkeys(part for part in (*parts, *uncovered) if len(part) >= _MIN_MASKED))
-
-
-def _hkdf(material: bytes, purpose: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(material)
-
-
-# OpenSSL takes 2 ms to initialize at its first use in a process. A worker that imports the hook before it forks pays
-# that once for all its tasks.
-_hkdf(b"", "")
-
-
-def parse_key_text(text: str) -> KeyText:
+def parse_key_text(text: str, kid: str | None = None) -> KeyText:
     r"""Return the private key in a pasted string.
 
-    Accepts PEM (PKCS#8, PKCS#1, SEC1, encrypted or not) and JWK, with literal ``\n``, newlines lost or turned into
-    spaces, CRLF, surrounding spaces or quotes, a certificate beside the key, or base64 around any of these; also DER
-    in base64.
+    Accepts PEM, DER or PKCS#12 in base64 (PKCS#8, PKCS#1, SEC1, encrypted or not) and JWK, with literal ``\n``,
+    newlines lost or turned into spaces, other escapes, quotes, comments, certificates or public keys beside the key,
+    and JSON or base64 around any of these.
 
     :param text: the string as it was pasted or read from a file
-    :raises CoreError: if it contains no usable private key; the message says what was found instead
+    :param kid: which key to take, if there are several JWKs
+    :raises CoreError: unless it contains exactly one usable private key; the message says what was found instead
     """
     if len(text) > MAX_KEY_CHARS:
         raise configuration_error(
             f"The private key is {len(text)} characters long, which no key is.", "Give the key alone."
         )
-    return replace(_read(text, wrapped=False), pasted=Secret(text))
+    found = _search(text)
+    # The same key may be there several times.
+    places = {key: one.place for one in reversed(found) if (key := one.key)}
+    keys = list({key.text: key for key in places}.values())
+    if len(keys) > 1 and kid:
+        keys = [key for key in keys if key.kid == kid] or keys
+        found = [] if len(keys) == 1 else found
+    if len(keys) > 1:
+        raise _several([places[key] for key in reversed(keys)], have_kids=all(key.kid for key in keys))
+    # A damaged key beside another one may be the one that is meant; a certificate beside it may not.
+    for one in sorted(found, key=lambda one: one.is_other):
+        if one.problem and not (keys and one.is_other):
+            raise one.problem
+    if not keys:
+        raise _nothing(text)
+    return keys[0]
 
 
-def _read(text: str, *, wrapped: bool) -> KeyText:
-    text = text.strip().strip("\ufeff\"'").strip()
+def contains_private_key(text: str) -> bool:
+    """Return whether a string contains a private key, in any form that :func:`parse_key_text` accepts.
+
+    :param text: the string
+    """
+    return len(text) <= MAX_KEY_CHARS and any(one.key for one in _search(text))
+
+
+def _search(text: str, layers: int = 0) -> list[Found]:
+    """Return what a string contains: the keys in its first reading that has any, else the problems of the first.
+
+    :param text: the string
+    :param layers: how many layers it was in
+    """
+    text = tidy(text)
+    first: list[Found] = []
+    # Escapes are part of JSON, and of nothing else.
+    ordered = list(readings(text))
+    for reading in ordered if text.startswith(("{", "[")) else reversed(ordered):
+        found = _read(tidy(reading), layers)
+        if any(one.key for one in found):
+            return found if reading is text else [_with_layer(one, text) for one in found]
+        first = first or found
+    if not first and text.startswith("{"):
+        return [
+            problem(
+                configuration_error(
+                    "The private key begins as a JWK but is not a whole JSON object.", "Copy it again, from { to }."
+                )
+            )
+        ]
+    return first
+
+
+def _read(text: str, layers: int) -> list[Found]:
+    is_json = text.startswith(("{", "["))
+    if not is_json and has_marker(text):
+        return find_in_pem(text)
+    if not is_json and _OPENSSH_PUBLIC.match(text):
+        return [
+            other(configuration_error("This is an OpenSSH public key.", "Give the private key, as a PEM or a JWK."))
+        ]
+    if text.startswith("PuTTY-User-Key-File"):
+        return [
+            other(
+                configuration_error(
+                    "This is a private key in PuTTY's own format.",
+                    "Convert it in PuTTYgen: Conversions, Export OpenSSH key; then: ssh-keygen -p -m PKCS8 -f COPY",
+                )
+            )
+        ]
+    if values := load_json(text[text.find("{") :] if "{" in text and not is_json else text):
+        return find_in_json(values, partial(_search_member, layers=layers + 1)) if layers < _MOST_LAYERS else []
+    if is_json:
+        return find_in_pem(text) if has_marker(text) else []
+    return _read_base64(text, layers)
+
+
+def _read_base64(text: str, layers: int) -> list[Found]:
+    datas = list(base64_readings(text))
+    binary = [data for data in datas if data[:1] == b"\x30" or is_java_keystore(data) or data[:8] == b"openssh-"]
+    if binary:
+        data = next((data for data in binary if len(data) == der.announced_length(data)), binary[0])
+        found = find_in_der(data)
+    else:
+        found = _search(decode_text(datas[0]), layers + 1) if datas and layers < _MOST_LAYERS else []
+    return [_with_layer(one, text) for one in found]
+
+
+def _search_member(text: str, layers: int) -> list[Found]:
+    found = _search(text, layers)
+    # A password can be base64 that begins as DER does: only a PEM is a key even if it is damaged.
+    return found if any(one.key for one in found) or has_marker(text) else []
+
+
+def _with_layer(found: Found, text: str) -> Found:
+    """Return a find whose key also has to be masked in the string that it was decoded from."""
+    return replace(found, key=found.key.decoded_from(text)) if found.key else found
+
+
+def _several(places: list[str], *, have_kids: bool) -> CoreError:
+    named = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
+    choice = ", or set key_id to the kid of that one" if have_kids else ""
+    return configuration_error(
+        f"There are {len(places)} private keys: {named}.", f"Leave only the one that the app uses{choice}."
+    )
+
+
+def _nothing(text: str) -> CoreError:
+    text = tidy(text)
     if not text:
-        raise configuration_error("The private key is empty.", "Paste the PEM or the JWK of the app's private key.")
-    if text.startswith("{"):
-        return _read_jwk(text)
-    if "-----BEGIN" in text or "-----END" in text:
-        return _read_pem(_ESCAPED_NEWLINE.sub("\n", text))
-    if re.match(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S+) ", text):
-        raise configuration_error("This is an OpenSSH public key.", "Give the private key, as a PEM or a JWK.")
-    if not wrapped and (decoded := _unwrap_base64(text)) is not None:
-        return decoded
-    raise configuration_error(
+        return configuration_error("The private key is empty.", "Paste the PEM or the JWK of the app's private key.")
+    if len(text) <= _LONGEST_PATH and _PATH.fullmatch(text) and not may_hold_key(text):
+        return configuration_error(
+            "The private key is the path of a file, not a key.",
+            "Remove it from there, and set key_file to it; or paste the key itself.",
+        )
+    return configuration_error(
         "The private key is neither a PEM (-----BEGIN PRIVATE KEY-----) nor a JWK ({...}).",
         "Paste the whole key, first and last line included.",
     )
-
-
-def _unwrap_base64(text: str) -> KeyText | None:
-    data = _decode_base64(_ESCAPED_NEWLINE.sub("", text))
-    if data is None:
-        return None
-    if data[:1] == b"\x30":
-        _require_whole_der(data)
-        return KeyText("der", Secret(base64.b64encode(data).decode()))
-    try:
-        inner = data.decode()
-    except UnicodeDecodeError:
-        return None
-    return _read(inner, wrapped=True)
-
-
-def _decode_base64(text: str) -> bytes | None:
-    compact = re.sub(r"\s+", "", text).translate(str.maketrans("-_", "+/")).rstrip("=")
-    if not compact:
-        return None
-    try:
-        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _read_pem(text: str) -> KeyText:
-    blocks = _pem_blocks(text)
-    label = next((label for label in blocks if label in _PRIVATE_LABELS), None)
-    if label is None:
-        raise _not_a_private_key(text, set(blocks))
-    body = blocks[label]
-    headers = ""
-    if encryption := _ENCRYPTION.match(body):
-        headers = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {encryption[1]}\n\n"
-        body = body[encryption.end() :]
-    data = _decode_base64(body)
-    if data is None:
-        raise configuration_error(
-            "The private key is damaged: between its BEGIN and END lines there is something that is not base64,"
-            " or a part is missing.",
-            "Paste the key again, whole.",
-        )
-    encrypted = bool(headers) or label.startswith("ENCRYPTED")
-    if not headers:
-        _require_whole_der(data)
-    encoded = base64.b64encode(data).decode()
-    lines = [encoded[start : start + 64] for start in range(0, len(encoded), 64)]
-    pem = f"-----BEGIN {label}-----\n{headers}" + "\n".join(lines) + f"\n-----END {label}-----\n"
-    return KeyText("pem", Secret(pem), encrypted=encrypted)
-
-
-def _pem_blocks(text: str) -> dict[str, str]:
-    """Return the content between BEGIN and END by label; of several blocks with the same label, the last."""
-    blocks: dict[str, str] = {}
-    begun: dict[str, int] = {}
-    for marker in _MARKER.finditer(text):
-        if marker[1] == "BEGIN":
-            begun.setdefault(marker[2], marker.end())
-        elif (start := begun.get(marker[2])) is not None:
-            blocks[marker[2]] = text[start : marker.start()]
-            begun.clear()
-    return blocks
-
-
-def _not_a_private_key(text: str, labels: set[str]) -> Exception:
-    begun = {label for kind, label in _MARKER.findall(text) if kind == "BEGIN"}
-    if "OPENSSH PRIVATE KEY" in begun:
-        return configuration_error(
-            "This is a private key in OpenSSH's own format, which cannot sign a client assertion here.",
-            "Convert a copy of the file with: ssh-keygen -p -m PKCS8 -f COPY",
-        )
-    if any(label.endswith("PUBLIC KEY") for label in begun):
-        return configuration_error(
-            "This is a public key.", "Give the private key that belongs to it; the public one stays in Okta."
-        )
-    if any("CERTIFICATE" in label for label in begun):
-        return configuration_error(
-            "This is a certificate, not a private key.", "Give the private key that belongs to it."
-        )
-    if not labels:
-        missing = "END" if begun else "BEGIN"
-        return configuration_error(
-            f"The private key is truncated: its {missing} line is missing.",
-            "Paste the key again, first and last line included.",
-        )
-    return configuration_error(
-        f"A PEM of type {shown(sorted(labels)[0])} is not supported.",
-        "Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1.",
-    )
-
-
-def _require_whole_der(data: bytes) -> None:
-    """Raise if data is shorter than the length in its DER header, or has no such header."""
-    announced = _der_length(data)
-    if announced is None:
-        raise configuration_error(
-            "The private key is damaged: its content does not begin as a key does.", "Paste it again, whole."
-        )
-    if len(data) < announced:
-        raise configuration_error(
-            f"The private key is truncated: {len(data)} of its {announced} bytes are there.",
-            "Paste the key again, first and last line included.",
-        )
-
-
-def _der_length(data: bytes) -> int | None:
-    if len(data) < 2 or data[0] != 0x30:
-        return None
-    if data[1] < 0x80:
-        return 2 + data[1]
-    count = data[1] & 0x7F
-    if not 1 <= count <= 4 or len(data) < 2 + count:
-        return None
-    return 2 + count + int.from_bytes(data[2 : 2 + count], "big")
-
-
-def _read_jwk(text: str) -> KeyText:
-    jwk = _load_json_object(text)
-    if jwk is None:
-        # A shell or a form may have escaped quotes and newlines.
-        jwk = _load_json_object(_ESCAPED_NEWLINE.sub(" ", text).replace('\\"', '"'))
-    if jwk is None:
-        raise configuration_error(
-            "The private key begins as a JWK but is not a whole JSON object.",
-            "Copy it again, from { to }.",
-        )
-    if isinstance(keys := jwk.get("keys"), list):
-        if len(keys) != 1 or not isinstance(keys[0], dict):
-            raise configuration_error(
-                f"This is a JWK set of {len(keys)} keys.", "Give the one private key that the app uses."
-            )
-        jwk = keys[0]
-    return _check_jwk(jwk)
-
-
-def _load_json_object(text: str) -> dict[str, Any] | None:
-    # A JSONDecodeError carries the whole document, so it must not become the context of another error.
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _check_jwk(jwk: dict[str, Any]) -> KeyText:
-    kind = jwk.get("kty")
-    needed = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}.get(kind) if isinstance(kind, str) else None
-    if needed is None:
-        shown = repr(kind) if isinstance(kind, str) and len(kind) <= 10 else "unknown"
-        raise configuration_error(
-            f"A JWK of type {shown} is not supported.",
-            "Give an RSA or EC (P-256, P-384, P-521) private key.",
-        )
-    if not jwk.get("d"):
-        raise configuration_error(
-            'This JWK has no private part (its member "d").',
-            "Okta shows the private key only once, when it is generated: give that one, or generate a new key.",
-        )
-    missing = [name for name in (*needed, "d") if not isinstance(jwk.get(name), str)]
-    if missing:
-        raise configuration_error(
-            f"This JWK lacks {', '.join(missing)}, or holds something that is no text there.",
-            "Copy it again, whole.",
-        )
-    kid = jwk.get("kid")
-    tidy = {
-        name: re.sub(r"\s+", "", value) if isinstance(value, str) and name != "kid" else value
-        for name, value in jwk.items()
-    }
-    return KeyText(
-        "jwk", Secret(json.dumps(tidy, separators=(",", ":"), sort_keys=True)), kid=str(kid) if kid else None
-    )
-
-
-def _uncovered(pieces: list[str], masked: list[str]) -> list[str]:
-    """Return the pieces of which masking leaves too many characters visible.
-
-    :param pieces: the pieces of the pasted key
-    :param masked: the strings to mask
-    """
-    # Few lengths occur: all lines of a PEM but the last have the same, and a JWK has few members.
-    parts, lengths = set(masked), sorted({len(part) for part in masked}, reverse=True)
-    return [piece for piece in pieces if _too_much_is_left(piece, parts, lengths)]
-
-
-def _too_much_is_left(piece: str, parts: set[str], lengths: list[int]) -> bool:
-    at = left = 0
-    while at < len(piece) and left < _MIN_MASKED:
-        length = next((length for length in lengths if piece[at : at + length] in parts), 0)
-        at += length or 1
-        left += not length
-    return left >= _MIN_MASKED

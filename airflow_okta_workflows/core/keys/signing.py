@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.keys.algorithms import EC_ALGORITHMS, RSA_ALGORITHMS
+from airflow_okta_workflows.core.keys.der import PKCS1, SEC1
 from airflow_okta_workflows.core.keys.rsa_numbers import is_sound, require_size, rsa_key_from_jwk
 
 if TYPE_CHECKING:
@@ -94,9 +96,14 @@ def load_signing_key(
             f"The algorithm {algorithm} does not fit the key, which is {description}.",
             f"Leave algorithm empty, or set it to {' or '.join(fitting)}.",
         )
+    if algorithm and key_text.algorithm and algorithm != key_text.algorithm:
+        raise configuration_error(
+            f'algorithm is {algorithm}, but the JWK\'s member "alg" is {key_text.algorithm}.',
+            "Leave algorithm empty, or give the JWK of a key for that algorithm.",
+        )
     kid = kid or key_text.kid
     _require_kid(kid, key)
-    signing_key = SigningKey(algorithm or fitting[0], kid, description, key)
+    signing_key = SigningKey(algorithm or key_text.algorithm or fitting[0], kid, description, key)
     _require_sound(signing_key)
     return signing_key
 
@@ -111,7 +118,7 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
     error: CoreError | None = None
     key: object = None
     try:
-        key = _load_jwk(key_text) if key_text.form == "jwk" else _load_asn1(key_text, passphrase)
+        key = _load_jwk(key_text) if key_text.form == "jwk" else _load_pem(key_text, passphrase)
     except UnsupportedAlgorithm:
         error = configuration_error(
             "The private key's type, curve or encryption is not supported.",
@@ -133,13 +140,21 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
     return key
 
 
-def _load_asn1(key_text: KeyText, passphrase: Secret | None) -> object:
+def _load_pem(key_text: KeyText, passphrase: Secret | None) -> object:
     # The library's check of the primes is skipped: _require_sound finds a damaged key in a thousandth of the time.
+    load = partial(
+        serialization.load_pem_private_key,
+        password=passphrase.reveal().encode("utf-8", "surrogatepass") if passphrase and key_text.encrypted else None,
+        unsafe_skip_rsa_key_validation=True,
+    )
     text = key_text.text.reveal()
-    password = passphrase.reveal().encode() if passphrase and key_text.encrypted else None
-    if key_text.form == "der":
-        return serialization.load_der_private_key(base64.b64decode(text), password, unsafe_skip_rsa_key_validation=True)
-    return serialization.load_pem_private_key(text.encode(), password, unsafe_skip_rsa_key_validation=True)
+    if "Proc-Type" not in text:
+        return load(text.encode())
+    # The label may not be true, and only the decrypted content shows it.
+    with suppress(ValueError, TypeError):
+        return load(text.encode())
+    labels = (SEC1, PKCS1) if SEC1 in text else (PKCS1, SEC1)
+    return load(text.replace(*labels).encode())
 
 
 def _load_jwk(key_text: KeyText) -> object:

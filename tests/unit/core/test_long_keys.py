@@ -35,6 +35,36 @@ LONG: dict[str, str] = {
     "a cipher's name": PEM + "A-" * (N // 2),
     "one character on a line": "-----BEGIN PRIVATE KEY-----\n" + "A\n" * (N // 2) + "-----END PRIVATE KEY-----",
     "a public key of OpenSSH": "ecdsa-sha2-" + "x" * N,
+    "URL encoding of URL encoding": "%25" * (N // 3),
+    "percent signs": "%" * N,
+    "ampersands": "&#" * (N // 2),
+    "an escape that is not whole": "\\u00" * (N // 4),
+    "single quotes": "{" + "'\\" * (N // 2),
+    "double quotes in single quotes": "{'" + '"' * N,
+    "a name as long as all": "{" + "x" * N,
+    "a constant after the other": "{" + "None " * (N // 5),
+    "commas": "{" + ", " * (N // 2),
+    "lists in lists": "[" * N,
+    "objects in objects": '{"a":' * (N // 5),
+    "objects in objects, long names": '{"'
+    + "a" * (N // 2)
+    + '":'
+    + '{"b":' * 900
+    + '["x",' * 5
+    + '"x"'
+    + "]" * 5
+    + "}" * 901,
+    "many small objects": "{}" * (N // 2),
+    "many small strings": "[" + '"-----BEGIN A",' * (N // 16) + '""]',
+    "many strings of base64": "[" + ",".join(['"MIIB"'] * (N // 7)) + "]",
+    "strings in strings": json.dumps(json.dumps(json.dumps(json.dumps(["%41" * (N // 8)])))),
+    "dashes of word processors": "\u2014" * N,
+    "spaces in base64": "MII " * (N // 4),
+    "lost backslashes": "n" * N,
+    "a path": "/" + "a." * (N // 2),
+    "a path, short": "a." * 250,
+    "a header in each line": "-----BEGIN PRIVATE KEY-----\n" + "A:\n" * (N // 3) + "-----END PRIVATE KEY-----",
+    "zeros": "\0" * N,
 }
 
 
@@ -47,6 +77,24 @@ LONG |= {
         ["-----BEGIN PRIVATE KEY-----", *textwrap.wrap(whole_der(size), width), "-----END PRIVATE KEY-----"]
     )
     for width, size in ((1, 30_000), (9, 60_000), (48, 70_000), (64, 70_000), (10**6, 70_000))
+}
+
+
+def nested_der(depth: int) -> bytes:
+    data = b""
+    for _ in range(depth):
+        data = b"\x30\x83" + len(data).to_bytes(3) + data
+    return data
+
+
+LONG |= {
+    f"{name} of DER in base64": base64.b64encode(data).decode()
+    for name, data in {
+        "sequences in sequences": nested_der(14_000),
+        "many elements": b"\x30\x83" + (70_000).to_bytes(3) + b"\x05\x00" * 35_000,
+        "an endless length": b"\x30\x80" * 35_000,
+        "numbers": b"\x30\x83" + (69_999).to_bytes(3) + b"\x02\x01\x00" * 23_333,
+    }.items()
 }
 
 

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
+from airflow_okta_workflows.core.keys.encodings import decode_text
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.core.keys.parsing import KeyText, parse_key_text
 from airflow_okta_workflows.core.keys.signing import SigningKey, load_signing_key
 from airflow_okta_workflows.core.secret import Secret
+from tests.unit.core.keys.key_forms import p12
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,8 +219,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     "JWK without modulus": (json.dumps({k: v for k, v in JWK.items() if k != "n"}), "lacks n"),
     "JWK of no texts": (json.dumps({**JWK, "n": 5}), "lacks n"),
     "JWK damaged": (json.dumps({**JWK, "d": JWK["p"]}), "damaged"),
-    "JWK of an unknown curve": (json.dumps({**EC_JWK, "crv": "P-255"}), "damaged"),
-    "JWK set of two": (json.dumps({"keys": [JWK, EC_JWK]}), "2 keys"),
+    "JWK of an unknown curve": (json.dumps({**EC_JWK, "crv": "P-255"}), "curve 'P-255' is not supported"),
+    "JWK set of two": (json.dumps({"keys": [JWK, EC_JWK]}), "2 private keys: kid "),
     "a whole file": ("x" * 200_000, "200000 characters"),
 }
 
@@ -337,6 +339,39 @@ def test_a_fingerprint_tells_keys_and_passphrases_apart() -> None:
 )
 def test_any_text_is_a_key_or_a_fault(text: str) -> None:
     _only_faults(text)
+
+
+@given(
+    st.one_of(
+        st.binary(),
+        st.tuples(st.sampled_from([b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"0\x80", b"-\0"]), st.binary()).map(
+            b"".join
+        ),
+        st.tuples(st.just(p12(RSA)), st.integers(0, 1500), st.binary(max_size=3)).map(
+            lambda cut: cut[0][: cut[1]] + cut[2] + cut[0][cut[1] + 3 :]
+        ),
+    )
+)
+def test_any_file_is_a_key_or_a_fault(data: bytes) -> None:
+    _only_faults(decode_text(data))
+
+
+KEY_OR_TEXT = st.sampled_from([*PEMS.values(), json.dumps(EC_JWK), PEMS["ec-sec1"][:90], "/a/key.pem"]) | st.text()
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | KEY_OR_TEXT | st.just(EC_JWK),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    VALUES,
+    st.sampled_from(
+        [json.dumps, repr, lambda value: base64.b64encode(repr(value).encode("utf-8", "replace")).decode()]
+    ),
+)
+def test_any_json_is_a_key_or_a_fault(value: Any, write: Callable[[Any], str]) -> None:
+    _only_faults(write(value))
 
 
 @given(

@@ -1,0 +1,52 @@
+"""What a search for private keys finds: keys, and reasons why something is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.errors import CoreError
+    from airflow_okta_workflows.core.keys.key_text import KeyText
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing in a pasted string that is a private key, or that could be mistaken for one.
+
+    :param place: where it is, for people; empty if it is all there is
+    :param key: the private key, or None
+    :param problem: why it is no usable private key; None if it is one
+    :param is_other: whether it is something that may be beside the key, such as a certificate or a public key
+    """
+
+    place: str = ""
+    key: KeyText | None = None
+    problem: CoreError | None = None
+    is_other: bool = False
+
+
+def problem(error: CoreError) -> Found:
+    """Return the find for a private key that cannot be used.
+
+    :param error: what was found, and what to change
+    """
+    return Found(problem=error)
+
+
+def other(error: CoreError) -> Found:
+    """Return the find for something that may be beside the key.
+
+    :param error: what was found, and what to change if there is nothing else
+    """
+    return Found(problem=error, is_other=True)
+
+
+def ordinal(index: int) -> str:
+    """Return the name of a place in a sequence: ``first``, ``second`` and so on.
+
+    :param index: the index, from 0
+    """
+    return _ORDINALS[index] if index < len(_ORDINALS) else f"{index + 1}th"

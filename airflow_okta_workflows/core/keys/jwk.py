@@ -1,0 +1,233 @@
+"""Private keys in JSON: JWKs, sets of them, and what secret managers and configuration files put around a key."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS, EC_ALGORITHMS, RSA_ALGORITHMS
+from airflow_okta_workflows.core.keys.found import Found, ordinal, other, problem
+from airflow_okta_workflows.core.keys.key_text import JWK_PRIVATE_MEMBERS, KeyText
+from airflow_okta_workflows.core.secret import Secret, is_plain, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CURVES = dict(zip(("P-256", "P-384", "P-521"), EC_ALGORITHMS.values(), strict=True))
+_LONGEST_SHOWN = 40
+_MOST_NAMED = 6
+"""Members of a JSON object that an error names."""
+
+# Tokens in which Python's and JavaScript's notations differ from JSON: strings in single quotes, names without quotes,
+# a comma behind the last member. A string that is not closed matches too: only so is the time linear.
+_LOOSE = re.compile(
+    r"""b?'((?:[^'\\]|\\.)*+)'?|("(?:[^"\\]|\\.)*+"?)|\b([A-Za-z_]\w*+)|,\s*+(?=[}\]])""", re.DOTALL | re.ASCII
+)
+_IN_SINGLE_QUOTES = re.compile(r"\\x([0-9A-Fa-f]{2})|\\.|\"", re.DOTALL)
+_GAP = re.compile(r"[\s,;]*")
+_CONSTANTS = {"None": "null", "True": "true", "False": "false", "null": "null", "true": "true", "false": "false"}
+
+Path = tuple["Path", str] | tuple[()]
+"""The names on the way to a member, the last one first."""
+
+
+def load_json(text: str) -> list[Any]:
+    """Return the JSON values that a string begins with, as JSON or as Python or JavaScript print them.
+
+    :param text: the string
+    """
+    return _load(text) or _load(_LOOSE.sub(_as_json, text))
+
+
+def find_in_json(values: list[Any], search: Callable[[str], list[Found]]) -> list[Found]:
+    """Return the private keys in JSON values, wherever they are.
+
+    :param values: the values
+    :param search: returns what a string that is a member of them contains
+    """
+    found: list[Found] = []
+    members: list[Path] = []
+    # No recursion, since values may be nested to any depth.
+    waiting: list[tuple[Path, Any]] = [((), value) for value in reversed(values)]
+    jwks = 0
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict) and _is_jwk(value):
+            found.append(_read_jwk(value, _place(value, path, jwks)))
+            jwks += 1
+        elif lines := _search_lines(value, search):
+            found += [_at(path, one, lines) for one in lines]
+        elif isinstance(value, (dict, list)):
+            items = value.items() if isinstance(value, dict) else ((f"[{at}]", one) for at, one in enumerate(value))
+            waiting += reversed([((path, str(name)), one) for name, one in items])
+        else:
+            in_member = search(value) if isinstance(value, str) else []
+            found += [_at(path, one, in_member) for one in in_member]
+            members.append(path)
+    return found or [_without_key(members)]
+
+
+def _load(text: str) -> list[Any]:
+    # A JSONDecodeError carries the whole document, so it must not become the context of another error.
+    decoder = json.JSONDecoder(strict=False)
+    values: list[Any] = []
+    at = 0
+    while at < len(text) and text[at] in "{[":
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        values.append(value)
+        at = _GAP.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
+    return values
+
+
+def _as_json(token: re.Match[str]) -> str:
+    single, double, name = token.groups()
+    if double is not None:
+        return double
+    if name is not None:
+        return _CONSTANTS.get(name, f'"{name}"')
+    if single is None:
+        return ""
+    return f'"{_IN_SINGLE_QUOTES.sub(_escaped, single)}"'
+
+
+def _escaped(token: re.Match[str]) -> str:
+    if token[0] == '"':
+        return '\\"'
+    # JSON has neither of these two escapes.
+    return "'" if token[0] == "\\'" else f"\\u00{token[1]}" if token[1] else token[0]
+
+
+def _search_lines(value: Any, search: Callable[[str], list[Found]]) -> list[Found]:
+    """Return what the strings of a list contain together if they are the lines of a private key, else nothing."""
+    if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
+        return []
+    found = search("\n".join(value))
+    return found if any(one.key for one in found) else []
+
+
+def _at(path: Path, found: Found, others: list[Found]) -> Found:
+    place = _dotted(path) if len(others) == 1 else f"{found.place} in {_dotted(path)}"
+    return replace(found, place=place)
+
+
+def _is_jwk(value: dict[str, Any]) -> bool:
+    return "kty" in value or ("d" in value and ("n" in value or "x" in value))
+
+
+def _place(jwk: dict[str, Any], path: Path, index: int) -> str:
+    kid = jwk.get("kid")
+    if isinstance(kid, str) and kid.isprintable():
+        # A kid may be anything, even a private key: that of P-256 is as long as a kid that is a thumbprint.
+        return f"kid {kid if len(kid) <= _LONGEST_SHOWN and is_plain(kid) else kid[:8] + '…'}"
+    is_member = path and not path[1].startswith("[")
+    return _dotted(path) if is_member else f"the {ordinal(index)} JWK"
+
+
+def _dotted(path: Path) -> str:
+    names: list[str] = []
+    while path:
+        names.append(path[1])
+        path = path[0]
+    plain = [name if len(name) <= _LONGEST_SHOWN and is_plain(name) else "…" for name in reversed(names[:10])]
+    return ".".join(plain).replace(".[", "[")
+
+
+def _without_key(members: list[Path]) -> Found:
+    named = ", ".join(dict.fromkeys(map(_dotted, members[:_MOST_NAMED]))) or "none"
+    more = f" and {len(members) - _MOST_NAMED} more" if len(members) > _MOST_NAMED else ""
+    return other(
+        configuration_error(
+            "This JSON is neither a JWK, nor is a private key in one of its members.",
+            f"Give the private key alone. The members are: {named}{more}.",
+        )
+    )
+
+
+def _read_jwk(jwk: dict[str, Any], place: str) -> Found:
+    found = next(_problems(jwk), None)
+    if found:
+        return Found(place, problem=found.problem, is_other=found.is_other)
+    kid, algorithm = jwk.get("kid"), jwk.get("alg")
+    # Base64 for URLs has neither white space nor the signs of the usual base64, nor its padding.
+    tidy = {
+        name: "".join(value.split()).translate(str.maketrans("+/", "-_")) if isinstance(value, str) and name != "kid"
+        else value
+        for name, value in jwk.items()
+    }  # fmt: skip
+    private = " ".join(jwk[name] for name in JWK_PRIVATE_MEMBERS if isinstance(jwk.get(name), str))
+    text = Secret(json.dumps(tidy, separators=(",", ":"), sort_keys=True))
+    key = KeyText("jwk", text, (Secret(private),), str(kid) if kid else None, algorithm or None)
+    return Found(place, key)
+
+
+def _problems(jwk: dict[str, Any]) -> Iterator[Found]:
+    kind, curve = jwk.get("kty"), jwk.get("crv")
+    needed = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}.get(kind) if isinstance(kind, str) else None
+    if needed is None:
+        shown_kind = repr(kind) if isinstance(kind, str) and len(kind) <= 10 else "unknown"
+        yield other(
+            configuration_error(
+                f"A JWK of type {shown_kind} is not supported.", "Give an RSA or EC (P-256, P-384, P-521) private key."
+            )
+        )
+    if not jwk.get("d"):
+        yield other(
+            configuration_error(
+                'This JWK has no private part (its member "d").',
+                "Okta shows the private key only once, when it is generated: give that one, or generate a new key.",
+            )
+        )
+    use, operations = jwk.get("use"), jwk.get("key_ops")
+    if use not in (None, "", "sig"):
+        yield other(
+            configuration_error(
+                f'This JWK is not for signatures: its member "use" is {shown(use, 20)}.',
+                'Give the key whose "use" is "sig", or generate one.',
+            )
+        )
+    if operations and isinstance(operations, list) and "sign" not in operations:
+        yield other(
+            configuration_error(
+                'This JWK is not for signatures: its member "key_ops" does not include "sign".',
+                "Give the app's signing key, or generate one.",
+            )
+        )
+    missing = [name for name in (*(needed or ()), "d") if not isinstance(jwk.get(name), str)]
+    if missing:
+        yield problem(
+            configuration_error(
+                f"This JWK lacks {', '.join(missing)}, or has a value there that is not a string.",
+                "Copy it again, whole.",
+            )
+        )
+    if kind == "EC" and curve not in _CURVES:
+        yield other(
+            configuration_error(
+                f"The EC curve {shown(curve, 20)} is not supported.", "Use P-256, P-384, P-521, or an RSA key."
+            )
+        )
+    yield from _algorithm_problems(jwk, RSA_ALGORITHMS if kind == "RSA" else (_CURVES.get(str(curve), ""),))
+
+
+def _algorithm_problems(jwk: dict[str, Any], fitting: tuple[str, ...]) -> Iterator[Found]:
+    algorithm = jwk.get("alg")
+    if algorithm and algorithm not in ALGORITHMS:
+        yield other(
+            configuration_error(
+                f'The JWK\'s member "alg" is {shown(algorithm, 20)}, which Okta does not accept in a client assertion.',
+                f"Give a key for one of {', '.join(ALGORITHMS)}.",
+            )
+        )
+    elif algorithm and algorithm not in fitting:
+        yield problem(
+            configuration_error(
+                f'The JWK\'s member "alg" is {algorithm}, which does not fit the key: that one is {jwk.get("kty")}.',
+                f'Remove "alg", or set it to {" or ".join(fitting)}.',
+            )
+        )
