@@ -64,4 +64,7 @@ def flow_hint(status: int) -> str:
             "In the flow's API access settings, set 'Secure with OAuth 2.0', and check that the app has the scope"
             " okta.workflows.invoke.manage."
         )
-    return "Check the flow's alias (API access, Invoke URL), that the flow is on, and workflows_host."
+    return (
+        "Check the flow's alias (API access, Invoke URL), that the flow is on, and workflows_host. If the flow itself"
+        ' returned this 404, let it return 200 instead: a status flow {"status": "NOT_FOUND"}.'
+    )
