@@ -1,4 +1,4 @@
-"""The number of consecutive failed polls of a sensor."""
+"""What a sensor remembers from poll to poll: the number of consecutive failures, and whether it has warned."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ MOST_FAILED_POLLS = 1_000_000
 """Upper bound of a sensor's ``max_failed_polls``."""
 
 _NAME = "okta_workflows_failed_polls"
+_WARNED = "okta_workflows_warned"
 
 
 class Memory(Protocol):
@@ -82,6 +83,18 @@ class FailedPolls:
 
     def _keep(self, count: int) -> None:
         self._memory.set(_NAME, {"attempt": self._attempt, "count": count})
+
+
+def once(memory: Memory, attempt: str) -> bool:
+    """Return whether this is the first call for a try of the task.
+
+    :param memory: stores that it was called; it has to outlive a poll
+    :param attempt: identifies the try
+    """
+    if memory.get(_WARNED, None) == attempt:
+        return False
+    memory.set(_WARNED, attempt)
+    return True
 
 
 def attempt_of(context: Mapping[str, Any]) -> str:

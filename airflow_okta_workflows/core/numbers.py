@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import shown
 
@@ -9,6 +12,14 @@ YEAR = 366 * 86_400.0
 """Seconds; the longest wait that any setting allows."""
 
 _LARGEST_TOLD = 10**20
+
+
+def seconds(value: Any) -> Any:
+    """Return a ``timedelta`` in seconds, and anything else as it is.
+
+    :param value: a ``timedelta``, or what :func:`check_number` is to check
+    """
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def check_number(value: object, name: str, *, least: float, most: float, whole: bool = False) -> None:

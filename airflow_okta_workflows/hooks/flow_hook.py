@@ -21,6 +21,7 @@ from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -100,7 +101,7 @@ class FlowHook(BaseHook):
         headers: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         idempotent: bool = False,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         on_state: Callable[[InvocationState], None] | None = None,
     ) -> FlowResponse:
         """Invoke a flow and return its response.
@@ -115,7 +116,8 @@ class FlowHook(BaseHook):
         :param headers: further headers
         :param idempotency_key: the ``Idempotency-Key`` header; a new UUID if None
         :param idempotent: whether running the flow twice under one key does no harm
-        :param timeout: seconds that the response may take; the connection's ``read_timeout`` if None
+        :param timeout: how long the response may take, in seconds or as a ``timedelta``; the connection's
+            ``read_timeout`` if None
         :param on_state: called before the invocation goes on, when it is about to be sent and when it has not run: for
             callers that keep a checkpoint
         :raises OktaConfigurationError: if the connection or an argument cannot work; nothing was sent

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
 
 from airflow_okta_workflows.core.flows.encoding import check_timeout
 from airflow_okta_workflows.core.flows.expressions import ExpressionError, compile_optional
+from airflow_okta_workflows.core.flows.status import blind, describe_response, select_result
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.runtime import StopsOnKill
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors
@@ -16,6 +16,7 @@ from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -73,7 +74,8 @@ class FlowOperator(StopsOnKill, BaseOperator):
         with raise_provider_errors():
             compile_optional(success_when, "success_when")
             compile_optional(result, "result")
-            check_timeout(self._options["timeout"])
+            check_timeout(timeout)
+        self._warned = False
 
     @cached_property
     def hook(self) -> FlowHook:
@@ -85,8 +87,12 @@ class FlowOperator(StopsOnKill, BaseOperator):
     @property
     def _options(self) -> InvocationOptions:
         """What goes with each payload."""
-        timeout = self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
-        return {"query": self.query, "headers": self.headers, "idempotent": self.idempotent, "timeout": timeout}
+        return {
+            "query": self.query,
+            "headers": self.headers,
+            "idempotent": self.idempotent,
+            "timeout": check_timeout(self.timeout),
+        }
 
     def _link(self, context: Context, execution_id: str | None = None) -> None:
         OktaFlowLink().persist(context, self.hook, self.flow, execution_id)
@@ -97,12 +103,15 @@ class FlowOperator(StopsOnKill, BaseOperator):
         :param key: the idempotency key that was sent
         """
         try:
-            if (condition := compile_optional(self.success_when, "success_when")) and not condition.is_true(
-                response.body
-            ):
-                raise self._failed(response, key, f"success_when does not hold: {self.success_when}")
+            condition = compile_optional(self.success_when, "success_when")
+            if condition and not condition.is_true(response.body):
+                found = condition.describe(response.body, response.content_type)
+                raise self._failed(response, key, f"success_when is false: {found}")
             selection = compile_optional(self.result, "result")
-            result = selection.search(response.body) if selection else response.body
+            result = select_result(selection, response)
+            if result is None and not self._warned and (problem := blind(selection, response)):
+                self._warned = True  # once, not for each item of a batch
+                self.log.warning("Flow %r: %s The result is null.", self.flow, problem)
         except ExpressionError as error:
             reason = str(error)
         else:
@@ -115,10 +124,10 @@ class FlowOperator(StopsOnKill, BaseOperator):
         raise self._failed(response, key, reason)
 
     def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
-        body = type(response.body).__name__
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} returned {response.status_code}, but {reason} (the body is {body}; execution"
-            f" {response.execution_id or 'not told'}). The flow has run: a retry runs it again.",
+            f"Flow {self.flow!r} returned {response.status_code}, but {reason}.",
+            hint="Correct the flow or the condition. The flow has run: a retry runs it again.",
+            detail=describe_response(response),
             flow=self.flow,
             idempotency_key=key,
             response=response,

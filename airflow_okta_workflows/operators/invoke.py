@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_method, encode_payload
+from airflow_okta_workflows.core.flows.encoding import (
+    check_as_parsed,
+    check_headers,
+    check_method,
+    check_query,
+    check_timeout,
+    encode_payload,
+    require_given,
+)
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.exceptions import (
@@ -62,6 +70,7 @@ class InvokeOktaFlowOperator(FlowOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.payload = payload
+        self._has_payload = payload is not None
         self.method = method
         if deferrable and not self.idempotent:
             raise OktaConfigurationError(
@@ -82,6 +91,9 @@ class InvokeOktaFlowOperator(FlowOperator):
         :param context: the task's context
         """
         self._begin()
+        if self._has_payload:
+            with raise_provider_errors():
+                require_given(self.payload)
         self._link(context)
         checkpoints = self._checkpoints(context)
         response = checkpoints.earlier_response(idempotent=self.idempotent)
@@ -161,16 +173,17 @@ class InvokeOktaFlowOperator(FlowOperator):
         from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
         with raise_provider_errors():
-            # As a string: the XCom of a mapped task is an object that a trigger's row cannot store.
+            # As strings, which a trigger's row can store, whatever the values were.
             payload = encode_payload(self.payload, check_method(self.method))
+            query, headers = check_query(self.query), check_headers(self.headers)
         return OktaFlowInvocationTrigger(
             flow=self.flow,
             payload=payload.decode() if payload is not None else None,
-            query=dict(self.query) if self.query else None,
-            headers=dict(self.headers) if self.headers else None,
+            query=query or None,
+            headers=headers or None,
             method=self.method,
             idempotency_key=key,
-            timeout=self._options["timeout"],
+            timeout=check_timeout(self.timeout),
             okta_workflows_conn_id=self.okta_workflows_conn_id,
             not_before=resume_not_before(self.hook.runtime.clock()),
         )

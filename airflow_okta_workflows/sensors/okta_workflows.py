@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,24 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory, attempt_of
-from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_method, encode_payload
+from airflow_okta_workflows.checkpoints.failed_polls import (
+    MOST_FAILED_POLLS,
+    FailedPolls,
+    ProcessMemory,
+    attempt_of,
+    once,
+)
+from airflow_okta_workflows.core.errors import error_text
+from airflow_okta_workflows.core.flows.encoding import (
+    check_as_parsed,
+    check_method,
+    check_query,
+    encode_payload,
+    require_given,
+)
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
-from airflow_okta_workflows.core.flows.status import Status, StatusRule
-from airflow_okta_workflows.core.numbers import YEAR, check_number
+from airflow_okta_workflows.core.flows.status import Status, StatusRule, describe_response, is_not_found
+from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
 from airflow_okta_workflows.core.runtime import StopsOnKill
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
@@ -31,7 +45,7 @@ from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.triggers.events import ERROR, STATUS_OUTCOMES, TIMEOUT, require_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -51,14 +65,21 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     seconds: in ``mode="poke"`` from a worker slot, in ``mode="reschedule"`` from a task that comes back, with
     ``deferrable=True`` from the triggerer, where a thousand waits cost no worker slot.
 
+    A 404 with an execution id and ``{"status": "NOT_FOUND"}`` mean that the status flow does not know the long-running
+    flow yet, and count as not finished. The first poll warns if the response has no member that ``success_when`` looks
+    at.
+
+    ``soft_fail`` skips the task when ``timeout`` is over, and for no other reason: any error fails it, and so does
+    ``execution_timeout``. Airflow's own sensors also skip on some errors.
+
     XCom: the body of the status flow's last response, or ``result`` of it.
 
     :param flow: the status flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
     :param payload: a JSON value, or JSON text; None for no body (templated)
     :param query: query parameters (templated)
     :param method: ``POST`` or ``GET``; GET carries no payload
-    :param success_when: a JMESPath expression over the body: when it holds, the wait is over
-    :param failure_when: a JMESPath expression over the body: when it holds, the task fails; None for none
+    :param success_when: a JMESPath expression over the body: when it is true, the wait is over
+    :param failure_when: a JMESPath expression over the body: when it is true, the task fails; None for none
     :param result: a JMESPath expression over the body; what it selects is returned in the body's place
     :param poke_interval: seconds between two polls, or a ``timedelta``
     :param timeout: seconds until the sensor gives up, or a ``timedelta``; the config's ``[sensors] default_timeout`` if
@@ -96,15 +117,16 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     ) -> None:
         with raise_provider_errors():
             # Ahead of Airflow, to which infinity is an OverflowError and true a second.
-            check_number(_seconds(poke_interval), "poke_interval", least=0, most=YEAR)
+            check_number(seconds(poke_interval), "poke_interval", least=0, most=YEAR)
             if timeout is not None:
-                check_number(_seconds(timeout), "timeout", least=0, most=YEAR)
+                check_number(seconds(timeout), "timeout", least=0, most=YEAR)
                 # Only then: before Airflow 3.2, None is no way to ask for the default.
                 kwargs["timeout"] = timeout
             check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.flow = flow
         self.payload = payload
+        self._has_payload = payload is not None
         self.query = query
         self.method = method
         self.success_when = success_when
@@ -114,6 +136,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self.deferrable = deferrable
         self.okta_workflows_conn_id = okta_workflows_conn_id
         self._memory = ProcessMemory()
+        self._warned = False
+        self._last_seen = ""
         with raise_provider_errors():
             check_as_parsed(method, payload, query, None)
             self._rule()
@@ -124,12 +148,18 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :param context: the task's context
         :raises OktaFlowFailedError: if the long-running flow has failed
         """
+        if self._has_payload:
+            with raise_provider_errors():
+                require_given(self.payload)
         failed_polls = self._failed_polls(context)
         try:
             response = self._ask(context)
         except OktaWorkflowsError as error:
             if self.stop_signal.requested:
                 raise
+            if isinstance(error, OktaFlowError) and is_not_found(error.response):
+                failed_polls.reset()
+                return self._not_finished("the status flow returned 404")
             failed_polls.record_failure(error)
             return PokeReturnValue(is_done=False)
         failed_polls.reset()
@@ -137,13 +167,34 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         try:
             status = rule.status(response.body)
             if status is Status.SUCCEEDED:
-                return PokeReturnValue(is_done=True, xcom_value=rule.result(response.body))
+                result = rule.result(response)
+                if result is None and (problem := rule.result_problem(response)):
+                    self.log.warning("Flow %r: %s The result is null.", self.flow, problem)
+                return PokeReturnValue(is_done=True, xcom_value=result)
         except ExpressionError as error:
             raise self._failed(response, str(error)) from None
         if status is Status.FAILED:
-            raise self._failed(response, f"failure_when holds: {self.failure_when}")
-        self.log.info("Not finished yet, says flow %r", self.flow)
+            raise self._failed(response, f"failure_when is true: {rule.describe_failure(response)}")
+        if (problem := rule.blindness(response)) and self._is_first_warning(context):
+            self.log.warning("Flow %r: %s The sensor goes on until its timeout.", self.flow, problem)
+        return self._not_finished(rule.describe(response))
+
+    def _not_finished(self, seen: str) -> PokeReturnValue:
+        self._last_seen = seen
+        self.log.info("Not finished yet, according to flow %r: %s", self.flow, seen)
         return PokeReturnValue(is_done=False)
+
+    def _is_first_warning(self, context: Context) -> bool:
+        """Return whether this try of the task has not warned yet, and note that it has."""
+        if self._warned:
+            return False
+        self._warned = True
+        if not self._leaves_its_process:
+            return True
+        if (store := self._store(context)) is not None:
+            return once(store, attempt_of(context))
+        first_reschedule = getattr(context["ti"], "get_first_reschedule_date", None)  # Airflow 3
+        return not (first_reschedule and first_reschedule(context))
 
     def execute(self, context: Context) -> Any:
         """Wait, in the way that ``mode`` and ``deferrable`` say.
@@ -152,30 +203,62 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         """
         self._begin()
         if not self.deferrable:
-            return super().execute(context)
+            with self._skipping_at_timeout():
+                return super().execute(context)
         now = self._runtime.clock()
         deadlines = {
             "deadline": now + self.timeout,
             # Airflow does not apply it to a task that is deferred.
             "execution_deadline": now + self.execution_timeout.total_seconds() if self.execution_timeout else None,
         }
-        # As if it came back from the triggerer, so that soft_fail and never_fail count from the first look on.
+        # As if it came back from the triggerer, so that soft_fail and never_fail apply from the first poll on.
         return self.resume_execution("look_or_defer", deadlines, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Take up the task again, and heed ``never_fail``, which Airflow itself does here only since 3.1.
+        """Resume the task with ``never_fail`` and ``soft_fail`` applied, the same on each Airflow.
 
         :param next_method: the method that goes on
         :param next_kwargs: its arguments
         :param context: the task's context
-        :raises AirflowSkipException: in the place of an error, with ``never_fail``
+        :raises AirflowSkipException: instead of an error, with ``never_fail``; of a time-out, with ``soft_fail``
         """
+        with self._skipping_at_timeout():
+            try:
+                return super().resume_execution(next_method, next_kwargs, context)
+            except AirflowException as error:
+                # Airflow itself does so here only since 3.1.
+                if self.never_fail and not isinstance(error, AirflowSkipException):
+                    raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+                raise
+
+    @contextmanager
+    def _skipping_at_timeout(self) -> Iterator[None]:
+        """Apply ``soft_fail`` to the sensor's own ``timeout`` alone; Airflow skips on some other errors, too."""
+        soft_fail, self.soft_fail = self.soft_fail, False
         try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowException as error:
-            if self.never_fail and not isinstance(error, AirflowSkipException):
-                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
-            raise
+            yield
+        except AirflowSensorTimeout:
+            # A triggerer that is down by the deadline ends the wait for whichever of the two is over first.
+            limit = self.execution_timeout
+            if self.deferrable and limit is not None and limit.total_seconds() <= self.timeout:
+                raise AirflowTaskTimeout(self._execution_timed_out()) from None
+            if soft_fail:
+                raise AirflowSkipException(f"{self._timed_out()}\nSkipped: soft_fail is set.") from None
+            raise AirflowSensorTimeout(self._timed_out()) from None
+        finally:
+            self.soft_fail = soft_fail
+
+    def _timed_out(self) -> str:
+        return self._over(f"Flow {self.flow!r} did not report an end within {self.timeout:.0f} s.", "timeout")
+
+    def _execution_timed_out(self) -> str:
+        return self._over(
+            f"execution_timeout is over, and flow {self.flow!r} did not report an end.", "execution_timeout"
+        )
+
+    def _over(self, message: str, limit: str) -> str:
+        seen = f"Last seen: {self._last_seen}." if self._last_seen else ""
+        return error_text(message, f"Raise {limit}, or look the long-running flow up in its execution history.", seen)
 
     def execute_complete(
         self,
@@ -196,6 +279,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :raises AirflowSensorTimeout: if the time is over
         """
         require_outcome(event, STATUS_OUTCOMES, self.task_id)
+        self._warned = True  # by the first poll, or by the trigger
         deadline = self._runtime.clock() + self.timeout if deadline is None else deadline
         return self.look_or_defer(context, deadline, execution_deadline, event)
 
@@ -226,11 +310,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         left = ends_at - self._runtime.clock()
         if left <= 0 or (event and event["outcome"] == TIMEOUT):
             if execution_deadline is not None and execution_deadline <= deadline:
-                raise AirflowTaskTimeout(f"execution_timeout is over, and flow {self.flow!r} did not report an end.")
-            raise AirflowSensorTimeout(
-                f"Flow {self.flow!r} did not report an end within {self.timeout:.0f} s. Raise timeout, or look the"
-                " long-running flow up in its execution history."
-            )
+                raise AirflowTaskTimeout(self._execution_timed_out())
+            raise AirflowSensorTimeout(self._timed_out())
         return self.defer(
             trigger=self._trigger(ends_at),
             method_name="execute_complete",
@@ -239,11 +320,20 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
         )
 
+    @property
+    def _leaves_its_process(self) -> bool:
+        """Whether each poll has a process of its own."""
+        return self.reschedule and not self.deferrable
+
+    def _store(self, context: Context) -> Any:
+        """Return Airflow's store for what has to outlive a poll; None before Airflow 3.3."""
+        return context.get("task_state_store")
+
     def _failed_polls(self, context: Context) -> FailedPolls:
         limit, memory = self.max_failed_polls, self._memory
-        if self.reschedule and not self.deferrable:
-            # Each poll has a process of its own then; without a store to count in, none may fail.
-            store: Any = context.get("task_state_store")
+        if self._leaves_its_process:
+            # Without a store to count in, none may fail.
+            store = self._store(context)
             limit, memory = (limit, store) if store is not None else (0, memory)
         return FailedPolls(limit, memory, attempt_of(context))
 
@@ -269,12 +359,13 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
         with raise_provider_errors():
-            # As JSON text: an XCom of a mapped task is no value that a trigger's row could hold.
+            # As strings, which a trigger's row can store, whatever the values were.
             payload = encode_payload(self.payload, check_method(self.method))
+            query = check_query(self.query)
         return OktaFlowStatusTrigger(
             flow=self.flow,
             payload=payload.decode() if payload is not None else None,
-            query=dict(self.query) if self.query else None,
+            query=query or None,
             method=self.method,
             success_when=self.success_when,
             failure_when=self.failure_when,
@@ -282,6 +373,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             deadline=deadline,
             max_failed_polls=self.max_failed_polls,
             okta_workflows_conn_id=self.okta_workflows_conn_id,
+            warned=self._warned,
             not_before=resume_not_before(self._runtime.clock()),
         )
 
@@ -291,10 +383,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     def _failed(self, response: FlowResponse, reason: str) -> OktaFlowFailedError:
         return OktaFlowFailedError(
             f"Flow {self.flow!r} returned {response.status_code}: {reason}.",
+            detail=describe_response(response),
             flow=self.flow,
             response=response,
         )
-
-
-def _seconds(value: timedelta | float) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else value

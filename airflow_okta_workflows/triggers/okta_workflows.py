@@ -12,11 +12,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory
 from airflow_okta_workflows.core.flows.encoding import check_timeout
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
-from airflow_okta_workflows.core.flows.status import Status, StatusRule
+from airflow_okta_workflows.core.flows.status import Status, StatusRule, is_not_found
 from airflow_okta_workflows.core.numbers import YEAR, check_number
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
-from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
+from airflow_okta_workflows.exceptions import OktaFlowError, OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.triggers.events import ENCRYPTED, ERROR, NOT_HANDED_OVER, SETTLED, TIMEOUT
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     :param poke_interval: seconds between two questions
     :param deadline: when to give up, in seconds since the epoch: it stays, should the trigger be made anew
     :param max_failed_polls: so many polls in a row may fail for reasons that pass
+    :param warned: whether the task has already warned that ``success_when`` finds nothing
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param not_before: when the event may be fired at the earliest, in seconds since the epoch
     :param runtime: clock and sleep, for tests; not stored
@@ -138,6 +139,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         poke_interval: float = 60.0,
         deadline: float = 0.0,
         max_failed_polls: int = 5,
+        warned: bool = False,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -150,6 +152,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         self.poke_interval = poke_interval
         self.deadline = deadline
         self.max_failed_polls = max_failed_polls
+        self.warned = warned
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to make this trigger anew."""
@@ -161,6 +164,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
             "poke_interval": self.poke_interval,
             "deadline": self.deadline,
             "max_failed_polls": self.max_failed_polls,
+            "warned": self.warned,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -184,11 +188,17 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                 try:
                     response = await flow.invoke()
                 except OktaWorkflowsError as error:
-                    failed_polls.record_failure(error)
+                    if isinstance(error, OktaFlowError) and is_not_found(error.response):
+                        failed_polls.reset()
+                    else:
+                        failed_polls.record_failure(error)
                     continue
                 failed_polls.reset()
                 if rule.status(response.body) is not Status.RUNNING:
                     return SETTLED
+                if not self.warned and (problem := rule.blindness(response)):
+                    self.warned = True
+                    self.log.warning("Flow %s: %s The sensor goes on until its timeout.", shown(self.flow), problem)
         return TIMEOUT
 
 

@@ -128,9 +128,9 @@ def test_nothing_to_send_is_nothing_sent(org: LocalOrg, connect: Connect) -> Non
         ({"id": 1}, "payloads is dict, not a list"),
         ("{", "payloads is a text that is not JSON"),
         (5, "payloads is int, not a list"),
-        ([{"id": 1}, None, {"x": float("nan")}], r"Payload 1: It is null.*Payload 2: .*payload\['x'\] is nan"),
+        ([{"id": 1}, None, {"x": float("nan")}], r"Payload 1: It is null.*Payload 2: .*payload\.x is nan"),
         ([{"x-okta-workflows-a": 1}], "Payload 0: .*reserved"),
-        ([{"x": object()}] * 7, "Payload 4: .*And 2 more.*Nothing was sent"),
+        ([{"x": object()}] * 7, "Nothing was sent.*Payload 4: .*And 2 more"),
     ],
 )
 def test_payloads_that_cannot_be_sent_are_named_before_anything_is_sent(
@@ -281,7 +281,7 @@ def test_collect_returns_what_did_not_succeed_too(org: LocalOrg, connect: Connec
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"success_when": "body.id != `1`"}, "success_when does not hold"),
+        ({"success_when": "body.id != `1`"}, "success_when is false: body.id is 1"),
         ({"result": "abs(body.name)", "on_error": "collect"}, "cannot be evaluated"),
         ({"response_check": lambda response: response.body["body"]["id"] != 1}, "response_check"),
     ],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
-from airflow_okta_workflows.core.flows.encoding import encode_payload
+from airflow_okta_workflows.core.flows.encoding import encode_payload, parse_text
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.secret import shown
 
@@ -51,11 +51,12 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
     :raises CoreError: if any payload cannot be sent; the message names the first few
     """
     if isinstance(payloads, (str, bytes)):
-        payloads = _parse(payloads)
-    if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable):
+        payloads = parse_text(payloads, "payloads")
+    if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable) or _has_members(payloads):
+        fix = "Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
         raise configuration_error(
             f"payloads is {type(payloads).__name__}, not a list.",
-            "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
+            fix or "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
         )
     namespace = UUID(batch_key)
     items: list[BatchItem] = []
@@ -68,14 +69,18 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
                 raise configuration_error("It is null.", "Give {} for an empty payload.")
             name = _name(index, body, item_key)
         except CoreError as error:
-            problems.append(f"Payload {index}: {error}")
+            problems.append(f"Payload {index}: {error.one_line}")
             continue
         if (first := places.setdefault(name, index)) != index:
             problems.append(f"Payloads {first} and {index} have the same item_key.")
         items.append(BatchItem(index, str(uuid5(namespace, name)), body))
     if problems:
-        more = f" And {len(problems) - _PROBLEMS_SHOWN} more." if len(problems) > _PROBLEMS_SHOWN else ""
-        raise configuration_error(" ".join(problems[:_PROBLEMS_SHOWN]) + more, "Nothing was sent.")
+        more = [f"And {len(problems) - _PROBLEMS_SHOWN} more."] if len(problems) > _PROBLEMS_SHOWN else []
+        raise configuration_error(
+            f"{len(problems)} of {index + 1} payloads cannot be sent.",
+            "Correct them, as the lines below say. Nothing was sent.",
+            detail="\n".join([*problems[:_PROBLEMS_SHOWN], *more]),
+        )
     return items
 
 
@@ -110,9 +115,6 @@ def _name(index: int, body: bytes, item_key: Expression | None) -> str:
     return json.dumps(value)
 
 
-def _parse(text: str | bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    raise configuration_error("payloads is a text that is not JSON.", 'Give a list, or JSON text such as [{"id": 1}].')
+def _has_members(value: object) -> bool:
+    """Return whether a value can be iterated over but is an object or a table: a model, or a frame of pandas."""
+    return any(hasattr(type(value), name) for name in ("to_dict", "model_dump", "__fields__"))

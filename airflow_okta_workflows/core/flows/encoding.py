@@ -1,15 +1,19 @@
-"""Validation and encoding of what a caller sends to a flow."""
+"""Validation and encoding of what a caller sends to a flow.
+
+What becomes of values that JSON does not know is in the table ``VALUE_RULES`` of
+:mod:`airflow_okta_workflows.core.flows.values`.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.numbers import check_number
+from airflow_okta_workflows.core.numbers import check_number, seconds
 from airflow_okta_workflows.core.secret import shown
 
 METHODS = ("GET", "POST")
@@ -17,10 +21,17 @@ RESERVED_PREFIX = "x-okta-workflows"
 """Prefix that Okta reserves in names of headers, query parameters and top-level keys of the body."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
-_NO_LISTS = (str, bytes, bytearray, memoryview)
 _FORBIDDEN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LARGE = 10**18
+_PLAIN = (dict, list, str, int, float, bool, type(None))
 _SHORTEST_RESPONSE, _LONGEST_RESPONSE = 0.001, 86_400.0
-_JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*\"?utf-?8\"?)?", re.IGNORECASE)
+_JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*[\"']?utf-?8[\"']?)?\s*;?", re.IGNORECASE)
+_TEMPLATE = re.compile(r"\{[{%]")
+_PYTHON = re.compile(r"'|\b(?:None|True|False)\b")
+_FROM_TEMPLATE = (
+    'Give a dict or a task\'s output; a template needs "{{ … | tojson }}", or a DAG with'
+    " render_template_as_native_obj=True."
+)
 _HTTP = "HTTP itself sets it."
 _OTHER_BODY = (
     "Other bodies, such as a form or XML, are not supported: send the text as a member of a JSON object, or use"
@@ -65,7 +76,9 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
     """
     for name in mapping:
         if not isinstance(name, str):
-            raise configuration_error(f"A name in {what} is no text but {type(name).__name__}.", "Use texts as names.")
+            raise configuration_error(
+                f"Names in {what} must be strings, not {type(name).__name__}.", "Use strings as names."
+            )
         if name.lower().startswith(RESERVED_PREFIX):
             raise configuration_error(
                 f"The name {shown(name)} in {what} is reserved by Okta.",
@@ -76,6 +89,8 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
 def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the caller's headers as strings, without those whose value is None.
 
+    A number or another scalar becomes a string as in JSON.
+
     :param headers: the headers, or None
     :raises CoreError: for a reserved name, a name that the hook or HTTP sets, or a name or value that HTTP does not
         allow
@@ -85,16 +100,25 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
     _require_mapping(headers, "headers")
     check_names(headers, "headers")
     checked: dict[str, str] = {}
+    seen: set[str] = set()
     for name, value in headers.items():
-        text = "" if value is None else str(value).strip()
+        text = _text_form(value, "header", name)
+        if not _TOKEN.fullmatch(name):
+            raise configuration_error(
+                f"The name of the header {shown(name)} has a character that HTTP does not allow.",
+                "Use letters, digits and hyphens, without a colon or a space.",
+            )
+        if text is None:
+            continue
+        text = text.strip()
         if name.lower() == "content-type" and _JSON_TYPE.fullmatch(text):
             continue  # equal to what the hook sends
         if why := _SET_BY_THE_HOOK.get(name.lower()):
             raise configuration_error(f"The header {shown(name)} cannot be set.", why)
         # A newline in a value would start another header (CWE-113).
-        if not _TOKEN.fullmatch(name) or _FORBIDDEN_VALUE.search(text):
+        if _FORBIDDEN_VALUE.search(text):
             raise configuration_error(
-                f"The header {shown(name)} has a character that HTTP does not allow.",
+                f"The value of the header {shown(name)} has a character that HTTP does not allow.",
                 "Remove newlines and control characters.",
             )
         if not text.isascii():
@@ -103,53 +127,56 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
                 f"The value of the header {shown(name)} has a character outside ASCII.",
                 "Send it in the payload or the query, or percent-encoded.",
             )
-        if name.lower() in {other.lower() for other in checked}:
+        if name.lower() in seen:
             raise configuration_error(
                 f"The header {shown(name)} is there twice.", "Names differ in case only: leave one of them."
             )
-        if value is not None:
-            checked[name] = text
+        seen.add(name.lower())
+        checked[name] = text
     return checked
 
 
-def check_timeout(seconds: Any) -> float | None:
+def check_timeout(timeout: Any) -> float | None:
     """Return the time-out of a response in seconds; None selects the connection's default.
 
-    :param seconds: the caller's value
-    :raises CoreError: if it is not a number from 0.001 to 86,400
+    :param timeout: the caller's value: seconds, or a ``timedelta``
+    :raises CoreError: if it is not from 0.001 to 86,400 seconds
     """
-    if seconds is None:
+    if timeout is None:
         return None
-    check_number(seconds, "timeout", least=_SHORTEST_RESPONSE, most=_LONGEST_RESPONSE)
-    return float(seconds)
+    number = seconds(timeout)
+    check_number(number, "timeout", least=_SHORTEST_RESPONSE, most=_LONGEST_RESPONSE)
+    return float(number)
 
 
-def encode_query(query: Mapping[str, Any] | None) -> str:
-    """Return the query string without its question mark; empty if there are no parameters.
+def check_query(query: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """Return the query parameters as strings: the values of each name.
 
-    A list gives one parameter per item, a bool is written in lower case, and None omits the parameter.
+    A list gives one parameter per item, a bool is written in lower case, and None omits the parameter. Another scalar
+    becomes a string as in JSON.
 
     :param query: the parameters, or None
     :raises CoreError: for a reserved name, or a value that a query cannot represent
     """
     if not query:
-        return ""
+        return {}
     _require_mapping(query, "query")
     check_names(query, "query")
-    pairs: list[tuple[str, str]] = []
+    checked: dict[str, list[str]] = {}
     for name, value in query.items():
-        for item in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(item, bool):
-                pairs.append((name, "true" if item else "false"))
-            elif isinstance(item, (str, int, float)):
-                pairs.append((name, str(item)))
-            elif item is not None:
-                raise configuration_error(
-                    f"The query parameter {shown(name)} is {type(item).__name__}.",
-                    "Use a text, a number, true or false.",
-                )
+        texts = [_text_form(item, "query parameter", name) for item in _query_items(value, name)]
+        checked[name] = [text for text in texts if text is not None]
+    return checked
+
+
+def encode_query(query: Mapping[str, Any] | None) -> str:
+    """Return the query string without its question mark; empty if there are no parameters.
+
+    :param query: the parameters, or None; see :func:`check_query`
+    :raises CoreError: for a reserved name, or a value that a query cannot represent
+    """
     try:
-        return urlencode(pairs)
+        return urlencode([(name, text) for name, texts in check_query(query).items() for text in texts])
     except UnicodeEncodeError:
         raise configuration_error("The query has a character that UTF-8 cannot encode.", "Remove it.") from None
 
@@ -167,17 +194,64 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
         return None
     _require_post(method)
     if isinstance(payload, str):
-        payload = _parse_payload(payload)
-    if isinstance(payload, Mapping):
-        check_names(payload, "payload")
-    where = None
+        payload = parse_text(payload if issubclass(type(payload), str) else str(payload), "The payload")
+    value = payload
+    problem: Any = None
     try:
-        return json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
-    except (TypeError, ValueError, RecursionError, UnicodeEncodeError):
-        where = _not_json(payload)
-    raise configuration_error(
-        f"The payload is not JSON: {where}.", "Use texts, numbers, true, false, null, lists and dicts."
-    )
+        value = payload if type(payload) in _PLAIN else _json_form(payload)
+        if isinstance(value, Mapping):
+            check_names(value, "payload")
+        return json.dumps(
+            value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_json_form
+        ).encode()
+    except (TypeError, ValueError, RecursionError):  # ValueError: NaN, a circle, UTF-8, or a value without a JSON form
+        from airflow_okta_workflows.core.flows.values import find_problem
+
+        problem = find_problem(payload, "payload")
+    raise configuration_error(f"The payload is not JSON: {problem.what}.", problem.fix)
+
+
+def require_given(payload: Any) -> None:
+    """Raise if a payload that was given when the DAG was parsed is None now.
+
+    :param payload: the payload, rendered
+    :raises CoreError: if it is None
+    """
+    if payload is None:
+        raise configuration_error(
+            "The payload is None: its template or XCom gave nothing.",
+            'Check the task that it comes from. For an empty payload, use "{{ … or {} | tojson }}".',
+        )
+
+
+def parse_text(text: str | bytes, what: str) -> Any:
+    """Return the value of a string of JSON.
+
+    :param text: the string, often rendered from a template
+    :param what: the argument, for the error message
+    :raises CoreError: if it is not JSON; the message does not quote it
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        problem = "nested too deeply"
+    except json.JSONDecodeError as error:
+        problem = _not_json(error)
+    except ValueError:
+        problem = "it is not UTF-8, or a number is too long"
+    raise configuration_error(f"{what} is a text that is not JSON ({problem}).", f"{_FROM_TEMPLATE}\n{_OTHER_BODY}")
+
+
+def _not_json(error: json.JSONDecodeError) -> str:
+    """Return what a text is that is not JSON, where it looks like what a template makes of a Python value."""
+    text = error.doc.strip()
+    if not text:
+        return "it is empty"
+    if text in ("None", "True", "False"):
+        return f"it is {text!r}"
+    if text[0] in "[{(" and _PYTHON.search(text):
+        return "it is the Python text of a dict or list"
+    return f"{error.msg} at line {error.lineno}, column {error.colno}"
 
 
 def check_as_parsed(
@@ -188,7 +262,7 @@ def check_as_parsed(
     :param method: the method
     :param payload: the payload; only its top-level names are checked
     :param query: the query parameters; only their names are checked
-    :param headers: the headers; checked only if all values are strings
+    :param headers: the headers; values that are rendered later are not checked
     :raises CoreError: if the request could never be sent
     """
     checked = check_method(method)
@@ -198,8 +272,15 @@ def check_as_parsed(
         check_names(payload, "payload")
     if isinstance(query, Mapping):
         check_names(query, "query")
-    if isinstance(headers, Mapping) and all(isinstance(value, str) for value in headers.values()):
-        check_headers(headers)
+    if isinstance(headers, Mapping):
+        check_names(headers, "headers")
+        check_headers({name: value for name, value in headers.items() if not _is_rendered_later(value)})
+
+
+def _is_rendered_later(value: object) -> bool:
+    if isinstance(value, str):
+        return _TEMPLATE.search(value) is not None
+    return value is not None and type(value) not in (bool, int, float, bytes, list, dict, tuple, set)
 
 
 def _require_post(method: str) -> None:
@@ -207,59 +288,44 @@ def _require_post(method: str) -> None:
         raise configuration_error("GET carries no payload.", "Use query, or the method POST.")
 
 
-def _plain(value: object) -> object:
-    """Return a mapping as a dict and a sequence as a list: Airflow passes a mapped task's XComs as a lazy sequence."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence) and not isinstance(value, _NO_LISTS):
-        return list(value)
-    raise TypeError
+def _json_form(value: object) -> Any:
+    # Imported only for a value that JSON does not know, which few payloads contain.
+    from airflow_okta_workflows.core.flows.values import json_form
+
+    return json_form(value)
 
 
-def _parse_payload(text: str) -> Any:
+def _text_form(value: object, what: str, name: str) -> str | None:
+    if value is None or type(value) is str:
+        return value
+    if type(value) is bool or (type(value) is int and abs(value) < _LARGE):
+        return str(value).lower()  # as text_form does, without its import
+    from airflow_okta_workflows.core.flows.values import NoJsonFormError, text_form
+
     try:
-        return json.loads(text)
-    except RecursionError:
-        position = "nested too deeply"
-    except json.JSONDecodeError as error:
-        position = f"{error.msg} at line {error.lineno}, column {error.colno}"
-    except ValueError:
-        position = "a number is too long"
-    raise configuration_error(
-        f"The payload is a text that is not JSON ({position}).",
-        f'Give a dict, or JSON text such as {{"email": "{{{{ params.email }}}}"}}. {_OTHER_BODY}',
-    )
+        return text_form(value)
+    except NoJsonFormError as error:
+        problem = error
+    raise configuration_error(f"The {what} {shown(name)} {problem.what}.", problem.fix)
 
 
-def _not_json(value: Any, path: str = "payload", depth: int = 0) -> str:
-    """Describe where the first item is that JSON cannot represent, without quoting it; return empty if none is."""
-    if depth > 50:
-        return f"{path} is nested too deeply"
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            if not isinstance(name, (str, int, float, bool, type(None))):
-                return f"a key of {path} is {type(name).__name__}"
-            if found := _not_json(item, f"{path}[{shown(name)}]", depth + 1):
-                return found
-        return ""
-    if isinstance(value, Sequence) and not isinstance(value, _NO_LISTS):
-        return next(
-            filter(None, (_not_json(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))),
-            "",
-        )
-    if isinstance(value, float) and value - value != 0:
-        return f"{path} is {value}"
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return f"{path} has a character that UTF-8 cannot encode"
-        return ""
-    if value is None or isinstance(value, (bool, int, float)):
-        return ""
-    return f"{path} is {type(value).__name__}" + (" (use .isoformat())" if hasattr(value, "isoformat") else "")
+def _query_items(value: object, name: str) -> list[Any] | tuple[Any, ...]:
+    if value is None or isinstance(value, (str, int, float)):
+        return (value,)
+    if isinstance(value, (list, tuple)):
+        return value
+    from airflow_okta_workflows.core.flows.values import NoJsonFormError, json_form
+
+    try:
+        form = json_form(value)
+    except NoJsonFormError as error:
+        problem = error
+    else:
+        return form if isinstance(form, list) else (value,)
+    raise configuration_error(f"The query parameter {shown(name)} {problem.what}.", problem.fix)
 
 
 def _require_mapping(value: object, what: str) -> None:
     if not isinstance(value, Mapping):
-        raise configuration_error(f"{what} is {type(value).__name__}.", "Give a dict.")
+        hint = " A template gives a string: write one for each value instead." if isinstance(value, str) else ""
+        raise configuration_error(f"{what} is {type(value).__name__}.", f"Give a dict.{hint}")

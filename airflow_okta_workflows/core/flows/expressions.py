@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from functools import lru_cache
 from typing import Any
 
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.flows.members import describe_members, has_any, member_paths
 from airflow_okta_workflows.core.secret import shown, without_keys
+
+_TEMPLATE = re.compile(r"\{[{%]")
+_COMPARES = frozenset({"eq", "ne", "lt", "lte", "gt", "gte"})
+_GOES_ON = frozenset({"dot", "lbracket", "lparen", "filter", "flatten"})
+"""Tokens after which a name is the beginning of a longer expression, or of a call."""
+_WORDS = frozenset({"true", "false", "True", "False"})
+_NO_TEMPLATE = "It is not rendered: write the value out, or judge the response in a response_check or a later task."
 
 
 class ExpressionError(Exception):
@@ -28,7 +38,7 @@ class Expression:
             raise configuration_error(
                 f"{parameter} is not a text but {type(text).__name__}.", "Give a JMESPath expression."
             )
-        self._compiled = _compile(text, parameter)
+        self._compiled, self._paths = _compile(text, parameter)
 
     def search(self, body: Any) -> Any:
         """Return what the expression selects; None if the body has no such element.
@@ -55,6 +65,21 @@ class Expression:
         value = self.search(body)
         return value is not None and value is not False and value not in ("", [], {})
 
+    def can_see(self, body: Any) -> bool:
+        """Return whether a body has a member that the expression looks at.
+
+        :param body: the response's body
+        """
+        return has_any(body, self._paths)
+
+    def describe(self, body: Any, content_type: str = "") -> str:
+        """Return what the body has where the expression looks: "status is 'PENDING'".
+
+        :param body: the response's body
+        :param content_type: the response's content type
+        """
+        return describe_members(body, self._paths, content_type)
+
 
 def compile_optional(text: str | None, parameter: str) -> Expression | None:
     """Compile an optional expression.
@@ -67,16 +92,45 @@ def compile_optional(text: str | None, parameter: str) -> Expression | None:
 
 
 @lru_cache(maxsize=256)
-def _compile(text: str, parameter: str) -> Any:
+def _compile(text: str, parameter: str) -> tuple[Any, Any]:
     import jmespath
     from jmespath.exceptions import JMESPathError
 
+    if _TEMPLATE.search(text):
+        raise configuration_error(f"{parameter} has a Jinja template: {shown(text, 60)}.", _NO_TEMPLATE)
     reason = ""
     try:
-        return jmespath.compile(text)
-    except (JMESPathError, RecursionError, ValueError, Warning) as error:  # a warning, where filters make it an error
+        with warnings.catch_warnings():
+            # `SUCCEEDED` is read as a string as ever, and warns of it.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            compiled = jmespath.compile(text)
+            _check_literals(text, parameter)
+        return compiled, member_paths(compiled.parsed)
+    except (JMESPathError, RecursionError, ValueError) as error:
         reason = without_keys(str(error).splitlines()[0]) if str(error) else type(error).__name__
     raise configuration_error(
         f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
-        "Texts inside stand in single quotes: status == 'SUCCEEDED'.",
+        "Texts inside stand in single quotes, numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
     )
+
+
+def _check_literals(text: str, parameter: str) -> None:
+    """Raise for a comparison with the name of a member where a literal is meant: it would never be true."""
+    from jmespath.lexer import Lexer
+
+    tokens = [(token["type"], token["value"]) for token in Lexer().tokenize(text)]
+    for (before, _), (kind, value), (after, _) in zip(
+        [("", ""), *tokens], tokens, [*tokens[1:], ("eof", "")], strict=False
+    ):
+        if after in _GOES_ON or not _COMPARES & {before, after}:
+            continue
+        if kind == "quoted_identifier" and before in _COMPARES:
+            raise configuration_error(
+                f"{parameter} compares with the member named {shown(value, 40)}, not with a text.",
+                "Write a text in single quotes: status == 'SUCCEEDED'. A member's name may stand on the left.",
+            )
+        if kind == "unquoted_identifier" and value in _WORDS and before != "dot":
+            raise configuration_error(
+                f"{parameter} compares with the member named {value!r}, not with a bool.",
+                f"Write a bool in backticks: done == `{value.lower()}`.",
+            )

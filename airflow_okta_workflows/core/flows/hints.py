@@ -64,7 +64,10 @@ _BY_STATUS = {
         f"If the flow is not secured with OAuth 2.0: {_SECURE[0].lower()}{_SECURE[1:]}"
     ),
     403: f"{_SECURE}\n{_SCOPE}",
-    404: f"{_NOT_FOUND}\nCheck in the Workflows Console that the flow is on.",
+    404: (
+        f"{_NOT_FOUND}\nCheck in the Workflows Console that the flow is on.\n"
+        'If the flow itself returned this 404, let it return 200 instead: a status flow {"status": "NOT_FOUND"}.'
+    ),
     405: (
         "Check the invoke URL: an alias or a host may be a placeholder.\nCheck the method: a flow takes GET and POST."
     ),

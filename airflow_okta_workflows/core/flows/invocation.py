@@ -48,6 +48,7 @@ from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, bac
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from airflow_okta_workflows.core.addresses import FlowAddress
     from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
@@ -65,7 +66,7 @@ class InvocationOptions(TypedDict, total=False):
     query: Mapping[str, Any] | None
     headers: Mapping[str, Any] | None
     idempotent: bool
-    timeout: float | None
+    timeout: float | timedelta | None
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,14 @@ class Invocation:
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
         idempotent: bool = False,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
     ) -> Invocation:
         """Validate and encode what a caller wants to send. Parameters that are not listed here are those of the class.
 
         :param payload: a JSON value, a string of JSON, or None
         :param query: query parameters, or None
-        :param timeout: seconds that the response may take; the connection's default if None
+        :param timeout: how long the response may take, in seconds or as a ``timedelta``; the connection's default if
+            None
         :raises CoreError: of kind ``CONFIGURATION`` if it cannot be sent
         """
         method = check_method(method)

@@ -56,6 +56,11 @@ class FlowResponse:
         execution = f"execution {self.execution_id}" if self.execution_id else "no execution id"
         return f"returned {self.status_code} in {self.elapsed:.2f} s ({execution})"
 
+    @property
+    def content_type(self) -> str:
+        """The content type; empty if it is not known."""
+        return self.headers.get("Content-Type", "")
+
     def to_json(self) -> dict[str, Any]:
         """Return the response as a JSON object, without its headers."""
         return {

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.flows.expressions import Expression, compile_optional
+from airflow_okta_workflows.core.flows.expressions import Expression, ExpressionError, compile_optional
+from airflow_okta_workflows.core.flows.members import describe_body
+from airflow_okta_workflows.core.secret import shown
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+
+_NOT_FOUND = "NOT_FOUND"
+
+
+def is_not_found(response: FlowResponse | None) -> bool:
+    """Return whether a status flow says by its HTTP status that it knows nothing of the long-running flow yet.
+
+    :param response: the response of a status flow that failed. Only an execution id shows that a 404 is the flow's own
+    """
+    return response is not None and response.status_code == 404 and response.execution_id is not None
 
 
 class Status(Enum):
@@ -29,21 +44,92 @@ class StatusRule:
         self._success = Expression(success_when, "success_when")
         self._failure = compile_optional(failure_when, "failure_when")
         self._result = compile_optional(result, "result")
+        self._judges_not_found = any(_NOT_FOUND in condition for condition in (success_when, failure_when or ""))
 
     def status(self, body: Any) -> Status:
         """Return the status in a response; failure takes precedence over success.
 
+        ``{"status": "NOT_FOUND"}`` means that the long-running flow is not known yet, so that it is still running,
+        unless a condition names it.
+
         :param body: the response's body
         :raises ExpressionError: if an expression cannot be evaluated over it
         """
+        if not self._judges_not_found and isinstance(body, dict) and body.get("status") == _NOT_FOUND:
+            return Status.RUNNING
         if self._failure and self._failure.is_true(body):
             return Status.FAILED
         return Status.SUCCEEDED if self._success.is_true(body) else Status.RUNNING
 
-    def result(self, body: Any) -> Any:
+    def result(self, response: FlowResponse) -> Any:
         """Return what ``result`` selects from a response, or the whole body.
 
-        :param body: the response's body
+        :param response: the response
         :raises ExpressionError: if it cannot be evaluated over it
         """
-        return self._result.search(body) if self._result else body
+        return select_result(self._result, response)
+
+    def result_problem(self, response: FlowResponse) -> str:
+        """Return why ``result`` selects nothing: a sentence; empty if it may.
+
+        :param response: the response
+        """
+        return blind(self._result, response)
+
+    def describe(self, response: FlowResponse) -> str:
+        """Return what the response has where ``success_when`` looks: "status is 'RUNNING'".
+
+        :param response: the response
+        """
+        return self._success.describe(response.body, response.content_type)
+
+    def describe_failure(self, response: FlowResponse) -> str:
+        """Return what the response has where ``failure_when`` looks.
+
+        :param response: the response
+        """
+        condition = self._failure or self._success
+        return condition.describe(response.body, response.content_type)
+
+    def blindness(self, response: FlowResponse) -> str:
+        """Return why ``success_when`` cannot be true for responses of this kind: a sentence; empty if it can.
+
+        :param response: the response
+        """
+        return blind(self._success, response)
+
+
+def blind(expression: Expression | None, response: FlowResponse) -> str:
+    """Return a warning that a response has no member that an expression looks at; empty if it has one.
+
+    :param expression: the expression, or None
+    :param response: the response
+    """
+    if expression is None or expression.can_see(response.body):
+        return ""
+    found = expression.describe(response.body, response.content_type)
+    members = f", which is {describe_body(response.body)}" if isinstance(response.body, (dict, list)) else ""
+    return f"{expression.parameter} {shown(expression.text)} finds nothing: {found}{members}."
+
+
+def describe_response(response: FlowResponse) -> str:
+    """Return what a response is and which execution it is of, for the details of an error.
+
+    :param response: the response
+    """
+    execution = f"execution {response.execution_id}" if response.execution_id else "no execution id"
+    return f"The response is {describe_body(response.body, response.content_type)}; {execution}."
+
+
+def select_result(selection: Expression | None, response: FlowResponse) -> Any:
+    """Return what ``result`` selects from a response, or the whole body.
+
+    :param selection: the expression, or None
+    :param response: the response
+    :raises ExpressionError: if it cannot be evaluated over the body, or looks for members of what is no JSON
+    """
+    if selection is None:
+        return response.body
+    if not isinstance(response.body, (dict, list)) and not selection.can_see(response.body):
+        raise ExpressionError(f"result selects nothing: {selection.describe(response.body, response.content_type)}")
+    return selection.search(response.body)

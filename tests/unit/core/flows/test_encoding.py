@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.flows.encoding import (
+    check_as_parsed,
     check_headers,
     check_method,
     check_names,
+    check_timeout,
     encode_payload,
     encode_query,
 )
@@ -37,7 +39,7 @@ def test_reserved_names_are_refused(check: Any, name: str) -> None:
 
 
 def test_names_are_texts() -> None:
-    with pytest.raises(CoreError, match="no text"):
+    with pytest.raises(CoreError, match="Names in headers must be strings, not int"):
         check_names({5: 1}, "headers")
 
 
@@ -127,13 +129,13 @@ CIRCLE.append(CIRCLE)
         ("hello", "a text that is not JSON"),
         ("[" * 100_000, "a text that is not JSON"),
         ("1" * 5000, "a number is too long"),
-        ({"a": [{"b": datetime.date(2026, 1, 1)}]}, r"payload\['a'\]\[0\]\['b'\] is date \(use .isoformat"),
-        ({"a": {1, 2}}, r"payload\['a'\] is set"),
-        ({"a": b"bytes"}, r"payload\['a'\] is bytes"),
-        ({"a": float("nan")}, r"payload\['a'\] is nan"),
+        ({"a": [{"b": datetime.timedelta(1)}]}, r"payload.a\[0\].b is timedelta.\nWhat to change: Use .total_seconds"),
+        ({"a": {1, 2}}, "payload.a is set"),
+        ({"a": b"bytes"}, "payload.a is bytes"),
+        ({"a": float("nan")}, "payload.a is nan"),
         ({"a": UserDict({"b": float("inf")})}, r"is inf"),
         ({"a": "\ud800"}, "UTF-8"),
-        ({"a": {(1, 2): 3}}, r"a key of payload\['a'\] is tuple"),
+        ({"a": {(1, 2): 3}}, "payload.a has a key that is tuple"),
         (CIRCLE, "nested too deeply"),
         (object(), "payload is object"),
     ],
@@ -147,6 +149,85 @@ def test_get_carries_no_payload() -> None:
     assert encode_payload(None, "GET") is None
     with pytest.raises(CoreError, match="GET carries no payload"):
         encode_payload({}, "GET")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{'email': 'ada@example.com', 'manager': None}", "the Python text of a dict or list"),
+        ('{"manager": None, "done": True}', "the Python text of a dict or list"),
+        ("[{'a': 1}]", "the Python text of a dict or list"),
+        ("None", "it is 'None'"),
+        (" True\n", "it is 'True'"),
+        ("", "it is empty"),
+        ("  ", "it is empty"),
+        ("LazyXComSequence([3 items])", "line 1, column 1"),
+        ("ada@example.com", "line 1, column 1"),
+    ],
+)
+def test_a_text_from_a_template_that_is_not_json_names_the_filter(text: str, what: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        encode_payload(text, "POST")
+
+    assert what in caught.value.message
+    assert "| tojson" in caught.value.hint
+    assert "ada" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["X A", "X-A:", "X\n", "Ä", ""])
+def test_the_name_of_a_header_is_checked_apart_from_its_value(name: str) -> None:
+    with pytest.raises(CoreError, match=r"(?s)The name of the header .* has a character that HTTP does not allow"):
+        check_headers({name: "fine"})
+
+
+@pytest.mark.parametrize("headers", [{"X-A": None}, {"Content-Type": None}, {"Authorization": None}, {}, None])
+def test_a_header_without_a_value_is_left_out(headers: Any) -> None:
+    assert check_headers(headers) == {}
+
+
+@pytest.mark.parametrize(
+    "value", ["application/json;", "APPLICATION/JSON; charset='utf-8'", "application/json ; Charset=utf8"]
+)
+def test_ways_to_write_the_content_type_of_json(value: str) -> None:
+    assert check_headers({"CONTENT-TYPE": value}) == {}
+
+
+@pytest.mark.parametrize("value", ["application/x-www-form-urlencoded", "application/xml", "text/csv"])
+def test_another_content_type_names_the_operator_that_sends_it(value: str) -> None:
+    with pytest.raises(CoreError, match="HttpOperator"):
+        check_headers({"Content-Type": value})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X A": object()}, {"X-A": b"x"}, {"X-A": ["{{ a }}"]}, {"Authorization": "{{ a }}", 5: "x"},
+        {"X-A": {"a": 1}, "X-B": object()}, {"x-okta-workflows-a": object()}, {"Host": "a", "X-B": object()},
+    ],
+)  # fmt: skip
+def test_headers_are_checked_as_far_as_possible_when_a_dag_is_parsed(headers: Any) -> None:
+    if "X A" in headers:
+        check_as_parsed("POST", None, None, headers)  # its value has to be there first
+        return
+    with pytest.raises(CoreError):
+        check_as_parsed("POST", None, None, headers)
+
+
+def test_values_that_are_rendered_later_are_not_checked_before() -> None:
+    check_as_parsed("POST", None, None, {"X-A": "{{ a\n }}", "X-B": object(), "X-C": None, "X-D": 5, "X-E": "é{% x %}"})
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds"), [(None, None), (5, 5.0), (0.5, 0.5), (datetime.timedelta(minutes=2), 120.0)]
+)
+def test_a_timeout_is_seconds_or_a_timedelta(timeout: Any, seconds: float | None) -> None:
+    assert check_timeout(timeout) == seconds
+
+
+@pytest.mark.parametrize("timeout", ["60", "0:01:00", True, 0, -1, float("nan"), datetime.timedelta(0), [5]])
+def test_a_timeout_that_cannot_work_is_refused(timeout: Any) -> None:
+    with pytest.raises(CoreError, match=r"(?s)timeout is .*Set it to a number from"):
+        check_timeout(timeout)
 
 
 @given(st.recursive(

@@ -9,13 +9,19 @@ from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.flows.expressions import Expression, ExpressionError, compile_optional
-from airflow_okta_workflows.core.flows.status import Status, StatusRule
+from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.flows.status import Status, StatusRule, is_not_found
+from airflow_okta_workflows.core.http.types import Headers
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+
+
+def response(body: Any, status_code: int = 200, execution_id: str | None = None) -> FlowResponse:
+    return FlowResponse(status_code, Headers({"Content-Type": "text/plain"}), body, execution_id, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,60 @@ JSON = st.recursive(
 )
 def test_a_condition_holds_as_jmespath_says(text: str, body: Any, holds: bool) -> None:
     assert Expression(text, "success_when").is_true(body) is holds
+
+
+@pytest.mark.parametrize("text", ["status == `OK`", 'status == `"OK"`', "status == 'OK'", "'OK' == status"])
+def test_each_way_to_write_a_text_compares_the_same(text: str) -> None:
+    assert Expression(text, "success_when").is_true({"status": "OK"})
+    assert not Expression(text, "success_when").is_true({"status": "BAD"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "status == '{{ params.status }}'", "{{ condition }}", "{% if x %}a{% endif %}", "a == '{{x}}' && b",
+        "status == '{%- raw %}'",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("parameter", ["success_when", "failure_when", "result", "item_key"])
+def test_a_template_is_refused_with_the_reason(text: str, parameter: str) -> None:
+    with pytest.raises(CoreError, match=rf"(?s){parameter} has a Jinja template: .* It is not rendered"):
+        Expression(text, parameter)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ('status == "SUCCEEDED"', "single quotes"),
+        ('(status) != "IN PROGRESS"', "single quotes"),
+        ('jobs[?state=="DONE"]', "single quotes"),
+        ("done == true", "`true`"),
+        ("done==True && ok", "`true`"),
+        ("false != done", "`false`"),
+        ("jobs[?done == false]", "`false`"),
+        ("count == 5", "backticks"),
+    ],
+)
+def test_a_name_where_a_literal_is_meant_is_refused(text: str, fix: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        Expression(text, "success_when")
+
+    assert fix in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("\"the state\" == 'x'", {"the state": "x"}),
+        ('a == "b c".d', {"a": 1, "b c": {"d": 1}}),
+        ("error == null", {"a": 1}),
+        ("flags.true == `1`", {"flags": {"true": 1}}),
+        ("a == b", {"a": 1, "b": 1}),
+        ("{a: {b: c}}", {"c": 1}),
+    ],
+)
+def test_names_are_names_where_they_are_meant_as_such(text: str, body: Any) -> None:
+    assert Expression(text, "success_when").is_true(body)
 
 
 def test_no_expression_is_none() -> None:
@@ -84,5 +144,35 @@ def test_a_failure_counts_before_a_success_and_may_be_left_out() -> None:
 
 
 def test_the_result_is_selected_or_all() -> None:
-    assert StatusRule("done", None, "value").result({"value": 1}) == 1
-    assert StatusRule("done", None).result({"value": 1}) == {"value": 1}
+    assert StatusRule("done", None, "value").result(response({"value": 1})) == 1
+    assert StatusRule("done", None).result(response({"value": 1})) == {"value": 1}
+
+
+def test_a_result_of_a_response_that_is_no_json_says_what_came() -> None:
+    rule = StatusRule("done", None, "value.id")
+
+    with pytest.raises(ExpressionError, match=r"result selects nothing: the response is text .text/plain., not JSON"):
+        rule.result(response("hello"))
+    with pytest.raises(ExpressionError, match="result selects nothing: the response is empty"):
+        rule.result(response(None))
+    assert StatusRule("done", None, "@").result(response("hello")) == "hello"
+    assert rule.result(response({"other": 1})) is None
+    assert "result 'value.id' finds nothing: value.id is not in" in rule.result_problem(response({"other": 1}))
+
+
+@pytest.mark.parametrize("failure_when", ["status == 'FAILED'", None])
+@pytest.mark.parametrize("success_when", ["status == 'SUCCEEDED'", "status != 'RUNNING'", "status"])
+def test_a_run_that_is_not_known_yet_has_not_finished(success_when: str, failure_when: str | None) -> None:
+    assert StatusRule(success_when, failure_when).status({"status": "NOT_FOUND"}) is Status.RUNNING
+
+
+def test_a_condition_on_a_run_that_is_not_known_decides() -> None:
+    assert StatusRule("status == 'NOT_FOUND'", None).status({"status": "NOT_FOUND"}) is Status.SUCCEEDED
+    assert StatusRule("done", "status == 'NOT_FOUND'").status({"status": "NOT_FOUND"}) is Status.FAILED
+
+
+def test_only_a_404_of_the_flow_itself_says_not_found() -> None:
+    assert is_not_found(response({}, 404, "e1"))
+    assert not is_not_found(response({}, 404))
+    assert not is_not_found(response({}, 410, "e1"))
+    assert not is_not_found(None)

@@ -1,0 +1,321 @@
+"""Conversion of Python values to JSON: what databases, Airflow and data libraries give, as a payload may contain it.
+
+Only the classes of values are looked at, so that numpy, pandas and pydantic are not imported. No value is converted
+with ``str`` unless the string is its only usual form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, Set, ValuesView
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from numbers import Number
+from pathlib import PurePath
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from airflow_okta_workflows.core.secret import shown
+
+USE_JSON = "Use texts, numbers, true, false, null, lists and dicts."
+
+_NONE = type(None)
+_SCALARS = (_NONE, bool, int, float, str)
+_AS_TEXT = (UUID, PurePath, IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network)
+_MOST_BITS = 14_000
+"""Bits of an int that Python converts to digits: its limit is 4,300 digits."""
+_LARGEST_DECIMAL = 308
+"""Exponent of the largest float."""
+_DEEPEST = 900
+"""Levels of lists and dicts; json gives up at about a thousand."""
+_LONGEST_PATH = 60
+
+
+class NoJsonFormError(ValueError):
+    """A value has no JSON form, or more than one.
+
+    :param what: a phrase about the value, such as "is timedelta", without the value
+    :param fix: what to change: a sentence
+    """
+
+    def __init__(self, what: str, fix: str = USE_JSON) -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+
+class ValueRule(NamedTuple):
+    """How values of some types are converted, or why they are refused."""
+
+    types: str
+    """The types, for people."""
+    becomes: str
+    """What a value becomes; empty if it is refused."""
+    fix: str
+    """What to use instead: a sentence; empty if it is converted."""
+    matches: Callable[[type], bool]
+    """Tells whether the rule is for a class."""
+    convert: Callable[[Any], Any] | None
+    """Returns the value one step nearer to JSON; None if it is refused."""
+
+
+def _has(*names: str) -> Callable[[type], bool]:
+    return lambda kind: all(hasattr(kind, name) for name in names)
+
+
+def _is(*kinds: type) -> Callable[[type], bool]:
+    return lambda kind: issubclass(kind, kinds)
+
+
+def _unwrapped(value: Any) -> Any:
+    scalars: tuple[type, ...] = (bool, int, float, str)
+    kind = next((scalar for scalar in scalars if issubclass(value.__class__, scalar)), None)
+    return kind(value) if kind else None
+
+
+def _number(value: Decimal) -> int | float:
+    if not value.is_finite():
+        raise NoJsonFormError(f"is {value}", "Use None for a missing number.")
+    if value.adjusted() <= _LARGEST_DECIMAL:
+        if value == value.to_integral_value():
+            return int(value)
+        if Decimal(repr(number := float(value))) == value:
+            return number
+    raise NoJsonFormError("is Decimal with too many digits", "Use str(…) to keep all digits, or float(…).")
+
+
+def _elements(value: Any) -> Any:
+    # numpy would return a moment in nanoseconds as an int, and a missing one as None.
+    if getattr(value.dtype, "kind", "") not in ("M", "m"):
+        return value.tolist()
+    if getattr(value, "ndim", 0):
+        return list(value)
+    if value.dtype.kind == "m":
+        raise NoJsonFormError("is timedelta64", "Use a number of seconds.")
+    moment = value.astype("datetime64[us]").tolist()
+    if not hasattr(moment, "isoformat"):
+        raise NoJsonFormError("is a datetime64 that is no date", "Use None for a missing date.")
+    return moment
+
+
+def _model(value: Any) -> Any:
+    return value.model_dump() if hasattr(value.__class__, "model_dump") else value.dict()
+
+
+def _members(value: Any) -> dict[str, Any]:
+    names = getattr(value, "__dataclass_fields__", None) or [one.name for one in value.__attrs_attrs__]
+    return {name: getattr(value, name) for name in names}
+
+
+VALUE_RULES = (
+    ValueRule("a lazy proxy of None, a bool, an int, a float or a str", "the value", "", _is(*_SCALARS), _unwrapped),
+    ValueRule(
+        "timedelta, and those of pendulum and pandas",
+        "",
+        "Use .total_seconds().",
+        _is(timedelta),
+        None,
+    ),
+    ValueRule(
+        "NaT and NA of pandas",
+        "",
+        "Use None for a missing value.",
+        lambda kind: kind.__name__ in ("NaTType", "NAType"),
+        None,
+    ),
+    ValueRule(
+        "date, datetime, time, and those of pendulum and pandas",
+        "text in ISO 8601, with an offset if it has a time zone",
+        "",
+        _has("isoformat"),
+        lambda value: value.isoformat(),
+    ),
+    ValueRule("Enum", "its value", "", _is(Enum), lambda value: value.value),
+    ValueRule("UUID, path, IP address or network", "text", "", _is(*_AS_TEXT), str),
+    ValueRule(
+        "Decimal", "a number; refused if it is infinite, NaN or has more digits than a float", "", _is(Decimal), _number
+    ),
+    ValueRule(
+        "bytes, bytearray, memoryview",
+        "",
+        "Use .decode() for text, or base64.b64encode(…).decode().",
+        _is(bytes, bytearray, memoryview),
+        None,
+    ),
+    ValueRule(
+        "Series and DataFrame of pandas",
+        "",
+        "Use .to_dict() of a row, .tolist() of a column, .to_dict('records') of a frame.",
+        _has("iloc", "to_dict"),
+        None,
+    ),
+    ValueRule(
+        "scalars and arrays of numpy, indexes of pandas",
+        "the value, or a list",
+        "",
+        _has("tolist", "dtype"),
+        _elements,
+    ),
+    ValueRule("Fraction, complex", "", "Use float(…) or str(…).", _is(Number), None),
+    ValueRule("Mapping", "an object", "", _is(Mapping), dict),
+    ValueRule(
+        "tuple, Sequence (lazy XComs too), deque, keys and values of a dict",
+        "a list",
+        "",
+        _is(Sequence, KeysView, ValuesView),
+        list,
+    ),
+    ValueRule(
+        "model of pydantic 1 or 2",
+        "an object of its fields, each by these rules",
+        "",
+        lambda kind: hasattr(kind, "model_dump") or (hasattr(kind, "__fields__") and hasattr(kind, "dict")),
+        _model,
+    ),
+    ValueRule(
+        "dataclass, attrs class",
+        "an object of its fields, each by these rules",
+        "",
+        lambda kind: hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__"),
+        _members,
+    ),
+    ValueRule("iterator, generator, items of a dict", "", "Use list(…), or dict(…).", _is(Iterator, ItemsView), None),
+    ValueRule(
+        "set, frozenset",
+        "",
+        "Use sorted(…): a set has no order, and each try has to send the same.",
+        _is(Set),
+        None,
+    ),
+    ValueRule("URL of pydantic 2", "text", "", _has("unicode_string"), lambda value: value.unicode_string()),
+    ValueRule("secret of pydantic", "", "Use .get_secret_value().", _has("get_secret_value"), None),
+    ValueRule(
+        "Undefined of Jinja",
+        "",
+        "Correct the template: it names something that does not exist.",
+        lambda kind: any(base.__name__ == "Undefined" for base in kind.__mro__),
+        None,
+    ),
+)
+"""The rules for values that JSON does not know, in this order. A subclass of a type that it knows is that type: a
+namedtuple is a list, an ``IntEnum`` a number. Any type that is not listed is refused."""
+
+
+@lru_cache(maxsize=512)
+def _rule(kind: type) -> ValueRule | None:
+    return next((rule for rule in VALUE_RULES if rule.matches(kind)), None)
+
+
+def json_form(value: Any) -> Any:
+    """Return a value one step nearer to JSON: what it consists of may still have to be converted.
+
+    :param value: a value that is no instance of a type that JSON knows
+    :raises NoJsonFormError: if there is no rule that converts it
+    """
+    kind = value.__class__  # of a lazy proxy: the class of what it stands for
+    rule = _rule(kind)
+    if rule is None or rule.convert is None:
+        raise NoJsonFormError(f"is {kind.__name__}", rule.fix if rule else USE_JSON)
+    return rule.convert(value)
+
+
+def text_form(value: Any) -> str | None:
+    """Return a scalar as a header or a query has it; None for None.
+
+    :param value: a text, a number, a bool, None, or a value that becomes one of these
+    :raises NoJsonFormError: for anything else
+    """
+    for _ in range(_DEEPEST):
+        # Not with str(), which would give the name of an enum's member.
+        kind = type(value)
+        if value is None or kind is bool:
+            return value if value is None else str(value).lower()
+        if issubclass(kind, str):
+            return str.__str__(value)
+        if issubclass(kind, (int, float)):
+            _check_number(value)
+            return int.__repr__(value) if issubclass(kind, int) else float.__repr__(value)
+        if issubclass(kind, (dict, list, tuple)):
+            break
+        value = json_form(value)
+    raise NoJsonFormError(f"is {type(value).__name__}", "Use a text, a number, true or false.")
+
+
+def find_problem(value: Any, name: str) -> NoJsonFormError:
+    """Return the first reason why a value is not JSON, with the place where it is: "payload.rows[3] is timedelta".
+
+    :param value: the value, of which ``json.dumps`` made nothing
+    :param name: the name of the whole value
+    """
+    # No recursion, since the problem may be that the value is too deep, or contains itself.
+    waiting: list[tuple[Any, _Place, int]] = [(value, (None, name), 0)]
+    while waiting:
+        value, place, depth = waiting.pop()
+        if depth > _DEEPEST:
+            return NoJsonFormError(f"{name} is nested too deeply", "Use fewer levels; a value must not contain itself.")
+        try:
+            children = _children(value)
+        except NoJsonFormError as problem:
+            return NoJsonFormError(f"{_path(place)} {problem.what}", problem.fix)
+        waiting.extend((child, (place, step) if step else place, depth + 1) for step, child in reversed(children))
+    return NoJsonFormError(f"{name} cannot be encoded")
+
+
+_Place = tuple[Any, str]
+"""The place of the container, and the step from there."""
+
+
+def _children(value: Any) -> list[tuple[str, Any]]:
+    kind = type(value)
+    if value is None or kind is bool:
+        return []
+    if issubclass(kind, str):
+        _check_text(value)
+        return []
+    if issubclass(kind, (int, float)):
+        _check_number(value)
+        return []
+    if issubclass(kind, dict):
+        return [(_step(key), item) for key, item in value.items()]
+    if issubclass(kind, (list, tuple)):
+        return [(f"[{index}]", item) for index, item in enumerate(value)]
+    return [("", json_form(value))]
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise NoJsonFormError("has a character that UTF-8 cannot encode", "Remove it.") from None
+
+
+def _check_number(number: float) -> None:
+    if isinstance(number, int):
+        if number.bit_length() > _MOST_BITS:
+            raise NoJsonFormError("is a number of too many digits", "Use a text.")
+    elif not math.isfinite(number):
+        raise NoJsonFormError(f"is {float.__repr__(number)}", "Use None for a missing number.")
+
+
+def _step(key: object) -> str:
+    if isinstance(key, str):
+        _check_text(key)
+        return f".{key}" if key.isidentifier() and shown(key) == repr(key) else f"[{shown(key)}]"
+    if not isinstance(key, (int, float, _NONE)):
+        raise NoJsonFormError(f"has a key that is {type(key).__name__}", "Use texts as keys: str(…).")
+    if isinstance(key, (int, float)):
+        _check_number(key)
+    return f"[{key}]"
+
+
+def _path(place: _Place) -> str:
+    steps = []
+    link: Any = place
+    while link:
+        link, step = link
+        steps.append(step)
+    path = "".join(reversed(steps))
+    return path if len(path) <= _LONGEST_PATH else "…" + path[1 - _LONGEST_PATH :]
