@@ -180,7 +180,7 @@ def test_key_id_selects_one_of_several_in_a_set() -> None:
     assert parse_key_text(json.dumps(keys), "new").kid == "new"
     assert parse_key_text(json.dumps(keys), "old").kid == "old"
     for kid in ("other", None):
-        with pytest.raises(Exception, match=r"^There are 2 private keys: kid old, kid new\. "):
+        with pytest.raises(Exception, match=r"^There are 2 private keys: kid old, kid new\."):
             parse_key_text(json.dumps(keys), kid)
 
 
