@@ -128,7 +128,7 @@ def test_a_sensor_leads_to_its_last_poll(org: LocalOrg, connect: Connect) -> Non
 
 
 def test_a_sensor_whose_status_flow_fails_leads_there(org: LocalOrg, connect: Connect) -> None:
-    org.flow("status")(lambda request: ReturnError(404, "no such job"))
+    org.flow("status")(lambda request: ReturnError(400, "no such job"))
     connect(org)
     given = context()
     with pytest.raises(OktaFlowFailedError):

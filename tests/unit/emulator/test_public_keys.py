@@ -62,6 +62,7 @@ PEM = encoded(KEY, Encoding.PEM)
         {"keys": [PUBLIC]},
         json.dumps({"keys": [PUBLIC, {**RSA_PUBLIC, "use": "enc"}]}),
     ],
+    ids=lambda data: type(data).__name__,
 )
 def test_a_public_key_is_known_by_its_kid(data: Any) -> None:
     keys = parse_public_keys(data)
@@ -125,6 +126,7 @@ def test_a_private_key_is_refused_with_the_command_that_prints_its_public_part(d
         (encoded(rsa.generate_private_key(65537, 1024).public_key(), Encoding.PEM), "1024 bits"),
         (b"a" * (MAX_BYTES + 1), "longer than"),
     ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_public_key_says_what_it_is(data: Any, said: str) -> None:
     with pytest.raises(CoreError, match=said) as caught:

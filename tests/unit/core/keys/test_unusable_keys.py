@@ -168,7 +168,9 @@ def test_a_path_is_told_apart(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hello", "-", "hunter2", body(pem(RSA))[70:134], "/" + body(pem(RSA))[70:134], JWK["d"]]
+    "text",
+    ["hello", "-", "hunter2", body(pem(RSA))[70:134], "/" + body(pem(RSA))[70:134], JWK["d"]],
+    ids=lambda text: f"{len(text)} characters",
 )
 def test_what_is_neither_key_nor_path_is_said_to_be_neither(text: str) -> None:
     assert "neither a PEM" in fault(text).message
