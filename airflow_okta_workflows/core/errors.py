@@ -53,7 +53,7 @@ class CoreError(Exception):
     def one_line(self) -> str:
         """What happened, what to change and its code, for a list or a line of a log."""
         code, fix = split_code(self.hint)
-        return " ".join(filter(None, (self.message, fix, code and f"({code})")))
+        return " ".join(filter(None, (self.message, *fix.split("\n"), code and f"({code})")))
 
     def copy(self) -> CoreError:
         """Return the same error without a traceback, for another caller to raise."""

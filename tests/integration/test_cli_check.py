@@ -401,6 +401,7 @@ def test_a_fix_has_a_line_for_each_thing_to_check(org: LocalOrg, okta_workflows:
         "Fix",
         "Check workflows_host",
         "Check in the Workflows Console that the flow is on.",
+        "If the flow itself returned this 404, let it return 200 instead",
     ]
 
 

@@ -60,6 +60,12 @@ def test_a_message_has_what_to_change_and_its_code_on_the_second_line() -> None:
     assert str(CoreError(ErrorKind.CONFIGURATION, "What happened.")) == "What happened."
 
 
+def test_a_hint_of_several_lines_is_one_in_a_list() -> None:
+    assert CoreError(ErrorKind.CONFIGURATION, "What happened.", "Change this.\nAnd that.").one_line == (
+        "What happened. Change this. And that."
+    )
+
+
 def test_data_is_carried_through_pickling_and_nothing_else_is_taken() -> None:
     error = exceptions.OktaFlowRateLimitedError("slow", flow="onboard", idempotency_key="k", retry_after=5.0)
 

@@ -57,7 +57,7 @@ def test_the_words_of_a_refusal_lead_to_its_cause(status: int, body: Any, advice
     [
         (401, ["Host", "exactly one custom domain", "default domain", "Secure with OAuth 2.0"]),
         (403, ["Secure with OAuth 2.0", "okta.workflows.invoke.manage"]),
-        (404, ["alias", "workflows_host", "the flow is on"]),
+        (404, ["alias", "workflows_host", "the flow is on", "NOT_FOUND"]),
         (405, ["invoke URL", "method"]),
         (413, ["payload"]),
         (415, ["JSON"]),
