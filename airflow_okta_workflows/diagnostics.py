@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.client.sync_client import FlowClient
 from airflow_okta_workflows.connection import http_guard
-from airflow_okta_workflows.core.errors import CoreError, configuration_error
+from airflow_okta_workflows.core.errors import CoreError, configuration_error, split_code
 from airflow_okta_workflows.core.http import hints as http_hints
 from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.oauth import hints as oauth_hints
@@ -118,7 +118,7 @@ def summary(steps: Iterable[CheckStep]) -> tuple[bool, str]:
         if step.result is CheckResult.FAILED and step.name != "domain":
             good = False
         if step.name in ("fields", "token") or step.result in (CheckResult.FAILED, CheckResult.WARNING):
-            told += [f"{step.name}: {step.detail.rstrip('.')}.", step.fix]
+            told += [f"{step.name}: {step.detail.rstrip('.')}.", *split_code(step.fix)[1].split("\n")]
         if step.name == "token":
             good = good and step.result is CheckResult.PASSED
             break

@@ -63,10 +63,15 @@ class OktaWorkflowsError(AirflowException):
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
             setattr(self, name, value)
 
+    @property
+    def coded_hint(self) -> str:
+        """The hint after its code, as the constructor takes it."""
+        return f"{self.code}: {self.hint}" if self.code else self.hint
+
     def to_json(self) -> dict[str, Any]:
         """Return the error as a JSON object: its class, its message and its data."""
         data = {name: value for name, value in vars(self).items() if name not in vars(OktaWorkflowsError)}
-        data |= {"hint": f"{self.code}: {self.hint}" if self.code else self.hint, "detail": data.pop("_detail")}
+        data |= {"hint": self.coded_hint, "detail": data.pop("_detail")}
         if isinstance(self, OktaFlowError) and self.response is not None:
             data["response"] = self.response.to_json()
         return {"class": type(self).__name__, "message": self.message, "data": data}

@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 
 _NAME = "okta_workflows_invocation"
 
-LOOK_IT_UP = "Look it up in the flow's execution history. To run the flow again, clear the task."
+LOOK_IT_UP = "OKW-1602: Look it up in the flow's execution history. To run the flow again, clear the task."
 FORGET_IT = (
-    "To forget the checkpoint, delete the entries that begin with okta_workflows_ in the task's Task State Store tab,"
+    "OKW-1601: To forget the checkpoint, delete the entries that begin with okta_workflows_ in the task's Task State"
+    " Store tab,"
     " and clear the task."
 )
 

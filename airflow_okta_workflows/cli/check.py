@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.cli.runner import FAILED, GOOD, UsageError
+from airflow_okta_workflows.core.errors import split_code
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +66,8 @@ def show_step(step: CheckStep, output: Output, *, to_stderr: bool = False) -> No
     :param to_stderr: whether to show it on stderr, because the steps are not the command's result
     """
     if to_stderr or not output.as_json:
-        notes = f"Fix: {step.fix}".split("\n") if step.fix else []
+        code, fix = split_code(step.fix)
+        notes = f"Fix{f' ({code})' if code else ''}: {fix}".split("\n") if fix else []
         output.row(step.result.value, step.name, step.detail, notes, to_stderr=to_stderr)
 
 
@@ -82,7 +84,8 @@ def show_body(response: FlowResponse, output: Output) -> None:
 
 
 def _members(step: CheckStep) -> dict[str, str]:
-    return {"step": step.name, "result": step.result.value, "detail": step.detail, "fix": step.fix}
+    code, fix = split_code(step.fix)
+    return {"step": step.name, "result": step.result.value, "detail": step.detail, "fix": fix, "code": code}
 
 
 class _Invocation:
@@ -112,7 +115,7 @@ class _Invocation:
         except OktaWorkflowsError as error:
             if isinstance(error, OktaFlowError):
                 self.response = error.response
-            yield CheckStep(name, CheckResult.FAILED, str(error).removesuffix(error.hint).strip(), error.hint)
+            yield CheckStep(name, CheckResult.FAILED, error.message, error.coded_hint)
         finally:
             self._hook.close()
 

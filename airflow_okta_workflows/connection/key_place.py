@@ -43,14 +43,14 @@ def read_key_file(value: object) -> str:
         raise _no_path(text)
     raise configuration_error(
         f"key_file {shown(text)} cannot be read: {reason}.",
-        "It must be there, and readable, on every worker and on the triggerer.",
+        "OKW-1103: It must be there, and readable, on every worker and on the triggerer.",
     )
 
 
 def _no_path(text: str) -> CoreError:
     return configuration_error(
         f"key_file is a value of {len(text)} characters that is no path.",
-        "key_file takes the path of a file. Paste the key itself into Private key (Password).",
+        "OKW-1102: key_file takes the path of a file. Paste the key itself into Private key (Password).",
     )
 
 
@@ -84,7 +84,7 @@ def misplaced_keys(
     return [
         configuration_error(
             f"{name} has {what} in it (not shown).",
-            "Remove it there: the key belongs into Private key (Password) alone.",
+            "OKW-1101: Remove it there: the key belongs into Private key (Password) alone.",
         )
         for name, what in found.items()
         if what

@@ -130,7 +130,7 @@ def _wrong_type(connection: Any) -> OktaConfigurationError:
     is_of = f"is of type {shown(conn_type, LONGEST_VALUE)}, not {CONN_TYPE!r}" if conn_type else "has no type"
     return OktaConfigurationError(
         f"Connection {connection.conn_id!r} {is_of}.",
-        hint="Use a connection of type Okta Workflows.",
+        hint="OKW-1015: Use a connection of type Okta Workflows.",
     )
 
 
@@ -197,13 +197,13 @@ class _Reading(FieldReader):
         host, port = self._host, self._connection.port
         if not host:
             raise configuration_error(
-                "The Okta domain (Host) is missing.", "Set it to your org, such as acme.okta.com."
+                "The Okta domain (Host) is missing.", "OKW-1014: Set it to your org, such as acme.okta.com."
             )
         schema = str(self._connection.schema or "").strip()
         if schema.lower() not in ("", "http", "https"):
             raise configuration_error(
                 f"Schema is {shown(schema, LONGEST_VALUE)}.",
-                "Leave it empty, or set it to https. In a URI, percent-encode the key: '/' as %2F.",
+                "OKW-1013: Leave it empty, or set it to https. In a URI, percent-encode the key: '/' as %2F.",
             )
         if port is not None:
             check_number(port, "Port", least=1, most=65535, whole=True)
@@ -231,7 +231,7 @@ class _Reading(FieldReader):
         if derived is None:
             raise configuration_error(
                 f"workflows_host is missing: it cannot be derived from the custom domain {domain.host}.",
-                "Set it to the host of your flows' invoke URLs, such as acme.workflows.okta.com.",
+                "OKW-1012: Set it to the host of your flows' invoke URLs, such as acme.workflows.okta.com.",
             )
         return derived
 
@@ -243,12 +243,14 @@ class _Reading(FieldReader):
     def _client_id(self) -> str:
         client_id = self._login
         if not client_id:
-            raise configuration_error("The Client ID (Login) is missing.", "Copy it from the app's General tab: 0oa….")
+            raise configuration_error(
+                "The Client ID (Login) is missing.", "OKW-1011: Copy it from the app's General tab: 0oa…."
+            )
         if not _is_id(client_id) or may_hold_key(client_id):
             raise configuration_error(
                 f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
                 " no client id has.",
-                "Copy it from the app's General tab: 0oa…. A key belongs into Private key (Password).",
+                "OKW-1010: Copy it from the app's General tab: 0oa…. A key belongs into Private key (Password).",
             )
         return client_id
 
@@ -257,7 +259,7 @@ class _Reading(FieldReader):
         if key_id is not None and not _is_id(key_id):
             raise configuration_error(
                 f"key_id is a value of {len(key_id)} characters that is no kid.",
-                "Copy the kid from the app's Public Keys tab. A key belongs into Private key (Password).",
+                "OKW-1009: Copy the kid from the app's Public Keys tab. A key belongs into Private key (Password).",
             )
         return key_id
 
@@ -265,12 +267,12 @@ class _Reading(FieldReader):
         scopes = items(self._extra.get("scope", DEFAULT_SCOPE))
         if scopes is None:
             raise configuration_error(
-                f"scope is {type(self._extra['scope']).__name__}.", f"Write scopes such as {DEFAULT_SCOPE}."
+                f"scope is {type(self._extra['scope']).__name__}.", f"OKW-1008: Write scopes such as {DEFAULT_SCOPE}."
             )
         if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
             raise configuration_error(
                 f"A scope is a value of {len(unknown[0])} characters that is no scope.",
-                f"Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
+                f"OKW-1007: Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
             )
         return " ".join(scopes) or DEFAULT_SCOPE
 
@@ -284,11 +286,11 @@ class _Reading(FieldReader):
         if not given:
             raise configuration_error(
                 "The private key is missing.",
-                "Paste it, as a JWK or a PEM, into Private key (Password), or set key_file.",
+                "OKW-1006: Paste it, as a JWK or a PEM, into Private key (Password), or set key_file.",
             )
         if len(given) > 1:
             raise configuration_error(
-                f"There is more than one private key: {', '.join(given)}.", "Leave only one of them."
+                f"There is more than one private key: {', '.join(given)}.", "OKW-1005: Leave only one of them."
             )
         source, value = next(iter(given.items()))
         if source == "key_file in extra":
@@ -297,7 +299,7 @@ class _Reading(FieldReader):
             value = json.dumps(value)
         if not isinstance(value, str):
             raise configuration_error(
-                f"private_key in extra is {type(value).__name__}.", "Give a text, or the JWK as an object."
+                f"private_key in extra is {type(value).__name__}.", "OKW-1004: Give a text, or the JWK as an object."
             )
         return replace(parse_key_text(value, key_id), source=source)
 
@@ -307,7 +309,7 @@ class _Reading(FieldReader):
             return algorithm.upper() if algorithm else None
         raise configuration_error(
             f"algorithm is {shown(algorithm, LONGEST_VALUE)}.",
-            f"Leave it empty, or use one of {', '.join(ALGORITHMS)}.",
+            f"OKW-1003: Leave it empty, or use one of {', '.join(ALGORITHMS)}.",
         )
 
     def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:
@@ -330,11 +332,11 @@ class _Reading(FieldReader):
     def _flow(self, name: str, target: Any, workflows: Origin | None) -> FlowAddress | None:
         if not name.strip() or "://" in name:
             raise configuration_error(
-                f"The flow name {shown(name)} is empty, or reads like a URL.", "Use a short name."
+                f"The flow name {shown(name)} is empty, or reads like a URL.", "OKW-1002: Use a short name."
             )
         if not isinstance(target, str):
             raise configuration_error(
-                f"The flow {name!r} is {type(target).__name__}.", "Give its alias or its invoke URL."
+                f"The flow {name!r} is {type(target).__name__}.", "OKW-1001: Give its alias or its invoke URL."
             )
         return addresses.parse_flow(target, name, workflows)
 

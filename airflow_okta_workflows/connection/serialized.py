@@ -24,7 +24,7 @@ _MARKS = ("\ufeff", "\udcef\udcbb\udcbf", "\xef\xbb\xbf")
 """The byte order mark of UTF-8, as it is decoded in UTF-8, in ASCII and in Latin-1."""
 _ASSIGNMENT = re.compile(r"(?:export\s+)?AIRFLOW_CONN_[^\s={\"']*=|export\s+[^\s={\"']*=?")
 _SCHEME = re.compile(r"\s*([A-Za-z][\w .+-]{0,40})://")
-_PRINT_ANEW = "Correct it, or print the connection with: okta-workflows connection."
+_PRINT_ANEW = "OKW-1033: Correct it, or print the connection with: okta-workflows connection."
 _QUERY = re.compile(r"\?[\w.%-]+=")
 
 
@@ -51,7 +51,7 @@ def lookup_problems(conn_id: str) -> list[CoreError]:
         return [configuration_error(f"{name} is set, but Airflow cannot read a connection from it.", _PRINT_ANEW)]
     return [
         configuration_error(
-            f"The variable {shown(other, 80)} is set, but Airflow reads {shown(name, 80)}.", "Rename it."
+            f"The variable {shown(other, 80)} is set, but Airflow reads {shown(name, 80)}.", "OKW-1032: Rename it."
         )
         for other in os.environ
         if other != name and other.upper().removeprefix("EXPORT ").strip() == name
@@ -66,25 +66,30 @@ def problems_of(value: str, source: str) -> Iterator[CoreError]:
     """
     text = value.strip()
     if not text:
-        yield configuration_error(f"{source} is empty.", "Set it to a connection, as JSON or as a URI, or remove it.")
+        yield configuration_error(
+            f"{source} is empty.", "OKW-1031: Set it to a connection, as JSON or as a URI, or remove it."
+        )
         return
     if text.startswith(_MARKS):
         yield configuration_error(
-            f"{source} begins with a byte order mark (BOM).", "Save its file as UTF-8 without it."
+            f"{source} begins with a byte order mark (BOM).", "OKW-1030: Save its file as UTF-8 without it."
         )
         text = next(text.removeprefix(mark) for mark in _MARKS if text.startswith(mark)).strip()
     if assignment := _ASSIGNMENT.match(text):
         yield configuration_error(
             f"{source} contains a whole line for a shell: its value begins with a name and '='.",
-            "Set it to what follows the '=', without the quotes around it.",
+            "OKW-1029: Set it to what follows the '=', without the quotes around it.",
         )
         text = text[assignment.end() :].strip(" \t\r\n'\"")
     elif text.startswith(("'", '"')):
         if _is_json_in_json(text):
-            yield configuration_error(f"{source} is JSON that is encoded twice.", "Encode the connection once.")
+            yield configuration_error(
+                f"{source} is JSON that is encoded twice.", "OKW-1028: Encode the connection once."
+            )
             return
         yield configuration_error(
-            f"{source} has quotes around its value.", "Remove them: in an env file they become part of the value."
+            f"{source} has quotes around its value.",
+            "OKW-1027: Remove them: in an env file they become part of the value.",
         )
         text = text.strip(text[0]).strip()
     if text.startswith("{"):
@@ -93,7 +98,7 @@ def problems_of(value: str, source: str) -> Iterator[CoreError]:
         yield from _problems_of_uri(text, source)
     elif text.startswith("-----"):
         yield configuration_error(
-            f"{source} is a PEM, not a connection.", "Put the key into the password of a connection."
+            f"{source} is a PEM, not a connection.", "OKW-1023: Put the key into the password of a connection."
         )
     else:
         yield configuration_error(f"{source} is neither a JSON object nor a URI.", _PRINT_ANEW)
@@ -113,12 +118,12 @@ def misread_problem(schema: str) -> CoreError | None:
     if start.lstrip().startswith(('"', "'")) and ":" in schema:
         return configuration_error(
             "The connection is JSON, but Airflow has read it as a URI.",
-            "Import it from a .json or .yaml file; in an .env file for import it must be a URI.",
+            "OKW-1026: Import it from a .json or .yaml file; in an .env file for import it must be a URI.",
         )
     if re.match(r"\{|xport\s|\w*=|okta.workflows|.okta", start):
         return configuration_error(
             "The connection has a quote, a byte order mark or the name of a variable before its first character.",
-            "Remove everything before the { of the JSON or the okta-workflows:// of the URI.",
+            "OKW-1025: Remove everything before the { of the JSON or the okta-workflows:// of the URI.",
         )
     return None
 
@@ -144,7 +149,7 @@ def json_problem(text: str, source: str) -> CoreError | None:
         return configuration_error(f"{source} is not valid JSON: {reason}{place}.", _PRINT_ANEW)
     return configuration_error(
         f"{source} is not valid JSON: a string contains a raw line break or tab (line {line}).",
-        "Write \\n for each line break of the key.",
+        "OKW-1024: Write \\n for each line break of the key.",
     )
 
 
@@ -155,21 +160,23 @@ def _problems_of_json(text: str, source: str) -> Iterator[CoreError]:
     members: dict[str, Any] = json.loads(text)
     if "kty" in members:
         yield configuration_error(
-            f"{source} is a JWK, not a connection.", "Put the key into the password of a connection."
+            f"{source} is a JWK, not a connection.", "OKW-1023: Put the key into the password of a connection."
         )
         return
     if unknown := sorted(name for name in members if name not in MEMBERS):
         names = ", ".join(unknown) if is_plain("".join(unknown)) and len("".join(unknown)) < 50 else len(unknown)
         yield configuration_error(
             f"{source} has members that no connection has: {names}.",
-            f"Known are {', '.join(sorted(MEMBERS))}. All other fields belong into extra.",
+            f"OKW-1022: Known are {', '.join(sorted(MEMBERS))}. All other fields belong into extra.",
         )
     if not isinstance(members.get("conn_type") or "", str):
-        yield configuration_error(f"The conn_type in {source} is not a string.", "Set it to okta_workflows.")
+        yield configuration_error(f"The conn_type in {source} is not a string.", "OKW-1021: Set it to okta_workflows.")
     try:
         int(members.get("port") or 0)
     except (ValueError, TypeError, OverflowError):
-        yield configuration_error(f"The port in {source} is not a whole number.", "Remove it, or set it to 443.")
+        yield configuration_error(
+            f"The port in {source} is not a whole number.", "OKW-1020: Remove it, or set it to 443."
+        )
 
 
 def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
@@ -182,7 +189,7 @@ def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
         if "://" in after or "@" in before or ":" in before:
             yield configuration_error(
                 f"{source} is a URI with another '://' in it, with which Airflow cannot read it.",
-                "Write the host without https://, and percent-encode the values behind the '?'.",
+                "OKW-1019: Write the host without https://, and percent-encode the values behind the '?'.",
             )
             return
         rest = after
@@ -190,7 +197,7 @@ def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
     if raw := re.search("[/?#]", login):
         yield configuration_error(
             f"{source} is a URI with a raw {raw[0]!r} in its login or password, which ends there.",
-            "Percent-encode login and password: '/' as %2F, '#' as %23, '@' as %40.",
+            "OKW-1018: Percent-encode login and password: '/' as %2F, '#' as %23, '@' as %40.",
         )
         return
     try:
@@ -198,14 +205,14 @@ def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
     except ValueError:
         yield configuration_error(
             f"{source} is a URI whose host or port cannot be read.",
-            "Write okta-workflows://CLIENT_ID:KEY@acme.okta.com/, with CLIENT_ID and KEY percent-encoded.",
+            "OKW-1017: Write okta-workflows://CLIENT_ID:KEY@acme.okta.com/, with CLIENT_ID and KEY percent-encoded.",
         )
 
 
 def _underscore(source: str, scheme: str) -> CoreError:
     return configuration_error(
         f"{source} begins with {scheme}://, but a URI scheme has no underscores and no spaces.",
-        "Write okta-workflows://, with a hyphen.",
+        "OKW-1016: Write okta-workflows://, with a hyphen.",
     )
 
 

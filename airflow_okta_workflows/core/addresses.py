@@ -136,7 +136,7 @@ def require_encryption(origin: Origin, what: str, *, insecure_http: bool) -> Non
     if origin.is_insecure and not insecure_http:
         raise configuration_error(
             f"{_capital(what)} is {origin.url}: the token would go over the network in clear text.",
-            "Use https, or, for a local org that holds no real accounts, set insecure_http to true.",
+            "OKW-1045: Use https, or, for a local org that holds no real accounts, set insecure_http to true.",
         )
 
 
@@ -155,7 +155,7 @@ def parse_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | 
     if not _ALIAS_IN_CONNECTION.fullmatch(text):
         raise configuration_error(
             f"The flow {shown(name)} has neither an alias nor an invoke URL.",
-            "Copy either from the flow's API access settings.",
+            "OKW-1044: Copy either from the flow's API access settings.",
         )
     return FlowAddress(name, text, workflows) if workflows else None
 
@@ -173,7 +173,7 @@ def find_flow(
     """
     text = reference.strip() if isinstance(reference, str) else ""
     if not text:
-        raise configuration_error("No flow is named.", "Set flow to a name, an alias or an invoke URL.")
+        raise configuration_error("No flow is named.", "OKW-1043: Set flow to a name, an alias or an invoke URL.")
     if text in flows:
         address = flows[text]
     elif "/" in text and (found := _flow_at_url(text, None, workflows)):
@@ -185,7 +185,8 @@ def find_flow(
         known = ", ".join(sorted(flows)) or "none"
         raise configuration_error(
             f"There is no flow named {shown(text)} in the connection. It knows: {known}.",
-            'Use one of these names, an alias (32 hex digits) or an invoke URL, or add the name to "flows" in the'
+            'OKW-1042: Use one of these names, an alias (32 hex digits) or an invoke URL, or add the name to "flows"'
+            " in the"
             " connection's extra.",
         )
     require_allowed(address.origin, allowed)
@@ -203,7 +204,7 @@ def require_allowed(origin: Origin, allowed: frozenset[Origin]) -> None:
         names = ", ".join(sorted(one.url for one in allowed))
         raise configuration_error(
             f"{origin.url} may not receive the org's token. Allowed: {names}.",
-            f"If it is right, add {origin.netloc!r} to allowed_hosts in the connection's extra.",
+            f"OKW-1041: If it is right, add {origin.netloc!r} to allowed_hosts in the connection's extra.",
         )
 
 
@@ -227,17 +228,18 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
     if alias is None and _CONSOLE_PATH.fullmatch(path):
         raise configuration_error(
             f"{_capital(what)} is given as a page of the Workflows console.",
-            "Copy the Invoke URL from the flow's API access settings.",
+            "OKW-1040: Copy the Invoke URL from the flow's API access settings.",
         )
     if alias is None or mark == "#":
         raise configuration_error(
             f"{_capital(shown(text))} is not the invoke URL of a flow: https://HOST/api/flo/ALIAS/invoke.",
-            "Copy the Invoke URL from the flow's API access settings.",
+            "OKW-1040: Copy the Invoke URL from the flow's API access settings.",
         )
     if rest != path:
         raise configuration_error(
             f"The URL of {what} carries a query (not shown: a client token may be in it).",
-            "Remove everything from the question mark on; parameters go into query. A flow with a client token cannot"
+            "OKW-1039: Remove everything from the question mark on; parameters go into query. A flow with a client"
+            " token cannot"
             " be invoked here: in its API Endpoint card, choose 'Secure with OAuth 2.0' instead.",
         )
     if origin is None:
@@ -249,7 +251,7 @@ def _require_no_number(text: str, name: str) -> None:
     if _NUMBER.fullmatch(text):
         raise configuration_error(
             f"The flow {shown(name)} is given by its number in the Workflows console, at which it cannot be invoked.",
-            "Copy the alias or the Invoke URL from the flow's API access settings.",
+            "OKW-1038: Copy the alias or the Invoke URL from the flow's API access settings.",
         )
 
 
@@ -262,17 +264,21 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         if not host.isascii():
             host = host.encode("idna").decode()
     except ValueError:
-        raise configuration_error(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.") from None
+        raise configuration_error(
+            f"{what} is not a host: {shown(url)}.", "OKW-1035: Give it as acme.okta.com."
+        ) from None
     if parts.scheme not in _DEFAULT_PORTS:
-        raise configuration_error(f"{what} begins with {shown(parts.scheme)}://.", "Only https (and http) can be used.")
+        raise configuration_error(
+            f"{what} begins with {shown(parts.scheme)}://.", "OKW-1037: Only https (and http) can be used."
+        )
     if parts.username is not None or parts.password is not None:
         raise configuration_error(
-            f"{what} carries a user name or password (not shown).", "Remove what is before the @."
+            f"{what} carries a user name or password (not shown).", "OKW-1036: Remove what is before the @."
         )
     if not is_host(host, parts.netloc) or "\\" in url:
-        raise configuration_error(f"{what} is not a host: {shown(url)}.", "Give it as acme.okta.com.")
+        raise configuration_error(f"{what} is not a host: {shown(url)}.", "OKW-1035: Give it as acme.okta.com.")
     if found_port == 0:
-        raise configuration_error(f"{what} has port 0.", "Remove the port, or write the one of the host.")
+        raise configuration_error(f"{what} has port 0.", "OKW-1034: Remove the port, or write the one of the host.")
     return Origin(parts.scheme, host.lower(), found_port or port or _DEFAULT_PORTS[parts.scheme])
 
 

@@ -36,7 +36,9 @@ def check_number(value: object, name: str, *, least: float, most: float, whole: 
     # The bounds exclude infinity and NaN.
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         kind = "a whole number" if whole else "a number"
-        raise configuration_error(f"{name} is {_told(value)}.", f"Set it to {kind} from {least:g} to {most:g}.")
+        raise configuration_error(
+            f"{name} is {_told(value)}.", f"OKW-1048: Set it to {kind} from {least:g} to {most:g}."
+        )
 
 
 def _told(value: object) -> str:

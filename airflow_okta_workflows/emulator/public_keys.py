@@ -27,11 +27,12 @@ MAX_BYTES = 100_000
 """Maximum size of a public key; a larger file is another file."""
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_FORMS = "Give a PEM public key, a certificate, a JWK or a JWK set."
+_FORMS = "OKW-1911: Give a PEM public key, a certificate, a JWK or a JWK set."
 _PRIVATE = "This is a private key, and a public one is enough: nothing here may sign with it."
-_PUBLIC_OF_PEM = "Give the public part, which this command prints: openssl pkey -in FILE -pubout"
+_PUBLIC_OF_PEM = "OKW-1910: Give the public part, which this command prints: openssl pkey -in FILE -pubout"
 _PUBLIC_OF_JWK = (
-    "Give the public part, which this command prints: jq 'del(.. | .d?, .p?, .q?, .dp?, .dq?, .qi?, .oth?)' FILE"
+    "OKW-1909: Give the public part, which this command prints: jq 'del(.. | .d?, .p?, .q?, .dp?, .dq?,"
+    " .qi?, .oth?)' FILE"
 )
 _DAMAGED = "The public key cannot be read: it is damaged, or not complete."
 
@@ -62,7 +63,7 @@ def parse_public_keys(data: bytes | str | Mapping[str, Any]) -> dict[str, Public
     if re.match(r"(?:ssh-|ecdsa-sha2-)\S+ ", text):
         raise configuration_error(
             "This is an OpenSSH public key, which Okta does not take.",
-            "Give it as a PEM, which this command prints: ssh-keygen -e -m PKCS8 -f FILE",
+            "OKW-1908: Give it as a PEM, which this command prints: ssh-keygen -e -m PKCS8 -f FILE",
         )
     raise configuration_error("This is no public key.", _FORMS)
 
@@ -79,7 +80,7 @@ def _from_pem(data: bytes) -> object:
         if b"-----BEGIN CERTIFICATE-----" in data:
             return x509.load_pem_x509_certificate(data).public_key()
         return load_pem_public_key(data)
-    raise configuration_error(_DAMAGED, "Copy it again, first and last line included.")
+    raise configuration_error(_DAMAGED, "OKW-1907: Copy it again, first and last line included.")
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def _json_object(text: str) -> dict[str, Any]:
         value = json.loads(text)
     if isinstance(value, dict):
         return value
-    raise configuration_error(_DAMAGED, "Copy the JWK again, from { to }.")
+    raise configuration_error(_DAMAGED, "OKW-1906: Copy the JWK again, from { to }.")
 
 
 def _from_jwks(value: dict[str, Any]) -> dict[str, PublicKey]:
@@ -117,7 +118,7 @@ def _from_jwk(jwk: dict[str, Any]) -> object:
     with suppress(jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, UnsupportedAlgorithm):
         key: object = algorithm.from_jwk(jwk)
         return key
-    raise configuration_error(_DAMAGED, "Copy the JWK again, from { to }.")
+    raise configuration_error(_DAMAGED, "OKW-1906: Copy the JWK again, from { to }.")
 
 
 def _by_thumbprint(key: object) -> dict[str, PublicKey]:
@@ -126,6 +127,6 @@ def _by_thumbprint(key: object) -> dict[str, PublicKey]:
         require_size(key.key_size)
     elif not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in EC_ALGORITHMS:
         raise configuration_error(
-            "Okta does not take a key of this type.", "Use an RSA or EC key (P-256, P-384, P-521)."
+            "Okta does not take a key of this type.", "OKW-1905: Use an RSA or EC key (P-256, P-384, P-521)."
         )
     return {thumbprint(key): key}

@@ -126,7 +126,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
     def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
         return OktaFlowFailedError(
             f"Flow {self.flow!r} returned {response.status_code}, but {reason}.",
-            hint="Correct the flow or the condition. The flow has run: a retry runs it again.",
+            hint="OKW-1603: Correct the flow or the condition. The flow has run: a retry runs it again.",
             detail=describe_response(response),
             flow=self.flow,
             idempotency_key=key,

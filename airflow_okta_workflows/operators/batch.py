@@ -84,11 +84,13 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         self.on_error = on_error
         self._run: BatchRun | None = None
         if on_error not in ("fail", "collect"):
-            raise OktaConfigurationError(f"on_error is {shown(on_error, 20)}. Set it to 'fail' or 'collect'.")
+            raise OktaConfigurationError(
+                f"on_error is {shown(on_error, 20)}.", hint="OKW-1606: Set it to 'fail' or 'collect'."
+            )
         if isinstance(payloads, Iterator):
             raise OktaConfigurationError(
-                "payloads is an iterator, which is used up by the first try. Give a list, or a callable that returns"
-                " an iterable."
+                "payloads is an iterator, which is used up by the first try.",
+                hint="OKW-1607: Give a list, or a callable that returns an iterable.",
             )
         with raise_provider_errors():
             check_pace(max_rate, max_in_flight)
@@ -154,9 +156,12 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         stopped = self._run is not None and self._run.stopped
         if not stopped and (not failed or self.on_error == "collect"):
             return None
-        hint = "All are in the XCom 'records'."
         summary = f"{failed} of {len(records)} invocations failed ({in_words(counts)})."
         stop = ["The task was stopped."] if stopped else []
-        message = " ".join([*stop, summary, *first_errors(records), hint])
         unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent
-        return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(message, hint=hint, flow=self.flow)
+        return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(
+            summary,
+            hint="OKW-1605: Look at each record's error in the XCom 'records'.",
+            detail="\n".join([*stop, *first_errors(records)]),
+            flow=self.flow,
+        )

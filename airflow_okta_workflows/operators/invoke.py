@@ -74,10 +74,9 @@ class InvokeOktaFlowOperator(FlowOperator):
         self.method = method
         if deferrable and not self.idempotent:
             raise OktaConfigurationError(
-                "deferrable=True needs idempotent=True: a trigger may run twice, as after a restart of the triggerer,"
-                " and the flow with it. If running it twice under one Idempotency-Key does no harm, declare"
-                " idempotent=True; else leave deferrable out, and wait for a long-running flow with OktaFlowSensor.",
-                hint="Declare idempotent=True, or leave deferrable out.",
+                "deferrable=True needs idempotent=True, since a trigger may run twice, and the flow with it.",
+                hint="OKW-1604: Declare idempotent=True if running the flow twice under one Idempotency-Key does no"
+                " harm. Otherwise leave deferrable out, and wait for a long-running flow with OktaFlowSensor.",
             )
         if deferrable is None:
             deferrable = self.idempotent and conf.getboolean("operators", "default_deferrable", fallback=False)

@@ -258,7 +258,9 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
 
     def _over(self, message: str, limit: str) -> str:
         seen = f"Last seen: {self._last_seen}." if self._last_seen else ""
-        return error_text(message, f"Raise {limit}, or look the long-running flow up in its execution history.", seen)
+        return error_text(
+            message, f"OKW-1609: Raise {limit}, or look the long-running flow up in its execution history.", seen
+        )
 
     def execute_complete(
         self,
@@ -303,8 +305,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         if event and event["outcome"] == ERROR:
             # The worker can ask and the triggerer cannot: deferring again would only come back at once.
             raise OktaWorkflowsError(
-                f"The triggerer could not ask flow {self.flow!r} ({event.get('reason')}), though this worker can. Its"
-                " log says why; a key file or a CA bundle must be there on the triggerer, too."
+                f"The triggerer could not poll flow {self.flow!r} ({event.get('reason')}), though this worker can.",
+                hint="OKW-1608: See the triggerer's log; a key file or a CA bundle must be on the triggerer, too.",
             )
         ends_at = deadline if execution_deadline is None else min(deadline, execution_deadline)
         left = ends_at - self._runtime.clock()

@@ -199,7 +199,7 @@ def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
     mode = conf.get("okta_workflows", "token_cache", fallback="disk").strip().lower()
     if mode not in ("disk", "memory", "off"):
         raise OktaConfigurationError(
-            f"[okta_workflows] token_cache is {shown(mode, 20)}.", hint="Set it to disk, memory or off."
+            f"[okta_workflows] token_cache is {shown(mode, 20)}.", hint="OKW-1801: Set it to disk, memory or off."
         )
     if mode == "off":
         return TokenSource()

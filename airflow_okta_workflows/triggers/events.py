@@ -37,6 +37,6 @@ def require_outcome(event: Any, outcomes: Collection[str], task_id: str) -> str:
     if outcome not in outcomes:
         raise OktaWorkflowsError(
             f"The trigger of {task_id!r} fired an event that is not known here: {shown(outcome)}.",
-            hint="Install the same version of this provider on the triggerer and the workers.",
+            hint="OKW-1605: Install the same version of this provider on the triggerer and the workers.",
         )
     return str(outcome)

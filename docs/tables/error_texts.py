@@ -84,7 +84,8 @@ def literals() -> str:
 
 def _in_module(path: Path) -> Iterator[ErrorText]:
     module = str(path.relative_to(PACKAGE))
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    tree = ast.parse(path.read_text())
+    calls = [node for node in ast.walk(_Constants(tree).visit(tree)) if isinstance(node, ast.Call)]
     for node in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         match node.func:
             case ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr=name) if (
@@ -97,7 +98,23 @@ def _in_module(path: Path) -> Iterator[ErrorText]:
             case _:
                 continue
         text, *rest = [_rendered(argument) for argument in node.args[place:]] or [""]
+        rest += [_rendered(keyword.value) for keyword in node.keywords if keyword.arg == "hint"]
         yield ErrorText(module, how, text, rest[0] if rest and how != "log" else "")
+
+
+class _Constants(ast.NodeTransformer):
+    """Replaces the names of a module's string constants by their values."""
+
+    def __init__(self, module: ast.Module) -> None:
+        self._values = {
+            node.targets[0].id: node.value
+            for node in module.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            if isinstance(node.value, (ast.Constant, ast.JoinedStr))
+        }
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return self._values.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
 
 
 def _rendered(node: ast.AST) -> str:

@@ -85,54 +85,52 @@ class Row(NamedTuple):
 NO_TOKEN = [
     Row("No access token was asked for: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
         " timed out while it waited for a token.", "Nothing is to be done."),
-    Row("No token from …: ….", "OktaTokenError", "The org was not reached, in three attempts. Behind the colon stands"
-        " why: see [no connection](#no-connection).", http_hints.UNREACHABLE),
-    Row("The token endpoint … returned 429, too many requests, for longer than the … s that may be waited.",
-        "OktaTokenError", "The org's limit for token requests is used up, by this app or by others."),
-    Row("The token endpoint … returned 503", "OktaTokenError", "Also other 5xx, and `temporarily_unavailable`: the"
-        " org, or a gateway before it, has a fault. It was tried three times.",
+    Row("No token from …: ….", "OktaTokenError", "The org was not reached in three attempts. The reason is behind the"
+        " colon: see [no connection](#no-connection).", http_hints.UNREACHABLE),
+    Row("… returned 429 to token requests for longer than rate_limit_wait (… s).", "OktaTokenError", "The org's limit for"
+        " token requests is used up, by this app or by others.", oauth_hints.ORG_RATE_LIMITED),
+    Row("… returned 503 to the token request", "OktaTokenError", "Also other 5xx, and `temporarily_unavailable`: the org, or"
+        " a gateway in front of it, has a problem. Three attempts failed.",
         "Try again later; if it stays so, see Okta's status page."),
-    Row("The token endpoint … returned 403 and gave no reason.", "OktaTokenRefusedError", "Also 404 and others, and HTML"
-        " in the place of JSON: what responds is no token endpoint.", oauth_hints.NOT_THE_ORG),
-    Row("… A redirect is not followed.", "OktaTokenRefusedError", "What responds is no token endpoint."),
-    Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "What responds is no token"
-        " endpoint. Often it is the page of a proxy that wants somebody to log in."),
-    Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app asks for a proof of possession."),
+    Row("… returned 403 to the token request", "OktaTokenRefusedError", "Without a reason, also 404 and others, and HTML"
+        " instead of JSON: this is no token endpoint.", oauth_hints.NOT_THE_ORG),
+    Row("… redirected the token request (…).", "OktaTokenRefusedError", "This is no token endpoint. A redirect is not"
+        " followed.", oauth_hints.NOT_THE_ORG),
+    Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "This is no token endpoint."
+        " Often it is the login page of a proxy.", oauth_hints.NOT_THE_ORG),
+    Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app asks for a proof of"
+        " possession.", oauth_hints.DPOP_TOKEN),
 ]  # fmt: skip
 
 FLOW_REFUSED = [
-    Row("refused the invocation with 401: 'Failed to authenticate request. Please check your headers'; the flow did not"
-        " run", "OktaFlowRefusedError", "The flow's host does not take a token that the org has just given. A new one was"
-        " tried, too.", flow_hint(401)),
-    Row("refused the invocation with 403; the flow did not run", "OktaFlowRefusedError", "The flow is not one for this"
-        " token.", flow_hint(403)),
-    Row("refused the invocation with 404; the flow did not run", "OktaFlowRefusedError", "There is no such flow at this"
-        " host, or it is switched off.", flow_hint(404)),
-    Row("returned 429, too many requests, for longer than the … s that may be waited; the flow did not run",
-        "OktaFlowRateLimitedError", "More is asked of the flow than it takes, from here or from elsewhere. Its waits were"
-        " added up."),
+    Row("was refused with 401 and did not run", "OktaFlowRefusedError", "The flow's host does not accept a token that the org"
+        " has just granted: `Failed to authenticate request. Please check your headers`. A new one was tried, too.",
+        flow_hint(401)),
+    Row("was refused with 403 and did not run", "OktaFlowRefusedError", "The flow does not accept this kind of token.",
+        flow_hint(403)),
+    Row("was refused with 404 and did not run", "OktaFlowRefusedError", "There is no such flow at this host, or it is"
+        " switched off.", flow_hint(404)),
+    Row("returned 429 for longer than rate_limit_wait (… s) and did not run", "OktaFlowRateLimitedError", "The flow is"
+        " invoked more often than it allows, from here or from elsewhere.", flow_hints.FLOW_RATE_LIMITED),
 ]  # fmt: skip
 
 FLOW_RESPONDED = [
     Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no response came."
-        " Behind the colon stands why: see [no response](#no-response). No retry follows."),
+        " The reason is behind the colon: see [no response](#no-response). No retry follows.", flow_hints.OUTCOME_UNKNOWN),
     Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same, of a flow that is"
         " declared idempotent, after three attempts.", flow_hints.NO_RESPONSE),
-    Row("An earlier try of this task was cut off while it invoked flow …, and the outcome is unknown (idempotency key …).",
-        "OktaFlowOutcomeUnknownError", "The task was killed between sending and the response, and this is its retry.",
-        f"{LOOK_IT_UP} If running it twice does no harm, declare it so: idempotent=True."),
-    Row("The checkpoint of an earlier try of this task… cannot be read by this version of the provider: the flow may"
-        " have run.", "OktaFlowOutcomeUnknownError", "The provider was changed to another version between two tries.",
-        f"Look it up in the flow's execution history. {FORGET_IT}"),
-    Row("Flow … responded in an earlier try, which … So there is no result, and nothing is sent (idempotency key …).",
-        "OktaFlowResponseError", "The response was too large for a checkpoint and the task was killed after it, or it could"
-        " not be read.", LOOK_IT_UP),
+    Row("An earlier try was cut off while it invoked flow …, and the outcome is unknown.", "OktaFlowOutcomeUnknownError",
+        "The task was killed between sending and the response, and this is its retry.", LOOK_IT_UP),
+    Row("The checkpoint… is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
+        "The provider was changed to another version between two tries. The flow may have run.", FORGET_IT),
+    Row("Flow … responded in an earlier try, and ….", "OktaFlowResponseError", "The response was too large for a checkpoint"
+        " and the task was killed after it, or it could not be read.", LOOK_IT_UP),
     Row("returned …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
         " [unreadable](#unreadable). With an execution id beside the status, the flow has run."),
     Row("returned …, a redirect", "OktaFlowResponseError", "The invoke URL leads somewhere else. Where to, is not followed."),
     Row("returned 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
         " execution and the flow's own message.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
-    Row("Flow … returned …, but … (the body is …; execution …).", "OktaFlowFailedError", "The flow is content, and the"
+    Row("Flow … returned …, but ….", "OktaFlowFailedError", "The flow is content, and the"
         " task's own `success_when`, `result` or `response_check` is not; behind `but` stands which.",
         "Compare the expression with the body in the execution history."),
 ]  # fmt: skip
@@ -149,39 +147,40 @@ NOT_SENT = [
 ]  # fmt: skip
 
 WAITING = [
-    Row("failure_when holds: …", "OktaFlowFailedError", "The status flow says that the long-running one has failed.",
+    Row("failure_when is true: …", "OktaFlowFailedError", "The status flow says that the long-running one has failed.",
         "Look that one up in its execution history."),
-    Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over."),
+    Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over. What it saw"
+        " last is below.", "Raise `timeout`, or look the long-running flow up in its execution history."),
     Row("execution_timeout is over, and flow … did not report an end.", "AirflowTaskTimeout", "The same of"
         " `execution_timeout`, which counts while the sensor is deferred, too.", "Raise `execution_timeout`."),
-    Row("The triggerer could not ask flow … (…), though this worker can.", "OktaWorkflowsError", "In the brackets stands"
-        " the error's class."),
+    Row("The triggerer could not poll flow … (…), though this worker can.", "OktaWorkflowsError", "In the brackets is"
+        " the error's class.", "See the triggerer's log; a key file or a CA bundle must be on the triggerer, too."),
     Row("The trigger of … fired an event that is not known here: ….", "OktaWorkflowsError", "Triggerer and worker differ."),
 ]  # fmt: skip
 
 BATCH = [
     Row("… of … invocations failed (…).", "OktaFlowFailedError", "Or `OktaFlowOutcomeUnknownError`, if nothing but items of"
-        " unknown fate is left. The first five follow.", "All are in the XCom 'records'."),
+        " unknown fate is left. The first five follow.", "Look at each record's error in the XCom `records`."),
     Row("The payloads have changed since an earlier try of this task: … that were sent are not among them.",
         "OktaConfigurationError", "A retry knows its items by place and content, and does not find them."),
-    Row("The checkpoint of an earlier try of this batch for flow … cannot be read by this version of the provider: any of its"
-        " items may have run, and none is sent.", "OktaFlowOutcomeUnknownError", "The provider was changed to another"
-        " version between two tries.", f"Look them up in the flow's execution history. {FORGET_IT}"),
+    Row("The checkpoint of flow … is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
+        "The provider was changed to another version between two tries. Any item may have run, and none is sent.", FORGET_IT),
 ]  # fmt: skip
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "fields of the connection": (
-        "connection/reader.py", "connection/key_place.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
+        "connection/reader.py", "connection/field_reader.py", "connection/serialized.py", "connection/key_place.py",
+        "core/okta_hosts.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
     ),
     "network": ("core/http/proxies.py", "transport/network.py"),
-    "keys": ("core/keys/parsing.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
+    "keys": ("core/keys/parsing.py", "core/keys/pem.py", "core/keys/jwk.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
-        "operators/base.py", "operators/invoke.py", "operators/batch.py",
+        "core/flows/values.py", "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
-        "cli/check.py", "cli/connection.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
+        "cli/check.py", "cli/connection.py", "cli/connection_file.py", "emulator/public_keys.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
     ),
 }  # fmt: skip
 """Tables of messages that need no explanation, with the modules that have them."""
@@ -190,6 +189,10 @@ _SAYS_ALL = (
     "configuration_error", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
+    "result selects nothing: …": "Let the flow return a JSON object, or correct the expression.",
+    "payloads is …, not a list.": "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
+    "… is set, but Airflow cannot read a connection from it.": "Write it as JSON or as a URI, as on"
+    " [the connection](connection.md).",
     "… is not a host: ….": "Give it as acme.okta.com.",
     "… … cannot be evaluated over the response (…).": "The body is not of the form that the expression expects: compare"
     " it with the body in the execution history.",
@@ -229,6 +232,11 @@ _LISTS_FAULTS = "Connection … cannot be used: …"
 
 WARNINGS = {
     "the field … in extra is not known and is ignored…": "The nearest known field is named beside it.",
+    "the field … in extra is read as …": "Another spelling of the name. Use the field's own name.",
+    "the path in … is ignored: only the org's own authorization server, …, gives tokens for flows": "Remove the path.",
+    "Flow …: … The result is null.": "The response has no member that `result` looks at; what it has is named.",
+    "Flow …: … The sensor goes on until its timeout.": "The response has no member that `success_when` looks at, so the"
+    " condition can never be true. What it has is named.",
     "… is …: tokens travel in clear text (insecure_http is set)": "For a local org only.",
     "verify is false: whoever sits between here and the org can read tokens": "Set `verify` to a CA bundle instead.",
     "Access tokens are not shared between processes: …. Each process asks for its own. Set token_cache_dir under"
@@ -323,7 +331,9 @@ def _code(text: str) -> str:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", "<br>") for cell in line) + " |" for line in lines
+    )
 
 
 def written_into(page: str, write: Callable[[], dict[str, str]] = tables) -> str:

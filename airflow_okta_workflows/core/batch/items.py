@@ -53,10 +53,10 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
     if isinstance(payloads, (str, bytes)):
         payloads = parse_text(payloads, "payloads")
     if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable) or _has_members(payloads):
-        fix = "Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
+        fix = "OKW-1505: Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
         raise configuration_error(
             f"payloads is {type(payloads).__name__}, not a list.",
-            fix or "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
+            fix or "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
         )
     namespace = UUID(batch_key)
     items: list[BatchItem] = []
@@ -66,7 +66,7 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
         try:
             body = encode_payload(payload, "POST")
             if body is None or body == b"null":
-                raise configuration_error("It is null.", "Give {} for an empty payload.")
+                raise configuration_error("It is null.", "OKW-1503: Give {} for an empty payload.")
             name = _name(index, body, item_key)
         except CoreError as error:
             problems.append(f"Payload {index}: {error.one_line}")
@@ -78,7 +78,7 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
         more = [f"And {len(problems) - _PROBLEMS_SHOWN} more."] if len(problems) > _PROBLEMS_SHOWN else []
         raise configuration_error(
             f"{len(problems)} of {index + 1} payloads cannot be sent.",
-            "Correct them, as the lines below say. Nothing was sent.",
+            "OKW-1502: Correct them, as the lines below say. Nothing was sent.",
             detail="\n".join([*problems[:_PROBLEMS_SHOWN], *more]),
         )
     return items
@@ -95,7 +95,8 @@ def check_unchanged(items: Sequence[BatchItem], noted: Iterable[str]) -> None:
     if gone:
         raise configuration_error(
             f"The payloads have changed since an earlier try of this task: {gone} that were sent are not among them.",
-            "Nothing was sent now. Give the same payloads to each try, such as the XCom of an earlier task; or name"
+            "OKW-1501: Nothing was sent now. Give the same payloads to each try, such as the XCom of an earlier"
+            " task; or name"
             " what tells one payload from another, item_key='email', and those that were sent are known by it. To"
             " begin anew, clear the task.",
         )

@@ -99,9 +99,9 @@ def in_words(counts: Mapping[Outcome, int]) -> str:
 
 
 def first_errors(records: Sequence[BatchRecord]) -> list[str]:
-    """Return the first few errors as messages for people, such as ``Item 3: the flow returned 500``.
+    """Return the first few errors, each on one line, such as ``Item 3: Flow 'onboard' returned 500``.
 
     :param records: the records, in the order of the payloads
     """
-    errors = (f"Item {i}: {one.short_error}" for i, one in enumerate(records) if one.outcome is not Outcome.SUCCEEDED)
-    return list(islice(errors, _ERRORS_TOLD))
+    failed = ((i, str(one.short_error)) for i, one in enumerate(records) if one.outcome is not Outcome.SUCCEEDED)
+    return [f"Item {i}: {error.splitlines()[0]}" for i, error in islice(failed, _ERRORS_TOLD)]

@@ -63,7 +63,9 @@ def check_method(method: object) -> str:
     """
     upper = method.upper() if isinstance(method, str) else ""
     if upper not in METHODS:
-        raise configuration_error(f"A flow cannot be invoked with the method {shown(method, 20)}.", "Use POST or GET.")
+        raise configuration_error(
+            f"A flow cannot be invoked with the method {shown(method, 20)}.", "OKW-1516: Use POST or GET."
+        )
     return upper
 
 
@@ -77,12 +79,12 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
     for name in mapping:
         if not isinstance(name, str):
             raise configuration_error(
-                f"Names in {what} must be strings, not {type(name).__name__}.", "Use strings as names."
+                f"Names in {what} must be strings, not {type(name).__name__}.", "OKW-1515: Use strings as names."
             )
         if name.lower().startswith(RESERVED_PREFIX):
             raise configuration_error(
                 f"The name {shown(name)} in {what} is reserved by Okta.",
-                f"Use one that does not begin with {RESERVED_PREFIX}.",
+                f"OKW-1514: Use one that does not begin with {RESERVED_PREFIX}.",
             )
 
 
@@ -106,7 +108,7 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
         if not _TOKEN.fullmatch(name):
             raise configuration_error(
                 f"The name of the header {shown(name)} has a character that HTTP does not allow.",
-                "Use letters, digits and hyphens, without a colon or a space.",
+                "OKW-1513: Use letters, digits and hyphens, without a colon or a space.",
             )
         if text is None:
             continue
@@ -114,22 +116,22 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
         if name.lower() == "content-type" and _JSON_TYPE.fullmatch(text):
             continue  # equal to what the hook sends
         if why := _SET_BY_THE_HOOK.get(name.lower()):
-            raise configuration_error(f"The header {shown(name)} cannot be set.", why)
+            raise configuration_error(f"The header {shown(name)} cannot be set.", f"OKW-1531: {why}")
         # A newline in a value would start another header (CWE-113).
         if _FORBIDDEN_VALUE.search(text):
             raise configuration_error(
                 f"The value of the header {shown(name)} has a character that HTTP does not allow.",
-                "Remove newlines and control characters.",
+                "OKW-1512: Remove newlines and control characters.",
             )
         if not text.isascii():
             # Recipients decode it as Latin-1 or as UTF-8 (RFC 9110, section 5.5); Okta does not document which.
             raise configuration_error(
                 f"The value of the header {shown(name)} has a character outside ASCII.",
-                "Send it in the payload or the query, or percent-encoded.",
+                "OKW-1511: Send it in the payload or the query, or percent-encoded.",
             )
         if name.lower() in seen:
             raise configuration_error(
-                f"The header {shown(name)} is there twice.", "Names differ in case only: leave one of them."
+                f"The header {shown(name)} is there twice.", "OKW-1510: Names differ in case only: leave one of them."
             )
         seen.add(name.lower())
         checked[name] = text
@@ -178,7 +180,9 @@ def encode_query(query: Mapping[str, Any] | None) -> str:
     try:
         return urlencode([(name, text) for name, texts in check_query(query).items() for text in texts])
     except UnicodeEncodeError:
-        raise configuration_error("The query has a character that UTF-8 cannot encode.", "Remove it.") from None
+        raise configuration_error(
+            "The query has a character that UTF-8 cannot encode.", "OKW-1509: Remove it."
+        ) from None
 
 
 def encode_payload(payload: Any, method: str) -> bytes | None:
@@ -208,7 +212,7 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
         from airflow_okta_workflows.core.flows.values import find_problem
 
         problem = find_problem(payload, "payload")
-    raise configuration_error(f"The payload is not JSON: {problem.what}.", problem.fix)
+    raise configuration_error(f"The payload is not JSON: {problem.what}.", f"OKW-1532: {problem.fix}")
 
 
 def require_given(payload: Any) -> None:
@@ -220,7 +224,7 @@ def require_given(payload: Any) -> None:
     if payload is None:
         raise configuration_error(
             "The payload is None: its template or XCom gave nothing.",
-            'Check the task that it comes from. For an empty payload, use "{{ … or {} | tojson }}".',
+            'OKW-1508: Check the task that it comes from. For an empty payload, use "{{ … or {} | tojson }}".',
         )
 
 
@@ -239,7 +243,9 @@ def parse_text(text: str | bytes, what: str) -> Any:
         problem = _not_json(error)
     except ValueError:
         problem = "it is not UTF-8, or a number is too long"
-    raise configuration_error(f"{what} is a text that is not JSON ({problem}).", f"{_FROM_TEMPLATE}\n{_OTHER_BODY}")
+    raise configuration_error(
+        f"{what} is a text that is not JSON ({problem}).", f"OKW-1507: {_FROM_TEMPLATE}\n{_OTHER_BODY}"
+    )
 
 
 def _not_json(error: json.JSONDecodeError) -> str:
@@ -285,7 +291,7 @@ def _is_rendered_later(value: object) -> bool:
 
 def _require_post(method: str) -> None:
     if method == "GET":
-        raise configuration_error("GET carries no payload.", "Use query, or the method POST.")
+        raise configuration_error("GET carries no payload.", "OKW-1506: Use query, or the method POST.")
 
 
 def _json_form(value: object) -> Any:
@@ -306,7 +312,7 @@ def _text_form(value: object, what: str, name: str) -> str | None:
         return text_form(value)
     except NoJsonFormError as error:
         problem = error
-    raise configuration_error(f"The {what} {shown(name)} {problem.what}.", problem.fix)
+    raise configuration_error(f"The {what} {shown(name)} {problem.what}.", f"OKW-1533: {problem.fix}")
 
 
 def _query_items(value: object, name: str) -> list[Any] | tuple[Any, ...]:
@@ -322,10 +328,10 @@ def _query_items(value: object, name: str) -> list[Any] | tuple[Any, ...]:
         problem = error
     else:
         return form if isinstance(form, list) else (value,)
-    raise configuration_error(f"The query parameter {shown(name)} {problem.what}.", problem.fix)
+    raise configuration_error(f"The query parameter {shown(name)} {problem.what}.", f"OKW-1533: {problem.fix}")
 
 
 def _require_mapping(value: object, what: str) -> None:
     if not isinstance(value, Mapping):
         hint = " A template gives a string: write one for each value instead." if isinstance(value, str) else ""
-        raise configuration_error(f"{what} is {type(value).__name__}.", f"Give a dict.{hint}")
+        raise configuration_error(f"{what} is {type(value).__name__}.", f"OKW-1505: Give a dict.{hint}")

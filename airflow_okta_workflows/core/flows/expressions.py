@@ -16,7 +16,9 @@ _COMPARES = frozenset({"eq", "ne", "lt", "lte", "gt", "gte"})
 _GOES_ON = frozenset({"dot", "lbracket", "lparen", "filter", "flatten"})
 """Tokens after which a name is the beginning of a longer expression, or of a call."""
 _WORDS = frozenset({"true", "false", "True", "False"})
-_NO_TEMPLATE = "It is not rendered: write the value out, or judge the response in a response_check or a later task."
+_NO_TEMPLATE = (
+    "OKW-1521: It is not rendered: write the value out, or judge the response in a response_check or a later task."
+)
 
 
 class ExpressionError(Exception):
@@ -36,7 +38,7 @@ class Expression:
         self.parameter = parameter
         if not isinstance(text, str):
             raise configuration_error(
-                f"{parameter} is not a text but {type(text).__name__}.", "Give a JMESPath expression."
+                f"{parameter} is not a text but {type(text).__name__}.", "OKW-1520: Give a JMESPath expression."
             )
         self._compiled, self._paths = _compile(text, parameter)
 
@@ -110,7 +112,7 @@ def _compile(text: str, parameter: str) -> tuple[Any, Any]:
         reason = without_keys(str(error).splitlines()[0]) if str(error) else type(error).__name__
     raise configuration_error(
         f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
-        "Texts inside stand in single quotes, numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
+        "OKW-1519: Texts inside stand in single quotes, numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
     )
 
 
@@ -127,10 +129,11 @@ def _check_literals(text: str, parameter: str) -> None:
         if kind == "quoted_identifier" and before in _COMPARES:
             raise configuration_error(
                 f"{parameter} compares with the member named {shown(value, 40)}, not with a text.",
-                "Write a text in single quotes: status == 'SUCCEEDED'. A member's name may stand on the left.",
+                "OKW-1518: Write a text in single quotes: status == 'SUCCEEDED'. A member's name may stand on the"
+                " left.",
             )
         if kind == "unquoted_identifier" and value in _WORDS and before != "dot":
             raise configuration_error(
                 f"{parameter} compares with the member named {value!r}, not with a bool.",
-                f"Write a bool in backticks: done == `{value.lower()}`.",
+                f"OKW-1517: Write a bool in backticks: done == `{value.lower()}`.",
             )

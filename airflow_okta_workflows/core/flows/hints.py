@@ -5,32 +5,38 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from airflow_okta_workflows.core.errors import split_code
 from airflow_okta_workflows.core.http.hints import PROXY_REFUSED
 from airflow_okta_workflows.core.oauth.hints import DOMAIN_RULE, PROXY_CHANGES, okta_error_hint, with_suspect_clock
 
 FOREIGN_REFUSAL = (
-    "It came with an HTML page and no execution id: look for a proxy or firewall in between that refuses, and let it"
+    "OKW-1405: It came with an HTML page and no execution id: look for a proxy or firewall in between that refuses,"
+    " and let it"
     " pass the flow's host."
 )
 
 RESPONSE_UNREADABLE = (
-    "Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it again, so there"
+    "OKW-1404: Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it"
+    " again, so there"
     " is none: look it up in the flow's execution history."
 )
 
-RESPONSE_REDIRECTED = "Set workflows_host, or the flow's URL, to where the flow really is. The token was not sent on."
+RESPONSE_REDIRECTED = (
+    "OKW-1403: Set workflows_host, or the flow's URL, to where the flow really is. The token was not sent on."
+)
 
 FLOW_RATE_LIMITED = (
-    "A flow takes 10 invocations per second. Invoke it less often (a pool limits parallel tasks), or raise"
+    "OKW-1402: A flow takes 10 invocations per second. Invoke it less often (a pool limits parallel tasks), or raise"
     " rate_limit_wait."
 )
 
 OUTCOME_UNKNOWN = (
-    "It may have run. Look it up in the flow's execution history before you clear the task. If running it twice"
+    "OKW-1401: It may have run. Look it up in the flow's execution history before you clear the task. If running it"
+    " twice"
     " does no harm, declare the flow idempotent."
 )
 
-NO_RESPONSE = "It may have run. It is declared idempotent, so trying again is allowed."
+NO_RESPONSE = "OKW-1406: It may have run. It is declared idempotent, so trying again is allowed."
 
 
 _SECURE = (
@@ -59,24 +65,26 @@ _OKTA_API = (
 
 _BY_STATUS = {
     401: (
-        "The org does not accept its own token here. Most often the Okta domain (Host) is the wrong one of its two.\n"
+        "OKW-1421: The org does not accept its own token here. Most often the Okta domain (Host) is the wrong one of"
+        " its two.\n"
         f"{DOMAIN_RULE}\n"
         f"If the flow is not secured with OAuth 2.0: {_SECURE[0].lower()}{_SECURE[1:]}"
     ),
-    403: f"{_SECURE}\n{_SCOPE}",
+    403: f"OKW-1422: {_SECURE}\n{_SCOPE}",
     404: (
-        f"{_NOT_FOUND}\nCheck in the Workflows Console that the flow is on.\n"
+        f"OKW-1423: {_NOT_FOUND}\nCheck in the Workflows Console that the flow is on.\n"
         'If the flow itself returned this 404, let it return 200 instead: a status flow {"status": "NOT_FOUND"}.'
     ),
     405: (
-        "Check the invoke URL: an alias or a host may be a placeholder.\nCheck the method: a flow takes GET and POST."
+        "OKW-1424: Check the invoke URL: an alias or a host may be a placeholder.\nCheck the method: a flow takes"
+        " GET and POST."
     ),
     407: PROXY_REFUSED,
-    411: "Something between here and the flow changes requests: look for a proxy.",
-    413: "The payload is too large for the flow's host: send less, or a reference to it.",
-    414: "The query is too long: send it as the payload, with POST.",
-    415: "The flow's host does not take JSON here: check the invoke URL.",
-    431: "The headers are too large for the flow's host: send it in the payload.",
+    411: "OKW-1426: Something between here and the flow changes requests: look for a proxy.",
+    413: "OKW-1427: The payload is too large for the flow's host: send less, or a reference to it.",
+    414: "OKW-1428: The query is too long: send it as the payload, with POST.",
+    415: "OKW-1429: The flow's host does not take JSON here: check the invoke URL.",
+    431: "OKW-1430: The headers are too large for the flow's host: send it in the payload.",
 }
 """Hints for statuses that a host returns before the flow runs."""
 
@@ -90,10 +98,13 @@ _BY_WORDS = (
             r"|\b(?:switched|turned) off\b|\bnot (?:switched|turned) on\b",
             re.IGNORECASE,
         ),
-        _SWITCH_ON,
+        f"OKW-1431: {_SWITCH_ON}",
     ),
-    (re.compile(r"\binvalid[ _-]?flow\b", re.IGNORECASE), _NO_API_ENDPOINT),
-    (re.compile(r"\bnot[ _-]?found\b|\bno such\b|\bdoes not exist\b|\bunknown\b", re.IGNORECASE), _NOT_FOUND),
+    (re.compile(r"\binvalid[ _-]?flow\b", re.IGNORECASE), f"OKW-1432: {_NO_API_ENDPOINT}"),
+    (
+        re.compile(r"\bnot[ _-]?found\b|\bno such\b|\bdoes not exist\b|\bunknown\b", re.IGNORECASE),
+        f"OKW-1433: {_NOT_FOUND}",
+    ),
 )
 """Hints by what a host says of a flow; the first pattern that matches decides."""
 
@@ -115,15 +126,17 @@ def flow_hint(status: int, body: Any = None, clock_offset: float | None = None) 
 
 def _okta_error_hint(body: Any) -> str:
     code = body.get("errorCode") if isinstance(body, dict) else None
-    hint = okta_error_hint(code) if isinstance(code, str) else ""
+    _, hint = split_code(okta_error_hint(code) if isinstance(code, str) else "")
+    if not hint:
+        return ""
     # Here the wrong host explains what a proxy would explain at the token endpoint.
-    return _OKTA_API if hint.startswith(PROXY_CHANGES) else f"{_OKTA_API}\n{hint}" if hint else ""
+    return f"OKW-1435: {_OKTA_API}" + ("" if hint.startswith(PROXY_CHANGES) else f"\n{hint}")
 
 
 def _hint_by_words(status: int, body: Any) -> str:
     said = _words(body)
     if status in (401, 403) and _CLIENT_TOKEN.search(said):
-        return _SECURE
+        return f"OKW-1434: {_SECURE}"
     if not 400 <= status < 500 or not _ABOUT_A_FLOW.search(said):
         return ""
     return next((hint for pattern, hint in _BY_WORDS if pattern.search(said)), "")

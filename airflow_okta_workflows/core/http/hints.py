@@ -5,15 +5,21 @@ from __future__ import annotations
 from airflow_okta_workflows.core.http.types import FailureKind, TransportFailure
 
 CERTIFICATE = (
-    "Check the host's name; if a company proxy or a private CA signs for it, set verify to the path of the CA bundle."
+    "OKW-1303: Check the host's name; if a company proxy or a private CA signs for it, set verify to the"
+    " path of the CA bundle."
 )
 
-UNREACHABLE = "Check the host's name.\nCheck the network and its firewall.\nSet http_proxy, if a proxy is needed."
+UNREACHABLE = (
+    "OKW-1304: Check the host's name.\nCheck the network and its firewall.\nSet http_proxy, if a proxy is needed."
+)
 
-CA_BUNDLE = "Give the path of a file of certificates in PEM form, on each machine that runs tasks or triggers."
+CA_BUNDLE = (
+    "OKW-1302: Give the path of a file of certificates in PEM form, on each machine that runs tasks or triggers."
+)
 
 PROXY_REFUSED = (
-    "Let the proxy allow this host: it is the proxy that refuses, not Okta. If it asks for a login, write http_proxy"
+    "OKW-1301: Let the proxy allow this host: it is the proxy that refuses, not Okta. If it asks for a login, write"
+    " http_proxy"
     " as http://user:password@host:port."
 )
 

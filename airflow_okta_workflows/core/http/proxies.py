@@ -68,13 +68,14 @@ def parse_proxy(text: str, what: str) -> Proxy:
     if parts is not None and parts.scheme.startswith("socks"):
         raise configuration_error(
             f"{what} names a SOCKS proxy, which is not supported.",
-            "Name an HTTP proxy in http_proxy of the connection; if none is needed, except the hosts by NO_PROXY.",
+            "OKW-1047: Name an HTTP proxy in http_proxy of the connection; if none is needed, except the hosts by"
+            " NO_PROXY.",
         )
     netloc = parts.netloc.rpartition("@")[2] if parts else ""
     if parts is None or parts.scheme not in _PORTS or not is_host(host, netloc) or parts.path.strip("/"):
         raise configuration_error(
             f"{what} is not the URL of an HTTP proxy (not shown: it may hold a password).",
-            "Write it as http://host:port.",
+            "OKW-1046: Write it as http://host:port.",
         )
     authorization = None
     if parts.username is not None:

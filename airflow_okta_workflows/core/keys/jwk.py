@@ -144,7 +144,7 @@ def _without_key(members: list[Path]) -> Found:
     return other(
         configuration_error(
             "This JSON is neither a JWK, nor is a private key in one of its members.",
-            f"Give the private key alone. The members are: {named}{more}.",
+            f"OKW-1112: Give the private key alone. The members are: {named}{more}.",
         )
     )
 
@@ -173,14 +173,16 @@ def _problems(jwk: dict[str, Any]) -> Iterator[Found]:
         shown_kind = repr(kind) if isinstance(kind, str) and len(kind) <= 10 else "unknown"
         yield other(
             configuration_error(
-                f"A JWK of type {shown_kind} is not supported.", "Give an RSA or EC (P-256, P-384, P-521) private key."
+                f"A JWK of type {shown_kind} is not supported.",
+                "OKW-1111: Give an RSA or EC (P-256, P-384, P-521) private key.",
             )
         )
     if not jwk.get("d"):
         yield other(
             configuration_error(
                 'This JWK has no private part (its member "d").',
-                "Okta shows the private key only once, when it is generated: give that one, or generate a new key.",
+                "OKW-1110: Okta shows the private key only once, when it is generated: give that one, or generate a"
+                " new key.",
             )
         )
     use, operations = jwk.get("use"), jwk.get("key_ops")
@@ -188,14 +190,14 @@ def _problems(jwk: dict[str, Any]) -> Iterator[Found]:
         yield other(
             configuration_error(
                 f'This JWK is not for signatures: its member "use" is {shown(use, 20)}.',
-                'Give the key whose "use" is "sig", or generate one.',
+                'OKW-1109: Give the key whose "use" is "sig", or generate one.',
             )
         )
     if operations and isinstance(operations, list) and "sign" not in operations:
         yield other(
             configuration_error(
                 'This JWK is not for signatures: its member "key_ops" does not include "sign".',
-                "Give the app's signing key, or generate one.",
+                "OKW-1108: Give the app's signing key, or generate one.",
             )
         )
     missing = [name for name in (*(needed or ()), "d") if not isinstance(jwk.get(name), str)]
@@ -203,13 +205,14 @@ def _problems(jwk: dict[str, Any]) -> Iterator[Found]:
         yield problem(
             configuration_error(
                 f"This JWK lacks {', '.join(missing)}, or has a value there that is not a string.",
-                "Copy it again, whole.",
+                "OKW-1107: Copy it again, whole.",
             )
         )
     if kind == "EC" and curve not in _CURVES:
         yield other(
             configuration_error(
-                f"The EC curve {shown(curve, 20)} is not supported.", "Use P-256, P-384, P-521, or an RSA key."
+                f"The EC curve {shown(curve, 20)} is not supported.",
+                "OKW-1106: Use P-256, P-384, P-521, or an RSA key.",
             )
         )
     yield from _algorithm_problems(jwk, RSA_ALGORITHMS if kind == "RSA" else (_CURVES.get(str(curve), ""),))
@@ -221,13 +224,13 @@ def _algorithm_problems(jwk: dict[str, Any], fitting: tuple[str, ...]) -> Iterat
         yield other(
             configuration_error(
                 f'The JWK\'s member "alg" is {shown(algorithm, 20)}, which Okta does not accept in a client assertion.',
-                f"Give a key for one of {', '.join(ALGORITHMS)}.",
+                f"OKW-1105: Give a key for one of {', '.join(ALGORITHMS)}.",
             )
         )
     elif algorithm and algorithm not in fitting:
         yield problem(
             configuration_error(
                 f'The JWK\'s member "alg" is {algorithm}, which does not fit the key: that one is {jwk.get("kty")}.',
-                f'Remove "alg", or set it to {" or ".join(fitting)}.',
+                f'OKW-1104: Remove "alg", or set it to {" or ".join(fitting)}.',
             )
         )

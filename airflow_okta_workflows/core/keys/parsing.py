@@ -53,7 +53,7 @@ def parse_key_text(text: str, kid: str | None = None) -> KeyText:
     """
     if len(text) > MAX_KEY_CHARS:
         raise configuration_error(
-            f"The private key is {len(text)} characters long, which no key is.", "Give the key alone."
+            f"The private key is {len(text)} characters long, which no key is.", "OKW-1120: Give the key alone."
         )
     found = _search(text)
     # The same key may be there several times.
@@ -100,7 +100,8 @@ def _search(text: str, layers: int = 0) -> list[Found]:
         return [
             problem(
                 configuration_error(
-                    "The private key begins as a JWK but is not a whole JSON object.", "Copy it again, from { to }."
+                    "The private key begins as a JWK but is not a whole JSON object.",
+                    "OKW-1119: Copy it again, from { to }.",
                 )
             )
         ]
@@ -113,14 +114,19 @@ def _read(text: str, layers: int) -> list[Found]:
         return find_in_pem(text)
     if not is_json and _OPENSSH_PUBLIC.match(text):
         return [
-            other(configuration_error("This is an OpenSSH public key.", "Give the private key, as a PEM or a JWK."))
+            other(
+                configuration_error(
+                    "This is an OpenSSH public key.", "OKW-1118: Give the private key, as a PEM or a JWK."
+                )
+            )
         ]
     if text.startswith("PuTTY-User-Key-File"):
         return [
             other(
                 configuration_error(
                     "This is a private key in PuTTY's own format.",
-                    "Convert it in PuTTYgen: Conversions, Export OpenSSH key; then: ssh-keygen -p -m PKCS8 -f COPY",
+                    "OKW-1117: Convert it in PuTTYgen: Conversions, Export OpenSSH key; then: ssh-keygen -p -m PKCS8"
+                    " -f COPY",
                 )
             )
         ]
@@ -157,20 +163,22 @@ def _several(places: list[str], *, have_kids: bool) -> CoreError:
     named = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
     choice = ", or set key_id to the kid of that one" if have_kids else ""
     return configuration_error(
-        f"There are {len(places)} private keys: {named}.", f"Leave only the one that the app uses{choice}."
+        f"There are {len(places)} private keys: {named}.", f"OKW-1116: Leave only the one that the app uses{choice}."
     )
 
 
 def _nothing(text: str) -> CoreError:
     text = tidy(text)
     if not text:
-        return configuration_error("The private key is empty.", "Paste the PEM or the JWK of the app's private key.")
+        return configuration_error(
+            "The private key is empty.", "OKW-1115: Paste the PEM or the JWK of the app's private key."
+        )
     if len(text) <= _LONGEST_PATH and _PATH.fullmatch(text) and not may_hold_key(text):
         return configuration_error(
             "The private key is the path of a file, not a key.",
-            "Remove it from there, and set key_file to it; or paste the key itself.",
+            "OKW-1114: Remove it from there, and set key_file to it; or paste the key itself.",
         )
     return configuration_error(
         "The private key is neither a PEM (-----BEGIN PRIVATE KEY-----) nor a JWK ({...}).",
-        "Paste the whole key, first and last line included.",
+        "OKW-1113: Paste the whole key, first and last line included.",
     )

@@ -63,7 +63,7 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
             other(
                 configuration_error(
                     "This is a private key in OpenSSH's own format, which cannot sign a client assertion here.",
-                    "Convert a copy of the file with: ssh-keygen -p -m PKCS8 -f COPY",
+                    "OKW-1130: Convert a copy of the file with: ssh-keygen -p -m PKCS8 -f COPY",
                 )
             )
         ]
@@ -72,7 +72,7 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
             problem(
                 configuration_error(
                     "This is a Java keystore, not a private key.",
-                    "Convert it with: keytool -importkeystore -srckeystore FILE -destkeystore key.p12"
+                    "OKW-1129: Convert it with: keytool -importkeystore -srckeystore FILE -destkeystore key.p12"
                     " -deststoretype PKCS12",
                 )
             )
@@ -82,7 +82,7 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
             problem(
                 configuration_error(
                     "The private key is in BER of indefinite length, which is not supported.",
-                    "Convert it once with: openssl pkcs12 -in FILE -nocerts -out key.pem",
+                    "OKW-1126: Convert it once with: openssl pkcs12 -in FILE -nocerts -out key.pem",
                 )
             )
         ]
@@ -124,7 +124,7 @@ def _truncated(label: str, present: str) -> Found:
     return problem(
         configuration_error(
             f"The private key is truncated: its {missing} line is missing.",
-            "Paste the key again, first and last line included.",
+            "OKW-1125: Paste the key again, first and last line included.",
         )
     )
 
@@ -164,14 +164,14 @@ def _private_key(data: bytes, label: str) -> Found:
         return problem(
             configuration_error(
                 "The private key's encryption is not supported.",
-                "Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
+                "OKW-1128: Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
             )
         )
     if rounds > MOST_ROUNDS:
         return problem(
             configuration_error(
                 f"The private key's encryption takes more than {MOST_ROUNDS:,} rounds of key derivation.",
-                "Encrypt it again, with fewer: openssl pkcs8 -topk8 -in FILE -out key.pem",
+                "OKW-1127: Encrypt it again, with fewer: openssl pkcs8 -topk8 -in FILE -out key.pem",
             )
         )
     return Found(key=replace(key, encrypted=True, derivation_rounds=rounds))
@@ -184,7 +184,7 @@ def _find_in_pkcs12(data: bytes) -> list[Found]:
             problem(
                 configuration_error(
                     "No private key is found in this PKCS#12 file.",
-                    "Convert it once with: openssl pkcs12 -in FILE -nocerts -out key.pem",
+                    "OKW-1126: Convert it once with: openssl pkcs12 -in FILE -nocerts -out key.pem",
                 )
             )
         ]
@@ -203,7 +203,7 @@ def _not_base64() -> Found:
     return problem(
         configuration_error(
             "The private key is damaged: what is between its BEGIN and END lines is not base64, or is not complete.",
-            "Paste the key again, whole.",
+            "OKW-1124: Paste the key again, whole.",
         )
     )
 
@@ -213,19 +213,20 @@ def _damaged(data: bytes) -> Found:
     if announced is None:
         return problem(
             configuration_error(
-                "The private key is damaged: its content does not begin as a key does.", "Paste the key again, whole."
+                "The private key is damaged: its content does not begin as a key does.",
+                "OKW-1124: Paste the key again, whole.",
             )
         )
     if len(data) < announced:
         return problem(
             configuration_error(
                 f"The private key is truncated: {len(data)} of its {announced} bytes are there.",
-                "Paste the key again, first and last line included.",
+                "OKW-1125: Paste the key again, first and last line included.",
             )
         )
     return problem(
         configuration_error(
-            "The private key cannot be read: it is damaged or not complete.", "Paste the key again, whole."
+            "The private key cannot be read: it is damaged or not complete.", "OKW-1124: Paste the key again, whole."
         )
     )
 
@@ -234,16 +235,19 @@ def _not_private(label: str) -> Found:
     if label.endswith("PUBLIC KEY"):
         return other(
             configuration_error(
-                "This is a public key.", "Give the private key that belongs to it; the public one stays in Okta."
+                "This is a public key.",
+                "OKW-1123: Give the private key that belongs to it; the public one stays in Okta.",
             )
         )
     if "CERTIFICATE" in label:
         return other(
-            configuration_error("This is a certificate, not a private key.", "Give the private key that belongs to it.")
+            configuration_error(
+                "This is a certificate, not a private key.", "OKW-1122: Give the private key that belongs to it."
+            )
         )
     return other(
         configuration_error(
             f"A PEM of type {shown(label, 40)} is not supported.",
-            "Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1.",
+            "OKW-1121: Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1.",
         )
     )

@@ -81,7 +81,7 @@ def load_signing_key(
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         if key.curve.name not in EC_ALGORITHMS:
             raise configuration_error(
-                f"The EC curve {key.curve.name} is not supported.", "Use P-256, P-384, P-521, or an RSA key."
+                f"The EC curve {key.curve.name} is not supported.", "OKW-1106: Use P-256, P-384, P-521, or an RSA key."
             )
         fitting = (EC_ALGORITHMS[key.curve.name],)
         description = f"EC P-{key.curve.key_size}"
@@ -89,17 +89,17 @@ def load_signing_key(
         kind = type(key).__name__.removesuffix("PrivateKey").lstrip("_")
         raise configuration_error(
             f"A private key of type {kind} is not supported.",
-            "Use an RSA key or an EC key (P-256, P-384, P-521).",
+            "OKW-1138: Use an RSA key or an EC key (P-256, P-384, P-521).",
         )
     if algorithm is not None and algorithm not in fitting:
         raise configuration_error(
             f"The algorithm {algorithm} does not fit the key, which is {description}.",
-            f"Leave algorithm empty, or set it to {' or '.join(fitting)}.",
+            f"OKW-1137: Leave algorithm empty, or set it to {' or '.join(fitting)}.",
         )
     if algorithm and key_text.algorithm and algorithm != key_text.algorithm:
         raise configuration_error(
             f'algorithm is {algorithm}, but the JWK\'s member "alg" is {key_text.algorithm}.',
-            "Leave algorithm empty, or give the JWK of a key for that algorithm.",
+            "OKW-1136: Leave algorithm empty, or give the JWK of a key for that algorithm.",
         )
     kid = kid or key_text.kid
     _require_kid(kid, key)
@@ -114,7 +114,7 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
     Errors of the libraries are not chained, since they or their frames may contain parts of the key.
     """
     if key_text.encrypted and not passphrase:
-        raise configuration_error("The private key is encrypted.", "Set key_passphrase to its passphrase.")
+        raise configuration_error("The private key is encrypted.", "OKW-1135: Set key_passphrase to its passphrase.")
     error: CoreError | None = None
     key: object = None
     try:
@@ -122,18 +122,18 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
     except UnsupportedAlgorithm:
         error = configuration_error(
             "The private key's type, curve or encryption is not supported.",
-            "Use an RSA key or an EC key (P-256, P-384, P-521); encrypt it with AES, or not at all.",
+            "OKW-1134: Use an RSA key or an EC key (P-256, P-384, P-521); encrypt it with AES, or not at all.",
         )
     except (ValueError, TypeError, KeyError, ArithmeticError, jwt.PyJWTError):
         if key_text.encrypted:
             error = configuration_error(
                 "The private key cannot be decrypted: the passphrase is wrong, or the key is damaged.",
-                "Check key_passphrase.",
+                "OKW-1133: Check key_passphrase.",
             )
         else:
             error = configuration_error(
                 "The private key cannot be read: it is damaged or not complete.",
-                "Paste the key again, whole.",
+                "OKW-1124: Paste the key again, whole.",
             )
     if error is not None:
         raise error
@@ -187,7 +187,7 @@ def _require_sound(key: SigningKey) -> None:
         sound = False
     if not sound:
         raise configuration_error(
-            "The private key is damaged: what it signs does not verify.", "Paste the key again, whole."
+            "The private key is damaged: what it signs does not verify.", "OKW-1124: Paste the key again, whole."
         )
 
 
@@ -202,5 +202,5 @@ def _require_kid(kid: str | None, key: PrivateKey) -> None:
     if len(kid) > _LONGEST_KID or not kid.isprintable() or (secret and secret in kid):
         raise configuration_error(
             f"The kid is a value of {len(kid)} characters that is no kid.",
-            "Copy it from the app's Public Keys tab, into key_id or into the JWK.",
+            "OKW-1132: Copy it from the app's Public Keys tab, into key_id or into the JWK.",
         )

@@ -55,5 +55,6 @@ def require_issuer(issuer: Origin, domain: Origin) -> None:
     """
     if issuer != domain:
         raise configuration_error(
-            f"The org calls itself {issuer.url}, and the connection calls it {domain.url}.", hints.DOMAIN_RULE
+            f"The org calls itself {issuer.url}, and the connection calls it {domain.url}.",
+            f"OKW-1203: {hints.DOMAIN_RULE}",
         )
