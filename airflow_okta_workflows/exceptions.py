@@ -52,12 +52,14 @@ class OktaWorkflowsError(AirflowException):
     """The part of the text that says what to change; empty if there is none."""
     code: str = ""
     """The code of the hint, such as ``OKW-1201``; docs/troubleshooting.md explains it."""
+    detail: str = ""
+    """Further lines of the text; empty if there are none."""
 
     def __init__(self, message: str, *, hint: str = "", detail: str = "", **data: Any) -> None:
         super().__init__(error_text(message, hint, detail))
         self.message = message
         self.code, self.hint = split_code(hint)
-        self._detail = detail
+        self.detail = detail
         for name, value in data.items():
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -71,7 +73,7 @@ class OktaWorkflowsError(AirflowException):
     def to_json(self) -> dict[str, Any]:
         """Return the error as a JSON object: its class, its message and its data."""
         data = {name: value for name, value in vars(self).items() if name not in vars(OktaWorkflowsError)}
-        data |= {"hint": self.coded_hint, "detail": data.pop("_detail")}
+        data |= {"hint": self.coded_hint, "detail": self.detail}
         if isinstance(self, OktaFlowError) and self.response is not None:
             data["response"] = self.response.to_json()
         return {"class": type(self).__name__, "message": self.message, "data": data}
@@ -175,7 +177,7 @@ def error_from_json(value: Mapping[str, Any]) -> OktaWorkflowsError:
     """
     error = _BY_NAME.get(str(value.get("class")), OktaWorkflowsError)
     known = dict(value.get("data") or {})
-    data = {name: item for name, item in known.items() if name == "detail" or hasattr(error, name)}
+    data = {name: item for name, item in known.items() if hasattr(error, name)}
     if isinstance(data.get("response"), dict):
         from airflow_okta_workflows.core.flows.response import FlowResponse
 

@@ -115,7 +115,7 @@ class _Invocation:
         except OktaWorkflowsError as error:
             if isinstance(error, OktaFlowError):
                 self.response = error.response
-            yield CheckStep(name, CheckResult.FAILED, error.message, error.coded_hint)
+            yield CheckStep(name, CheckResult.FAILED, f"{error.message} {error.detail}".strip(), error.coded_hint)
         finally:
             self._hook.close()
 

@@ -48,7 +48,13 @@ def _invoke(args: argparse.Namespace, key: str, output: Output, on_state: Callab
         response = hook.invoke(args.flow, payload, idempotency_key=key, on_state=on_state)
     except OktaWorkflowsError as error:
         refused = error.response if isinstance(error, OktaFlowError) else None
-        failure = {"type": type(error).__name__, "message": error.message, "fix": error.hint, "code": error.code}
+        failure = {
+            "type": type(error).__name__,
+            "message": error.message,
+            "fix": error.hint,
+            "code": error.code,
+            "detail": error.detail,
+        }
         if not output.as_json:
             output.say(str(error))
         _show(args.flow, refused, output, failure)

@@ -40,22 +40,22 @@ def require_org(origin: Origin, *, is_url: bool, has_workflows_host: bool) -> No
         domain = f"{org.removesuffix('-admin')}.{match['base']}"
         if domain != host:
             raise configuration_error(
-                f"{host} is not the org's domain but the {kind}.", f"OKW-1904: Set the Okta domain (Host) to {domain}."
+                f"{host} is not the org's domain but the {kind}.", f"OKW-1084: Set the Okta domain (Host) to {domain}."
             )
     if (meant := _meant(host)) and (match or not has_workflows_host):
         raise configuration_error(
-            f"{host} looks like a typo of {meant}.", f"OKW-1904: Set the Okta domain (Host) to {meant}."
+            f"{host} looks like a typo of {meant}.", f"OKW-1084: Set the Okta domain (Host) to {meant}."
         )
     base = next((base for base in _BASES if f".{host}".endswith(f".{base}")), None)
     if base and not match:
         raise configuration_error(
             f"{host} is not an org's domain: it needs exactly one name before {base}.",
-            f"OKW-1903: Set the Okta domain (Host) to the org's own, such as acme.{base}.",
+            f"OKW-1083: Set the Okta domain (Host) to the org's own, such as acme.{base}.",
         )
     if "." not in host and ":" not in host and not is_url and not origin.is_loopback:
         raise configuration_error(
             f"The Okta domain (Host) is a name without a domain: {host!r}.",
-            f"OKW-1902: Write it in full, such as {host if len(host) <= 63 else 'acme'}.okta.com.",
+            f"OKW-1082: Write it in full, such as {host if len(host) <= 63 else 'acme'}.okta.com.",
         )
 
 
@@ -71,11 +71,11 @@ def require_workflows_host(origin: Origin) -> None:
     if match and match["base"] in _BASES:
         right = f"{match['org'].removesuffix('-admin')}.workflows.{match['base']}"
         raise configuration_error(
-            f"workflows_host is {host}, which is not the host of flows.", f"OKW-1901: Set workflows_host to {right}."
+            f"workflows_host is {host}, which is not the host of flows.", f"OKW-1081: Set workflows_host to {right}."
         )
     if meant != host and _WORKFLOWS.fullmatch(meant):
         raise configuration_error(
-            f"workflows_host {host} looks like a typo.", f"OKW-1901: Set workflows_host to {meant}."
+            f"workflows_host {host} looks like a typo.", f"OKW-1081: Set workflows_host to {meant}."
         )
 
 

@@ -189,6 +189,13 @@ _SAYS_ALL = (
     "configuration_error", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
+    "… is not a connection as JSON, YAML, URI or variable": "Compare it with those in [the connection](connection.md).",
+    "… contains no connection": "Name a file that has one of type okta_workflows.",
+    "… contains the connections …: name one of them with --conn-id": "Add --conn-id.",
+    "--connections keeps a client id and a private key: leave out --public-key and --client-id": "Leave them out.",
+    "… cannot be read: ….": "Check the path.",
+    "… cannot be used. … …": "Below it stands where the file of flows raised an error.",
+    "… cannot be read: there is no home directory for its ~": "Write the whole path.",
     "result selects nothing: …": "Let the flow return a JSON object, or correct the expression.",
     "payloads is …, not a list.": "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
     "… is set, but Airflow cannot read a connection from it.": "Write it as JSON or as a URI, as on"

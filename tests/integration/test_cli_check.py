@@ -343,7 +343,7 @@ def test_each_refusal_of_okta_s_leads_to_its_fix(
     failed, fixed = ended.out.splitlines()[5:7]
     assert failed.startswith("failed   token")
     assert description in failed
-    assert fixed.strip().startswith("Fix: ")
+    assert fixed.strip().startswith("Fix")
     assert fix in fixed
 
 
@@ -398,7 +398,7 @@ def test_a_fix_has_a_line_for_each_thing_to_check(org: LocalOrg, okta_workflows:
 
     _, failed = ended.out.split("failed   invocation")
     assert [line.strip().split(":")[0] for line in failed.splitlines()[1:]] == [
-        "Fix",
+        "Fix (OKW-1423)",
         "Check workflows_host",
         "Check in the Workflows Console that the flow is on.",
         "If the flow itself returned this 404, let it return 200 instead",

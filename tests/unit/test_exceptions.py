@@ -22,6 +22,7 @@ CLASSES: list[type[exceptions.OktaWorkflowsError]] = [
     and one.__module__ == exceptions.__name__
 ]
 DATA: dict[str, Any] = {
+    "detail": "More.",
     "hint": "OKW-1234: Change it.",
     "problems": ("One thing.", "Another."),
     "error": "invalid_client",
@@ -56,7 +57,7 @@ def test_a_message_has_what_to_change_and_its_code_on_the_second_line() -> None:
 
     assert str(error) == str(given) == "What happened.\nWhat to change (OKW-1234): Change it.\nMore.\nAnd more."
     assert (error.hint, error.code) == ("Change it.", "OKW-1234")
-    assert given.one_line == "What happened. Change it."
+    assert given.one_line == "What happened. Change it. (OKW-1234)"
     assert str(CoreError(ErrorKind.CONFIGURATION, "What happened.")) == "What happened."
 
 
@@ -89,10 +90,14 @@ def test_an_error_does_not_lead_to_the_frames_that_hold_secrets() -> None:
 
 def declared(error: type[exceptions.OktaWorkflowsError]) -> set[str]:
     """Return the attributes that a class and its bases declare, but for those of Airflow."""
-    return {name for base in error.__mro__ if base in CLASSES for name in inspect.get_annotations(base)} - {
-        "message",
-        "code",
-    }
+    return (
+        {name for base in error.__mro__ if base in CLASSES for name in inspect.get_annotations(base)}
+        - {"message", "code"}
+        - {
+            "message",
+            "code",
+        }
+    )
 
 
 @pytest.mark.parametrize("error", CLASSES)

@@ -104,4 +104,9 @@ def first_errors(records: Sequence[BatchRecord]) -> list[str]:
     :param records: the records, in the order of the payloads
     """
     failed = ((i, str(one.short_error)) for i, one in enumerate(records) if one.outcome is not Outcome.SUCCEEDED)
-    return [f"Item {i}: {error.splitlines()[0]}" for i, error in islice(failed, _ERRORS_TOLD)]
+    return [f"Item {i}: {_gist(error)}" for i, error in islice(failed, _ERRORS_TOLD)]
+
+
+def _gist(error: str) -> str:
+    first, *rest = error.splitlines() or [""]
+    return " ".join([first, *(line for line in rest if line.startswith("The flow says"))])
