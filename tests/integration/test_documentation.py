@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
 from airflow_okta_workflows.connection.reader import FORM, parse_connection
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 from airflow_okta_workflows.core.flows.expressions import Expression
+from airflow_okta_workflows.core.flows.values import VALUE_RULES
 from airflow_okta_workflows.core.keys.generation import generate_jwk
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.flow_file import flows_in
@@ -302,3 +303,10 @@ def test_the_idempotent_flow_does_failed_work_anew(okta_local_org: LocalOrg, tmp
     hook.close()
 
     assert first.body == second.body == {"ticket": "T-1", "summary": "x"}
+
+
+def test_the_table_of_values_is_the_codes() -> None:
+    shown = (ROOT / IN_A_DAG).read_text().partition("<!-- values: begin -->")[2].partition("<!-- values: end -->")[0]
+    rows = [f"| {rule.types} | {rule.becomes or 'refused. ' + rule.fix} |" for rule in VALUE_RULES]
+
+    assert shown.strip().splitlines()[2:] == [row.replace("(…)", "(...)") for row in rows]

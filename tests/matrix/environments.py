@@ -17,6 +17,18 @@ _NEEDED_NEWER = ("apache-airflow-providers-common-compat", "apache-airflow-provi
 """Packages whose lowest version in pyproject.toml is newer than some dates below; users get such versions too."""
 
 
+WHOLE_SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
+"""Tests of the provider; those of the benchmarks are excluded, since figures are measured on one Airflow only."""
+_WITHOUT_THE_CORE = (*WHOLE_SUITE, "--ignore=tests/unit/core")
+"""The core imports no Airflow, so its tests say nothing about one."""
+_OF_PYTHON = (
+    "tests/unit",
+    "--ignore=tests/unit/benchmarks",
+    *(f"tests/integration/test_{name}.py" for name in ("frames", "stopping", "token_sharing", "transports", "wire")),
+)
+"""The rest runs on the same Airflow in another environment or in `make test`."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """One row of the matrix.
@@ -26,12 +38,14 @@ class Environment:
     :param as_of: date after which no package may have been released, because an older Airflow breaks with today's
         packages; None for the versions in ``constraints.txt``
     :param caps: further requirements, each with its reason
+    :param suite: the tests that run in it: what can differ from the other environments
     """
 
     airflow: str
     python: str = "3.11"
     as_of: str | None = None
     caps: tuple[tuple[str, str], ...] = ()
+    suite: tuple[str, ...] = WHOLE_SUITE
 
     @property
     def name(self) -> str:
@@ -52,7 +66,7 @@ ENVIRONMENTS = (
         as_of="2026-07-01",
         caps=(("flask-jwt-extended<4.7.2", "later ones import of PyJWT what 2.10 does not have, and do not say so"),),
     ),
-    Environment("2.11.2", as_of="2026-07-01"),
+    Environment("2.11.2", as_of="2026-07-01", suite=_WITHOUT_THE_CORE),
     Environment(
         "3.0.6",
         as_of="2026-07-01",
@@ -60,11 +74,12 @@ ENVIRONMENTS = (
             ("fastapi<0.118", "with the starlette of later ones, each task of 3.0.6 ends in a validation error"),
             _FORM_BUILDER,
         ),
+        suite=_WITHOUT_THE_CORE,
     ),
-    Environment("3.1.8", as_of="2026-07-01", caps=(_FORM_BUILDER,)),
-    Environment("3.2.2", as_of="2026-07-01"),
-    Environment("3.3.2"),
-    Environment("3.3.2", python="3.12"),
+    Environment("3.1.8", as_of="2026-07-01", caps=(_FORM_BUILDER,), suite=_WITHOUT_THE_CORE),
+    Environment("3.2.2", as_of="2026-07-01", suite=_WITHOUT_THE_CORE),
+    Environment("3.3.2", suite=_OF_PYTHON),
+    Environment("3.3.2", python="3.12", suite=_OF_PYTHON),
     Environment("3.3.2", python="3.13"),
 )
 

@@ -18,8 +18,6 @@ from tests.matrix.probe import printed_json
 
 WORK = ROOT / ".matrix"
 PACKAGE = "airflow_okta_workflows"
-_SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
-"""Tests of the provider; those of the benchmarks are excluded, since figures are measured on one Airflow only."""
 
 _NOT_COPIED = {PACKAGE, "dist", "build", "site", "mutants", "__pycache__"}
 
@@ -132,7 +130,7 @@ def run(environment: Environment, wheel: Path, uv: Path, pytest_options: Sequenc
         junit = place / "junit.xml"
         step(
             "running the suite",
-            [python, "-m", "pytest", "-q", "--junitxml", junit, *pytest_options, *_SUITE],
+            [python, "-m", "pytest", "-q", "--junitxml", junit, *pytest_options, *environment.suite],
         )
         home = {"AIRFLOW_HOME": str(place / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         step("making a database", [python, "-W", "ignore", "-m", "airflow", "db", "migrate"], **home)
