@@ -184,10 +184,10 @@ def find_flow(
         _require_no_number(text, text)
         known = ", ".join(sorted(flows)) or "none"
         raise configuration_error(
-            f"There is no flow named {shown(text)} in the connection. It knows: {known}.",
-            'OKW-1042: Use one of these names, an alias (32 hex digits) or an invoke URL, or add the name to "flows"'
-            " in the"
+            f"There is no flow named {shown(text)} in the connection.",
+            "OKW-1042: Use one of its names, an alias (32 hex digits) or an invoke URL, or add the name to flows in the"
             " connection's extra.",
+            detail=f"It knows: {known}.",
         )
     require_allowed(address.origin, allowed)
     return address
@@ -203,8 +203,9 @@ def require_allowed(origin: Origin, allowed: frozenset[Origin]) -> None:
     if origin not in allowed:
         names = ", ".join(sorted(one.url for one in allowed))
         raise configuration_error(
-            f"{origin.url} may not receive the org's token. Allowed: {names}.",
+            f"{origin.url} may not receive the org's token.",
             f"OKW-1041: If it is right, add {origin.netloc!r} to allowed_hosts in the connection's extra.",
+            detail=f"Allowed: {names}.",
         )
 
 

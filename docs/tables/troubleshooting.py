@@ -142,7 +142,7 @@ NOT_SENT = [
         " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "Nothing is to be done."),
     Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's; or this"
         " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", http_hints.CERTIFICATE),
-    Row("… may not receive the org's token. Allowed: ….", "OktaConfigurationError", "The flow's host is none that the"
+    Row("… may not receive the org's token.", "OktaConfigurationError", "The flow's host is none that the"
         " connection names. Nothing was sent, no token was asked for."),
 ]  # fmt: skip
 
@@ -200,7 +200,6 @@ _MORE = {
     "payloads is …, not a list.": "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
     "… is set, but Airflow cannot read a connection from it.": "Write it as JSON or as a URI, as on"
     " [the connection](connection.md).",
-    "… is not a host: ….": "Give it as acme.okta.com.",
     "… … cannot be evaluated over the response (…).": "The body is not of the form that the expression expects: compare"
     " it with the body in the execution history.",
     "item_key … gives …, not a text or a whole number.": "Name a member that each payload has. Nothing was sent.",
@@ -233,6 +232,7 @@ _MORE = {
 }
 """What to change, if the source has no separate hint, or decides it only at run time."""
 
+_CODE = len("OKW-1234: ")
 _TELLING = 4
 """Literal letters that a user needs to find a message."""
 _LISTS_FAULTS = "Connection … cannot be used: …"
@@ -308,8 +308,20 @@ def _with_meaning(rows: Sequence[Row], texts: Sequence[ErrorText]) -> str:
         hints |= {text.text: text.hint or rest, what: text.hint or rest}
     return _table(
         ("the error says", "it means", "what to change"),
-        [(_code(row.text), f"`{row.error}`. {row.meaning}", row.hint or hints[row.text]) for row in rows],
+        [
+            (
+                _code(row.text),
+                f"`{row.error}`. {row.meaning}",
+                _coded(row.hint or hints[row.text], hints.get(row.text, "")),
+            )
+            for row in rows
+        ],
     )
+
+
+def _coded(fix: str, hint: str) -> str:
+    """Return what to change, after the code that the source's hint has."""
+    return hint[:_CODE] + fix if hint.startswith("OKW-") and not fix.startswith("OKW-") else fix
 
 
 def _settings(modules: tuple[str, ...], texts: Sequence[ErrorText], meant: set[str]) -> str:
@@ -319,7 +331,7 @@ def _settings(modules: tuple[str, ...], texts: Sequence[ErrorText], meant: set[s
             if text.module == module and text.how in _SAYS_ALL and text.text not in {*meant, _LISTS_FAULTS}:
                 what, hint = (text.text, text.hint) if text.hint else divided(text.text)
                 shown = what if own_letters(what) >= _TELLING else f"{what} {hint}"
-                rows[_code(shown), _MORE.get(what, hint)] = None
+                rows[_code(shown), _coded(_MORE.get(what, hint), hint)] = None
     return _table(("the error says", "what to change"), list(rows))
 
 

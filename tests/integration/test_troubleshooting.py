@@ -58,6 +58,28 @@ def test_each_refusal_of_okta_has_its_row() -> None:
     )
 
 
+def test_each_hint_has_a_code_of_its_own() -> None:
+    by_code: dict[str, set[str]] = {}
+    for text in error_texts():
+        if text.hint.strip("… ") and text.how not in ("warnings", "log"):
+            code, colon, fix = text.hint.partition(": ")
+            assert colon, text
+            assert re.fullmatch(r"OKW-\d{4}", code), text
+            by_code.setdefault(code, set()).add(fix)
+            assert code in PAGE or text.module.startswith("emulator/"), text
+
+    assert len(by_code) > 100
+    assert {code: fixes for code, fixes in by_code.items() if len(fixes) > 1 and fixes != {"…"}} == {}
+
+
+@pytest.mark.parametrize("text", error_texts(), ids=lambda text: f"{text.module}: {text.text[:40]}")
+def test_the_first_line_of_a_message_is_one_short_sentence(text: ErrorText) -> None:
+    if text.how in ("configuration_error", "CoreError", "as_error", "OktaConfigurationError", "OktaWorkflowsError"):
+        assert len(text.text) <= 120
+        assert "\n" not in text.text
+        assert not re.search(r"[.?!] (?=[A-Z])", text.text), "further sentences go into the hint or the details"
+
+
 def test_every_row_says_what_to_change() -> None:
     for name, table in tables().items():
         for line in table.splitlines():
