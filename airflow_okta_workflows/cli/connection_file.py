@@ -1,4 +1,4 @@
-"""The connections in a file, as this command line prints them, or as ``airflow connections export`` writes them."""
+"""Connections in a file, as this command line prints them, or as ``airflow connections export`` writes them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _connections(text: str, name: str, stem: str) -> Mapping[str, dict[str, Any]
 
 
 def _lines(text: str) -> dict[str, str]:
-    """Return the values of an env file by name; an empty result for any other file."""
+    """Return the values of an env file by name; an empty dict for any other file."""
     found: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("#"):
@@ -90,7 +90,7 @@ def _unquoted(value: str) -> str:
 
 
 def _structure(text: str, name: str) -> dict[str, Any]:
-    import yaml  # type: ignore[import-untyped]  # Airflow brings it, without its types
+    import yaml  # type: ignore[import-untyped]  # Airflow depends on it, but not on its type stubs
 
     value: Any = None
     if text.startswith("{"):
@@ -101,7 +101,7 @@ def _structure(text: str, name: str) -> dict[str, Any]:
         try:
             value = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError):
-            # The message of the error quotes the file.
+            # The error is dropped, because its message quotes the file.
             value = None
     if not isinstance(value, dict):
         raise UsageError(f"{shown(name)} is not a connection as JSON, YAML, URI or variable")

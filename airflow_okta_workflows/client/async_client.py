@@ -1,4 +1,4 @@
-"""The driver for event loops."""
+"""Driver for event loops."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ T = TypeVar("T")
 
 
 class AsyncFlowClient(Client[AiohttpTransport]):
-    """The client for event loops.
+    """Client for event loops.
 
-    Tasks that wait, for a rate limit or a token, end when they are cancelled after the stop signal: the conversation
-    then says what that means. What is being sent has to be cancelled as any other task.
+    If a task is cancelled after the stop signal while it waits, for example for a rate limit or a token, the
+    conversation receives :class:`StopRequested` and raises an error that says how far it got. A cancellation while a
+    request is being sent is an ordinary one.
     """
 
     _blocks = False
@@ -41,7 +42,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
 
     @property
     def sending(self) -> frozenset[asyncio.Task[Any]]:
-        """The tasks in which a request is on its way."""
+        """The tasks in which a request is being sent."""
         return frozenset(self._sending)
 
     async def invoke_flow(
@@ -53,19 +54,19 @@ class AsyncFlowClient(Client[AiohttpTransport]):
     ) -> FlowResponse:
         """Invoke a flow.
 
-        :param call: what to send, and where
-        :param limiter: the pace of the flow, if there are others to keep it with
-        :param on_state: is told each state before the invocation goes on
-        :raises CoreError: if it did not succeed
+        :param call: the invocation
+        :param limiter: rate limiter that the flow's invocations share; None for none
+        :param on_state: called with each state before the invocation continues
+        :raises CoreError: if the invocation did not succeed
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm():
             return await self._drive(self.invoke(call), limiter, on_state)
 
     async def access_token(self, rejected_token: str | None = None) -> AccessToken:
-        """Return an access token that is good now.
+        """Return an access token that is valid now.
 
-        :param rejected_token: the text of one that must not come back
-        :raises CoreError: if the org gives none
+        :param rejected_token: value of a token that was rejected, which is never returned; or None
+        :raises CoreError: if the org grants no token
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
             return await self._drive(self.obtain_token(rejected_token))
@@ -130,7 +131,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
     @contextmanager
     def _on_its_way(self) -> Iterator[None]:
         task = asyncio.current_task()
-        if task is None:  # pragma: no cover  # a coroutine that is not in a task
+        if task is None:  # pragma: no cover  # only for a coroutine that runs outside a task
             yield
             return
         self._sending.add(task)

@@ -1,4 +1,4 @@
-"""What both drivers share: the conversations of one connection, and how to resume one."""
+"""Shared part of both drivers: the conversations of one connection, and how to resume one."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ TransportT = TypeVar("TransportT")
 
 
 class Client(Generic[TransportT]):
-    """The conversations of one connection; the two subclasses drive them.
+    """Base class of the two clients: the conversations of one connection, which the subclasses drive.
 
     :param settings: the connection
-    :param tokens: where access tokens come from
-    :param transport: sends the requests
+    :param tokens: the source of access tokens
+    :param transport: the transport that sends the requests
     :param runtime: clock, sleep, randomness and ids
-    :param token_attempts: the most attempts for one token
+    :param token_attempts: most attempts to request one token
     """
 
     _blocks: ClassVar[bool]
@@ -57,14 +57,14 @@ class Client(Generic[TransportT]):
         self._token_attempts = token_attempts
 
     def obtain_token(self, rejected_token: str | None = None) -> Conversation[AccessToken]:
-        """Begin the conversation that brings a token: this process's, another process's, or a new one.
+        """Begin the conversation that returns a token: this process's, another process's, or a new one.
 
-        :param rejected_token: the text of a token that a flow's host rejected, which must not come back
+        :param rejected_token: value of a token that a flow's host rejected, which is never returned; or None
         """
         return self.tokens.obtain(self._request_token, self.runtime, rejected_token=rejected_token, blocks=self._blocks)
 
     def flow_auth(self) -> FlowAuth:
-        """Return what authorizes one invocation."""
+        """Return the authorization of one invocation."""
         return self.settings.flow_auth(self.obtain_token)
 
     def _request_token(self) -> Conversation[AccessToken]:
@@ -84,7 +84,7 @@ class Client(Generic[TransportT]):
     def invoke(self, call: Invocation) -> Conversation[FlowResponse]:
         """Begin the conversation with a flow.
 
-        :param call: what to send, and where
+        :param call: the invocation
         """
         return invoke_flow(call, self.flow_auth(), self.runtime)
 
@@ -99,13 +99,13 @@ class Client(Generic[TransportT]):
 
 @dataclass(frozen=True)
 class End(Generic[T]):
-    """What a conversation has led to."""
+    """End of a conversation, with its result."""
 
     result: T
 
 
 def resume(conversation: Conversation[T], event: object) -> Step | End[T]:
-    """Resume a conversation with the event that its last step led to, and return its next step, or its end.
+    """Resume a conversation with the event of its last step, and return its next step or its end.
 
     :param conversation: the conversation
     :param event: the event, or a :class:`StopRequested`; None at the beginning
@@ -120,7 +120,7 @@ def resume(conversation: Conversation[T], event: object) -> Step | End[T]:
 
 @contextmanager
 def stopped_without_token() -> Iterator[None]:
-    """Raise the error that a stop means for whoever asked for a token alone."""
+    """Convert a stop to an error, for a conversation that only obtains a token."""
     try:
         yield
     except StopRequested:

@@ -1,4 +1,4 @@
-"""The driver for threads and task processes."""
+"""Driver for threads and task processes."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ T = TypeVar("T")
 
 
 class FlowClient(Client[H11Transport]):
-    """The client for threads and task processes."""
+    """Client for threads and task processes."""
 
     _blocks = True
 
     def invoke_flow(self, call: Invocation, on_state: Callable[[InvocationState], None] | None = None) -> FlowResponse:
         """Invoke a flow.
 
-        :param call: what to send, and where
-        :param on_state: is told each state before the invocation goes on
-        :raises CoreError: if it did not succeed
+        :param call: the invocation
+        :param on_state: called with each state before the invocation continues
+        :raises CoreError: if the invocation did not succeed
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm():
             return self._drive(self.invoke(call), on_state)
 
     def access_token(self, rejected_token: str | None = None) -> AccessToken:
-        """Return an access token that is good now.
+        """Return an access token that is valid now.
 
-        :param rejected_token: the text of one that must not come back
-        :raises CoreError: if the org gives none
+        :param rejected_token: value of a token that was rejected, which is never returned; or None
+        :raises CoreError: if the org grants no token
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
             return self._drive(self.obtain_token(rejected_token))
 
     def authorize(self, request: HttpRequest, auth: FlowAuth, rejected: bool) -> HttpRequest:
-        """Return a request with what authorizes it, for callers that send it themselves.
+        """Return a request with its authorization, for callers that send it themselves.
 
         :param request: the request
-        :param auth: what authorizes it
-        :param rejected: whether the last one was refused with 401
+        :param auth: the authorization of the flow
+        :param rejected: whether the last request was refused with 401
         :raises CoreError: if there are no credentials
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
@@ -66,7 +66,7 @@ class FlowClient(Client[H11Transport]):
         self.transport.close()
 
     def _drive(self, conversation: Conversation[T], on_state: Callable[[InvocationState], None] | None = None) -> T:
-        # Closed in any case: a conversation may hold the lock of the token cache, or the renewal of a token.
+        # Always closed: a conversation may own the lock of the token cache, or the renewal of a token.
         with closing(conversation):
             progress = resume(conversation, None)
             while not isinstance(progress, End):

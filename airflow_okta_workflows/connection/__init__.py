@@ -1,1 +1,1 @@
-"""An Airflow connection, read and checked."""
+"""Reading and validation of an Airflow connection."""

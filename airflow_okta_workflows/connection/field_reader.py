@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class FieldReader:
-    """One pass over the fields of a connection that collects problems and warnings.
+    """Reader of a connection's fields that collects problems and warnings.
 
     :param connection: the connection
     :param extra: its extra, as Airflow decodes it
@@ -70,7 +70,7 @@ class FieldReader:
             self._extra[field] = value
 
     def _field(self, name: str) -> Any:
-        """Return a field that belongs outside extra, from where it belongs or from extra."""
+        """Return a field that belongs outside extra, from the connection itself or, if empty there, from extra."""
         own, other = getattr(self._connection, name) or "", self._extra.get(name, "")
         if own and other and str(own).strip() != str(other).strip():
             self._add(f"{OUTSIDE_EXTRA[name]} is in extra, too, with another value.", "Remove it there.")

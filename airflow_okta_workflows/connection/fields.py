@@ -14,17 +14,17 @@ FORM: dict[str, Any] = get_provider_info()["connection-types"][0]
 CONN_TYPE = "okta_workflows"
 EXTRA_FIELDS = frozenset({*FORM["conn-fields"], "private_key"})
 OUTSIDE_EXTRA = {"host": "the Okta domain (Host)", "login": "the Client ID (Login)"}
-"""Fields that are not in extra, but that people write there with their names in Okta's SDKs."""
+"""Fields outside extra that users nevertheless put into extra, under the names that Okta's SDKs use."""
 
 
 def _spelling(text: str) -> str:
-    """Return letters and digits alone, so that ``privateKey``, ``private-key`` and ``Private Key`` are the same."""
+    """Return only letters and digits, so that ``privateKey``, ``private-key`` and ``Private Key`` are the same."""
     return "".join(filter(str.isalnum, text.lower()))
 
 
 _BY_SPELLING = {
     **{_spelling(name): name for name in EXTRA_FIELDS},
-    # Names in Okta's SDKs, its Terraform provider and its documents.
+    # Names in Okta's SDKs, Terraform provider and documentation.
     "kid": "key_id",
     "privatekeyid": "key_id",
     "alg": "algorithm",
@@ -46,7 +46,7 @@ def is_okta_workflows(conn_type: object) -> bool:
 
 
 def field_of(name: str) -> str | None:
-    """Return the field that a name in extra means; None for an unknown name.
+    """Return the field that a name in extra refers to; None for an unknown name.
 
     :param name: the name
     """

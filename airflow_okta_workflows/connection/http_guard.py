@@ -1,4 +1,4 @@
-"""The guard that makes the hooks of Airflow's http provider refuse a connection before they send any of it.
+"""Guard that makes the hooks of Airflow's http provider refuse a connection before they send any of it.
 
 Those hooks use the login and password of any connection as a user name and password (Basic auth), and every member of
 extra that is not one of their options as a header. requests and aiohttp refuse a header whose value is not a string, so
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GUARD: Mapping[str, Any] = {"insecure_http": False}
-"""The member that the command line and the local org write first into extra, so that an error quotes only this one.
+"""Member that the command line and the local org write first into extra, so that an error quotes only this one.
 
 The form of every supported Airflow stores it as well, because the field has a default. No other field would work there:
 an empty one is stored as null, which is not sent at all, and before Airflow 3.2 an object is stored as a string.

@@ -1,4 +1,4 @@
-"""The key file, and the search for a private key in fields where it must not be."""
+"""Reading of the key file, and the search for a private key in fields where it must not be."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_key_file(value: object) -> str:
     text = str(value).strip()
     may_be_path = text.startswith(("/", "~", ".")) or not may_hold_key(text)
     if not may_be_path or text.startswith("{") or "\n" in text:
-        # The attempt to open it would put it into an OSError.
+        # Opening it would put the key into the message of an OSError.
         raise _no_path(text)
     reason = ""
     data = b""
@@ -59,7 +59,7 @@ def misplaced_keys(
 ) -> list[CoreError]:
     """Return an error for each other field that contains a private key: its value may be sent, logged or shown.
 
-    :param key_text: the key, of which no field may contain a part either; None if there is none
+    :param key_text: the connection's key, no part of which may be in a field either; None if there is none
     :param connection: the connection
     :param extra: its extra
     :param known: names of the fields in extra that are read

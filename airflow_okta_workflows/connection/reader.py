@@ -102,16 +102,16 @@ def connection_error(conn_id: str, problems: Sequence[CoreError]) -> OktaConfigu
 
 @contextmanager
 def explain_lookup(conn_id: str) -> Iterator[None]:
-    """Explain each error with which Airflow finds no connection, if there is a variable for it.
+    """Replace Airflow's error for a missing connection with what is wrong in the connection's environment variable.
 
     Airflow skips a variable that it cannot read, and then reports that there is no such connection.
 
     :param conn_id: the connection's id
-    :raises OktaConfigurationError: with what is wrong with the variable
+    :raises OktaConfigurationError: with what is wrong with the variable; other errors pass unchanged
     """
     try:
         yield
-    except Exception as error:  # which one it is for a variable that cannot be read, depends on the version of Airflow
+    except Exception as error:  # each version of Airflow raises another class for a variable that it cannot read
         problems = variable_problems(conn_id)
         if not problems and isinstance(error, (AirflowNotFoundException, OktaConfigurationError)):
             problems = lookup_problems(conn_id)
@@ -139,14 +139,14 @@ def _sentence(text: str) -> str:
 
 
 class _Reading(FieldReader):
-    """One pass over a connection that collects its problems and warnings."""
+    """Reader of a connection's settings that collects problems and warnings."""
 
     def settings(self) -> OktaWorkflowsSettings | None:
         insecure_http = self._boolean("insecure_http", default=False)
         domain = self._try(partial(self._domain, insecure_http=insecure_http))
         workflows = self._try(partial(self._workflows, domain, insecure_http=insecure_http))
         client_id = self._try(self._client_id)
-        # Not stripped: spaces may be part of it.
+        # Not stripped, because spaces may be part of the passphrase.
         passphrase = Secret(str(text)) if (text := self._extra.get("key_passphrase")) else None
         key_id = self._try(self._key_id)
         key_text = self._try(partial(self._key_text, key_id))
@@ -167,7 +167,7 @@ class _Reading(FieldReader):
             from airflow_okta_workflows.core.keys.signing import load_signing_key
 
             self._try(partial(load_signing_key, key_text, passphrase=passphrase, algorithm=algorithm))
-        # If one of these is missing, the problems say so; it is named here for the type checker.
+        # If one of these is missing, there is a problem, too; the test of each is for the type checker.
         if self.problems or not (domain and workflows and client_id and key_text and scope):
             return None
         return OktaWorkflowsSettings(
@@ -366,7 +366,7 @@ class _Reading(FieldReader):
             return False
         if "-----BEGIN" in text:
             raise configuration_error("verify contains the text of a certificate, not a path.", hints.CA_BUNDLE)
-        # Functions of os.path, because those of Path raise for a string too long for a path, and quote it.
+        # os.path, because Path raises for a string that is too long for a path, and quotes it.
         path = os.path.expanduser(text)  # noqa: PTH111
         if not os.path.exists(path):  # noqa: PTH110
             raise configuration_error(f"verify names a CA bundle that is not there: {shown(text)}.", hints.CA_BUNDLE)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.errors import CoreError
 
 MEMBERS = frozenset({"conn_type", "description", "host", "login", "password", "schema", "port", "extra"})
-"""Members of a connection that is written as JSON."""
+"""Members of a connection that is serialized as JSON."""
 
 _MARKS = ("\ufeff", "\udcef\udcbb\udcbf", "\xef\xbb\xbf")
 """The byte order mark of UTF-8, as it is decoded in UTF-8, in ASCII and in Latin-1."""
@@ -29,12 +29,12 @@ _QUERY = re.compile(r"\?[\w.%-]+=")
 
 
 def variable_problems(conn_id: str) -> list[CoreError]:
-    """Return why Airflow cannot read a connection from its environment variable; nothing if that has no problem.
+    """Return why Airflow cannot read a connection from its environment variable; an empty list if it can.
 
     :param conn_id: the connection's id
     """
     name = f"AIRFLOW_CONN_{conn_id}".upper()
-    # An id that is passed by mistake may be a key.
+    # The id may be a private key that was passed by mistake.
     if may_hold_key(str(conn_id)) or "\0" in name or not name.isprintable():
         return []
     value = os.environ.get(name)
@@ -42,7 +42,7 @@ def variable_problems(conn_id: str) -> list[CoreError]:
 
 
 def lookup_problems(conn_id: str) -> list[CoreError]:
-    """Return why Airflow finds no connection, although there is a variable for it; nothing if there is none.
+    """Return why Airflow finds no connection despite its environment variable; an empty list without a variable.
 
     :param conn_id: the connection's id
     """

@@ -1,4 +1,4 @@
-"""A checked connection, as everything below the hook sees it."""
+"""Validated connection, as all code below the hook uses it."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OktaWorkflowsSettings:
-    """A checked connection; docs/connection.md says what each field means.
+    """Validated connection; docs/connection.md describes each field.
 
     :param conn_id: the connection's id
-    :param domain: the org, which gives the token
-    :param client_id: the app
+    :param domain: the org, which grants the access token
+    :param client_id: the client ID of the Okta app
     :param key_text: the private key, not parsed yet
-    :param passphrase: its passphrase, or None
+    :param passphrase: the private key's passphrase, or None
     :param key_id: the kid to send, or None
     :param algorithm: the signature algorithm, or None for the key's own
     :param workflows: the org's workflows host
     :param flows: the flows by name
     :param allowed: the hosts that may receive the token
-    :param scope: the scopes to ask for, divided by blanks
-    :param assertion_lifetime: seconds
-    :param connect_timeout: seconds
-    :param read_timeout: seconds
-    :param verify: path of a CA bundle, True for the usual authorities, False for none
-    :param http_proxy: the proxy's URL, which may hold a password; None for the environment's
-    :param rate_limit_wait: seconds
-    :param max_response_bytes: bytes
+    :param scope: the scopes to request, separated by spaces
+    :param assertion_lifetime: lifetime of a client assertion, in seconds
+    :param connect_timeout: time limit for a connection, in seconds
+    :param read_timeout: time limit for a response, in seconds
+    :param verify: path of a CA bundle, True for the usual authorities, False to verify no certificate
+    :param http_proxy: the proxy's URL, which may contain a password; None for the environment's
+    :param rate_limit_wait: most seconds that one call may wait because of 429
+    :param max_response_bytes: maximum size of a response, in bytes
     :param gives_secrets_away: whether hooks of Airflow's http provider would send its secrets; see
         :mod:`airflow_okta_workflows.connection.http_guard`
     :param warnings: what should be changed although the connection works, such as unknown fields, for logs
@@ -75,12 +75,12 @@ class OktaWorkflowsSettings:
 
     @property
     def token_url(self) -> str:
-        """Return the token endpoint, which is also the client assertion's audience."""
+        """The token endpoint, which is also the client assertion's audience."""
         return self.domain.url + TOKEN_PATH
 
     @property
     def token_cache_id(self) -> str:
-        """Return a hash that is the same for all who may share a token, and tells nothing of its parts."""
+        """Hash that is the same for all connections that may share a token, and reveals none of its parts."""
         parts = [
             self.token_url,
             self.client_id,
@@ -91,25 +91,25 @@ class OktaWorkflowsSettings:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def cache_encryption_key(self) -> bytes:
-        """Return the key that a shared token is encrypted with: only who could mint the token can derive it."""
+        """Return the key that encrypts a cached token; only a holder of the private key can derive it."""
         return self.key_text.derive(self.passphrase, "okta-workflows token cache")
 
     def event_encryption_key(self) -> bytes:
-        """Return the key under which the triggerer hands a response to the worker."""
+        """Return the key that encrypts a response on its way from the triggerer to the worker."""
         return self.key_text.derive(self.passphrase, "okta-workflows trigger event")
 
     @cached_property
     def signing_key(self) -> SigningKey:
-        """The private key; parsed only now, since who has a token needs none, nor the libraries to parse it.
+        """The private key, parsed on first use: a process that has a token needs neither the key nor its libraries.
 
-        :raises CoreError: if it cannot be read
+        :raises CoreError: if the key cannot be parsed
         """
         from airflow_okta_workflows.core.keys.signing import load_signing_key
 
         return load_signing_key(self.key_text, passphrase=self.passphrase, algorithm=self.algorithm, kid=self.key_id)
 
     def find_flow(self, reference: str) -> FlowAddress:
-        """Find the flow that a caller means; see :func:`~airflow_okta_workflows.core.addresses.find_flow`."""
+        """Return the address of a flow; see :func:`~airflow_okta_workflows.core.addresses.find_flow`."""
         return addresses.find_flow(reference, self.flows, self.workflows, self.allowed)
 
     def build_invocation(
@@ -128,14 +128,14 @@ class OktaWorkflowsSettings:
         )
 
     def flow_auth(self, obtain_token: Callable[[str | None], Conversation[AccessToken]]) -> FlowAuth:
-        """Return what authorizes one invocation.
+        """Return the authorization of one invocation.
 
-        :param obtain_token: begins the conversation that brings an access token; see
+        :param obtain_token: begins the conversation that returns an access token; see
             :class:`~airflow_okta_workflows.core.oauth.flow_auth.BearerAuth`
         """
         return BearerAuth(obtain_token)
 
     def secret_forms(self) -> tuple[str, ...]:
-        """Return each text that must not appear in a log because of this connection."""
+        """Return each string in this connection that must not appear in a log."""
         own = [secret.reveal() for secret in (self.passphrase, self.http_proxy) if secret]
         return (*self.key_text.secret_forms(), *own)

@@ -1,4 +1,4 @@
-"""Values of fields as forms, URIs, templates and shells leave them: strings in which a list or an object is encoded."""
+"""Decoding of lists and objects that forms, URIs, templates and shells store as strings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decoded(value: object) -> Any:
 
 
 def items(value: object) -> list[str] | None:
-    """Return the strings in a list, or in a string in which they are separated; None for anything else.
+    """Return the strings in a list, or in a string with separators; None for anything else.
 
     :param value: the value of a field
     """

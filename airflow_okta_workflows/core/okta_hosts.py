@@ -1,4 +1,4 @@
-"""Host names at Okta, and the check of the two in a connection: the org's domain and the host of its flows."""
+"""Okta's host names, and checks of the two in a connection: the org's domain and the host of its flows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.errors import configuration_error
 
 _BASES = ("okta.com", "oktapreview.com", "okta-emea.com")
-"""Okta's domains that are known for certain. There are others, so no host is refused for being under none of them."""
+"""Known Okta domains. There are others, so a host outside these is not refused for that alone."""
 
 _BASE = r"okta[a-z0-9-]*\.[a-z]{2,}"
 _ORG = re.compile(rf"(?P<org>[a-z0-9-]+)\.(?P<base>{_BASE})")
@@ -80,7 +80,7 @@ def require_workflows_host(origin: Origin) -> None:
 
 
 def _meant(host: str) -> str | None:
-    """Return a host with the Okta domain that it misspells in one place; None if it misspells none."""
+    """Return a host with its misspelled Okta domain corrected (one edit); None if it misspells no Okta domain."""
     if any(host.endswith(f".{base}") for base in _BASES):
         return None
     for dot in re.finditer(r"\.", host):

@@ -1,7 +1,8 @@
-"""The steps of a conversation, which its driver performs.
+"""Steps of a conversation, which its driver performs.
 
-A conversation is a generator. It yields steps (send this request, wait, read this file) and is sent the event that each
-step led to. It returns its result, or raises a :class:`~airflow_okta_workflows.core.errors.CoreError`.
+A conversation is a generator. It yields steps (send this request, wait, read this file), and the driver sends it the
+event that results from each step. It returns its result, or raises a
+:class:`~airflow_okta_workflows.core.errors.CoreError`.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class StopRequested(BaseException):  # no error: as GeneratorExit, it ends what it is thrown into
-    """Thrown into a conversation whose task was stopped, at a step that would have led to sending something."""
+class StopRequested(BaseException):  # not an Exception: like GeneratorExit, it ends the conversation
+    """Exception that a driver throws into a conversation at a step that leads to sending, if the task was stopped."""
 
 
 @dataclass(frozen=True)
 class Send:
-    """Ask the driver to send a request; the event is an :class:`HttpResponse` or :class:`TransportFailure`."""
+    """Step that sends a request; the event is an :class:`HttpResponse` or a :class:`TransportFailure`."""
 
     request: HttpRequest
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Ask the driver to wait; the event is None.
+    """Step that waits; the event is None.
 
     :param seconds: how long
-    :param reason: why, for the log; empty for what is not worth a line
-    :param rate_limited: whether the flow's host asked for it, so that others should hold back as well
+    :param reason: why, for the log; empty to log nothing
+    :param rate_limited: whether the flow's host requested the wait, so that other invocations of the flow wait, too
     """
 
     seconds: float
@@ -49,22 +50,22 @@ class Wait:
 
 @dataclass(frozen=True)
 class AcquireRateLimit:
-    """Ask the driver for a moment at which the flow takes one more invocation; the event is None."""
+    """Step that waits until the flow's rate limit admits one more invocation; the event is None."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request to the driver to call a function; the event is what it returns, or the :class:`CoreError` it raises.
+    """Step that calls a function; the event is what the function returns, or the :class:`CoreError` that it raises.
 
-    :param function: reads a key or a file, for example
-    :param in_thread: whether a driver on an event loop calls it in a thread, since it may take a while
+    :param function: the function, which for example reads a key or a file
+    :param in_thread: whether a driver on an event loop calls the function in a thread, because it may block
     """
 
     function: Callable[[], object] = field(repr=False)
     in_thread: bool = True
 
     def perform(self) -> object:
-        """Return the event."""
+        """Call the function, and return the event."""
         try:
             return self.function()
         except CoreError as error:
@@ -73,9 +74,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Join:
-    """A request to the driver to wait until another conversation has its outcome; the event is None.
+    """Step that waits until another conversation has ended; the event is None.
 
-    :param outcome: what the other conversation leads to; it cannot be cancelled
+    :param outcome: the result of the other conversation; the future cannot be cancelled
     """
 
     outcome: Future[Any] = field(repr=False)
@@ -83,10 +84,10 @@ class Join:
 
 @dataclass(frozen=True)
 class MaskSecrets:
-    """Ask the driver to keep texts out of the logs from now on; the event is None.
+    """Step that masks strings in the logs from now on; the event is None.
 
     :param texts: the secrets
-    :param until: when they stop being secrets, in seconds since the epoch: a token is of no use after its end
+    :param until: when they stop being secrets, in seconds since the epoch: a token is useless once it has expired
     """
 
     texts: tuple[str, ...] = field(repr=False)
@@ -94,7 +95,7 @@ class MaskSecrets:
 
 
 class InvocationState(Enum):
-    """How far an invocation is, or was when a checkpoint was written."""
+    """State of an invocation, now or when its checkpoint was written."""
 
     SENDING = "sending"
     """It is about to be sent: from now on the flow may have run."""
@@ -103,16 +104,16 @@ class InvocationState(Enum):
     RESPONDED = "responded"
     """The flow ran and responded; the checkpoint has the response."""
     FAILED = "failed"
-    """The flow ran and failed, or its response did not satisfy: a retry may ask for another run."""
+    """The flow ran and failed, or its response did not meet the task's conditions: a retry may request another run."""
     UNREADABLE = "unreadable"
     """This version of the provider cannot read the checkpoint: the flow may have run. Never written."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A request to the driver to write a checkpoint before the invocation goes on; the event is None.
+    """Step that writes a checkpoint before the invocation continues; the event is None.
 
-    :param state: how far it is: ``SENDING`` or ``NOT_RUN``
+    :param state: ``SENDING`` or ``NOT_RUN``
     """
 
     state: InvocationState
@@ -120,7 +121,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Log:
-    """Ask the driver to log a warning; the event is None."""
+    """Step that logs a warning; the event is None."""
 
     text: str
 
@@ -130,9 +131,9 @@ Conversation = Generator[Step, object, T]
 
 
 def call(function: Callable[[], T], *, in_thread: bool = True) -> Conversation[T]:
-    """Return what a function returns that the driver calls; the parameters are those of :class:`Call`.
+    """Have the driver call a function, and return the function's result; the parameters are those of :class:`Call`.
 
-    :raises CoreError: if the function does
+    :raises CoreError: if the function raises it
     """
     event = yield Call(function, in_thread)
     if isinstance(event, CoreError):

@@ -1,4 +1,4 @@
-"""The one source of time, sleep, randomness and ids, and the base of tasks that can be stopped."""
+"""Single source of time, sleep, randomness and ids, and the base class of tasks that can be stopped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def _new_id() -> str:
 class Runtime:
     """Clocks, randomness, ids, sleep and the stop signal of a conversation, injectable for tests.
 
-    The class itself is the real one: ``Runtime.clock()`` is the current time.
+    The class attributes are the real functions: ``Runtime.clock()`` is the current time.
 
-    :param clock: seconds since the epoch
-    :param monotonic: seconds of a clock that never goes back
-    :param random: a number from 0 to 1
-    :param new_id: a new UUID
+    :param clock: returns seconds since the epoch
+    :param monotonic: returns seconds of a clock that never goes back
+    :param random: returns a number from 0 to 1
+    :param new_id: returns a new UUID
     :param stop: the signal that the task was stopped
     :param sleep: waits the given seconds in a thread; if None, the wait ends early when the task is stopped
     :param async_sleep: waits the given seconds on an event loop
@@ -43,7 +43,7 @@ class Runtime:
     async_sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def wait(self, seconds: float) -> None:
-        """Wait in a thread, and no longer than until the task is stopped.
+        """Wait in a thread; end early if the task is stopped.
 
         :param seconds: how long
         """
@@ -51,14 +51,14 @@ class Runtime:
 
 
 class StopsOnKill:
-    """Base of operators and sensors that send nothing once Airflow has called ``on_kill``."""
+    """Base class of operators and sensors that send nothing once Airflow has called ``on_kill``."""
 
     _stop: StopSignal | None = None
     _began = False
 
     @property
     def stop_signal(self) -> StopSignal:
-        """The signal of the current execution, or of the next one."""
+        """The stop signal of the current execution, or of the next one."""
         # Created on first use: Airflow copies operators, and each copy needs its own.
         if self._stop is None:
             self._stop = StopSignal()
@@ -70,13 +70,13 @@ class StopsOnKill:
         return Runtime(stop=self.stop_signal)
 
     def on_kill(self) -> None:
-        """Send nothing more, and end waits: Airflow calls this when the task is marked failed, cleared or timed out."""
+        """Send nothing more, and end waits. Airflow calls this when the task is marked failed, cleared or timed out."""
         self.stop_signal.request()
 
     def _begin(self) -> None:
-        """Begin an execution. It is stopped already if ``on_kill`` came before the first one in this process."""
+        """Begin an execution. The first one in a process keeps a stop that ``on_kill`` requested before it."""
         if self._began:
-            # Another try in the same process, as in dag.test().
+            # Another try in the same process, as in dag.test(), needs a new signal.
             self._stop = None
             self.__dict__.pop("hook", None)
         self._began = True

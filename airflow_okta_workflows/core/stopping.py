@@ -1,4 +1,4 @@
-"""The signal that a task was stopped: marked failed, cleared, timed out or killed. From then on nothing is sent."""
+"""Signal that a task was stopped: marked failed, cleared, timed out or killed. From then on nothing is sent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class StopSignal:
-    """A flag that a thread can wait for, and that a signal handler can set.
+    """Flag that a thread can wait for and a signal handler can set.
 
-    The handler may interrupt a wait for the flag, where ``threading.Event`` would deadlock. So it is a lock that is
-    released once.
+    The handler may interrupt a wait for the flag; a ``threading.Event`` would then deadlock. The flag is therefore a
+    lock that is released once.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class StopSignal:
         self._until_requested.acquire()
 
     def request(self) -> None:
-        """Stop: from now on nothing is sent, and waits end."""
+        """Request the stop: from now on nothing is sent, and waits end."""
         if not self.requested:
             self.requested = True
             self._until_requested.release()
@@ -41,13 +41,13 @@ class StopSignal:
 
     @contextmanager
     def heeding_sigterm(self) -> Iterator[None]:
-        """Request the stop on SIGTERM while this block lasts, and then run the previous handler.
+        """Within this block, request the stop on SIGTERM and then run the previous handler.
 
         Airflow 3 sends SIGTERM to a task that was marked failed or cleared. Its handler calls ``on_kill`` of the
         operator and returns, so a hook in a user's ``@task`` would not notice. A SIGTERM without a handler ends the
         process, and Python runs no handler outside the main thread.
         """
-        global _previous  # noqa: PLW0603  # as there is one handler of SIGTERM in a process
+        global _previous  # noqa: PLW0603  # a process has only one SIGTERM handler
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -65,7 +65,7 @@ class StopSignal:
 
 
 _heeding: list[StopSignal] = []
-"""One entry for each block of the main thread. Several may be open on one event loop, and any may end first."""
+"""One entry for each open block in the main thread. An event loop may have several, which end in any order."""
 _previous: Any = signal.SIG_DFL
 
 

@@ -1,4 +1,4 @@
-"""Public keys in the forms in which users have them, for a local org that knows only the public half of a key."""
+"""Public keys in the formats that users have, for a local org that knows only the public half of a key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 MAX_BYTES = 100_000
-"""Maximum size of a public key; a larger file is another file."""
+"""Maximum size of a public key in bytes; a larger file is not a key."""
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _FORMS = "OKW-1911: Give a PEM public key, a certificate, a JWK or a JWK set."
@@ -40,10 +40,10 @@ _DAMAGED = "The public key cannot be read: it is damaged, or not complete."
 def parse_public_keys(data: bytes | str | Mapping[str, Any]) -> dict[str, PublicKey]:
     """Return public keys by kid.
 
-    A key without a kid, such as a PEM, has its thumbprint (RFC 7638) as its kid.
+    The kid of a key without one, such as a PEM, is its thumbprint (RFC 7638).
 
     :param data: a PEM public key, a certificate, both also as DER, a JWK or a JWK set
-    :raises CoreError: if it is none of these, contains a private key, or a key that Okta does not accept
+    :raises CoreError: if it is none of these, or contains a private key or a key that Okta does not accept
     """
     if not isinstance(data, (bytes, str)):
         return _from_jwks(dict(data))
@@ -84,7 +84,8 @@ def _from_pem(data: bytes) -> object:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    # A JSONDecodeError carries the whole document, which may be a private key: it must not become a context.
+    # A JSONDecodeError contains the whole document, which may be a private key, so it must not become the context of
+    # another error.
     value: object = None
     with suppress(ValueError, RecursionError):
         value = json.loads(text)

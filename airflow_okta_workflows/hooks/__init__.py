@@ -1,1 +1,1 @@
-"""The hook."""
+"""Hooks for Okta Workflows."""

@@ -1,7 +1,7 @@
-"""The hook without Airflow's ``HttpHook``.
+"""Base hook, without Airflow's ``HttpHook``.
 
-The operators and the sensor use this one. :class:`~airflow_okta_workflows.hooks.okta_workflows.OktaWorkflowsHook` is
-also an ``HttpHook``, whose import costs a task process more than an invocation.
+The operators and the sensor use this hook. :class:`~airflow_okta_workflows.hooks.okta_workflows.OktaWorkflowsHook` is
+also an ``HttpHook``, whose import takes a task process longer than an invocation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class FlowHook(BaseHook):
-    """Invoke OAuth 2.0 secured Okta Workflows flows.
+    """Hook that invokes OAuth 2.0 secured Okta Workflows flows.
 
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param runtime: clock, sleep, randomness and ids, for tests
@@ -55,11 +55,11 @@ class FlowHook(BaseHook):
 
     @cached_property
     def settings(self) -> OktaWorkflowsSettings:
-        """The checked connection.
+        """The validated connection.
 
         :raises OktaConfigurationError: with every problem found in it
         """
-        # In another function: its frame holds the connection, and must stay inside the boundary.
+        # In a separate function: raise_provider_errors() removes its frame, which refers to the connection's secrets.
         with raise_provider_errors():
             return self._read_settings()
 
@@ -71,7 +71,7 @@ class FlowHook(BaseHook):
         return settings
 
     async def asettings(self) -> OktaWorkflowsSettings:
-        """Return the checked connection, without blocking the event loop.
+        """Return the validated connection, without blocking the event loop.
 
         :raises OktaConfigurationError: with every problem found in it
         """
@@ -86,7 +86,7 @@ class FlowHook(BaseHook):
         with explain_lookup(self.okta_workflows_conn_id):
             connection = await get_async_connection(self.okta_workflows_conn_id, hook=self)
         extra = await get_async_extra_dejson(connection)
-        # In a thread: it may read a key file, and to explain an error it parses the key.
+        # In a thread, because it may read a key file, and parses the key to explain an error.
         settings = await asyncio.to_thread(parse_connection, connection, extra)
         await amask(settings.secret_forms())
         return settings
@@ -106,8 +106,8 @@ class FlowHook(BaseHook):
     ) -> FlowResponse:
         """Invoke a flow and return its response.
 
-        The invocation is sent again only if the flow cannot have run: no connection, a 401 (once, with a new token), a
-        429 (after the wait that it asks for). With ``idempotent`` it is sent again without a response, too.
+        The invocation is sent again only if the flow cannot have run: no connection, a 401 (once, with a new token), or
+        a 429 (after the wait that it requests). With ``idempotent`` it is also sent again if there was no response.
 
         :param flow: a name in the connection's ``flows``, an alias, or an invoke URL
         :param payload: a JSON value, or a string of JSON; None for no body
@@ -115,11 +115,11 @@ class FlowHook(BaseHook):
         :param query: query parameters
         :param headers: further headers
         :param idempotency_key: the ``Idempotency-Key`` header; a new UUID if None
-        :param idempotent: whether running the flow twice under one key does no harm
-        :param timeout: how long the response may take, in seconds or as a ``timedelta``; the connection's
+        :param idempotent: whether running the flow twice under one idempotency key is harmless
+        :param timeout: time limit for the response, in seconds or as a ``timedelta``; the connection's
             ``read_timeout`` if None
-        :param on_state: called before the invocation goes on, when it is about to be sent and when it has not run: for
-            callers that keep a checkpoint
+        :param on_state: called with the state each time the invocation is about to be sent or has not run, before it
+            continues, so that the caller can write a checkpoint
         :raises OktaConfigurationError: if the connection or an argument cannot work; nothing was sent
         :raises OktaTokenError: if the org grants no token; the flow was not invoked
         :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
@@ -153,9 +153,9 @@ class FlowHook(BaseHook):
     def idempotency_key(self, context: Context) -> str:
         """Return the idempotency key that an operator would use, for a task that calls the hook itself.
 
-        The key is the same over retries of the task, whatever is deployed between them, and new for each clearing that
-        Airflow lets a task see. On Airflow 3.3 it is kept in the task state store. Several invocations in one task need
-        a key each: append to it what distinguishes them.
+        The key is the same for all retries of the task, whatever is deployed between them, and new each time the task
+        is cleared, where Airflow lets a task detect that. On Airflow 3.3 it is stored in the task state store. Several
+        invocations in one task need different keys: append to this key what distinguishes them.
 
         :param context: the task's context
         :raises OktaFlowOutcomeUnknownError: if an earlier try left a checkpoint that this version cannot read
@@ -168,13 +168,13 @@ class FlowHook(BaseHook):
         """Return an access token that is valid now, from a cache or from the org.
 
         :raises OktaConfigurationError: if the connection cannot work
-        :raises OktaTokenError: if the org grants none
+        :raises OktaTokenError: if the org grants no token
         """
         with raise_provider_errors():
             return self._client.access_token()
 
     async def aget_access_token(self) -> AccessToken:
-        """Return an access token on an event loop; as :meth:`get_access_token` in everything else."""
+        """Return an access token on an event loop; otherwise the same as :meth:`get_access_token`."""
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         await self.asettings()

@@ -1,4 +1,4 @@
-"""The hook: an Airflow connection as a way to invoke flows, and as an ``HttpHook``."""
+"""Public hook, which invokes flows and is an ``HttpHook``."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class OktaWorkflowsHook(FlowHook, HttpHook):
-    """Invoke OAuth 2.0 secured Okta Workflows flows.
+    """Hook that invokes OAuth 2.0 secured Okta Workflows flows.
 
     It is an :class:`~airflow.providers.http.hooks.http.HttpHook`, so that ``HttpOperator`` works with a connection
-    of this type; no field of the connection becomes a header, no body is logged, no redirect is followed.
+    of this type. No field of the connection becomes a header, no body is logged, and no redirect is followed.
 
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param method: the method for :meth:`run`, as in ``HttpHook``
-    :param runtime: clock, sleep and chance, for tests
-    :param http_options: what else ``HttpHook`` takes; ``auth_type`` has no effect
+    :param runtime: clock, sleep, randomness and ids, for tests
+    :param http_options: other arguments of ``HttpHook``; ``auth_type`` has no effect
     """
 
     conn_name_attr = "okta_workflows_conn_id"
@@ -54,7 +54,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's own fields, for Airflow before 3.2; later ones read provider info."""
+        """Return the custom fields of the connection form, for Airflow before 3.2; newer ones read provider info."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from flask_babel import lazy_gettext
         from wtforms import BooleanField, IntegerField, PasswordField, StringField
@@ -78,7 +78,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how the form shows Airflow's own fields, for Airflow before 3.2; later ones read provider info."""
+        """Return how the form shows Airflow's own fields, for Airflow before 3.2; newer ones read provider info."""
         behaviour = FORM["ui-field-behaviour"]
         return {
             "hidden_fields": behaviour["hidden-fields"],
@@ -91,11 +91,11 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         headers: dict[Any, Any] | None = None,
         extra_options: dict[str, Any] | None = None,
     ) -> requests.Session:
-        """Return a session that carries the org's token, and only to hosts that may have it.
+        """Return a session that sends the org's access token, and only to hosts that may receive it.
 
         :param headers: headers for all its requests
-        :param extra_options: options of :meth:`run`; time-outs and ``check_response`` are honoured, not what
-            would weaken TLS or follow a redirect
+        :param extra_options: options of :meth:`run`; timeouts and ``check_response`` take effect, options that would
+            weaken TLS or follow a redirect do not
         :raises OktaConfigurationError: if the connection cannot work
         """
         from airflow_okta_workflows.transport.authorized_session import AuthorizedSession
@@ -115,7 +115,7 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         return f"{self.settings.workflows.url}/{(endpoint or '').lstrip('/')}"
 
     def check_response(self, response: requests.Response) -> None:
-        """Raise for a 4xx or 5xx; the body is not logged.
+        """Raise for a 4xx or 5xx response, without logging its body.
 
         :param response: the response
         :raises OktaFlowFailedError: with the status, and the flow's own message if there is one
@@ -131,9 +131,9 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the org for a token and for its own name, and invoke nothing: a verdict for the form's Test button.
+        """Check the connection for the form's Test button: get a token and the org's own name, but invoke no flow.
 
-        :return: whether it worked, and a text of at most 2,000 characters
+        :return: whether it worked, and a summary of at most 2,000 characters
         """
         from airflow_okta_workflows.diagnostics import check_connection, summary
 

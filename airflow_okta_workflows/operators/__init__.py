@@ -1,1 +1,1 @@
-"""The operators."""
+"""Operators that invoke flows."""

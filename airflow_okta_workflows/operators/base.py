@@ -1,4 +1,4 @@
-"""The base of the two invoke operators."""
+"""Base class of the two invoke operators."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 
 class FlowOperator(StopsOnKill, BaseOperator):
-    """Base class of the two invoke operators, and the arguments that both have.
+    """Base class of the two invoke operators, with the arguments that both take.
 
     :param flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
     :param query: query parameters (templated)
     :param headers: further headers (templated)
-    :param success_when: a JMESPath expression over the body; unless it is true, the task (the item) has failed
+    :param success_when: a JMESPath expression over the body; if it is not true, the task (in a batch: the item) fails
     :param result: a JMESPath expression over the body; what it selects is returned instead of the body
     :param response_check: a callable that takes the
         :class:`~airflow_okta_workflows.core.flows.response.FlowResponse`, and by name any of the context's variables;
-        unless it returns a true value, the task (the item) has failed
-    :param idempotent: whether running the flow twice under one key does no harm. Only then is an invocation without a
-        response sent again
-    :param timeout: how long a response may take, in seconds or as a ``timedelta``; the connection's ``read_timeout`` if
+        if it returns a false value, the task (in a batch: the item) fails
+    :param idempotent: whether running the flow twice under one idempotency key is harmless. Only then is an invocation
+        that got no response sent again
+    :param timeout: time limit for a response, in seconds or as a ``timedelta``; the connection's ``read_timeout`` if
         None
     :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
     """
@@ -79,14 +79,14 @@ class FlowOperator(StopsOnKill, BaseOperator):
 
     @cached_property
     def hook(self) -> FlowHook:
-        """The hook, imported only now: parsing a DAG stays cheap."""
+        """The hook, imported on first use so that parsing a DAG stays cheap."""
         from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
         return FlowHook(self.okta_workflows_conn_id, runtime=self._runtime)
 
     @property
     def _options(self) -> InvocationOptions:
-        """What goes with each payload."""
+        """Invocation arguments that are the same for each payload."""
         return {
             "query": self.query,
             "headers": self.headers,

@@ -1,4 +1,4 @@
-"""The operator that invokes a flow for each of many payloads."""
+"""Operator that invokes a flow once for each of many payloads."""
 
 from __future__ import annotations
 
@@ -30,38 +30,39 @@ if TYPE_CHECKING:
 
 
 class InvokeOktaFlowBatchOperator(FlowOperator):
-    """Invoke an OAuth 2.0 secured flow once for each of many payloads, from one task, at the flow's pace.
+    """Operator that invokes an OAuth 2.0 secured flow once for each of many payloads, from one task.
 
-    Okta takes ten invocations per second of one flow. They are sent evenly spaced, with as many calls open as the flow
-    is slow, over one connection pool and with one token. A 429 throttles all of them, and no item is lost or doubled.
+    Okta accepts ten invocations of one flow per second. The operator sends them evenly spaced, over one connection pool
+    and with one token; the slower the flow, the more calls are open at once. A 429 throttles all of them, and no item
+    is lost or duplicated.
 
-    Each item has an ``Idempotency-Key`` of its own, as a single invocation has. On Airflow 3.3 the task state store has
-    a checkpoint of each item from before it is sent, and then its outcome. A retry sends the items that were not sent
-    and those that failed. It keeps those that succeeded, and reports those whose outcome is unknown instead of sending
-    them again, unless ``idempotent``. Clearing the task by hand starts over. Before 3.3 a retry sends everything again.
+    Each item has its own ``Idempotency-Key``. On Airflow 3.3 the task state store has a checkpoint of each item from
+    before it is sent, and then its outcome. A retry sends the items that were not sent and those that failed. It keeps
+    those that succeeded, and reports those whose outcome is unknown instead of sending them again, unless
+    ``idempotent``. Clearing the task by hand starts over. Before 3.3 a retry sends everything again.
 
     XCom: one record per payload, in order: ``{"index", "key", "outcome", "status_code", "execution_id", "result",
-    "error"}``, with the outcome ``succeeded``, ``failed``, ``unknown`` or ``not_sent``. A task that fails leaves them
-    under the key ``records``.
+    "error"}``, with the outcome ``succeeded``, ``failed``, ``unknown`` or ``not_sent``. A task that fails pushes the
+    records under the key ``records``.
 
     The parameters ``flow``, ``query``, ``headers``, ``success_when``, ``result``, ``response_check``, ``idempotent``,
     ``timeout`` and ``okta_workflows_conn_id`` are those of
-    :class:`~airflow_okta_workflows.operators.base.FlowOperator`, for each item. ``response_check`` is called between
-    the invocations, so it has to be fast.
+    :class:`~airflow_okta_workflows.operators.base.FlowOperator`, and apply to each item. ``response_check`` runs on the
+    event loop that sends the invocations, so it has to be fast.
 
-    :param payloads: the payloads: a list of JSON values, a string with one as JSON, the XCom of a task that returns
-        one, or a callable that returns an iterable and takes by name any of the context's variables (templated)
+    :param payloads: a list of JSON values, a JSON string of such a list, the XCom of a task that returns one, or a
+        callable that returns an iterable and takes by name any of the context's variables (templated)
     :param item_key: a JMESPath expression over a payload that selects its identity, such as ``email``. With it the
-        tries of a task recognize a payload even if the list has changed. Without it they go by place and content, and a
-        changed list is an error
-    :param max_rate: invocations per second
-    :param max_in_flight: the most calls that may be open at the same time
+        tries of a task recognize a payload even if the list has changed. Without it they compare position and content,
+        and a changed list is an error
+    :param max_rate: most invocations per second
+    :param max_in_flight: most calls that may be open at the same time
     :param on_error: ``fail``: the task fails at the end unless all succeeded; ``collect``: it returns the records
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
     :raises OktaTokenError: if the org grants no token; nothing was sent
     :raises OktaFlowFailedError: with ``on_error="fail"``, if a retry may succeed
-    :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"``, if all items that did not succeed are of unknown
-        outcome
+    :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"`` and without ``idempotent``, if the outcome of every
+        item that did not succeed is unknown
     """
 
     template_fields: Sequence[str] = ("flow", "payloads", "query", "headers", "okta_workflows_conn_id")
@@ -136,7 +137,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         return told
 
     def on_kill(self) -> None:
-        """Send nothing more, and give open calls a moment; the log and the checkpoints say what was sent."""
+        """Send nothing more, and give open calls a few seconds; the log and the checkpoints record what was sent."""
         super().on_kill()
         if self._run:
             self._run.stop()
@@ -147,7 +148,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         return self.payloads
 
     def _error(self, records: Sequence[BatchRecord]) -> OktaWorkflowsError | None:
-        """Return the error that the task has to end with; None if it returns the records."""
+        """Return the error that the task has to raise; None if it returns the records."""
         from airflow_okta_workflows.core.batch.records import count, first_errors, in_words
         from airflow_okta_workflows.core.flows.outcome import Outcome
 

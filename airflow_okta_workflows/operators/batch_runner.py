@@ -1,7 +1,8 @@
-"""The run of a batch: many invocations of one flow at its pace, on an event loop in a thread of its own.
+"""Run of a batch: many rate-limited invocations of one flow, on an event loop in a separate thread.
 
-The thread leaves the task's own one free for signals. Airflow interrupts it for ``execution_timeout`` and ``on_kill``
-wherever it is, and must find it waiting, not in the middle of a conversation with the supervisor.
+The separate thread keeps the task's main thread free for signals. Airflow interrupts the main thread for
+``execution_timeout`` and ``on_kill`` at any point, and must find it waiting, not in the middle of a conversation with
+the supervisor.
 """
 
 from __future__ import annotations
@@ -45,14 +46,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PROGRESS_EVERY = 10.0
-"""Seconds between two lines of progress."""
+"""Seconds between two progress log lines."""
 _ANNOUNCED_AHEAD = 0.5
-"""Seconds' worth of items that are noted with one write before they are sent. Should the task be killed, they are of
-unknown fate, so they are few."""
+"""Seconds' worth of items whose checkpoints are written together before they are sent. If the task is killed, the
+outcome of these items is unknown, so the number is small."""
 _GRACE = 3.0
-"""Seconds that open calls get to end when the task is to end: Airflow's supervisor kills it after five."""
+"""Seconds that open calls get to finish when the task is stopped: Airflow's supervisor kills it after five."""
 _GIVE_UP_AFTER = 20
-"""Items in a row that could not run: the flow is off, or the org is away, and the rest would fare no better."""
+"""Consecutive items that did not run before the batch gives up: the flow is off or the org is unreachable, and the
+remaining items would fail, too."""
 _ERRORS_LOGGED = 10
 
 _LEFT_UNKNOWN = "an earlier try of this task was cut off while it was under way; it may have run and is not sent again"
@@ -61,15 +63,16 @@ _STOPPED_OPEN = "the task was stopped while it was under way; it may have run"
 
 
 class BatchRun:
-    """Invoke one flow for many items, and gather what comes of each.
+    """Run of one flow for many items, with a record of each.
 
     :param hook: the connection
-    :param template: the invocation, but for payload and key
+    :param template: the invocation without payload and idempotency key
     :param items: the items, in the order in which they are sent
-    :param checkpoints: what earlier tries of the task have noted, and where this one notes
-    :param evaluate: returns the result of a response to an idempotency key, or raises if it does not satisfy
-    :param max_rate: invocations per second
-    :param max_in_flight: calls that may be open at the same time
+    :param checkpoints: checkpoints of earlier tries of the task, and the store for those of this try
+    :param evaluate: returns the result of a response, given the response and its idempotency key, or raises if the
+        task's conditions are not met
+    :param max_rate: most invocations per second
+    :param max_in_flight: most calls that may be open at the same time
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class BatchRun:
         max_in_flight: int,
     ) -> None:
         self.gave_up: OktaWorkflowsError | None = None
-        """What the last item in a row ended with that could not run, if that is why the rest was not sent."""
+        """Error for which the remaining items were not sent; None if the batch did not give up."""
         self._hook = hook
         self._stop_signal = hook.runtime.stop
         self._template = template
@@ -108,7 +111,8 @@ class BatchRun:
         self._not_run_in_a_row = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        # Not an event: what interrupts a wait for that, such as the task's time-out, may leave its inner lock held.
+        # Not a threading.Event: an exception that interrupts its wait(), such as the task's timeout, may leave its
+        # inner lock held.
         self._ended = StopSignal()
         self._error: BaseException | None = None
         self._began_at = self._last_progress = self._monotonic()
@@ -119,9 +123,9 @@ class BatchRun:
         return self._stop_signal.requested
 
     def run(self) -> list[BatchRecord]:
-        """Send what is to be sent, and return the records, in the order of the items.
+        """Send all items that earlier tries have not settled, and return the records in the order of the items.
 
-        :raises OktaWorkflowsError: if there is no token, so that nothing could be sent at all
+        :raises OktaWorkflowsError: if there is no token; nothing was sent
         """
         if self._records:
             log.info("%s of earlier tries stand; %d to send", in_words(self._counts), len(self._to_send))
@@ -142,26 +146,26 @@ class BatchRun:
         return [self._records.get(item.key) or self._not_sent() for item in self._items]
 
     def stop(self) -> None:
-        """End soon: send nothing more, and give open calls a moment. May be called from a signal handler."""
+        """Send nothing more, and give open calls a few seconds. May be called from a signal handler."""
         self._stop_signal.request()
         if self._loop and self._stop:
-            with suppress(RuntimeError):  # it is over just now
+            with suppress(RuntimeError):  # the loop has just been closed
                 self._loop.call_soon_threadsafe(self._stop.set)
 
     def key_of(self, item: BatchItem) -> str:
-        """Return the idempotency key under which an item was sent, or would be.
+        """Return the idempotency key under which an item was, or would be, sent.
 
         :param item: one of the items
         """
         return derive_key(item.key, self._ordinals[item.key])
 
     def _is_settled(self, item: BatchItem, earlier: Mapping[str, ItemCheckpoint]) -> bool:
-        """Return whether an item is not to be sent, and keep the record that says why."""
+        """Return whether an item must not be sent, and store its record if so."""
         if item.key not in earlier:
             return False
         noted = earlier[item.key]
         record = noted.record or BatchRecord(Outcome.UNKNOWN, error=_LEFT_UNKNOWN)
-        # A run that is known to have failed stays what it is; the retry asks for another one.
+        # A run that is known to have failed is final: the retry wants another run, with another key.
         self._ordinals[item.key] = noted.ordinal + (record.outcome is Outcome.FAILED)
         if record.outcome is Outcome.SUCCEEDED or (record.outcome is Outcome.UNKNOWN and not self._template.idempotent):
             self._records[item.key] = record
@@ -195,10 +199,10 @@ class BatchRun:
                 await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
                 work.cancel()
                 while self._calls and not stop.done():
-                    # Sent before an error, or before it gave up: they have their time.
+                    # Calls that were open when the batch failed or gave up may finish.
                     await asyncio.wait({*self._calls, stop}, return_when=asyncio.FIRST_COMPLETED)
                 for call in self._calls - client.sending:
-                    # It waits to be sent, and must not be any more.
+                    # Waiting for its turn to send, which must not come any more.
                     call.cancel()
                 if self._calls:
                     await asyncio.wait(self._calls, timeout=_GRACE)
@@ -224,7 +228,7 @@ class BatchRun:
 
     async def _work(self, client: AsyncFlowClient) -> None:
         with raise_provider_errors():
-            # Before the first item: an org that gives no token ends the batch with nothing sent.
+            # Before the first item, so that nothing is sent if the org grants no token.
             await client.access_token()
         room = asyncio.Semaphore(self._max_in_flight)
         lots = [self._to_send[first : first + self._lot] for first in range(0, len(self._to_send), self._lot)]
@@ -239,7 +243,7 @@ class BatchRun:
                 self._announced.discard(item.key)
                 self._start(client, item, room)
                 if place == len(lot) // 2 and following:
-                    # While the rest of this lot goes, so that its write delays nobody.
+                    # Written while the rest of this lot is sent, so that the write delays no item.
                     self._announcing = asyncio.ensure_future(self._announce(following))
         while self._calls:
             await asyncio.wait(self._calls)
@@ -294,7 +298,7 @@ class BatchRun:
             record = BatchRecord(
                 Outcome.UNKNOWN if announced else Outcome.NOT_SENT, error=_STOPPED_OPEN if announced else _STOPPED
             )
-        except Exception as failure:  # of a response_check, or of the store: a problem to be seen, once all is noted
+        except Exception as failure:  # from response_check or the state store; raised once all checkpoints are written
             self._unexpected = self._unexpected or failure
             record = BatchRecord(
                 Outcome.UNKNOWN if announced else Outcome.NOT_SENT, error=f"{type(failure).__name__} in this task"
@@ -344,9 +348,9 @@ class BatchRun:
 
 
 class SkipFirstAcquire:
-    """A limiter whose first turn is free: an item's first attempt had its turn before it began.
+    """Rate limiter that skips the first acquire, since the item was already limited before its call began.
 
-    :param limiter: the limiter of all items
+    :param limiter: the limiter that all items share
     """
 
     def __init__(self, limiter: FlowRateLimiter) -> None:
@@ -354,11 +358,11 @@ class SkipFirstAcquire:
         self._first = True
 
     async def acquire(self) -> None:
-        """Return when it is the item's turn."""
+        """Wait until the item may be sent."""
         if not self._first:
             await self._limiter.acquire()
         self._first = False
 
     def throttle(self, seconds: float) -> None:
-        """Give no turn for a while."""
+        """Delay all items by a number of seconds."""
         self._limiter.throttle(seconds)

@@ -1,4 +1,4 @@
-"""The operator that invokes a flow once."""
+"""Operator that invokes a flow once."""
 
 from __future__ import annotations
 
@@ -37,17 +37,19 @@ if TYPE_CHECKING:
 
 
 class InvokeOktaFlowOperator(FlowOperator):
-    """Invoke an OAuth 2.0 secured flow once, and return its response.
+    """Operator that invokes an OAuth 2.0 secured flow once, and returns its response.
 
-    An ``Idempotency-Key`` names one wanted run of the flow. All tries of a task instance have the same one, until the
-    run is known to have failed (Airflow 3.3); a clearing by hand, another DAG run or another map index has its own.
+    An ``Idempotency-Key`` names one wanted run of the flow. All tries of a task instance use the same key until the run
+    is known to have failed (Airflow 3.3). A task that is cleared by hand, another DAG run or another map index has its
+    own key.
 
     On Airflow 3.3 the task state store has a checkpoint from before the invocation is sent, and then the response. A
-    retry after a crash returns that response, or ends with ``OktaFlowOutcomeUnknownError`` if the outcome is unknown;
+    retry after a crash returns that response, or raises ``OktaFlowOutcomeUnknownError`` if the outcome is unknown;
     with ``idempotent`` it sends again under the same key. Clearing the task by hand runs the flow again. Before 3.3
     only crashes within one process are covered.
 
-    XCom: the response's body (or ``result`` of it), and beside it ``execution_id`` and ``status_code``.
+    XCom: the response's body (or what ``result`` selects from it); under their own keys, ``execution_id`` and
+    ``status_code``.
 
     The parameters ``flow``, ``query``, ``headers``, ``success_when``, ``result``, ``response_check``, ``idempotent``,
     ``timeout`` and ``okta_workflows_conn_id`` are those of
@@ -55,8 +57,9 @@ class InvokeOktaFlowOperator(FlowOperator):
 
     :param payload: a JSON value, or a string of JSON; None for no body (templated)
     :param method: ``POST`` or ``GET``; GET carries no payload
-    :param deferrable: whether to invoke from the triggerer, so that no worker slot is held meanwhile. Only with
-        ``idempotent``, since a trigger may run twice; the config's ``[operators] default_deferrable`` if not given
+    :param deferrable: whether to invoke from the triggerer, so that the wait occupies no worker slot. Requires
+        ``idempotent``, since a trigger may run twice. If None, the config's ``[operators] default_deferrable`` applies
+        to an idempotent flow
     :raises OktaConfigurationError: for an argument or a connection that cannot work; as far as possible when the
         DAG is parsed
     :raises OktaTokenError: if the org grants no token; the flow was not invoked
@@ -85,7 +88,7 @@ class InvokeOktaFlowOperator(FlowOperator):
             check_as_parsed(method, payload, self.query, self.headers)
 
     def execute(self, context: Context) -> Any:
-        """Invoke the flow, from here or from the triggerer, and evaluate its response.
+        """Invoke the flow, from the worker or the triggerer, and evaluate its response.
 
         :param context: the task's context
         """
@@ -108,11 +111,11 @@ class InvokeOktaFlowOperator(FlowOperator):
         return self._complete(context, checkpoints, response)
 
     def execute_complete(self, context: Context, event: Any = None, wanted_run: Mapping[str, Any] | None = None) -> Any:
-        """Decrypt the result that the trigger fired, and evaluate the response.
+        """Decrypt the result in the trigger's event, and evaluate the response.
 
         :param context: the task's context
         :param event: the trigger's event
-        :param wanted_run: the wanted run, as :meth:`execute` passed it on
+        :param wanted_run: the wanted run as JSON, from :meth:`execute`
         """
         require_outcome(event, INVOCATION_OUTCOMES, self.task_id)
         checkpoints = self._checkpoints(context)
@@ -172,7 +175,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
         with raise_provider_errors():
-            # As strings, which a trigger's row can store, whatever the values were.
+            # Encoded here, because a trigger's row cannot store every type of value.
             payload = encode_payload(self.payload, check_method(self.method))
             query, headers = check_query(self.query), check_headers(self.headers)
         return OktaFlowInvocationTrigger(

@@ -1,4 +1,4 @@
-"""The operators: one invokes a flow once, one invokes it for each of many payloads."""
+"""Public operators: one invokes a flow once, the other once for each of many payloads."""
 
 from airflow_okta_workflows.operators.batch import InvokeOktaFlowBatchOperator
 from airflow_okta_workflows.operators.invoke import InvokeOktaFlowOperator

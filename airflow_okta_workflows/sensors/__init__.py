@@ -1,1 +1,1 @@
-"""The sensor."""
+"""Sensor for long-running flows."""

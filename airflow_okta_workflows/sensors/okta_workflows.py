@@ -1,4 +1,4 @@
-"""The sensor that waits for a long-running flow."""
+"""Sensor that waits for a long-running flow."""
 
 from __future__ import annotations
 
@@ -54,43 +54,44 @@ if TYPE_CHECKING:
 
 
 _GRACE = 60.0
-"""Seconds that a busy triggerer gets beyond the deadline before Airflow ends the wait itself."""
+"""Seconds past the deadline that a busy triggerer gets before Airflow itself ends the deferral."""
 
 
 class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
-    """Wait until a status flow says that a long-running flow has finished.
+    """Sensor that waits until a status flow reports that a long-running flow has finished.
 
-    Okta has no status API, so the org provides a status flow: a second secured flow that looks the long one up, by
-    execution id or key, and returns for example ``{"status": "RUNNING"}``. It is asked every ``poke_interval``
-    seconds: in ``mode="poke"`` from a worker slot, in ``mode="reschedule"`` from a task that comes back, with
-    ``deferrable=True`` from the triggerer, where a thousand waits cost no worker slot.
+    Okta has no status API, so the org provides a status flow: a second secured flow that looks the long-running one up,
+    by execution id or key, and returns for example ``{"status": "RUNNING"}``. The sensor invokes the status flow every
+    ``poke_interval`` seconds: with ``mode="poke"`` from a worker slot, with ``mode="reschedule"`` from a task that is
+    rescheduled between polls, with ``deferrable=True`` from the triggerer, where a wait occupies no worker slot.
 
-    A 404 with an execution id and ``{"status": "NOT_FOUND"}`` mean that the status flow does not know the long-running
-    flow yet, and count as not finished. The first poll warns if the response has no member that ``success_when`` looks
-    at.
+    A 404 with an execution id, or ``{"status": "NOT_FOUND"}``, means that the status flow does not know the
+    long-running flow yet, and counts as not finished. The first poll warns if the response has none of the members that
+    ``success_when`` refers to.
 
-    ``soft_fail`` skips the task when ``timeout`` is over, and for no other reason: any error fails it, and so does
+    ``soft_fail`` skips the task only when ``timeout`` has passed: any error fails the task, and so does
     ``execution_timeout``. Airflow's own sensors also skip on some errors.
 
-    XCom: the body of the status flow's last response, or ``result`` of it.
+    XCom: the body of the status flow's last response, or what ``result`` selects from it.
 
     :param flow: the status flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
-    :param payload: a JSON value, or JSON text; None for no body (templated)
+    :param payload: a JSON value, or a string of JSON; None for no body (templated)
     :param query: query parameters (templated)
     :param method: ``POST`` or ``GET``; GET carries no payload
     :param success_when: a JMESPath expression over the body: when it is true, the wait is over
     :param failure_when: a JMESPath expression over the body: when it is true, the task fails; None for none
-    :param result: a JMESPath expression over the body; what it selects is returned in the body's place
+    :param result: a JMESPath expression over the body; what it selects is returned instead of the body
     :param poke_interval: seconds between two polls, or a ``timedelta``
     :param timeout: seconds until the sensor gives up, or a ``timedelta``; the config's ``[sensors] default_timeout`` if
         None
-    :param max_failed_polls: so many polls in a row may fail for reasons that pass (no connection, a rate limit, a 5xx)
-        before the sensor does. In ``mode="reschedule"`` this needs Airflow 3.3; before, none may
-    :param deferrable: wait in the triggerer; the config's ``[operators] default_deferrable`` if not given
+    :param max_failed_polls: number of consecutive polls that may fail for a temporary reason (no connection, a rate
+        limit, a 5xx) before the sensor fails. With ``mode="reschedule"`` this needs Airflow 3.3; before, the first
+        failed poll fails the sensor
+    :param deferrable: whether to wait in the triggerer; the config's ``[operators] default_deferrable`` if not given
     :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
     :raises OktaConfigurationError: for an argument or a connection that cannot work; as far as possible when the
         DAG is parsed
-    :raises OktaFlowFailedError: when ``failure_when`` holds, or the status flow itself fails
+    :raises OktaFlowFailedError: if ``failure_when`` is true, or the status flow itself fails
     """
 
     template_fields: Sequence[str] = ("flow", "payload", "query", "okta_workflows_conn_id")
@@ -116,11 +117,11 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         with raise_provider_errors():
-            # Ahead of Airflow, to which infinity is an OverflowError and true a second.
+            # Checked before Airflow does: it raises OverflowError for infinity and takes True for one second.
             check_number(seconds(poke_interval), "poke_interval", least=0, most=YEAR)
             if timeout is not None:
                 check_number(seconds(timeout), "timeout", least=0, most=YEAR)
-                # Only then: before Airflow 3.2, None is no way to ask for the default.
+                # Passed only if given: before Airflow 3.2, None does not select the default.
                 kwargs["timeout"] = timeout
             check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
         super().__init__(poke_interval=poke_interval, **kwargs)
@@ -143,7 +144,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             self._rule()
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask the status flow once.
+        """Invoke the status flow once, and evaluate its response.
 
         :param context: the task's context
         :raises OktaFlowFailedError: if the long-running flow has failed
@@ -185,7 +186,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         return PokeReturnValue(is_done=False)
 
     def _is_first_warning(self, context: Context) -> bool:
-        """Return whether this try of the task has not warned yet, and note that it has."""
+        """Return whether this try of the task has not warned yet, and record that it now has."""
         if self._warned:
             return False
         self._warned = True
@@ -197,7 +198,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         return not (first_reschedule and first_reschedule(context))
 
     def execute(self, context: Context) -> Any:
-        """Wait, in the way that ``mode`` and ``deferrable`` say.
+        """Wait for the long-running flow, as ``mode`` and ``deferrable`` specify.
 
         :param context: the task's context
         """
@@ -208,37 +209,38 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         now = self._runtime.clock()
         deadlines = {
             "deadline": now + self.timeout,
-            # Airflow does not apply it to a task that is deferred.
+            # Airflow does not apply execution_timeout to a deferred task.
             "execution_deadline": now + self.execution_timeout.total_seconds() if self.execution_timeout else None,
         }
-        # As if it came back from the triggerer, so that soft_fail and never_fail apply from the first poll on.
+        # As if the task came back from the triggerer, so that soft_fail and never_fail also apply to the first poll.
         return self.resume_execution("look_or_defer", deadlines, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume the task with ``never_fail`` and ``soft_fail`` applied, the same on each Airflow.
+        """Resume the task with ``never_fail`` and ``soft_fail`` applied, the same on each Airflow version.
 
-        :param next_method: the method that goes on
+        :param next_method: the method to call
         :param next_kwargs: its arguments
         :param context: the task's context
-        :raises AirflowSkipException: instead of an error, with ``never_fail``; of a time-out, with ``soft_fail``
+        :raises AirflowSkipException: instead of any error, with ``never_fail``; instead of a timeout, with
+            ``soft_fail``
         """
         with self._skipping_at_timeout():
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
             except AirflowException as error:
-                # Airflow itself does so here only since 3.1.
+                # Airflow applies never_fail here only since 3.1.
                 if self.never_fail and not isinstance(error, AirflowSkipException):
                     raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
                 raise
 
     @contextmanager
     def _skipping_at_timeout(self) -> Iterator[None]:
-        """Apply ``soft_fail`` to the sensor's own ``timeout`` alone; Airflow skips on some other errors, too."""
+        """Apply ``soft_fail`` only to the sensor's own ``timeout``; Airflow also skips on some other errors."""
         soft_fail, self.soft_fail = self.soft_fail, False
         try:
             yield
         except AirflowSensorTimeout:
-            # A triggerer that is down by the deadline ends the wait for whichever of the two is over first.
+            # If the triggerer is down at the deadline, Airflow raises AirflowSensorTimeout for either limit.
             limit = self.execution_timeout
             if self.deferrable and limit is not None and limit.total_seconds() <= self.timeout:
                 raise AirflowTaskTimeout(self._execution_timed_out()) from None
@@ -269,19 +271,19 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         deadline: float | None = None,
         execution_deadline: float | None = None,
     ) -> Any:
-        """Take up where the trigger has left off: look at the status once more, from the worker.
+        """Poll the status flow once more, from the worker, after the trigger has fired.
 
-        The trigger tells only that there is something to see. What it is, result or error, is found here, so that
-        no response of a flow passes through the trigger's row and log.
+        The event says only that there is something to look at. The worker fetches the result or error itself, so that
+        no response of a flow is stored or logged by the triggerer.
 
         :param context: the task's context
-        :param event: what the trigger said
-        :param deadline: when ``timeout`` is over, in seconds since the epoch
-        :param execution_deadline: when ``execution_timeout`` is over, likewise; None without one
-        :raises AirflowSensorTimeout: if the time is over
+        :param event: the trigger's event
+        :param deadline: when ``timeout`` ends, in seconds since the epoch
+        :param execution_deadline: when ``execution_timeout`` ends, in seconds since the epoch; None without one
+        :raises AirflowSensorTimeout: if ``timeout`` has passed
         """
         require_outcome(event, STATUS_OUTCOMES, self.task_id)
-        self._warned = True  # by the first poll, or by the trigger
+        self._warned = True  # if at all, the first poll or the trigger has warned
         deadline = self._runtime.clock() + self.timeout if deadline is None else deadline
         return self.look_or_defer(context, deadline, execution_deadline, event)
 
@@ -292,18 +294,18 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         execution_deadline: float | None = None,
         event: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Return the result if there is one, or wait for it in the triggerer.
+        """Poll once; return the result if there is one, otherwise defer.
 
         :param context: the task's context
-        :param deadline: when ``timeout`` is over, in seconds since the epoch
-        :param execution_deadline: when ``execution_timeout`` is over, likewise; None without one
-        :param event: what the trigger said; None at the first look
+        :param deadline: when ``timeout`` ends, in seconds since the epoch
+        :param execution_deadline: when ``execution_timeout`` ends, in seconds since the epoch; None without one
+        :param event: the trigger's event; None at the first poll
         """
         poked = self.poke(context)
         if poked.is_done:
             return poked.xcom_value
         if event and event["outcome"] == ERROR:
-            # The worker can ask and the triggerer cannot: deferring again would only come back at once.
+            # The worker can poll and the triggerer cannot: another deferral would end at once with the same error.
             raise OktaWorkflowsError(
                 f"The triggerer could not poll flow {self.flow!r} ({event.get('reason')}), though this worker can.",
                 hint="OKW-1608: See the triggerer's log; a key file or a CA bundle must be on the triggerer, too.",
@@ -318,23 +320,23 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             trigger=self._trigger(ends_at),
             method_name="execute_complete",
             kwargs={"deadline": deadline, "execution_deadline": execution_deadline},
-            # The trigger keeps the deadline; this is for a triggerer that is down by then.
+            # The trigger enforces the deadline; this timeout takes effect only if the triggerer is down.
             timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
         )
 
     @property
     def _leaves_its_process(self) -> bool:
-        """Whether each poll has a process of its own."""
+        """Whether each poll runs in a separate process."""
         return self.reschedule and not self.deferrable
 
     def _store(self, context: Context) -> Any:
-        """Return Airflow's store for what has to outlive a poll; None before Airflow 3.3."""
+        """Return Airflow's task state store, whose values outlive a poll; None before Airflow 3.3."""
         return context.get("task_state_store")
 
     def _failed_polls(self, context: Context) -> FailedPolls:
         limit, memory = self.max_failed_polls, self._memory
         if self._leaves_its_process:
-            # Without a store to count in, none may fail.
+            # Without a store, failed polls cannot be counted across processes, so none may fail.
             store = self._store(context)
             limit, memory = (limit, store) if store is not None else (0, memory)
         return FailedPolls(limit, memory, attempt_of(context))
@@ -345,7 +347,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         hook = FlowHook(self.okta_workflows_conn_id, runtime=self._runtime)
         response: FlowResponse | None = None
         try:
-            # Asking for a status changes nothing, so an question without a response may be asked again.
+            # A status request changes nothing, so one that got no response may be sent again.
             response = hook.invoke(self.flow, self.payload, method=self.method, query=self.query, idempotent=True)
         except OktaFlowError as error:
             response = error.response
@@ -361,7 +363,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
         with raise_provider_errors():
-            # As strings, which a trigger's row can store, whatever the values were.
+            # Encoded here, because a trigger's row cannot store every type of value.
             payload = encode_payload(self.payload, check_method(self.method))
             query = check_query(self.query)
         return OktaFlowStatusTrigger(

@@ -1,8 +1,9 @@
-"""One token request per host: how a process takes over another's token, waits for it, or asks for one on behalf of all.
+"""One token request per host: a process uses another's token, waits for one, or requests one on behalf of all.
 
-Theory of operation: the file cache holds one entry and one lock per set of credentials. A process that finds no valid
-entry tries the lock. The one that gets it asks the org and writes the entry, a failure included; the others look at the
-entry again until it is there. All file I/O is a step that the driver performs.
+Theory of operation: the file cache has one entry and one lock per set of credentials. A process that finds no valid
+entry tries to take the lock. The process that gets it requests a token from the org and writes the entry, even for a
+failure; the others read the entry again until it is there. All file I/O is a step that the driver performs, except the
+release of the lock.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.tokens.file_cache import TokenCache
 
 _LOOK_AGAIN = 0.05
-"""Seconds between two looks while another process asks."""
+"""Mean seconds between two reads of the entry while another process requests a token."""
 _PATIENCE = 300.0
-"""Seconds after which this process no longer waits for another that asks: it may hang."""
+"""Seconds after which this process stops waiting for another one's request, which may hang."""
 
 
 def obtain_shared_token(
@@ -41,13 +42,13 @@ def obtain_shared_token(
     """Return a token that is valid now: another process's, or a new one.
 
     :param request_token: begins the conversation with the org
-    :param cache: what the processes share; None for nothing
-    :param stale_token: a stale token of this process, still valid
-    :param rejected_token: the text of a token that a flow's host rejected, which must not come back
+    :param cache: token cache that the processes share; None to share nothing
+    :param stale_token: a stale token of this process, still valid; or None
+    :param rejected_token: value of a token that a flow's host rejected, which is never returned; or None
     :param runtime: clock and randomness
-    :param patient: whether to wait for another that asks. A synchronous call on an event loop must not: the other may
-        be a task of that loop, which could then not go on
-    :raises CoreError: if the org grants none and there is no stale one
+    :param patient: whether to wait while another caller requests a token. A synchronous call on an event loop must not:
+        the other caller may be a task of that loop, which the wait would block
+    :raises CoreError: if the org grants no token and there is no stale one
     """
     if cache is None:
         return (yield from _ask(request_token, None, stale_token, rejected_token, runtime))
@@ -64,12 +65,12 @@ def obtain_shared_token(
                 if stale is None:
                     raise failure
                 return (yield from _taken_over(stale))
-            # Only now: a process that finds a token, as most do, needs no lock.
+            # Created only now: most processes find a token and need no lock.
             lock = lock or cache.lock()
             if lock.is_locked:
-                # The process that had the lock before brought no token, as was just seen: this one asks.
+                # The entry, read while holding the lock, has no usable token: request one.
                 return (yield from _ask(request_token, cache, stale, rejected_token, runtime))
-            # Not in a thread: one that outlives this conversation would keep the lock.
+            # Not in a thread: a thread that outlives this conversation would keep the lock.
             taken = yield from call(partial(try_lock, lock), in_thread=False)
             if taken is False and stale:
                 return (yield from _taken_over(stale))
@@ -81,7 +82,7 @@ def obtain_shared_token(
                 yield Wait(seconds, "")
     finally:
         if lock:
-            # No step: a conversation that is closed can yield none.
+            # A direct call, because a conversation that is being closed cannot yield a step.
             release(lock)
 
 
@@ -93,7 +94,7 @@ def _taken_over(token: AccessToken) -> Conversation[AccessToken]:
 def _look(
     cache: TokenCache, rejected_token: str | None, runtime: Runtime
 ) -> Conversation[tuple[AccessToken | None, CoreError | None]]:
-    """Return the shared token if it is usable, and how the last request for one failed, if it failed just now."""
+    """Return the shared token if it is usable, and the error of the last request if it failed just now."""
     entry = yield from call(cache.read)
     now = runtime.clock()
     if entry is None or entry.written_at > now + FAILURE_REST:
@@ -123,7 +124,7 @@ def _ask(
         return stale
     if cache:
         found, _ = yield from _look(cache, rejected_token, runtime)
-        # A process that was no longer waited for must not replace a newer token with its own.
+        # Others may have stopped waiting for this process; it must not replace a newer token with its own.
         if found is None or found.expires_at <= token.expires_at:
             yield from call(partial(cache.write, token=token, now=runtime.clock()))
     return token

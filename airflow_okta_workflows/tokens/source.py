@@ -1,4 +1,9 @@
-"""One access token for all who may share it, asked for once however many want it at the same time."""
+"""One access token for all callers in a process that may share it.
+
+Theory of operation: each set of credentials has one :class:`TokenSource`. The first caller that needs a new token
+becomes the owner of a renewal; the others join it and get its result. The owner obtains the token by way of
+:mod:`~airflow_okta_workflows.tokens.coordination`, which shares it with the other processes on the host.
+"""
 
 from __future__ import annotations
 
@@ -29,36 +34,36 @@ if TYPE_CHECKING:
 
 
 class _AbandonedError(Exception):
-    """A renewal was broken off; one of those who wait for it takes it up."""
+    """Error of a renewal whose owner was interrupted; one of the waiting callers starts another."""
 
 
 class _Renewal:
-    """One request for a token that is under way, or could be.
+    """One token renewal, under way or about to start.
 
-    :param loop: the event loop that makes it, or None if a thread does
+    :param loop: the event loop that runs it, or None if a thread does
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
         self.outcome: Future[AccessToken] = Future()
-        """Where those who wait for it find what came of it."""
-        # From now on it cannot be cancelled: a task that waits for it and is cancelled leaves alone.
+        """Result of the renewal, for the callers that wait for it."""
+        # A running future cannot be cancelled, so a waiting task that is cancelled does not cancel the renewal.
         self.outcome.set_running_or_notify_cancel()
         self.stale_token: AccessToken | None = None
-        """The stale token that is good for now, or None."""
+        """Stale token that is still valid, or None."""
         self.rejected_token: str | None = None
-        """The text of the last token that a flow's host refused, or None."""
+        """Value of the last token that a flow's host rejected, or None."""
 
 
 class TokenSource:
-    """Give an access token to threads and to tasks on any event loop of this process.
+    """Source of access tokens for the threads and the tasks on any event loop of this process.
 
-    FRESH is given as it is. STALE is given as it is, while one caller renews it. Without a token, or with an
-    EXPIRED one, one caller asks and all others wait for what comes of it. A failure stands for a while, so that no
-    number of callers hammers the org.
+    A FRESH token is returned as it is. A STALE one is returned as it is while one caller renews it. Without a token, or
+    with an EXPIRED one, one caller requests a token and all others wait for the result. After a failure no caller
+    requests a token for ``FAILURE_REST`` seconds, so that many callers cannot overload the org.
 
-    :param clock: gives seconds since the epoch
-    :param cache: what this process shares with others, or None
+    :param clock: returns seconds since the epoch
+    :param cache: token cache shared with other processes, or None
     """
 
     def __init__(self, clock: Callable[[], float] = Runtime.clock, cache: TokenCache | None = None) -> None:
@@ -77,7 +82,7 @@ class TokenSource:
         self._rest_until = float("-inf")
 
     def _begin_if_forked(self) -> None:
-        # A renewal that a thread of the parent makes never ends here, and no log of this process masks its token.
+        # In a forked child, a renewal that the parent began never ends, and no log masks the parent's token.
         if self._process != os.getpid():
             self._begin()
 
@@ -93,9 +98,9 @@ class TokenSource:
 
         :param request_token: begins the conversation with the org
         :param runtime: clock and randomness
-        :param rejected_token: the text of a token that a flow's host rejected, which is dropped
+        :param rejected_token: value of a token that a flow's host rejected, which is dropped
         :param blocks: whether the driver's waits block the thread, and with it an event loop that runs there
-        :raises CoreError: if the org grants none
+        :raises CoreError: if the org grants no token
         """
         loop = _running_loop()
         share = partial(
@@ -114,8 +119,8 @@ class TokenSource:
                 self._failed(mine, error)
                 raise
             if blocks and loop is not None and claim.loop is loop:
-                # Waiting would stop the very loop that is to bring the token. The stale token with which that renewal
-                # began has expired since, or was rejected.
+                # Waiting would block the loop that runs the renewal. There is no stale token to fall back on: the one
+                # with which that renewal began has since expired or been rejected.
                 return self._kept((yield from share(stale_token=None, rejected_token=self._rejected_token)))
             yield Join(claim.outcome)
             failure = claim.outcome.exception()
@@ -125,9 +130,9 @@ class TokenSource:
                 raise _for_another(failure)
 
     def drop(self, rejected_token: str) -> None:
-        """Forget a token that a flow's host refused.
+        """Drop a token that a flow's host rejected.
 
-        :param rejected_token: its text
+        :param rejected_token: its value
         """
         with self._lock:
             self._begin_if_forked()
@@ -136,7 +141,7 @@ class TokenSource:
                 self._rejected_token = rejected_token
 
     def _claim(self, mine: _Renewal, rejected_token: str | None) -> AccessToken | _Renewal:
-        """Return a token, or the renewal to wait for: the caller's own, if the caller is to make it."""
+        """Return a token, or the renewal to wait for; if that is ``mine``, the caller has to run it."""
         if rejected_token is not None:
             self.drop(rejected_token)
         with self._lock:
@@ -158,16 +163,16 @@ class TokenSource:
     def _renewed(self, renewal: _Renewal, token: AccessToken) -> AccessToken:
         with self._lock:
             now = self._clock()
-            # A stale token that came back for want of a better one may have been refused meanwhile.
+            # The result may be the stale token, and a flow's host may have rejected that meanwhile.
             self._token = None if token.value == self._rejected_token else token
             self._renewal = self._failure = None
-            # A stale token in place of a new one: the org could not be asked.
+            # A stale token instead of a new one means that the renewal failed.
             self._rest_until = now if token.state(now) is TokenState.FRESH else now + FAILURE_REST
         renewal.outcome.set_result(token)
         return token
 
     def _kept(self, token: AccessToken) -> AccessToken:
-        """Return a token that came past the renewal which is under way, for those who come before that has ended."""
+        """Store and return a token obtained outside the renewal under way, for callers that arrive before that ends."""
         with self._lock:
             if token.value != self._rejected_token:
                 self._token = token
@@ -181,7 +186,7 @@ class TokenSource:
                     self._failure = error
                     self._rest_until = self._clock() + FAILURE_REST
         if not renewal.outcome.done():
-            # A cancelled task or a task time-out concerns the one who asked, not those who wait.
+            # A cancellation or a task timeout concerns only the caller that ran the renewal, not the waiting ones.
             renewal.outcome.set_exception(error if isinstance(error, Exception) else _AbandonedError())
 
 
@@ -191,10 +196,10 @@ renew_in_child(sys.modules[__name__], "_sources_lock")
 
 
 def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
-    """Return where a connection's tokens come from, as ``[okta_workflows] token_cache`` has it.
+    """Return the token source of a connection, as the config's ``[okta_workflows] token_cache`` specifies.
 
     :param settings: the connection
-    :raises OktaConfigurationError: for a value of ``token_cache`` that is not known
+    :raises OktaConfigurationError: for an unknown value of ``token_cache``
     """
     mode = conf.get("okta_workflows", "token_cache", fallback="disk").strip().lower()
     if mode not in ("disk", "memory", "off"):
@@ -216,7 +221,7 @@ def _open_cache(settings: OktaWorkflowsSettings) -> TokenCache | None:
 
 
 def _for_another(failure: BaseException) -> BaseException:
-    # One object would gather the frames of all who raise it, and each of them would report those of the others.
+    # A copy per caller: one exception object raised by several would collect the traceback frames of all of them.
     return failure.copy() if isinstance(failure, CoreError) else failure
 
 

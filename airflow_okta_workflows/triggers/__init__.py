@@ -1,1 +1,1 @@
-"""The trigger."""
+"""Triggers that poll or invoke flows."""

@@ -1,7 +1,7 @@
-"""How the triggerer hands the outcome of an invocation to the worker.
+"""Encrypted transfer of an invocation's outcome from the triggerer to the worker.
 
-An event is stored and logged in clear, and what a flow returns may be anybody's personal data. So it travels sealed,
-under a key that only who has the connection's private key can derive.
+Airflow stores and logs events unencrypted, and a flow's response may contain personal data. The outcome is therefore
+encrypted with a key that can only be derived from the connection's private key.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 
 LARGEST_OUTCOME = 65_536
-"""Bytes of JSON; a larger outcome is not put into an event."""
+"""Most bytes of JSON in an event; a larger outcome is not handed over."""
 
 
 def encrypt_result(
     outcome: FlowResponse | OktaWorkflowsError, settings: OktaWorkflowsSettings, idempotency_key: str
 ) -> str | None:
-    """Return an outcome, sealed, as text; None if it is too large for an event.
+    """Return an outcome, encrypted, as a Base64 string; None if it is too large for an event.
 
     :param outcome: the response, or the error
     :param settings: the connection
-    :param idempotency_key: the invocation it belongs to: with another one it does not open
+    :param idempotency_key: the invocation's idempotency key; decryption fails with any other
     """
     kind = "error" if isinstance(outcome, OktaWorkflowsError) else "response"
     data = json.dumps({kind: outcome.to_json()}).encode()
@@ -42,11 +42,11 @@ def encrypt_result(
 def decrypt_result(
     sealed: Any, settings: OktaWorkflowsSettings, idempotency_key: str
 ) -> FlowResponse | OktaWorkflowsError | None:
-    """Return the outcome that was sealed; None if it does not open, as after a change of the key, or is not known here.
+    """Return the decrypted outcome; None if decryption fails, for example after the connection's key has changed.
 
-    :param sealed: the text
+    :param sealed: the result of :func:`encrypt_result`
     :param settings: the connection
-    :param idempotency_key: the invocation
+    :param idempotency_key: the invocation's idempotency key
     """
     try:
         with raise_provider_errors():

@@ -1,4 +1,4 @@
-"""The events that the triggers fire, and their validation by the operator and the sensor."""
+"""Events that the triggers fire, and their validation by the operator and the sensor."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ INVOCATION_OUTCOMES = (ENCRYPTED, NOT_HANDED_OVER)
 def require_outcome(event: Any, outcomes: Collection[str], task_id: str) -> str:
     """Return the outcome of an event.
 
-    :param event: the event, as Airflow hands it to the task
+    :param event: the event, as Airflow passes it to the task
     :param outcomes: the outcomes that the task knows
     :param task_id: the task's id
-    :raises OktaWorkflowsError: if the outcome is not one of them, as after an upgrade of the triggerer alone
+    :raises OktaWorkflowsError: if the outcome is not one of them, for example after an upgrade of only the triggerer
     """
     outcome = event.get("outcome") if isinstance(event, dict) else None
     if outcome not in outcomes:

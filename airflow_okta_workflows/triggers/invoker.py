@@ -1,4 +1,4 @@
-"""A flow as triggers invoke it: over what the loop shares, at the flow's pace, with credentials of today."""
+"""Invocation of a flow by the triggers, with the event loop's shared resources, rate limit and current credentials."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class TriggererInvoker:
-    """One flow as a trigger invokes it, as often as needed.
+    """Invoker of one flow for a trigger.
 
-    :param resources: what the loop shares; the caller holds it for as long as this is used
+    :param resources: resources that all triggers on this event loop share; the caller must hold them open meanwhile
     :param okta_workflows_conn_id: the connection
     :param runtime: clock and sleep
     :param flow: the flow, as the user names it
-    :param request: the other arguments of :meth:`OktaWorkflowsSettings.build_invocation`, but for the idempotency key
+    :param request: the other arguments of :meth:`OktaWorkflowsSettings.build_invocation`, without the idempotency key
     """
 
     resources: LoopResources
@@ -40,27 +40,27 @@ class TriggererInvoker:
     request: dict[str, Any] = field(repr=False)
 
     async def invoke(self, idempotency_key: str | None = None) -> FlowResponse:
-        """Invoke it once, and once more where the connection was of no use and has been changed since.
+        """Invoke the flow; if the connection did not work and has been changed since, invoke it a second time.
 
         :param idempotency_key: the idempotency key; a new one if None
-        :raises OktaWorkflowsError: if it did not succeed
+        :raises OktaWorkflowsError: if the invocation did not succeed
         """
         client = await self._client()
         key = idempotency_key or self.runtime.new_id()
         try:
             return await self._invoke(client, key)
         except (OktaConfigurationError, OktaFlowRefusedError):
-            # Not sent, or refused before running, so another attempt is safe.
+            # Not sent, or refused before the flow ran, so another attempt is safe.
             changed = await self._client(rejected=client)
             if changed is client:
                 raise
             return await self._invoke(changed, key)
 
     async def invoke_encrypted(self, idempotency_key: str) -> str | None:
-        """Invoke it and return the outcome, response or error, as only a worker can open it; None if it is too large.
+        """Invoke the flow, and return the response or error, encrypted for the worker; None if it is too large.
 
         :param idempotency_key: the idempotency key
-        :raises OktaConfigurationError: if the connection cannot be used: then nothing was sent
+        :raises OktaConfigurationError: if the connection cannot be used; nothing was sent
         """
         outcome: FlowResponse | OktaWorkflowsError
         try:

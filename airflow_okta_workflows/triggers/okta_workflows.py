@@ -1,4 +1,4 @@
-"""The triggers: one waits for a long-running flow, one invokes a flow, both in the triggerer."""
+"""Triggers: one waits for a long-running flow, the other invokes a flow."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 
 _LATEST = 1e11
-"""A moment in seconds since the epoch; a later one is no moment, but milliseconds."""
+"""Latest accepted time in seconds since the epoch; a larger number is probably in milliseconds."""
 
 _WHAT_INVOKES = (
     "airflow_okta_workflows.triggers.invoker",
     "airflow_okta_workflows.client.loop_resources",
     "airflow_okta_workflows.client.async_client",
     "airflow.providers.common.compat.connection",
-    # Imported in other places when a token is asked for.
+    # Otherwise imported lazily, when a token is requested.
     "airflow_okta_workflows.core.keys.signing",
     "filelock",
 )
@@ -41,10 +41,10 @@ _WHAT_INVOKES = (
 class _OktaFlowTrigger(BaseTrigger):
     """Base class of the two triggers.
 
-    The arguments are stored in clear: ids and the user's own templated values, and no secret.
+    Airflow stores the arguments unencrypted: ids and the user's own templated values, and no secret.
 
     :param flow: the flow: a name in the connection's ``flows``, an alias, or an invoke URL
-    :param payload: a JSON value, or JSON text; None for no body
+    :param payload: a JSON value, or a string of JSON; None for no body
     :param query: query parameters
     :param method: ``POST`` or ``GET``
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
@@ -63,7 +63,7 @@ class _OktaFlowTrigger(BaseTrigger):
         not_before: float = 0.0,
         runtime: Runtime | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow does not annotate it
         self.flow = flow
         self.payload = payload
         self.query = query
@@ -75,7 +75,7 @@ class _OktaFlowTrigger(BaseTrigger):
         self._runtime = runtime or Runtime()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments to make this trigger anew."""
+        """Return the class path and the arguments from which Airflow recreates this trigger."""
         arguments = {
             "flow": self.flow,
             "payload": self.payload,
@@ -88,15 +88,15 @@ class _OktaFlowTrigger(BaseTrigger):
 
     @asynccontextmanager
     async def _invoker(self, **request: Any) -> AsyncIterator[TriggererInvoker]:
-        """Give the flow over what this loop shares; it is shared for as long as a trigger holds it."""
-        # In a thread: importing the HTTP clients would stop the loop, and with it all other triggers.
+        """Yield an invoker that uses the resources shared on this event loop, and hold them open meanwhile."""
+        # In a thread: importing the HTTP clients would block the event loop, and with it all other triggers.
         invoker, loop_resources, *_ = await asyncio.to_thread(_import_all, _WHAT_INVOKES)
         request = {"payload": self.payload, "query": self.query, "method": self.method, **request}
         async with loop_resources.loop_resources() as resources:
             yield invoker.TriggererInvoker(resources, self.okta_workflows_conn_id, self._runtime, self.flow, request)
 
     def _log_failure(self, what: str, error: Exception) -> None:
-        # What leaves run() as an exception ends the task without a word of why; an event lets the worker say it.
+        # An exception that leaves run() would fail the task without the reason; with an event the worker reports it.
         own = isinstance(error, (OktaWorkflowsError, ExpressionError))
         self.log.warning("Flow %s %s: %s", shown(self.flow), what, error, exc_info=not own)
 
@@ -104,28 +104,28 @@ class _OktaFlowTrigger(BaseTrigger):
         early = self.not_before - self._runtime.clock()
         if early > 0:
             await self._runtime.async_sleep(early)
-        return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow does not annotate it
 
 
 class OktaFlowStatusTrigger(_OktaFlowTrigger):
-    """Ask a status flow every so often, and fire when there is something for the worker to look at.
+    """Trigger that polls a status flow, and fires when there is something for the worker to look at.
 
-    The event is ``{"outcome": "settled"}`` when a condition holds, ``{"outcome": "timeout"}`` past the deadline, and
-    ``{"outcome": "error", "reason": <the error's class>}`` when the status flow could not be asked. Responses do not go
-    into it: events are stored and logged in clear.
+    The event is ``{"outcome": "settled"}`` when a condition is true, ``{"outcome": "timeout"}`` past the deadline, and
+    ``{"outcome": "error", "reason": <the error's class>}`` when the status flow could not be polled. It contains no
+    response, because Airflow stores and logs events unencrypted.
 
-    Its arguments are stored in clear, too: ids and the user's own templated values, and no secret.
+    Airflow stores the arguments unencrypted, too: ids and the user's own templated values, and no secret.
 
     :param flow: the status flow: a name in the connection's ``flows``, an alias, or an invoke URL
-    :param payload: a JSON value, or JSON text; None for no body
+    :param payload: a JSON value, or a string of JSON; None for no body
     :param query: query parameters
     :param method: ``POST`` or ``GET``
     :param success_when: a JMESPath expression over the body that ends the wait
-    :param failure_when: one that ends it as well, or None
-    :param poke_interval: seconds between two questions
-    :param deadline: when to give up, in seconds since the epoch: it stays, should the trigger be made anew
-    :param max_failed_polls: so many polls in a row may fail for reasons that pass
-    :param warned: whether the task has already warned that ``success_when`` finds nothing
+    :param failure_when: a second JMESPath expression that ends the wait, or None
+    :param poke_interval: seconds between two polls
+    :param deadline: when to give up, in seconds since the epoch, so that it stays the same if the trigger is recreated
+    :param max_failed_polls: number of consecutive polls that may fail for a temporary reason
+    :param warned: whether the task has already warned that ``success_when`` refers to no member of the response
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param not_before: when the event may be fired at the earliest, in seconds since the epoch
     :param runtime: clock and sleep, for tests; not stored
@@ -155,7 +155,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         self.warned = warned
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments to make this trigger anew."""
+        """Return the class path and the arguments from which Airflow recreates this trigger."""
         path, arguments = super().serialize()
         return path, {
             **arguments,
@@ -179,7 +179,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     async def _outcome(self) -> str:
         rule = StatusRule(self.success_when, self.failure_when)
         failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
-        # A triggerer that starts again starts all its triggers at once, and they would ask in step for ever.
+        # Jitter: a restarted triggerer starts all its triggers at once, and they would then always poll together.
         interval = self.poke_interval * (0.5 + self._runtime.random() / 2)
         async with self._invoker() as flow:
             while (left := self.deadline - self._runtime.clock()) > 0:
@@ -203,22 +203,22 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
 
 
 class OktaFlowInvocationTrigger(_OktaFlowTrigger):
-    """Invoke an idempotent flow, and fire with its outcome, sealed.
+    """Trigger that invokes an idempotent flow, and fires with the encrypted outcome.
 
-    A trigger may run twice, as after a restart of the triggerer: the flow is then invoked twice, under one idempotency
-    key. So only a flow that is declared idempotent may be invoked from here.
+    A trigger may run twice, for example after a restart of the triggerer. The flow is then invoked twice, under one
+    idempotency key, so the flow must be declared idempotent.
 
-    The event is ``{"outcome": "sealed", "sealed": <text>}``: the response or the error, which only a worker with the
-    connection's private key can open; or ``{"outcome": "not_handed_over", "reason": <text>}``: the worker then invokes
-    the flow itself, under the same key.
+    The event is ``{"outcome": "encrypted", "result": <string>}`` with the response or the error, which only a worker
+    with the connection's private key can decrypt, or ``{"outcome": "not_handed_over", "reason": <string>}``, after
+    which the worker invokes the flow itself, under the same key.
 
     :param flow: the flow: a name in the connection's ``flows``, an alias, or an invoke URL
-    :param payload: a JSON value, or JSON text; None for no body
+    :param payload: a JSON value, or a string of JSON; None for no body
     :param query: query parameters
     :param headers: further headers
     :param method: ``POST`` or ``GET``
     :param idempotency_key: the idempotency key
-    :param timeout: seconds that the response may take; the connection's ``read_timeout`` if None
+    :param timeout: time limit for the response, in seconds; the connection's ``read_timeout`` if None
     :param okta_workflows_conn_id: the connection, of type Okta Workflows
     :param not_before: when the event may be fired at the earliest, in seconds since the epoch
     :param runtime: clock and sleep, for tests; not stored
@@ -240,7 +240,7 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
         self.timeout = timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments to make this trigger anew."""
+        """Return the class path and the arguments from which Airflow recreates this trigger."""
         path, arguments = super().serialize()
         own = {"headers": self.headers, "idempotency_key": self.idempotency_key, "timeout": self.timeout}
         return path, {**arguments, **own}
@@ -254,7 +254,7 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
                 {"outcome": ENCRYPTED, "result": result} if result else _not_handed_over("the response is too large")
             )
         except Exception as error:
-            # Without its connection the triggerer can send nothing, and has no key to seal an error with.
+            # Without the connection the triggerer can send nothing, and has no key to encrypt an error with.
             self._log_failure("could not be invoked from the triggerer", error)
             event = _not_handed_over(type(error).__name__)
         yield await self._event(**event)

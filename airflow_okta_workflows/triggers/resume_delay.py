@@ -1,4 +1,4 @@
-"""When a trigger may fire at the earliest."""
+"""Earliest time at which a trigger may fire."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _LINGERING = 1.0
 
 
 def resume_not_before(now: float) -> float:
-    """Return the moment from which a task that defers now may be taken up again, in seconds since the epoch.
+    """Return the earliest time at which a task that defers now may resume, in seconds since the epoch.
 
-    After a deferral the worker's supervisor lingers for up to one of its heartbeats. A task that is back before it has
-    gone is taken for a failed one by the scheduler (Airflow 3.3: "the executor reported success, but the task
+    After a deferral the worker's supervisor stays for up to one heartbeat. If the task resumes before the supervisor
+    has exited, the scheduler takes the task for failed (Airflow 3.3: "the executor reported success, but the task
     instance's state attribute is queued").
 
     :param now: the current time, in seconds since the epoch

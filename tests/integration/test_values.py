@@ -165,7 +165,7 @@ def test_a_batch_takes_the_values_of_a_payload(org: LocalOrg, connect: Connect) 
     [
         (
             "[{'id': 1}]",
-            r"(?s)payloads is a text that is not JSON \(it is the Python text of a dict or list\).*\| tojson",
+            r"(?s)payloads is a text that is not JSON \(it is the Python text of a dict or list: \| tojson is missing\).*\| tojson",
         ),
         ("None", r"(?s)payloads is a text that is not JSON \(it is 'None'\).*\| tojson"),
         (["{'id': 1}"], r"(?s)Payload 0: The payload is a text that is not JSON .*\| tojson"),

@@ -256,7 +256,7 @@ def _not_json(error: json.JSONDecodeError) -> str:
     if text in ("None", "True", "False"):
         return f"it is {text!r}"
     if text[0] in "[{(" and _PYTHON.search(text):
-        return "it is the Python text of a dict or list"
+        return "it is the Python text of a dict or list: | tojson is missing"
     return f"{error.msg} at line {error.lineno}, column {error.colno}"
 
 

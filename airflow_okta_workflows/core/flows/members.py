@@ -1,4 +1,4 @@
-"""The members of a response that a condition looks at, and what a message may show of them."""
+"""Members of a response that a condition refers to, and what a message may show of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MemberPath = tuple[str | int, ...]
-"""Names of members and indexes of lists, from the whole body on; empty for the body itself."""
+"""Names of members and indexes of lists, starting from the body; empty for the body itself."""
 
 _LONGEST_VALUE = 40
 _LONGEST_LIST = 60
-"""Characters of a description after which further members are not shown, so that it fits into a line."""
+"""Characters after which a description shows no further members, so that it fits on one line."""
 _MOST_NAMES = 10
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(r"pass(?:word|wd|phrase)|secret|token|credential|private|otp|api_?key", re.IGNORECASE)
@@ -30,12 +30,12 @@ _WITHIN = (
     "filter_projection",
     "flatten",
 )
-"""Kinds of nodes whose other children look at what the first one selects, no longer at the body."""
+"""Types of nodes whose other children apply to what the first child selects, not to the body."""
 _ABSENT = object()
 
 
 def member_paths(expression: Mapping[str, Any]) -> tuple[MemberPath, ...]:
-    """Return the paths that an expression looks at, each once, in order.
+    """Return the paths that an expression refers to, without duplicates, in order.
 
     :param expression: the expression, as JMESPath parsed it
     """
@@ -53,7 +53,7 @@ def member_paths(expression: Mapping[str, Any]) -> tuple[MemberPath, ...]:
 
 
 def has_any(body: Any, paths: tuple[MemberPath, ...]) -> bool:
-    """Return whether a body has one of the members, or no member is looked at.
+    """Return whether a body has at least one of the members, or there are no paths.
 
     :param body: the response's body
     :param paths: the paths
@@ -62,9 +62,9 @@ def has_any(body: Any, paths: tuple[MemberPath, ...]) -> bool:
 
 
 def describe_members(body: Any, paths: tuple[MemberPath, ...], content_type: str = "") -> str:
-    """Return what a body has where a condition looks: "status is 'PENDING'".
+    """Return what a body has at the paths of a condition: "status is 'PENDING'".
 
-    Names of members and short values are shown; nothing that may be a secret, and no text that is long.
+    Names of members and short values are shown, but nothing that may be a secret, and no long string.
 
     :param body: the response's body
     :param paths: the paths
@@ -83,7 +83,7 @@ def describe_members(body: Any, paths: tuple[MemberPath, ...], content_type: str
 
 
 def describe_body(body: Any, content_type: str = "") -> str:
-    """Return what a body is, for a message: "text (text/html), not JSON", or an object and the names of its members.
+    """Return a description of a body: "text (text/html), not JSON", or an object and the names of its members.
 
     :param body: the response's body
     :param content_type: the response's content type
@@ -116,7 +116,7 @@ def _find(body: Any, path: MemberPath) -> Any:
         try:
             if not isinstance(body, dict if isinstance(step, str) else list):
                 return _ABSENT
-            body = body[step]  # type: ignore[index]  # a step fits its container
+            body = body[step]  # type: ignore[index]  # the step has the type that its container needs
         except LookupError:
             return _ABSENT
     return body

@@ -1,4 +1,4 @@
-"""The status of a long-running flow, as reported by its status flow."""
+"""Status of a long-running flow, as its status flow reports it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _NOT_FOUND = "NOT_FOUND"
 
 
 def is_not_found(response: FlowResponse | None) -> bool:
-    """Return whether a status flow says by its HTTP status that it knows nothing of the long-running flow yet.
+    """Return whether the HTTP status says that the status flow does not know the long-running flow yet.
 
-    :param response: the response of a status flow that failed. Only an execution id shows that a 404 is the flow's own
+    :param response: the response of a failed status flow. Only with an execution id is a 404 from the flow itself
     """
     return response is not None and response.status_code == 404 and response.execution_id is not None
 
 
 class Status(Enum):
-    """The status of the long-running flow."""
+    """Status of the long-running flow."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -49,8 +49,8 @@ class StatusRule:
     def status(self, body: Any) -> Status:
         """Return the status in a response; failure takes precedence over success.
 
-        ``{"status": "NOT_FOUND"}`` means that the long-running flow is not known yet, so that it is still running,
-        unless a condition names it.
+        ``{"status": "NOT_FOUND"}`` means that the long-running flow is not known yet and counts as running, unless a
+        condition names it.
 
         :param body: the response's body
         :raises ExpressionError: if an expression cannot be evaluated over it
@@ -70,21 +70,21 @@ class StatusRule:
         return select_result(self._result, response)
 
     def result_problem(self, response: FlowResponse) -> str:
-        """Return why ``result`` selects nothing: a sentence; empty if it may.
+        """Return why ``result`` cannot select anything: a sentence; empty if it can.
 
         :param response: the response
         """
         return blind(self._result, response)
 
     def describe(self, response: FlowResponse) -> str:
-        """Return what the response has where ``success_when`` looks: "status is 'RUNNING'".
+        """Return what the response has at the members in ``success_when``: "status is 'RUNNING'".
 
         :param response: the response
         """
         return self._success.describe(response.body, response.content_type)
 
     def describe_failure(self, response: FlowResponse) -> str:
-        """Return what the response has where ``failure_when`` looks.
+        """Return what the response has at the members in ``failure_when``.
 
         :param response: the response
         """
@@ -100,7 +100,7 @@ class StatusRule:
 
 
 def blind(expression: Expression | None, response: FlowResponse) -> str:
-    """Return a warning that a response has no member that an expression looks at; empty if it has one.
+    """Return a warning that a response has none of the members that an expression refers to; empty if it has one.
 
     :param expression: the expression, or None
     :param response: the response
@@ -113,7 +113,7 @@ def blind(expression: Expression | None, response: FlowResponse) -> str:
 
 
 def describe_response(response: FlowResponse) -> str:
-    """Return what a response is and which execution it is of, for the details of an error.
+    """Return a description of a response and its execution id, for the details of an error.
 
     :param response: the response
     """
@@ -126,7 +126,7 @@ def select_result(selection: Expression | None, response: FlowResponse) -> Any:
 
     :param selection: the expression, or None
     :param response: the response
-    :raises ExpressionError: if it cannot be evaluated over the body, or looks for members of what is no JSON
+    :raises ExpressionError: if it cannot be evaluated over the body, or refers to members of a body that is not JSON
     """
     if selection is None:
         return response.body

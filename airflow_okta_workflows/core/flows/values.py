@@ -1,7 +1,7 @@
-"""Conversion of Python values to JSON: what databases, Airflow and data libraries give, as a payload may contain it.
+"""Conversion of values from databases, Airflow and data libraries to JSON for a payload.
 
-Only the classes of values are looked at, so that numpy, pandas and pydantic are not imported. No value is converted
-with ``str`` unless the string is its only usual form.
+The rules check only the classes of values, so that numpy, pandas and pydantic are not imported. A value is converted
+with ``str`` only if the string is its only usual form.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _NONE = type(None)
 _SCALARS = (_NONE, bool, int, float, str)
 _AS_TEXT = (UUID, PurePath, IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network)
 _MOST_BITS = 14_000
-"""Bits of an int that Python converts to digits: its limit is 4,300 digits."""
+"""Most bits of an int that Python converts to digits: its limit is 4,300 digits."""
 _LARGEST_DECIMAL = 308
 """Exponent of the largest float."""
 _DEEPEST = 900
-"""Levels of lists and dicts; json gives up at about a thousand."""
+"""Most levels of nested lists and dicts; json fails at about a thousand."""
 _LONGEST_PATH = 60
 
 
 class NoJsonFormError(ValueError):
-    """A value has no JSON form, or more than one.
+    """Error for a value that has no JSON form, or more than one.
 
     :param what: a phrase about the value, such as "is timedelta", without the value
     :param fix: what to change: a sentence
@@ -48,18 +48,18 @@ class NoJsonFormError(ValueError):
 
 
 class ValueRule(NamedTuple):
-    """How values of some types are converted, or why they are refused."""
+    """Rule for the conversion or refusal of values of some types."""
 
     types: str
-    """The types, for people."""
+    """The types, for the documentation."""
     becomes: str
     """What a value becomes; empty if it is refused."""
     fix: str
     """What to use instead: a sentence; empty if it is converted."""
     matches: Callable[[type], bool]
-    """Tells whether the rule is for a class."""
+    """Function that returns whether the rule applies to a class."""
     convert: Callable[[Any], Any] | None
-    """Returns the value one step nearer to JSON; None if it is refused."""
+    """Function that converts a value one step nearer to JSON; None if values are refused."""
 
 
 def _has(*names: str) -> Callable[[type], bool]:
@@ -88,7 +88,7 @@ def _number(value: Decimal) -> int | float:
 
 
 def _elements(value: Any) -> Any:
-    # numpy would return a moment in nanoseconds as an int, and a missing one as None.
+    # numpy's tolist() would return a time in nanoseconds as an int, and a missing one as None.
     if getattr(value.dtype, "kind", "") not in ("M", "m"):
         return value.tolist()
     if getattr(value, "ndim", 0):
@@ -115,7 +115,7 @@ VALUE_RULES = (
     ValueRule(
         "timedelta, and those of pendulum and pandas",
         "",
-        "Use .total_seconds().",
+        "Convert it with .total_seconds().",
         _is(timedelta),
         None,
     ),
@@ -141,14 +141,14 @@ VALUE_RULES = (
     ValueRule(
         "bytes, bytearray, memoryview",
         "",
-        "Use .decode() for text, or base64.b64encode(…).decode().",
+        "Convert it with .decode() for text, or base64.b64encode(…).decode().",
         _is(bytes, bytearray, memoryview),
         None,
     ),
     ValueRule(
         "Series and DataFrame of pandas",
         "",
-        "Use .to_dict() of a row, .tolist() of a column, .to_dict('records') of a frame.",
+        "Convert it with .to_dict() of a row, .tolist() of a column, .to_dict('records') of a frame.",
         _has("iloc", "to_dict"),
         None,
     ),
@@ -191,7 +191,7 @@ VALUE_RULES = (
         None,
     ),
     ValueRule("URL of pydantic 2", "text", "", _has("unicode_string"), lambda value: value.unicode_string()),
-    ValueRule("secret of pydantic", "", "Use .get_secret_value().", _has("get_secret_value"), None),
+    ValueRule("secret of pydantic", "", "Convert it with .get_secret_value().", _has("get_secret_value"), None),
     ValueRule(
         "Undefined of Jinja",
         "",
@@ -200,8 +200,8 @@ VALUE_RULES = (
         None,
     ),
 )
-"""The rules for values that JSON does not know, in this order. A subclass of a type that it knows is that type: a
-namedtuple is a list, an ``IntEnum`` a number. Any type that is not listed is refused."""
+"""Rules for values of types that JSON does not have; the first that matches applies. A subclass of a type that JSON
+has is converted as that type: a namedtuple to a list, an ``IntEnum`` to a number. Types without a rule are refused."""
 
 
 @lru_cache(maxsize=512)
@@ -210,12 +210,12 @@ def _rule(kind: type) -> ValueRule | None:
 
 
 def json_form(value: Any) -> Any:
-    """Return a value one step nearer to JSON: what it consists of may still have to be converted.
+    """Convert a value one step nearer to JSON; the values within the result may still have to be converted.
 
-    :param value: a value that is no instance of a type that JSON knows
+    :param value: a value of a type that JSON does not have
     :raises NoJsonFormError: if there is no rule that converts it
     """
-    kind = value.__class__  # of a lazy proxy: the class of what it stands for
+    kind = value.__class__  # for a lazy proxy, the class of its value, unlike type(value)
     rule = _rule(kind)
     if rule is None or rule.convert is None:
         raise NoJsonFormError(f"is {kind.__name__}", rule.fix if rule else USE_JSON)
@@ -223,13 +223,13 @@ def json_form(value: Any) -> Any:
 
 
 def text_form(value: Any) -> str | None:
-    """Return a scalar as a header or a query has it; None for None.
+    """Return a scalar as a string for a header or a query; None for None.
 
-    :param value: a text, a number, a bool, None, or a value that becomes one of these
+    :param value: a string, a number, a bool, None, or a value that becomes one of these
     :raises NoJsonFormError: for anything else
     """
     for _ in range(_DEEPEST):
-        # Not with str(), which would give the name of an enum's member.
+        # str() would return the name of an enum's member.
         kind = type(value)
         if value is None or kind is bool:
             return value if value is None else str(value).lower()
@@ -245,12 +245,12 @@ def text_form(value: Any) -> str | None:
 
 
 def find_problem(value: Any, name: str) -> NoJsonFormError:
-    """Return the first reason why a value is not JSON, with the place where it is: "payload.rows[3] is timedelta".
+    """Return the first reason why a value cannot be JSON, with its place: "payload.rows[3] is timedelta".
 
-    :param value: the value, of which ``json.dumps`` made nothing
+    :param value: the value, for which ``json.dumps`` raised
     :param name: the name of the whole value
     """
-    # No recursion, since the problem may be that the value is too deep, or contains itself.
+    # Not recursive, since the problem may be that the value is nested too deeply, or contains itself.
     waiting: list[tuple[Any, _Place, int]] = [(value, (None, name), 0)]
     while waiting:
         value, place, depth = waiting.pop()
@@ -265,7 +265,7 @@ def find_problem(value: Any, name: str) -> NoJsonFormError:
 
 
 _Place = tuple[Any, str]
-"""The place of the container, and the step from there."""
+"""Place of the container, and the step from there."""
 
 
 def _children(value: Any) -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The signature algorithms of a client assertion; separate from the keys, whose libraries are slow to import."""
+"""Signature algorithms of a client assertion, apart from the key modules, whose libraries are slow to import."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The structure of keys in DER: just enough to recognize what one is, without decrypting or checking it.
+"""Structure of keys in DER: just enough to recognize the format, without decrypting or validating the key.
 
-A file's label or name often is not true; its content is.
+The label or name of a file is often wrong, so only the content counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _KEY_BAGS = (bytes.fromhex("2a864886f70d010c0a0101"), bytes.fromhex("2a864886f70
 _PBES2 = bytes.fromhex("2a864886f70d01050d")
 _SCRYPT = bytes.fromhex("2b06010401da47040b")
 _SCRYPT_WEIGHT = 4
-"""A unit of scrypt's cost takes the time of a round of PBKDF2, but 128 bytes of memory, too."""
+"""Weight of one unit of scrypt's cost: it takes as long as one PBKDF2 round, but also 128 bytes of memory."""
 
 PKCS8, ENCRYPTED, PKCS1, SEC1 = "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"
 PRIVATE_LABELS = (PKCS8, ENCRYPTED, PKCS1, SEC1)
@@ -28,7 +28,7 @@ class _Element(NamedTuple):
 
 
 def true_label(data: bytes) -> str | None:
-    """Return the PEM label that fits DER, such as ``RSA PRIVATE KEY``, or None if it is nothing that is known.
+    """Return the PEM label that fits DER, such as ``RSA PRIVATE KEY``, or None for an unknown structure.
 
     :param data: the DER
     """
@@ -83,7 +83,7 @@ def has_indefinite_length(data: bytes) -> bool:
 def pkcs12_keys(data: bytes) -> list[bytes]:
     """Return each private key of a PKCS#12 file (RFC 7292) as PKCS#8, encrypted or not, as it is in the file.
 
-    Keys within content that is encrypted as a whole are left out; there the usual programs put certificates alone.
+    Content that is encrypted as a whole is skipped; common programs put only certificates there.
 
     :param data: the DER of the file
     """
@@ -97,7 +97,7 @@ def pkcs12_keys(data: bytes) -> list[bytes]:
 
 
 def derivation_rounds(data: bytes) -> int | None:
-    """Return how many rounds the key derivation of encrypted PKCS#8 takes (RFC 8018), or None if that is not known.
+    """Return the number of rounds in the key derivation of encrypted PKCS#8 (RFC 8018), or None if unknown.
 
     :param data: the DER
     """

@@ -1,7 +1,7 @@
 r"""Encodings around a private key: character sets, escapes, URL encoding and base64.
 
 Connection forms drop newlines, shells turn them into ``\n``, web clients encode a value once too often, and editors
-write UTF-16. What a function here decodes is a candidate: only a key in it shows that the guess was right.
+write UTF-16. Each decoded result is a candidate: only a key in it shows that the guess was right.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARKS = (
-    # UTF-32 first: in little endian its mark begins with that of UTF-16.
+    # UTF-32 first: its little-endian mark begins with that of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
-    # The first characters of a key are ASCII, so the zeros of the first one tell the encoding.
+    # A key begins with ASCII characters, so the zero bytes of the first one reveal the encoding.
     (b"\0\0\0", "utf-32-be"),
     (b"\0", "utf-16-be"),
 )
@@ -37,16 +37,16 @@ _TYPOGRAPHY = {
     **dict.fromkeys([0x2010, 0x2011, 0x2012, 0x2013, 0x2212], "-"),
     0x2014: "--",
 }
-# A byte order mark that was read in another character set; then what configuration files write before a value.
+# A byte order mark decoded with the wrong character set, then what configuration files put before a value.
 _PREFIX = re.compile(
     "^(?:ï»¿|ÿþ|þÿ|\ufffd{1,2})?"
     r"\s*(?:(?!PuTTY)(?:export\s+)?[A-Za-z_][\w.-]{0,60}\s*(?:=\s*(?=[^=\s])|:\s+))?"
     r"[\"']?(?:data:[\w/.+;-]{0,60};base64,|base64:)?"
 )
-# No pattern may start to match at every character of a long run, since that takes quadratic time.
+# A pattern that could start to match at every character of a long run would take quadratic time.
 _ESCAPE = re.compile(r"(?<!\\)\\++(?:(?:u00|x)([0-9A-Fa-f]{2})|([rnt])|)")
 _LINE = 64
-"""Characters of a line of a PEM (RFC 7468)."""
+"""Characters per line of a PEM (RFC 7468)."""
 
 
 def decode_text(data: bytes) -> str:
@@ -54,7 +54,7 @@ def decode_text(data: bytes) -> str:
 
     :param data: the content
     """
-    # DER begins with 0x30, a SEQUENCE.
+    # 0x30, the tag of a SEQUENCE, begins DER.
     if data[:1] == b"\x30" or data.startswith(_JAVA_KEYSTORE):
         return base64.b64encode(data).decode()
     for mark, codec in _MARKS:
@@ -65,7 +65,7 @@ def decode_text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        # Comments may be in any encoding whose first half is ASCII; the key itself is ASCII.
+        # Comments may be in any superset of ASCII; the key itself is ASCII.
         return data.decode("latin-1")
 
 
@@ -81,12 +81,12 @@ def tidy(text: str) -> str:
 
 
 def readings(text: str) -> Iterator[str]:
-    """Yield a string as it is, and then with each kind of escapes decoded that occurs in it.
+    """Yield a string unchanged, and then decoded by each kind of escape that occurs in it.
 
     :param text: the string
     """
     yield text
-    # Twice, for what was encoded twice.
+    # Some decoders appear twice, for strings that were encoded twice.
     for decode in (_from_json, _from_json, _without_escapes, _from_url, _from_url, _from_html, _without_escapes):
         decoded = decode(text)
         if decoded != text:
@@ -95,14 +95,14 @@ def readings(text: str) -> Iterator[str]:
 
 
 def base64_readings(text: str) -> Iterator[bytes]:
-    """Yield what a string is in base64, in the usual alphabet or that for URLs; then with its probable damage undone.
+    """Yield the bytes that a string encodes in base64 (standard or URL-safe), then those after repairing likely damage.
 
-    :param text: the string, with any white space in it
+    :param text: the string, which may contain white space
     """
     yield from _base64("".join(text.split()))
     stripped = text.strip()
     if " " in stripped:
-        # A plus of base64 became a space, and so may each newline have become one.
+        # Each plus of base64 became a space, and perhaps each newline, too.
         if "\n" not in stripped and set(stripped[_LINE :: _LINE + 1]) == {" "}:
             yield from _base64("".join(_lines(stripped, 0)).replace(" ", "+"))
         yield from _base64(re.sub(r"[\r\n]", "", text.strip("\r\n")).replace(" ", "+"))
@@ -113,7 +113,7 @@ def base64_readings(text: str) -> Iterator[bytes]:
 
 
 def pem_lines(data: bytes) -> str:
-    """Return bytes in base64, in the lines of a PEM.
+    """Return bytes in base64, wrapped as in a PEM.
 
     :param data: the bytes
     """
@@ -144,7 +144,7 @@ def _base64(text: str) -> Iterator[bytes]:
 
 
 def _from_json(text: str) -> str:
-    """Return what a string is if it is the inside of a string in JSON."""
+    """Return a string decoded as the inside of a JSON string; unchanged if it is not one."""
     if "\\" not in text:
         return text
     with suppress(ValueError):
@@ -157,14 +157,14 @@ def _without_escapes(text: str) -> str:
 
 
 def _unescaped(escape: re.Match[str]) -> str:
-    # A PEM needs no other backslash, and JSON none that is left of escaped quotes.
+    # Other backslashes are dropped: a PEM needs none, and in JSON they are left over from escaped quotes.
     return chr(int(escape[1], 16)) if escape[1] else "\n" if escape[2] else ""
 
 
 def _from_url(text: str) -> str:
     if "%" not in text:
         return text
-    # A plus is a space if the pluses of base64 are encoded, if it is in a BEGIN line, or in JSON.
+    # A plus means a space if base64's own pluses are encoded, if the BEGIN line has one, or in JSON.
     plus_is_space = "%2b" in text.lower() or "BEGIN+" in text or text.startswith(("%7", "%5"))
     return unquote_plus(text) if plus_is_space else unquote(text)
 

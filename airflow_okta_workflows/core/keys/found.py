@@ -1,4 +1,4 @@
-"""What a search for private keys finds: keys, and reasons why something is none."""
+"""Results of a search for private keys: keys, and reasons why something is not a usable key."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", 
 
 @dataclass(frozen=True)
 class Found:
-    """One thing in a pasted string that is a private key, or that could be mistaken for one.
+    """One part of a pasted string that is a private key, or could be mistaken for one.
 
-    :param place: where it is, for people; empty if it is all there is
+    :param place: where it is, for error messages; empty if it is the whole string
     :param key: the private key, or None
-    :param problem: why it is no usable private key; None if it is one
-    :param is_other: whether it is something that may be beside the key, such as a certificate or a public key
+    :param problem: why it is not a usable private key; None if it is one
+    :param is_other: whether it may accompany the key, such as a certificate or a public key
     """
 
     place: str = ""
@@ -29,7 +29,7 @@ class Found:
 
 
 def problem(error: CoreError) -> Found:
-    """Return the find for a private key that cannot be used.
+    """Return the result for a private key that cannot be used.
 
     :param error: what was found, and what to change
     """
@@ -37,9 +37,9 @@ def problem(error: CoreError) -> Found:
 
 
 def other(error: CoreError) -> Found:
-    """Return the find for something that may be beside the key.
+    """Return the result for something that may accompany the key.
 
-    :param error: what was found, and what to change if there is nothing else
+    :param error: what was found, and what to change if there is no key beside it
     """
     return Found(problem=error, is_other=True)
 

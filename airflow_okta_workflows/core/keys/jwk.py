@@ -1,4 +1,4 @@
-"""Private keys in JSON: JWKs, sets of them, and what secret managers and configuration files put around a key."""
+"""Private keys in JSON: JWKs, JWK sets, and the JSON that secret managers and configuration files put around a key."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _CURVES = dict(zip(("P-256", "P-384", "P-521"), EC_ALGORITHMS.values(), strict=True))
 _LONGEST_SHOWN = 40
 _MOST_NAMED = 6
-"""Members of a JSON object that an error names."""
+"""Most members of a JSON object that an error names."""
 
 # Tokens in which Python's and JavaScript's notations differ from JSON: strings in single quotes, names without quotes,
-# a comma behind the last member. A string that is not closed matches too: only so is the time linear.
+# a comma after the last member. An unclosed string matches, too, so that the time is linear.
 _LOOSE = re.compile(
     r"""b?'((?:[^'\\]|\\.)*+)'?|("(?:[^"\\]|\\.)*+"?)|\b([A-Za-z_]\w*+)|,\s*+(?=[}\]])""", re.DOTALL | re.ASCII
 )
@@ -31,11 +31,11 @@ _GAP = re.compile(r"[\s,;]*")
 _CONSTANTS = {"None": "null", "True": "true", "False": "false", "null": "null", "true": "true", "false": "false"}
 
 Path = tuple["Path", str] | tuple[()]
-"""The names on the way to a member, the last one first."""
+"""Names on the path to a member, the last one first."""
 
 
 def load_json(text: str) -> list[Any]:
-    """Return the JSON values that a string begins with, as JSON or as Python or JavaScript print them.
+    """Return the values at the beginning of a string, in the notation of JSON, Python or JavaScript.
 
     :param text: the string
     """
@@ -43,14 +43,14 @@ def load_json(text: str) -> list[Any]:
 
 
 def find_in_json(values: list[Any], search: Callable[[str], list[Found]]) -> list[Found]:
-    """Return the private keys in JSON values, wherever they are.
+    """Return the private keys in JSON values, at any depth.
 
     :param values: the values
-    :param search: returns what a string that is a member of them contains
+    :param search: returns what a string within the values contains
     """
     found: list[Found] = []
     members: list[Path] = []
-    # No recursion, since values may be nested to any depth.
+    # Not recursive, since values may be nested to any depth.
     waiting: list[tuple[Path, Any]] = [((), value) for value in reversed(values)]
     jwks = 0
     while waiting:
@@ -71,7 +71,7 @@ def find_in_json(values: list[Any], search: Callable[[str], list[Found]]) -> lis
 
 
 def _load(text: str) -> list[Any]:
-    # A JSONDecodeError carries the whole document, so it must not become the context of another error.
+    # A JSONDecodeError contains the whole document, so it must not become the context of another error.
     decoder = json.JSONDecoder(strict=False)
     values: list[Any] = []
     at = 0
@@ -81,7 +81,7 @@ def _load(text: str) -> list[Any]:
         except (ValueError, RecursionError):
             break
         values.append(value)
-        at = _GAP.match(text, at).end()  # type: ignore[union-attr]  # it matches everywhere
+        at = _GAP.match(text, at).end()  # type: ignore[union-attr]  # the pattern always matches
     return values
 
 
@@ -104,7 +104,7 @@ def _escaped(token: re.Match[str]) -> str:
 
 
 def _search_lines(value: Any, search: Callable[[str], list[Found]]) -> list[Found]:
-    """Return what the strings of a list contain together if they are the lines of a private key, else nothing."""
+    """Return what the strings of a list contain if they are the lines of a private key; otherwise an empty list."""
     if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
         return []
     found = search("\n".join(value))
@@ -123,7 +123,7 @@ def _is_jwk(value: dict[str, Any]) -> bool:
 def _place(jwk: dict[str, Any], path: Path, index: int) -> str:
     kid = jwk.get("kid")
     if isinstance(kid, str) and kid.isprintable():
-        # A kid may be anything, even a private key: that of P-256 is as long as a kid that is a thumbprint.
+        # A kid may be any string, even a private key: a P-256 key is as long as a thumbprint.
         return f"kid {kid if len(kid) <= _LONGEST_SHOWN and is_plain(kid) else kid[:8] + '…'}"
     is_member = path and not path[1].startswith("[")
     return _dotted(path) if is_member else f"the {ordinal(index)} JWK"
@@ -154,7 +154,7 @@ def _read_jwk(jwk: dict[str, Any], place: str) -> Found:
     if found:
         return Found(place, problem=found.problem, is_other=found.is_other)
     kid, algorithm = jwk.get("kid"), jwk.get("alg")
-    # Base64 for URLs has neither white space nor the signs of the usual base64, nor its padding.
+    # URL-safe base64 has no white space, plus, slash or padding.
     tidy = {
         name: "".join(value.split()).translate(str.maketrans("+/", "-_")) if isinstance(value, str) and name != "kid"
         else value

@@ -1,4 +1,4 @@
-"""One private key as a string: its normalized form, its fingerprint, and what to mask of it in logs."""
+"""One private key as a string: its normalized form, its fingerprint, and the parts to mask in logs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIECES = re.compile(r"(?:\s|\\+[rn]?|%0[ADad]|%20|-----[A-Za-z ]+-----|[\"',:])
 _HARMLESS = re.compile(r"Proc-Type|ENCRYPTED|DEK-Info|[A-Z0-9-]+-CBC.*")
 JWK_PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "k")
 _MIN_MASKED = 8
-"""Characters; a shorter fragment reveals nothing, and masking it would hide unrelated parts of the logs."""
+"""Fewest characters to mask; a shorter fragment reveals nothing, and masking it would hide unrelated log text."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class KeyText:
     :param algorithm: the ``alg`` of the JWK; None for a JWK without one, or a PEM
     :param encrypted: whether a passphrase is needed
     :param derivation_rounds: rounds of the key derivation that decrypts it; 0 if it is not encrypted
-    :param source: where the key was found, for people; empty if unknown
+    :param source: where the key was found, for error messages; empty if unknown
     """
 
     form: Literal["pem", "jwk"]
@@ -106,7 +106,7 @@ _hkdf(b"", "")
 
 
 def _uncovered(pieces: list[str], masked: list[str]) -> list[str]:
-    """Return the pieces of which masking leaves too many characters visible.
+    """Return the pieces in which masking leaves too many characters visible.
 
     :param pieces: the pieces of the pasted key
     :param masked: the strings to mask

@@ -1,9 +1,9 @@
 """Recognition of private keys as users paste them, normalized to a PEM or a JWK.
 
-Okta's console shows a JWK by default and offers a PEM; secret managers put JSON around it, IT departments give out
-PKCS#12. A search goes through the layers of a pasted string and collects each private key in it; exactly one has to be
-there. It costs little. The key itself is parsed in :mod:`airflow_okta_workflows.core.keys.signing`, and only when
-something has to be signed.
+Okta's console shows a JWK by default and offers a PEM; secret managers put JSON around it, and IT departments give out
+PKCS#12. A search goes through the layers of a pasted string and collects each private key in it; there has to be
+exactly one. The search is cheap. The key itself is parsed in :mod:`airflow_okta_workflows.core.keys.signing`, and only
+when something has to be signed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_KEY_CHARS", "KeyText", "contains_private_key", "parse_key_text"]
 
 MAX_KEY_CHARS = 100_000
-"""Maximum length of a pasted key; a longer string is some other file."""
+"""Maximum length of a pasted key in characters; a longer string is not a key."""
 _MOST_LAYERS = 4
-"""Layers of base64 and of JSON in strings: a secret manager's JSON, in base64, with a key in base64."""
+"""Most nested layers of base64 and JSON: for example a secret manager's JSON, in base64, with a key in base64."""
 _OPENSSH_PUBLIC = re.compile(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S{1,30}) ")
 _LONGEST_PATH = 500
 _PATH = re.compile(
@@ -64,7 +64,7 @@ def parse_key_text(text: str, kid: str | None = None) -> KeyText:
         found = [] if len(keys) == 1 else found
     if len(keys) > 1:
         raise _several([places[key] for key in reversed(keys)], have_kids=all(key.kid for key in keys))
-    # A damaged key beside another one may be the one that is meant; a certificate beside it may not.
+    # A damaged key beside a usable one is an error, because either may be meant; a certificate beside it is not.
     for one in sorted(found, key=lambda one: one.is_other):
         if one.problem and not (keys and one.is_other):
             raise one.problem
@@ -82,14 +82,14 @@ def contains_private_key(text: str) -> bool:
 
 
 def _search(text: str, layers: int = 0) -> list[Found]:
-    """Return what a string contains: the keys in its first reading that has any, else the problems of the first.
+    """Return the keys in the first reading of a string that has any; if none has, the problems of the first reading.
 
     :param text: the string
-    :param layers: how many layers it was in
+    :param layers: number of layers already decoded
     """
     text = tidy(text)
     first: list[Found] = []
-    # Escapes are part of JSON, and of nothing else.
+    # Escapes belong to JSON, so JSON is read unchanged first; anything else is read fully decoded first.
     ordered = list(readings(text))
     for reading in ordered if text.startswith(("{", "[")) else reversed(ordered):
         found = _read(tidy(reading), layers)
@@ -150,12 +150,12 @@ def _read_base64(text: str, layers: int) -> list[Found]:
 
 def _search_member(text: str, layers: int) -> list[Found]:
     found = _search(text, layers)
-    # A password can be base64 that begins as DER does: only a PEM is a key even if it is damaged.
+    # A password may be valid base64 that begins like DER, so a damaged key counts only if it is a PEM.
     return found if any(one.key for one in found) or has_marker(text) else []
 
 
 def _with_layer(found: Found, text: str) -> Found:
-    """Return a find whose key also has to be masked in the string that it was decoded from."""
+    """Return a result whose key is also masked in the form of the string that it was decoded from."""
     return replace(found, key=found.key.decoded_from(text)) if found.key else found
 
 

@@ -1,4 +1,4 @@
-"""Private keys in PEM and DER. The content decides what a key is: labels are changed, cut and mixed up."""
+"""Private keys in PEM and DER. Only the content decides the format, since labels are often changed, cut or confused."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_ROUNDS = 10_000_000
-"""Rounds of a key derivation that take a few seconds. The usual numbers are 2,048 to 1,000,000."""
+"""Most rounds of a key derivation, which take a few seconds. Usual numbers are 2,048 to 1,000,000."""
 
-# All repetitions are bounded: none may take quadratic time. The dashes behind the last label are often lost.
+# All repetitions are bounded, to avoid quadratic time. The dashes after the last label are often lost.
 _MARKER = re.compile(r"-{2,8}\s?(BEGIN|END)((?:[^-\r\n]|-(?!-)){0,64})(?:-{2,8}|-?\s*\Z)", re.IGNORECASE)
 _HEADER = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,40}:[^\n]*$", re.MULTILINE)
-# RFC 1421 headers of an encrypted traditional key. The IV is as long as the cipher's block; only that length separates
-# it from the base64 that follows if the newlines are lost.
+# RFC 1421 headers of an encrypted traditional key. The IV is as long as the cipher's block; if the newlines are lost,
+# only that length separates it from the base64 that follows.
 _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"((?:AES-\d{3}-CBC),[0-9A-F]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-F]{16})",
@@ -40,9 +40,9 @@ def has_marker(text: str) -> bool:
 
 
 def find_in_pem(text: str) -> list[Found]:
-    """Return what the PEM blocks of a string are.
+    """Return the results for the PEM blocks of a string.
 
-    :param text: the string, in which newlines may be lost
+    :param text: the string, which may have lost its newlines
     """
     found: list[Found] = []
     for index, (label, body, block) in enumerate(_blocks(text)):
@@ -53,10 +53,10 @@ def find_in_pem(text: str) -> list[Found]:
 
 
 def find_in_der(data: bytes, label: str = "") -> list[Found]:
-    """Return what DER is; nothing if it is neither a key nor a certificate.
+    """Return the results for DER; an empty list if it is neither a key nor a certificate.
 
     :param data: the DER
-    :param label: the label of the PEM that it was in, if it was in one
+    :param label: the label of the PEM that contained it; empty without a PEM
     """
     if data.startswith(b"openssh-key-v1"):
         return [
@@ -97,7 +97,7 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str | None, str]]:
-    """Yield label, content and whole text of each PEM block; without a content if its BEGIN or END line is missing."""
+    """Yield label, content and whole string of each PEM block; the content is None if its BEGIN or END is missing."""
     begin: re.Match[str] | None = None
     for marker in _MARKER.finditer(text):
         is_begin = marker[1].upper() == "BEGIN"
@@ -144,12 +144,12 @@ def _read_block(label: str, body: str) -> list[Found]:
 
 
 def _traditional_key(label: str, encryption: str, body: str) -> Found:
-    # A wrong reading has another length; the right one is a multiple of the cipher's block, as long as the IV.
+    # The right reading is a multiple of the cipher's block, which is as long as the IV; a wrong one usually is not.
     block = len(encryption.partition(",")[2]) // 2
     data = next((data for data in base64_readings(body) if len(data) % block == 0), None)
     if data is None:
         return _not_base64()
-    # Only the label says what the encrypted content is; where it does not, both kinds are tried with the passphrase.
+    # Only the label says what the encrypted content is; otherwise both formats are tried once there is a passphrase.
     label = der.SEC1 if label == der.SEC1 else der.PKCS1
     text = _pem(label, f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {encryption}\n\n{pem_lines(data)}")
     return Found(key=KeyText("pem", Secret(text), encrypted=True, derivation_rounds=1))

@@ -1,7 +1,7 @@
 """RSA private keys as numbers: construction from a JWK, and a check of their consistency (RFC 8017, section 3.2).
 
 A primality test takes 40 ms for a key of 2048 bits and 0.3 s for 4096, with the GIL held. The equations below take
-microseconds, and a key that was damaged in transit does not satisfy them either.
+microseconds, and also detect a key that was damaged in transit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LEAST_BITS = 2048  # RFC 7518, section 3.3
 _MOST_BITS = 16_384
-"""OpenSSL refuses larger keys, too, and the time for a signature grows with the cube of the size."""
+"""Largest key size; OpenSSL has the same limit, and the time for a signature grows with the cube of the size."""
 _PRIME_MEMBERS = ("p", "q", "dp", "dq", "qi")
 _LARGEST_COMMON_DIVISOR = 1024
 
@@ -85,7 +85,7 @@ def is_sound(numbers: rsa.RSAPrivateNumbers) -> bool:
 def _number(jwk: Mapping[str, Any], name: str) -> int:
     value = jwk[name]
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004  # a damaged key, like any other value that is not a number
+        raise ValueError  # noqa: TRY004  # the key is damaged, as for any other value that is not a number
     return int.from_bytes(jwt.utils.base64url_decode(value))
 
 

@@ -1,4 +1,4 @@
-"""Parsed private keys: the choice of the algorithm, and the signature of a client assertion."""
+"""Parsed private keys: choice of the algorithm, and signing of a client assertion."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
-# cryptography imports this at the first signature. Imported here, it is loaded together with this module, which an
-# event loop imports in a thread.
+# cryptography imports this at the first signature. Imported here, it does not block an event loop, which imports this
+# module in a thread.
 from cryptography.hazmat.backends.openssl import backend as _backend  # noqa: F401  # imported only to be loaded
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.secret import Secret
 
 _LONGEST_KID = 100
-"""Characters; a kid is a thumbprint or a short name."""
+"""Most characters of a kid, which is a thumbprint or a short name."""
 _PROBE = {"probe": True}
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -39,7 +39,7 @@ class SigningKey:
 
     :param algorithm: the JWS algorithm, such as ``RS256``
     :param kid: the key id for the JWT header, or None
-    :param description: type and size, for people: ``RSA 2048`` or ``EC P-256``
+    :param description: type and size, for messages: ``RSA 2048`` or ``EC P-256``
     :param key: the parsed key
     """
 
@@ -71,7 +71,7 @@ def load_signing_key(
     :param algorithm: one of :data:`~airflow_okta_workflows.core.keys.algorithms.ALGORITHMS`; if None, the key decides
     :param kid: the key id; if None, that of the JWK
     :raises CoreError: if the key is damaged or cannot be decrypted, is of an unsupported type or size, or does not fit
-        the algorithm, or if the kid cannot be one
+        the algorithm, or if the kid is not plausible
     """
     key = _parse(key_text, passphrase)
     if isinstance(key, rsa.RSAPrivateKey):
@@ -109,7 +109,7 @@ def load_signing_key(
 
 
 def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
-    """Return the private key of any type.
+    """Return the parsed private key, of any type.
 
     Errors of the libraries are not chained, since they or their frames may contain parts of the key.
     """
@@ -150,7 +150,7 @@ def _load_pem(key_text: KeyText, passphrase: Secret | None) -> object:
     text = key_text.text.reveal()
     if "Proc-Type" not in text:
         return load(text.encode())
-    # The label may not be true, and only the decrypted content shows it.
+    # The label may be wrong, which only the decrypted content shows.
     with suppress(ValueError, TypeError):
         return load(text.encode())
     labels = (SEC1, PKCS1) if SEC1 in text else (PKCS1, SEC1)
@@ -163,7 +163,7 @@ def _load_jwk(key_text: KeyText) -> object:
         if "oth" in jwk:
             raise UnsupportedAlgorithm("more than two primes")
         return rsa_key_from_jwk(jwk)
-    # A longer d is damaged: that of P-521 has 88 characters.
+    # A longer d is damaged: even that of P-521 has only 88 characters.
     if len(jwk["d"]) > _LONGEST_KID:
         raise ValueError
     return jwt.algorithms.ECAlgorithm.from_jwk(jwk)
@@ -192,7 +192,7 @@ def _require_sound(key: SigningKey) -> None:
 
 
 def _require_kid(kid: str | None, key: PrivateKey) -> None:
-    """Raise if a kid cannot be one: a JWT shows it in the clear, and a user may have pasted the private key there."""
+    """Raise if a kid is not plausible: a JWT contains it unencrypted, and it may be a pasted private key."""
     if kid is None:
         return
     secret = ""

@@ -1,4 +1,4 @@
-"""Hints on what to change, for each way in which the org refuses a token request.
+"""Hints on what to change, for each reason for which the org refuses a token request.
 
 The errors and descriptions are those of Okta's OAuth error catalog (release 2026.08.1) and of its API's error codes. A
 hint with several things to check has a line for each, the likeliest first.
@@ -43,7 +43,7 @@ CUSTOM_SERVER = (
     " such as acme.okta.com."
 )
 
-# Each begins with words that are in the description, in lower case.
+# Each entry begins with words of the description, in lower case.
 _BY_WORDS = (
     ("token is expired", "OKW-1221: " + _CLOCK + ", or raise assertion_lifetime"),
     ("expiration too far into the future", f"OKW-1222: {_CLOCK}; assertion_lifetime may be at most {MAX_LIFETIME} s"),
@@ -98,7 +98,7 @@ _BY_WORDS = (
     ),
     ("policy evaluation failed", CUSTOM_SERVER),
 )
-"""Hints by what a description says, the first that fits; Okta changes the rest of a sentence now and then."""
+"""Hints by words in a description; the first match applies. Okta changes the rest of a sentence now and then."""
 
 _BY_ERROR = {
     "invalid_dpop_proof": f"OKW-1240: {_POP}",
@@ -157,7 +157,7 @@ DOMAIN_RULE = (
     " workflows host.\n"
     "With none, or with two or more, set Host to the default domain (acme.okta.com)."
 )
-"""The rule for which domain to request tokens from, so that the org's flows accept them."""
+"""Rule for which domain to request tokens from, so that the org's flows accept them."""
 
 ORG_RATE_LIMITED = (
     "OKW-1202: Wait, or raise rate_limit_wait. One app may use half of the org's token bucket: see"
@@ -187,7 +187,7 @@ def okta_error_hint(code: str | None) -> str:
     """Return what to change after an error object of Okta's API, which only the org itself returns.
 
     :param code: its ``errorCode``, such as ``E0000006``
-    :return: the hint; empty if this is no such code
+    :return: the hint; empty if it is not an error code of Okta's
     """
     code = (code or "").upper()
     if not _OKTA_ERROR.fullmatch(code):

@@ -129,7 +129,7 @@ CIRCLE.append(CIRCLE)
         ("hello", "a text that is not JSON"),
         ("[" * 100_000, "a text that is not JSON"),
         ("1" * 5000, "a number is too long"),
-        ({"a": [{"b": datetime.timedelta(1)}]}, r"payload.a\[0\].b is timedelta.\nWhat to change .*: Use .total_seconds"),
+        ({"a": [{"b": datetime.timedelta(1)}]}, r"payload.a\[0\].b is timedelta.\nWhat to change .*: Convert it with .total_seconds"),
         ({"a": {1, 2}}, "payload.a is set"),
         ({"a": b"bytes"}, "payload.a is bytes"),
         ({"a": float("nan")}, "payload.a is nan"),
