@@ -54,7 +54,7 @@ def test_values_of_databases_are_sent(org: LocalOrg, connect: Connect) -> None:
 def test_a_payload_that_is_not_json_is_not_sent(org: LocalOrg, connect: Connect, payload: Any) -> None:
     connect(org)
 
-    with pytest.raises(OktaConfigurationError, match=r"(?s)JSON.*(Use|\| tojson)"):
+    with pytest.raises(OktaConfigurationError, match=r"(?s)JSON.*(Use|Convert it|\| tojson)"):
         task_of(payload=payload).execute(context())
     assert org.log == []
 
