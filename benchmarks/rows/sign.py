@@ -43,7 +43,10 @@ def _first(keys: dict[Any, dict[str, Any]], rounds: int) -> list[Figure]:
     figures = []
     how = f"CPU, from the key's text to the assertion; median of {rounds} forks in turns, imports done"
     for title, text in _texts(keys).items():
-        ways = {"ours": partial(_sign_with, text), FIRST_PEER: partial(_sign_with_pyjwt, text)}
+        ways: dict[str, Callable[[], object]] = {
+            "ours": partial(_sign_with, text),
+            FIRST_PEER: partial(_sign_with_pyjwt, text),
+        }
         if title == _SLOWEST:
             ways[_FLOOR] = partial(_sign_bare, text.encode())
         work = {name: partial(in_fork, partial(cost_of, way)) for name, way in ways.items()}
@@ -56,7 +59,7 @@ def _first(keys: dict[Any, dict[str, Any]], rounds: int) -> list[Figure]:
     return figures
 
 
-def _sign_bare(pem: bytes) -> bytes:
+def _sign_bare(pem: bytes) -> object:
     """Load a key without any check of it and sign once: what no provider can save."""
     key: Any = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
     return key.sign(b"x", padding.PKCS1v15(), hashes.SHA256())

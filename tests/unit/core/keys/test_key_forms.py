@@ -83,7 +83,7 @@ def test_a_damaged_pem_of_which_nothing_is_lost_is_read(name: str, mangle: Any) 
     assert_masked(key, text, repr(text))
 
 
-@pytest.mark.parametrize("how", ["pluses became spaces", "dashes became typographic", "the last dashes lost"])
+@pytest.mark.parametrize("how", ["dashes became typographic", "the last dashes lost"])
 def test_a_damaged_pem_with_headers_of_which_nothing_is_lost_is_read(how: str) -> None:
     assert fingerprint(FOR_PEM[how](TEXTS["encrypted PKCS#1"])) == fingerprint(TEXTS["encrypted PKCS#1"])
 
