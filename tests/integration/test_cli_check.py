@@ -467,7 +467,7 @@ def test_a_workflows_host_that_is_not_there_is_told(org: LocalOrg, connect: Any,
 @pytest.mark.parametrize(
     ("flow", "fix"),
     [
-        ("helo", "Use one of these names"),
+        ("helo", "Use one of its names"),
         ("https://evil.example/api/flo/a/invoke", "add 'evil.example' to allowed_hosts"),
     ],
 )

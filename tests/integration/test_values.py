@@ -248,7 +248,7 @@ DEFAULTS: dict[str, Any] = {"flow": "onboard", "okta_workflows_conn_id": "mine",
 @pytest.mark.parametrize("in_dag", [True, False])
 def test_default_args_reach_the_operators(in_dag: bool) -> None:
     own: dict[str, Any] = {} if in_dag else {"default_args": DEFAULTS}
-    with DAG("defaults", default_args=DEFAULTS if in_dag else {}):
+    with DAG("defaults", schedule=None, default_args=DEFAULTS if in_dag else {}):
         one = InvokeOktaFlowOperator(task_id="one", **own)
         many = InvokeOktaFlowBatchOperator(task_id="many", payloads=[], **own)
         other = InvokeOktaFlowOperator(task_id="other", flow="echo", **own)
@@ -273,7 +273,7 @@ def test_all_arguments_map() -> None:
         "idempotent": [True, False], "timeout": [5, datetime.timedelta(seconds=5)],
         "okta_workflows_conn_id": ["one", "two"],
     }  # fmt: skip
-    with DAG("maps", default_args={"okta_workflows_conn_id": "mine", "flow": "onboard"}):
+    with DAG("maps", schedule=None, default_args={"okta_workflows_conn_id": "mine", "flow": "onboard"}):
         mapped = InvokeOktaFlowOperator.partial(task_id="one").expand_kwargs(
             [dict(zip(each, values, strict=True)) for values in zip(*each.values(), strict=True)]
         )
