@@ -52,7 +52,8 @@ class _Resolver(aiohttp.ThreadedResolver):
     """The resolver of the operating system, which need not know subdomains of ``localhost``."""
 
     async def resolve(self, host: str, *args: Any, **options: Any) -> Any:
-        return [{**found, "hostname": host} for found in await super().resolve(resolvable(host), *args, **options)]
+        name = await asyncio.to_thread(resolvable, host) if host.endswith(".localhost") else host
+        return [{**found, "hostname": host} for found in await super().resolve(name, *args, **options)]
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
 from contextlib import suppress
 from functools import lru_cache
@@ -117,13 +118,19 @@ def is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def resolvable(host: str) -> str:
-    """Return the name to look up for a host: ``localhost`` for its subdomains, which no name server has to know.
+    """Return the name to look up for a host: ``localhost`` for those of its subdomains that no resolver here knows.
 
-    A request to them needs no TLS, so no name server may lead them elsewhere, either (RFC 6761, section 6.3).
+    Not every resolver knows them (RFC 6761, section 6.3), and Docker's may know one as the name of a container.
 
     :param host: the host's name or address
     """
-    return "localhost" if host.endswith(".localhost") else host
+    if not host.endswith(".localhost"):
+        return host
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return "localhost"
+    return host
 
 
 def origin_of(url: str) -> Origin:

@@ -451,3 +451,20 @@ def test_a_subdomain_of_localhost_is_this_machine(send: Send) -> None:
 
     assert result.status == 200
     assert f"Host: login.localhost:{listener.port}\r\n".encode().lower() in listener.received[0].lower()
+
+
+def test_a_subdomain_of_localhost_that_the_resolver_knows_is_where_it_says(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker's resolver knows ``okta.localhost`` as the name of a container."""
+
+    def known(host: Any, *_: Any, **__: Any) -> Any:
+        if host != "okta.localhost":
+            raise socket.gaierror(socket.EAI_NONAME, "not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", listener.port))]
+
+    with Listener(http()) as listener:
+        monkeypatch.setattr(socket, "getaddrinfo", known)
+        returned(send(post("http://okta.localhost")))
+
+    assert len(listener.received) == 1
