@@ -51,7 +51,7 @@ def main() -> int:
     except FileExistsError:
         print(
             f"{path.name} is there already and stays as it is: the database is encrypted with its keys."
-            " To begin anew: docker compose down --volumes, then remove it.",
+            " To start over: docker compose down --volumes, then remove it.",
             file=sys.stderr,
         )
         return 1

@@ -31,8 +31,7 @@ _NAME = "okta_workflows_invocation"
 LOOK_IT_UP = "OKW-1602: Look it up in the flow's execution history. To run the flow again, clear the task."
 FORGET_IT = (
     "OKW-1601: To forget the checkpoint, delete the entries that begin with okta_workflows_ in the task's Task State"
-    " Store tab,"
-    " and clear the task."
+    " Store tab, and clear the task."
 )
 
 

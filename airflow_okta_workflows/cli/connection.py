@@ -28,8 +28,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param args: the parsed arguments
     :param output: where to write
     """
+    from airflow_okta_workflows.connection.fields import CONN_TYPE
     from airflow_okta_workflows.connection.http_guard import GUARD
-    from airflow_okta_workflows.connection.reader import CONN_TYPE, DEFAULT_CONN_ID
+    from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID
 
     conn_id = args.conn_id or DEFAULT_CONN_ID
     if args.replace and not args.add:

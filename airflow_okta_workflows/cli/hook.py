@@ -52,8 +52,10 @@ class CommandLineHook(OktaWorkflowsHook):
             # Airflow 2 logs the query for the id, which would expose a key that was passed as the id by mistake.
             if not may_hold_key(conn_id):
                 return super().get_connection(conn_id)
-        hint = "Name another with --conn-id, or make it: okta-workflows connection --help."
-        raise OktaConfigurationError(f"Airflow has no connection {shown(conn_id)}. {hint}", hint=hint)
+        raise OktaConfigurationError(
+            f"Airflow has no connection {shown(conn_id)}.",
+            hint="OKW-1701: Name another with --conn-id, or make it: okta-workflows connection --help.",
+        )
 
 
 def hook_with(conn_id: str, connection: Mapping[str, Any] | str) -> CommandLineHook:
@@ -94,7 +96,7 @@ def hook_from_file(name: str, conn_id: str | None) -> CommandLineHook:
 
 @contextmanager
 def quiet_connections() -> Iterator[None]:
-    """Let stored connections log with the standard library, which the command line can quiet.
+    """Make stored connections log with the standard library, which the command line can quiet.
 
     Otherwise Airflow 3.2+ warns about the ``_`` in this connection type, through a logger of structlog.
     """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader
-from airflow_okta_workflows.connection.fields import CONN_TYPE, EXTRA_FIELDS, FORM, OUTSIDE_EXTRA, is_okta_workflows
+from airflow_okta_workflows.connection.fields import CONN_TYPE, EXTRA_FIELDS, OUTSIDE_EXTRA, is_okta_workflows
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
@@ -44,16 +44,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_CONN_ID = "okta_workflows_default"
 DEFAULT_SCOPE = "okta.workflows.invoke.manage"
-
-__all__ = [
-    "CONN_TYPE",
-    "DEFAULT_CONN_ID",
-    "DEFAULT_SCOPE",
-    "FORM",
-    "connection_error",
-    "explain_lookup",
-    "parse_connection",
-]
 
 _DOMAIN = OUTSIDE_EXTRA["host"]
 

@@ -240,8 +240,7 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
         raise configuration_error(
             f"The URL of {what} carries a query (not shown: a client token may be in it).",
             "OKW-1039: Remove everything from the question mark on; parameters go into query. A flow with a client"
-            " token cannot"
-            " be invoked here: in its API Endpoint card, choose 'Secure with OAuth 2.0' instead.",
+            " token cannot be invoked here: in its API Endpoint card, choose 'Secure with OAuth 2.0' instead.",
         )
     if origin is None:
         return None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.hooks.http import HttpHook
 
-from airflow_okta_workflows.connection.reader import CONN_TYPE, DEFAULT_CONN_ID, FORM
+from airflow_okta_workflows.connection.fields import CONN_TYPE, FORM
+from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID
 from airflow_okta_workflows.core.http.messages import error_message
 from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors

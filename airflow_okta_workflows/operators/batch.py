@@ -162,7 +162,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent
         return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(
             summary,
-            hint="OKW-1605: Look at each record's error in the XCom 'records'.",
+            hint="OKW-1610: Look at each record's error in the XCom 'records'.",
             detail="\n".join([*stop, *first_errors(records)]),
             flow=self.flow,
         )

@@ -120,7 +120,7 @@ def _ask(
             yield from call(partial(cache.write, token=stale, failure=error, now=runtime.clock()))
         if stale is None:
             raise
-        yield Log(f"the access token could not be renewed before it expires: {error}")
+        yield Log(f"the access token could not be renewed before it expires: {error.one_line}")
         return stale
     if cache:
         found, _ = yield from _look(cache, rejected_token, runtime)

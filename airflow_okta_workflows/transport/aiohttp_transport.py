@@ -20,9 +20,9 @@ from airflow_okta_workflows.transport.network import (
     CHUNK,
     MAX_HEAD,
     all_headers,
+    fallback_name,
     is_too_large,
     proxy_for,
-    resolvable,
     tls_context,
 )
 
@@ -52,7 +52,11 @@ class _Resolver(aiohttp.ThreadedResolver):
     """The resolver of the operating system, which need not know subdomains of ``localhost``."""
 
     async def resolve(self, host: str, *args: Any, **options: Any) -> Any:
-        name = await asyncio.to_thread(resolvable, host) if host.endswith(".localhost") else host
+        try:
+            return await super().resolve(host, *args, **options)
+        except OSError:
+            if (name := fallback_name(host)) is None:
+                raise
         return [{**found, "hostname": host} for found in await super().resolve(name, *args, **options)]
 
 

@@ -25,7 +25,6 @@ from airflow_okta_workflows.transport.network import (
     is_too_large,
     origin_of,
     proxy_for,
-    resolvable,
     tls_context,
 )
 from airflow_okta_workflows.transport.streams import Deadline, Stream, TcpStream, TlsStream
@@ -264,7 +263,7 @@ class H11Transport:
         nearest = proxy or origin
         tls = "https" in (origin.scheme, nearest.scheme)
         context = tls_context(self._settings) if tls else None
-        tcp = TcpStream.connect(resolvable(nearest.host), nearest.port, deadline)
+        tcp = TcpStream.connect(nearest.host, nearest.port, deadline)
         try:
             stream: Stream = tcp
             if context and nearest.scheme == "https":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import ssl
 from contextlib import suppress
 from functools import lru_cache
@@ -117,20 +116,15 @@ def is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD
 
 
-def resolvable(host: str) -> str:
-    """Return the name to look up for a host: ``localhost`` for those of its subdomains that no resolver here knows.
+def fallback_name(host: str) -> str | None:
+    """Return the name to look up for a host that the resolver does not know; None if there is none.
 
-    Not every resolver knows them (RFC 6761, section 6.3), and Docker's may know one as the name of a container.
+    Not every resolver knows the subdomains of ``localhost`` (RFC 6761, section 6.3); Docker's may know one as the name
+    of a container.
 
     :param host: the host's name or address
     """
-    if not host.endswith(".localhost"):
-        return host
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError:
-        return "localhost"
-    return host
+    return "localhost" if host.endswith(".localhost") else None
 
 
 def origin_of(url: str) -> Origin:

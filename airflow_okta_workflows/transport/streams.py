@@ -11,7 +11,9 @@ import socket
 import ssl
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from airflow_okta_workflows.transport.network import fallback_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +79,7 @@ class TcpStream:
         :param deadline: limits the attempts at all addresses together; it cannot cut short the resolution of the name
         :raises OSError: if no address accepts the connection
         """
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = _look_up(host, port)
         error: OSError = ConnectionError("no address")
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = socket.socket(family, kind, protocol)
@@ -186,3 +188,12 @@ class TlsStream:
     def _flush(self) -> None:
         if data := self._outgoing.read():
             self._stream.send(data)
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        if (name := fallback_name(host)) is None:
+            raise
+    return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)

@@ -17,8 +17,9 @@ import pytest
 from airflow.providers.http.hooks import http as http_hooks
 from cryptography.hazmat.primitives import serialization
 
+from airflow_okta_workflows.connection.fields import FORM
 from airflow_okta_workflows.connection.http_guard import GUARD, OPTIONS_OF_HTTP_HOOKS, gives_secrets_away
-from airflow_okta_workflows.connection.reader import FORM, parse_connection
+from airflow_okta_workflows.connection.reader import parse_connection
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.kept_connection import CONN_ID, keep_connection

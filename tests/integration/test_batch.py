@@ -246,7 +246,7 @@ def test_progress_is_told(limited: LocalOrg, connect: Connect, world: Any, caplo
 
 
 def spoiled(org: LocalOrg, *, at: int, response: Any) -> None:
-    """Let a flow fail for one payload, as long as `response` lasts."""
+    """Make a flow fail for one payload, as long as `response` lasts."""
     responses = [response]
 
     @org.flow("echo")

@@ -21,7 +21,7 @@ Send = Callable[..., "asyncio.Task[HttpResponse | TransportFailure]"]
 
 
 class Counting:
-    """Be a flow that responds when it is told to, and notes how many run at the same time."""
+    """A flow that waits for a signal to respond, and counts how many of its runs overlap."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.connection.reader import FORM
+from airflow_okta_workflows.connection.fields import FORM
 from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink

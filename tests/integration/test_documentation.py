@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, ParamValidationError, conf
 
-from airflow_okta_workflows.connection.reader import FORM, parse_connection
+from airflow_okta_workflows.connection.fields import FORM
+from airflow_okta_workflows.connection.reader import parse_connection
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 from airflow_okta_workflows.core.flows.expressions import Expression
 from airflow_okta_workflows.core.flows.values import VALUE_RULES

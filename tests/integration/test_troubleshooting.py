@@ -93,3 +93,20 @@ def test_each_class_that_the_page_names_is_there() -> None:
     assert named == {
         name for name in vars(exceptions) if re.fullmatch(r"Okta\w+Error", name) and name != "OktaFlowError"
     }
+
+
+def test_a_code_stands_for_one_hint() -> None:
+    """Also where it is the value of a table, or chosen at run time."""
+    by_code: dict[str, set[str]] = {}
+    for text in literals().splitlines():
+        if match := re.fullmatch(r"(OKW-\d{4}): (.*)", text):
+            by_code.setdefault(match[1], set()).add(match[2])
+
+    assert len(by_code) > 180
+    # Parts of f-strings are literals, too: a whole hint begins with each of its parts.
+    several = {
+        code: fixes
+        for code, fixes in by_code.items()
+        if any(not max(fixes, key=len).startswith(one.rstrip("… ")) for one in fixes)
+    }
+    assert several == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_okta_workflows.connection.reader import FORM
+from airflow_okta_workflows.connection.fields import FORM
 from tests.matrix.environments import ROOT, Environment
 from tests.matrix.running import Result
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from airflow_okta_workflows.connection.reader import FORM
+from airflow_okta_workflows.connection.fields import FORM
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.stored_form import stored_in_a_process

@@ -10,7 +10,7 @@ from typing import Any
 
 import airflow_okta_workflows
 from airflow_okta_workflows import __version__
-from airflow_okta_workflows.connection.reader import FORM
+from airflow_okta_workflows.connection.fields import FORM
 from airflow_okta_workflows.get_provider_info import get_provider_info
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink

@@ -53,7 +53,7 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
     if isinstance(payloads, (str, bytes)):
         payloads = parse_text(payloads, "payloads")
     if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable) or _has_members(payloads):
-        fix = "OKW-1505: Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
+        fix = "OKW-1534: Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
         raise configuration_error(
             f"payloads is {type(payloads).__name__}, not a list.",
             fix or "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
@@ -96,9 +96,8 @@ def check_unchanged(items: Sequence[BatchItem], noted: Iterable[str]) -> None:
         raise configuration_error(
             f"The payloads have changed since an earlier try of this task: {gone} that were sent are not among them.",
             "OKW-1501: Nothing was sent now. Give the same payloads to each try, such as the XCom of an earlier"
-            " task; or name"
-            " what tells one payload from another, item_key='email', and those that were sent are known by it. To"
-            " begin anew, clear the task.",
+            " task; or name what tells one payload from another, item_key='email', and those that were sent are known"
+            " by it. To start over, clear the task.",
         )
 
 

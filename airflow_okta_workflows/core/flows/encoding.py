@@ -9,12 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.flows.expressions import has_template
 from airflow_okta_workflows.core.numbers import check_number, seconds
 from airflow_okta_workflows.core.secret import shown
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.errors import CoreError
+    from airflow_okta_workflows.core.flows.values import NoJsonFormError
 
 METHODS = ("GET", "POST")
 RESERVED_PREFIX = "x-okta-workflows"
@@ -26,7 +31,6 @@ _LARGE = 10**18
 _PLAIN = (dict, list, str, int, float, bool, type(None))
 _SHORTEST_RESPONSE, _LONGEST_RESPONSE = 0.001, 86_400.0
 _JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*[\"']?utf-?8[\"']?)?\s*;?", re.IGNORECASE)
-_TEMPLATE = re.compile(r"\{[{%]")
 _PYTHON = re.compile(r"'|\b(?:None|True|False)\b")
 _FROM_TEMPLATE = (
     'Give a dict or a task\'s output; a template needs "{{ … | tojson }}", or a DAG with'
@@ -285,7 +289,7 @@ def check_as_parsed(
 
 def _is_rendered_later(value: object) -> bool:
     if isinstance(value, str):
-        return _TEMPLATE.search(value) is not None
+        return has_template(value)
     return value is not None and type(value) not in (bool, int, float, bytes, list, dict, tuple, set)
 
 
@@ -312,7 +316,7 @@ def _text_form(value: object, what: str, name: str) -> str | None:
         return text_form(value)
     except NoJsonFormError as error:
         problem = error
-    raise configuration_error(f"The {what} {shown(name)} {problem.what}.", f"OKW-1533: {problem.fix}")
+    raise _no_text_form(what, name, problem)
 
 
 def _query_items(value: object, name: str) -> list[Any] | tuple[Any, ...]:
@@ -328,7 +332,11 @@ def _query_items(value: object, name: str) -> list[Any] | tuple[Any, ...]:
         problem = error
     else:
         return form if isinstance(form, list) else (value,)
-    raise configuration_error(f"The query parameter {shown(name)} {problem.what}.", f"OKW-1533: {problem.fix}")
+    raise _no_text_form("query parameter", name, problem)
+
+
+def _no_text_form(what: str, name: str, problem: NoJsonFormError) -> CoreError:
+    return configuration_error(f"The {what} {shown(name)} {problem.what}.", f"OKW-1533: {problem.fix}")
 
 
 def _require_mapping(value: object, what: str) -> None:

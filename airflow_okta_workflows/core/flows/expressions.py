@@ -21,6 +21,14 @@ _NO_TEMPLATE = (
 )
 
 
+def has_template(text: str) -> bool:
+    """Return whether a string contains a Jinja template.
+
+    :param text: the string, as it is when the DAG is parsed
+    """
+    return _TEMPLATE.search(text) is not None
+
+
 class ExpressionError(Exception):
     """An expression cannot be evaluated over this body, such as ``length(@)`` over a number."""
 
@@ -98,7 +106,7 @@ def _compile(text: str, parameter: str) -> tuple[Any, Any]:
     import jmespath
     from jmespath.exceptions import JMESPathError
 
-    if _TEMPLATE.search(text):
+    if has_template(text):
         raise configuration_error(f"{parameter} has a Jinja template: {shown(text, 60)}.", _NO_TEMPLATE)
     reason = ""
     try:

@@ -11,14 +11,12 @@ from airflow_okta_workflows.core.oauth.hints import DOMAIN_RULE, PROXY_CHANGES, 
 
 FOREIGN_REFUSAL = (
     "OKW-1405: It came with an HTML page and no execution id: look for a proxy or firewall in between that refuses,"
-    " and let it"
-    " pass the flow's host."
+    " and let it pass the flow's host."
 )
 
 RESPONSE_UNREADABLE = (
     "OKW-1404: Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it"
-    " again, so there"
-    " is none: look it up in the flow's execution history."
+    " again, so there is none: look it up in the flow's execution history."
 )
 
 RESPONSE_REDIRECTED = (
@@ -32,8 +30,7 @@ FLOW_RATE_LIMITED = (
 
 OUTCOME_UNKNOWN = (
     "OKW-1401: It may have run. Look it up in the flow's execution history before you clear the task. If running it"
-    " twice"
-    " does no harm, declare the flow idempotent."
+    " twice does no harm, declare the flow idempotent."
 )
 
 NO_RESPONSE = "OKW-1406: It may have run. It is declared idempotent, so trying again is allowed."

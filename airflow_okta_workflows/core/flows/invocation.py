@@ -328,6 +328,6 @@ def _check_key(idempotency_key: str) -> str:
     if not good or not 0 < len(idempotency_key) <= 255 or idempotency_key != idempotency_key.strip():
         raise configuration_error(
             "The idempotency key is not 1 to 255 printable ASCII characters without spaces at the ends.",
-            "OKW-1405: Use a UUID, or ids joined with dashes.",
+            "OKW-1407: Use a UUID, or ids joined with dashes.",
         )
     return idempotency_key

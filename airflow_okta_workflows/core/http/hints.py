@@ -19,8 +19,7 @@ CA_BUNDLE = (
 
 PROXY_REFUSED = (
     "OKW-1301: Let the proxy allow this host: it is the proxy that refuses, not Okta. If it asks for a login, write"
-    " http_proxy"
-    " as http://user:password@host:port."
+    " http_proxy as http://user:password@host:port."
 )
 
 

@@ -39,8 +39,7 @@ PROXY_CHANGES = "Something between here and the org changes requests: look for a
 
 CUSTOM_SERVER = (
     "OKW-1206: A custom authorization server responded: its tokens invoke no flow. Set the Okta domain (Host) to the"
-    " org itself,"
-    " such as acme.okta.com."
+    " org itself, such as acme.okta.com."
 )
 
 # Each entry begins with words of the description, in lower case.
@@ -56,15 +55,13 @@ _BY_WORDS = (
     (
         "client_assertion signature is invalid",
         "OKW-1225: The app's Public Keys tab has this kid, but for another key pair: give the private key that"
-        " belongs to it, or"
-        " set key_id to the kid of this one.",
+        " belongs to it, or set key_id to the kid of this one.",
     ),
     ("jwt kid is invalid", "OKW-1226: " + _KEY + ", and key_id must be its kid; leave key_id empty for a JWK."),
     (
         "audience claim",
         "OKW-1227: Set the Okta domain (Host) to the name under which the org knows itself; a proxy that rewrites"
-        " the host"
-        " name breaks this too.",
+        " the host name breaks this too.",
     ),
     ("issuer claim", f"OKW-1228: {_CLIENT_ID}"),
     ("parsing of the client_assertion", "OKW-1229: " + _CLIENT_ID + "\nCheck that the app exists in this org."),
@@ -75,8 +72,7 @@ _BY_WORDS = (
     (
         "jwks",
         "OKW-1231: Give the app a public key: in its General tab, under Client Credentials, choose 'Public key /"
-        " Private key',"
-        " add the public JWK and save. okta-workflows keygen prints one.",
+        " Private key', add the public JWK and save. okta-workflows keygen prints one.",
     ),
     ("'client_id' parameter", "OKW-1232: Check that the app is ACTIVE, and in this org.\n" + _CLIENT_ID),
     (
@@ -86,8 +82,7 @@ _BY_WORDS = (
     (
         "private_key_jwt",
         "OKW-1234: The app must be an API Services app whose client authentication is 'Public key / Private key'."
-        " Set it in"
-        " the app's General tab.",
+        " Set it in the app's General tab.",
     ),
     ("not configured for the authorization server", f"OKW-1235: {_OWN_SCOPE}"),
     ("not allowed any of the requested scopes", f"OKW-1236: {_SCOPE}"),
@@ -109,13 +104,11 @@ _BY_ERROR = {
     "invalid_client": f"OKW-1242: {_CLIENT_ID}\n{_KEY}.",
     "unauthorized_client": (
         "OKW-1243: The app may not use the grant type Client Credentials: it must be an API Services app, with that"
-        " grant type"
-        " on in its General tab."
+        " grant type on in its General tab."
     ),
     "unsupported_grant_type": (
         "OKW-1244: The server at the Okta domain (Host) does not know the grant type Client Credentials: it must be"
-        " the org"
-        " itself, such as acme.okta.com."
+        " the org itself, such as acme.okta.com."
     ),
     "access_denied": (
         "OKW-1245: An access policy or a network zone of the org refuses this caller: ask the org's admin."
@@ -135,8 +128,7 @@ _BY_OKTA_ERROR = {
     "E0000006": f"OKW-1247: {_REFUSED_BY_THE_ORG}",
     "E0000015": (
         "OKW-1248: The org lacks a feature that this needs, or it is not enabled: ask the org's admin or Okta"
-        " Support for Okta"
-        " Workflows and for OAuth 2.0 of Okta's APIs."
+        " Support for Okta Workflows and for OAuth 2.0 of Okta's APIs."
     ),
     "E0000021": "OKW-1249: " + PROXY_CHANGES + " It took away the Content-Type or Accept header.",
     "E0000022": "OKW-1250: " + PROXY_CHANGES + " The org got another method than POST, as after a redirect.",
