@@ -221,8 +221,6 @@ def is_transient(error: OktaWorkflowsError) -> bool:
 class raise_provider_errors(NoFrames):  # noqa: N801  # used like a function: with raise_provider_errors()
     """Context manager that raises errors of the core as exceptions of this provider, and removes all stack frames."""
 
-    explained = (CoreError, OktaWorkflowsError)
-
     def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         super().__exit__(kind, error, traceback)
         del traceback

@@ -15,6 +15,7 @@ except ImportError as error:
         " retries and retry_delay hold without it, and what no retry can help fails at once all the same."
     ) from error
 
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number
 from airflow_okta_workflows.exceptions import OktaFlowRateLimitedError, OktaWorkflowsError, raise_provider_errors
 
@@ -35,7 +36,7 @@ class OktaFlowRetryPolicy(RetryPolicy):
 
     def __init__(self, max_wait: timedelta | float = 3600.0) -> None:
         seconds = max_wait.total_seconds() if isinstance(max_wait, timedelta) else max_wait
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             check_number(seconds, "max_wait", least=0, most=YEAR)
         self.max_wait = float(seconds)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 from traceback import StackSummary, walk_tb
-from typing import TYPE_CHECKING, ClassVar
-
-from airflow_okta_workflows.core.errors import CoreError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,12 +18,13 @@ class NoFrames:
     A tool that reports tracebacks with their locals, such as Airflow's Sentry integration, would report the secrets in
     them. So each error that leaves the block loses its traceback up to here, and so do its causes, its contexts and the
     members of an exception group. This includes errors that Airflow raises in the middle of running code (a timeout, a
-    cancellation, Ctrl-C), and errors of its own connection lookup. An :class:`Exception` of a class outside
-    :attr:`explained` gets a note with the places in the code.
-    """
+    cancellation, Ctrl-C), and errors of its own connection lookup. An :class:`Exception` that has no hint about what to
+    change gets a note with the places in the code.
 
-    explained: ClassVar[tuple[type[BaseException], ...]] = (CoreError,)
-    """Exceptions whose message suffices without the places in the code."""
+    A public function needs two of these managers, one in the other. An interruption may arrive after an error was
+    raised and before its frames are removed; the error is then the context of the interruption, and the manager that
+    was interrupted cannot remove any more.
+    """
 
     def __enter__(self) -> None:
         self._outer = sys.exception()
@@ -33,7 +32,7 @@ class NoFrames:
     def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         if error is None:
             return
-        if isinstance(error, Exception) and not isinstance(error, self.explained):
+        if isinstance(error, Exception) and not hasattr(error, "hint"):
             _note_places(error, traceback)
         del traceback
         _drop_tracebacks(error, self._outer)

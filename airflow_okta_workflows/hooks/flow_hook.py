@@ -15,6 +15,7 @@ from airflow_okta_workflows.client.log_masking import amask, mask
 from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID, explain_lookup, parse_connection
 from airflow_okta_workflows.core.flows.invocation import InvocationOptions
 from airflow_okta_workflows.core.forking import cached_property
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.exceptions import raise_provider_errors
 from airflow_okta_workflows.tokens.source import TokenSource, token_source_for
@@ -60,7 +61,7 @@ class FlowHook(BaseHook):
         :raises OktaConfigurationError: with every problem found in it
         """
         # In a separate function: raise_provider_errors() removes its frame, which refers to the connection's secrets.
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             return self._read_settings()
 
     def _read_settings(self) -> OktaWorkflowsSettings:
@@ -76,7 +77,7 @@ class FlowHook(BaseHook):
         :raises OktaConfigurationError: with every problem found in it
         """
         if "settings" not in self.__dict__:
-            with raise_provider_errors():
+            with raise_provider_errors(), NoFrames():
                 self.__dict__["settings"] = await self._aread_settings()
         return self.settings
 
@@ -125,7 +126,7 @@ class FlowHook(BaseHook):
         :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
         """
         options = InvocationOptions(method=method, query=query, headers=headers, idempotent=idempotent, timeout=timeout)
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             call = self._build(flow, payload, idempotency_key, options)
             response = self._client.invoke_flow(call, on_state)
         self._log_response(call, response)
@@ -143,7 +144,7 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         await self.asettings()
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             call = self._build(flow, payload, idempotency_key, options)
             async with loop_resources() as resources:
                 response = await self._aclient(resources).invoke_flow(call)
@@ -170,7 +171,7 @@ class FlowHook(BaseHook):
         :raises OktaConfigurationError: if the connection cannot work
         :raises OktaTokenError: if the org grants no token
         """
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             return self._client.access_token()
 
     async def aget_access_token(self) -> AccessToken:
@@ -178,7 +179,7 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         await self.asettings()
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             async with loop_resources() as resources:
                 return await self._aclient(resources).access_token()
 
@@ -197,7 +198,7 @@ class FlowHook(BaseHook):
 
     @cached_property
     def _tokens(self) -> TokenSource:
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             return token_source_for(self.settings)
 
     def _aclient(self, resources: LoopResources) -> AsyncFlowClient:

@@ -9,6 +9,7 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_okta_workflows.connection.fields import CONN_TYPE, FORM
 from airflow_okta_workflows.connection.reader import DEFAULT_CONN_ID
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.http.messages import error_message
 from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors
@@ -138,5 +139,6 @@ class OktaWorkflowsHook(FlowHook, HttpHook):
         """
         from airflow_okta_workflows.diagnostics import check_connection, summary
 
-        with raise_provider_errors(), closing(check_connection(lambda: self.settings, self.runtime)) as steps:
+        steps = check_connection(lambda: self.settings, self.runtime)
+        with raise_provider_errors(), NoFrames(), closing(steps):
             return summary(steps)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.exceptions import raise_provider_errors
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class OktaFlowLink(BaseOperatorLink):
         from airflow_okta_workflows.core.addresses import console_url
 
         try:
-            with raise_provider_errors():
+            with raise_provider_errors(), NoFrames():
                 origin = hook.settings.find_flow(flow).origin
             context["ti"].xcom_push(key=self.xcom_key, value=console_url(origin, execution_id))
         except Exception as error:  # in the connection, which the task itself reports, or of Airflow's API

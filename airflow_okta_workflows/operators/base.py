@@ -10,6 +10,7 @@ from airflow_okta_workflows.core.flows.encoding import check_timeout
 from airflow_okta_workflows.core.flows.expressions import ExpressionError, compile_optional
 from airflow_okta_workflows.core.flows.status import blind, describe_response, select_result
 from airflow_okta_workflows.core.forking import cached_property
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.runtime import StopsOnKill
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
@@ -71,7 +72,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
         self.idempotent = idempotent
         self.timeout = timeout
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             compile_optional(success_when, "success_when")
             compile_optional(result, "result")
             check_timeout(timeout)

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import determine_kwargs
 
 from airflow_okta_workflows.core.flows.encoding import check_as_parsed
 from airflow_okta_workflows.core.flows.expressions import compile_optional
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, check_pace
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
@@ -93,7 +94,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
                 "payloads is an iterator, which is used up by the first try.",
                 hint="OKW-1607: Give a list, or a callable that returns an iterable.",
             )
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             check_pace(max_rate, max_in_flight)
             check_as_parsed("POST", None, self.query, self.headers)
             compile_optional(item_key, "item_key")
@@ -111,7 +112,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         self._link(context)
         hook = self.hook
         checkpoints = BatchCheckpointStore(context, self.flow)
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             template = hook.settings.build_invocation(self.flow, {}, idempotency_key=checkpoints.key, **self._options)
             items = parse_items(
                 self._read_payloads(context), checkpoints.key, compile_optional(self.item_key, "item_key")

@@ -20,6 +20,7 @@ from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
 from airflow_okta_workflows.core.batch.records import BatchRecord, in_words
 from airflow_okta_workflows.core.flows.idempotency_key import derive_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.core.stopping import StopSignal
@@ -227,7 +228,7 @@ class BatchRun:
         return resources.client(settings, token_source_for(settings), self._hook.runtime)
 
     async def _work(self, client: AsyncFlowClient) -> None:
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             # Before the first item, so that nothing is sent if the org grants no token.
             await client.access_token()
         room = asyncio.Semaphore(self._max_in_flight)
@@ -281,7 +282,7 @@ class BatchRun:
         call = self._template.with_payload(item.body, key)
         error: OktaWorkflowsError | None = None
         try:
-            with raise_provider_errors():
+            with raise_provider_errors(), NoFrames():
                 response = await client.invoke_flow(call, limiter=SkipFirstAcquire(self._limiter), on_state=on_state)
             result = self._evaluate(response, key)
             record = BatchRecord(Outcome.SUCCEEDED, response.status_code, response.execution_id, result)

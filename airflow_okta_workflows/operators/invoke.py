@@ -16,6 +16,7 @@ from airflow_okta_workflows.core.flows.encoding import (
     require_given,
 )
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -84,7 +85,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         if deferrable is None:
             deferrable = self.idempotent and conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = deferrable
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             check_as_parsed(method, payload, self.query, self.headers)
 
     def execute(self, context: Context) -> Any:
@@ -94,7 +95,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         """
         self._begin()
         if self._has_payload:
-            with raise_provider_errors():
+            with raise_provider_errors(), NoFrames():
                 require_given(self.payload)
         self._link(context)
         checkpoints = self._checkpoints(context)
@@ -174,7 +175,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
         from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             # Encoded here, because a trigger's row cannot store every type of value.
             payload = encode_payload(self.payload, check_method(self.method))
             query, headers = check_query(self.query), check_headers(self.headers)

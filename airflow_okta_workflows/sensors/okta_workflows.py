@@ -33,6 +33,7 @@ from airflow_okta_workflows.core.flows.encoding import (
 )
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.flows.status import Status, StatusRule, describe_response, is_not_found
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
 from airflow_okta_workflows.core.runtime import StopsOnKill
 from airflow_okta_workflows.exceptions import (
@@ -116,7 +117,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             # Checked before Airflow does: it raises OverflowError for infinity and takes True for one second.
             check_number(seconds(poke_interval), "poke_interval", least=0, most=YEAR)
             if timeout is not None:
@@ -139,7 +140,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self._memory = ProcessMemory()
         self._warned = False
         self._last_seen = ""
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             check_as_parsed(method, payload, query, None)
             self._rule()
 
@@ -150,7 +151,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :raises OktaFlowFailedError: if the long-running flow has failed
         """
         if self._has_payload:
-            with raise_provider_errors():
+            with raise_provider_errors(), NoFrames():
                 require_given(self.payload)
         failed_polls = self._failed_polls(context)
         try:
@@ -362,7 +363,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
         from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             # Encoded here, because a trigger's row cannot store every type of value.
             payload = encode_payload(self.payload, check_method(self.method))
             query = check_query(self.query)

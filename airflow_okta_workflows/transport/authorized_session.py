@@ -15,6 +15,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
 from airflow_okta_workflows.core.addresses import parse_origin, require_allowed
 from airflow_okta_workflows.core.flows.hints import RESPONSE_REDIRECTED
 from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.http.hints import transport_hint
 from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpRequest, TransportFailure
 from airflow_okta_workflows.core.secret import public_part
@@ -44,14 +45,13 @@ class _FlowAuth(AuthBase):
         self._auth = new_auth()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        with raise_provider_errors():
-            require_allowed(parse_origin(request.url or "", "the request's URL"), self._settings.allowed)
-            rejected, self.rejected = self.rejected, False
-            # Credentials expire, so each request gets a new FlowAuth; after a 401 the last one knows what was rejected.
-            self._auth = self._auth if rejected else self._new_auth()
-            bare = HttpRequest(request.method or "GET", request.url or "", {})
-            authorized = self._authorize(bare, self._auth, rejected)
-            request.headers.update(authorized.headers)
+        require_allowed(parse_origin(request.url or "", "the request's URL"), self._settings.allowed)
+        rejected, self.rejected = self.rejected, False
+        # Credentials expire, so each request gets a new FlowAuth; after a 401 the last one knows what was rejected.
+        self._auth = self._auth if rejected else self._new_auth()
+        bare = HttpRequest(request.method or "GET", request.url or "", {})
+        authorized = self._authorize(bare, self._auth, rejected)
+        request.headers.update(authorized.headers)
         return request
 
 
@@ -145,6 +145,17 @@ class AuthorizedSession(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Return a request with all that is to be sent, its authorization included.
+
+        :param request: the request
+        :raises OktaConfigurationError: if its host is not allowed
+        :raises OktaTokenError: if no token could be obtained
+        """
+        # requests goes on with the headers after it has called _FlowAuth, in frames that show them.
+        with raise_provider_errors(), NoFrames():
+            return super().prepare_request(request)
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request, within the connection's time-outs.
 
@@ -152,7 +163,7 @@ class AuthorizedSession(requests.Session):
         :raises OktaFlowResponseError: for a redirect
         """
         kwargs["allow_redirects"] = False
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             response = self._send(request, kwargs)
         self.cookies.clear()
         if response.is_redirect:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.encryption import decrypt, encrypt
 from airflow_okta_workflows.core.flows.response import FlowResponse
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, error_from_json, raise_provider_errors
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def encrypt_result(
     data = json.dumps({kind: outcome.to_json()}).encode()
     if len(data) > LARGEST_OUTCOME:
         return None
-    with raise_provider_errors():
+    with raise_provider_errors(), NoFrames():
         return base64.b64encode(encrypt(data, settings.event_encryption_key(), idempotency_key.encode())).decode()
 
 
@@ -49,7 +50,7 @@ def decrypt_result(
     :param idempotency_key: the invocation's idempotency key
     """
     try:
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             data = decrypt(
                 base64.b64decode(sealed, validate=True), settings.event_encryption_key(), idempotency_key.encode()
             )

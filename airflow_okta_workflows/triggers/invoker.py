@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowRefusedError,
@@ -79,7 +80,7 @@ class TriggererInvoker:
         return await FlowHook(self.okta_workflows_conn_id, runtime=self.runtime).asettings()
 
     async def _invoke(self, client: AsyncFlowClient, idempotency_key: str) -> FlowResponse:
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             call = client.settings.build_invocation(
                 self.flow, idempotency_key=idempotency_key, idempotent=True, **self.request
             )

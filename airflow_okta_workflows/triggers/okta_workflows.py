@@ -13,6 +13,7 @@ from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS, F
 from airflow_okta_workflows.core.flows.encoding import check_timeout
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.flows.status import Status, StatusRule, is_not_found
+from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
@@ -69,7 +70,7 @@ class _OktaFlowTrigger(BaseTrigger):
         self.query = query
         self.method = method
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             check_number(not_before, "not_before", least=0, most=_LATEST)
         self.not_before = not_before
         self._runtime = runtime or Runtime()
@@ -143,7 +144,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             check_number(poke_interval, "poke_interval", least=0, most=YEAR)
             check_number(deadline, "deadline", least=0, most=_LATEST)
             check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
@@ -233,7 +234,7 @@ class OktaFlowInvocationTrigger(_OktaFlowTrigger):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        with raise_provider_errors():
+        with raise_provider_errors(), NoFrames():
             check_timeout(timeout)
         self.headers = headers
         self.idempotency_key = idempotency_key

@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -435,6 +436,58 @@ def test_those_who_wait_for_a_token_that_fails_get_no_frames_of_the_one_who_aske
 
 
 # ---- the boundary
+
+
+@contextmanager
+def interrupted_at(step: int, module: str) -> Iterator[None]:
+    """Raise :class:`TakenOutError` at one of the calls and lines of a module, counted from 0."""
+    left = [step]
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.endswith(module):
+            return None
+        if event in ("call", "line"):
+            left[0] -= 1
+            if left[0] == -1:
+                raise TakenOutError("interrupted")
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("module", ["core/frames.py", "okta_workflows/exceptions.py"])
+def test_an_interruption_of_the_boundary_itself_takes_no_secret_along(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    connection = {**watch.org.connection(), "login": watch.pem}
+    monkeypatch.setenv("AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT", json.dumps(connection))
+
+    for step in range(1000):
+        with interrupted_at(step, module):
+            caught = error_of(CALLS["the settings"])
+        assert caught is not None
+        assert watch.leaks(caught) == []
+        if not isinstance(caught, TakenOutError):
+            break
+    assert 3 < step < 999
+
+
+def test_a_request_that_is_interrupted_while_it_is_prepared_takes_no_secret_along(watch: Watch) -> None:
+    CALLS["HttpHook.run"]()
+
+    for step in range(1000):
+        with interrupted_at(step, "requests/structures.py"):
+            caught = error_of(CALLS["HttpHook.run"])
+        if caught is None:
+            break
+        assert isinstance(caught, TakenOutError)
+        assert watch.leaks(caught) == []
+    assert 3 < step < 999
 
 
 def raise_chain(secret: str) -> None:
