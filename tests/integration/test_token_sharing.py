@@ -41,14 +41,18 @@ def in_processes(count: int, work: Callable[[int], None]) -> list[int]:
     def watched(number: int) -> None:  # pragma: no cover  # in another process
         # Should it hang, its stack says where.
         faulthandler.dump_traceback_later(50, file=2)
+        # A fork while the org's thread logs would take along a lock of the logging library that nobody releases.
+        all_forked.wait()
         work(number)
 
+    all_forked = CONTEXT.Event()
     processes = [CONTEXT.Process(target=watched, args=(number,)) for number in range(count)]
     with warnings.catch_warnings():
         # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
         warnings.simplefilter("ignore", DeprecationWarning)
         for process in processes:
             process.start()
+    all_forked.set()
     for process in processes:
         process.join(60)
         process.kill()
