@@ -151,7 +151,8 @@ class _Reading(FieldReader):
         verify = self._try(self._verify)
         http_proxy = self._try(self._proxy)
         scope = self._try(self._scope)
-        self.problems += misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
+        # First, because such a key is the cause of what else is wrong with that field.
+        self.problems[:0] = misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
         if self.problems and key_text:
             # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key
@@ -305,13 +306,13 @@ class _Reading(FieldReader):
     def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:
         value = decoded(self._extra.get("flows", {}))
         if not isinstance(value, dict):
-            self._add("flows is not a JSON object.", 'Write it as {"onboard": "<alias or invoke URL>"}.')
+            self._report("flows is not a JSON object.", 'OKW-1055: Write it as {"onboard": "<alias or invoke URL>"}.')
             return {}
         found: dict[str, FlowAddress] = {}
         for name, target in value.items():
             # Names that pass this check are quoted in later messages.
             if len(name) > _LONGEST_NAME or not name.isprintable() or may_hold_key(name):
-                self._add(f"A name in flows is a value of {len(name)} characters.", "Use a short name.")
+                self._report(f"A name in flows is a value of {len(name)} characters.", "OKW-1056: Use a short name.")
                 continue
             if flow := self._try(partial(self._flow, name, target, workflows)):
                 encryption = partial(self._require_encryption, flow.origin, f"the flow {name!r}")
@@ -333,7 +334,9 @@ class _Reading(FieldReader):
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
         hosts = items(self._extra.get("allowed_hosts", []))
         if hosts is None:
-            self._add("allowed_hosts is not a list of hosts.", "Write host or host:port, separated by commas.")
+            self._report(
+                "allowed_hosts is not a list of hosts.", "OKW-1057: Write host or host:port, separated by commas."
+            )
             return []
         found: list[Origin] = []
         for item in hosts:

@@ -169,6 +169,12 @@ def _problems_of_json(text: str, source: str) -> Iterator[CoreError]:
             f"{source} has members that no connection has: {names}.",
             f"OKW-1022: Known are {', '.join(sorted(MEMBERS))}. All other fields belong into extra.",
         )
+    for name in ("host", "login", "password", "schema"):
+        if isinstance(members.get(name), (dict, list)):
+            yield configuration_error(
+                f"The {name} in {source} is {_kind(members[name])}, not a string.",
+                "OKW-1049: Write it as a string. A JWK may be an object in private_key of extra.",
+            )
     if not isinstance(members.get("conn_type") or "", str):
         yield configuration_error(f"The conn_type in {source} is not a string.", "OKW-1021: Set it to okta_workflows.")
     try:
@@ -214,6 +220,10 @@ def _underscore(source: str, scheme: str) -> CoreError:
         f"{source} begins with {scheme}://, but a URI scheme has no underscores and no spaces.",
         "OKW-1016: Write okta-workflows://, with a hyphen.",
     )
+
+
+def _kind(value: Any) -> str:
+    return "an object" if isinstance(value, dict) else "a list"
 
 
 def _is_json_in_json(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Each message with which the provider reports a problem, as its source has it; for docs/troubleshooting.md.
 
-Parts that vary are an ellipsis: ``The RSA key has … bits; … are the least that is allowed.``
+Parts that vary are an ellipsis: ``The RSA key has … bits; at least … are required.``
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ PACKAGE = Path(airflow_okta_workflows.__file__).parent
 # Index of the message among the arguments; the hint, if there is one, is the next argument.
 _CALLS = {
     "configuration_error": 0,
+    "_report": 0,
     "CoreError": 1,
     "as_error": 1,
     "_fail": 1,

@@ -186,7 +186,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 """Tables of messages that need no explanation, with the modules that have them."""
 
 _SAYS_ALL = (
-    "configuration_error", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
+    "configuration_error", "_report", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
     "… is not a connection as JSON, YAML, URI or variable": "Compare it with those in [the connection](connection.md).",

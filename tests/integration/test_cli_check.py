@@ -99,7 +99,7 @@ def test_faults_in_fields_are_listed_at_once_and_the_rest_is_skipped(
     monkeypatch.setenv("AIRFLOW_CONN_BAD", json.dumps(bad))
     fixes = ["Set the Okta domain (Host) to acme.okta.com", "Client ID", "private key"]
     if gives_connection("bad"):
-        fixes.append("Extra is not a JSON")
+        fixes.append("Extra is not valid JSON")
     else:
         monkeypatch.setenv("AIRFLOW_CONN_BAD", json.dumps({**bad, "extra": ""}))
     ended = okta_workflows("check", "--conn-id", "bad", "--output", "json", "--flow", "x", "--yes")

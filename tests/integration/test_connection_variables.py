@@ -60,6 +60,7 @@ BROKEN = {
     "id": (json.dumps({**MEMBERS, "conn_id": "mine"}), "no connection has: conn_id", "login"),
     "port": (json.dumps({**MEMBERS, "port": "https"}), "not a whole number", "443"),
     "type": (json.dumps({**MEMBERS, "conn_type": ["okta_workflows"]}), "conn_type", "okta_workflows"),
+    "password as an object": (json.dumps({**MEMBERS, "password": JWK}), "is an object, not a string", "private_key of extra"),
     "jwk": (json.dumps(JWK), "is a JWK", "password"),
     "pem": (PEM, "is a PEM", "password"),
     "raw slash": (URI.replace(KEY, "ab/cd+ef"), "a raw '/'", "%2F"),

@@ -211,7 +211,7 @@ def test_an_extra_that_airflow_could_not_read_is_a_fault() -> None:
     one = connection()
     one.extra = "{not json"
 
-    with pytest.raises(OktaConfigurationError, match="Extra is not a JSON object"):
+    with pytest.raises(OktaConfigurationError, match="Extra is not valid JSON"):
         parse_connection(one, {})
 
 
