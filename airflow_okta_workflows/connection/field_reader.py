@@ -75,7 +75,10 @@ class FieldReader:
         """Return a field that belongs outside extra, from the connection itself or, if empty there, from extra."""
         own, other = getattr(self._connection, name) or "", self._extra.get(name, "")
         if own and other and str(own).strip() != str(other).strip():
-            self._report(f"{OUTSIDE_EXTRA[name]} is in extra, too, with another value.", "OKW-1052: Remove it there.")
+            self._report(
+                f"The {OUTSIDE_EXTRA[name].removeprefix('the ')} is in extra, too, with another value.",
+                "OKW-1052: Remove it there.",
+            )
         return own or other
 
     def _report(self, message: str, hint: str) -> None:
@@ -93,7 +96,7 @@ class FieldReader:
         if value is None:
             return None
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            self._report(f"{name} is {type(value).__name__}.", "OKW-1053: Give a string.")
+            self._report(f"{name} is of type {type(value).__name__}.", "OKW-1053: Give a string.")
             return None
         return str(value).strip()
 

@@ -241,7 +241,7 @@ class _Reading(FieldReader):
             raise configuration_error(
                 f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
                 " no client id has.",
-                "OKW-1010: Copy it from the app's General tab: 0oa…. A key belongs into Private key (Password).",
+                "OKW-1010: Copy it from the app's General tab: 0oa…. A key belongs in Private key (Password).",
             )
         return client_id
 
@@ -250,7 +250,7 @@ class _Reading(FieldReader):
         if key_id is not None and not _is_id(key_id):
             raise configuration_error(
                 f"key_id is a value of {len(key_id)} characters that is no kid.",
-                "OKW-1009: Copy the kid from the app's Public Keys tab. A key belongs into Private key (Password).",
+                "OKW-1009: Copy the kid from the app's Public Keys tab. A key belongs in Private key (Password).",
             )
         return key_id
 
@@ -258,7 +258,8 @@ class _Reading(FieldReader):
         scopes = items(self._extra.get("scope", DEFAULT_SCOPE))
         if scopes is None:
             raise configuration_error(
-                f"scope is {type(self._extra['scope']).__name__}.", f"OKW-1008: Write scopes such as {DEFAULT_SCOPE}."
+                f"scope is of type {type(self._extra['scope']).__name__}.",
+                f"OKW-1008: Write scopes such as {DEFAULT_SCOPE}.",
             )
         if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
             raise configuration_error(
@@ -290,7 +291,8 @@ class _Reading(FieldReader):
             value = json.dumps(value)
         if not isinstance(value, str):
             raise configuration_error(
-                f"private_key in extra is {type(value).__name__}.", "OKW-1004: Give a text, or the JWK as an object."
+                f"private_key in extra is of type {type(value).__name__}.",
+                "OKW-1004: Give a text, or the JWK as an object.",
             )
         return replace(parse_key_text(value, key_id), source=source)
 
@@ -327,7 +329,7 @@ class _Reading(FieldReader):
             )
         if not isinstance(target, str):
             raise configuration_error(
-                f"The flow {name!r} is {type(target).__name__}.", "OKW-1001: Give its alias or its invoke URL."
+                f"The flow {name!r} is of type {type(target).__name__}.", "OKW-1001: Give its alias or its invoke URL."
             )
         return addresses.parse_flow(target, name, workflows)
 
@@ -355,7 +357,7 @@ class _Reading(FieldReader):
         if text.lower() in TRUE:
             return True
         if text.lower() in FALSE:
-            self.warnings.append("verify is false: whoever sits between here and the org can read tokens")
+            self.warnings.append("verify is false: anyone between here and the org can read the tokens")
             return False
         if "-----BEGIN" in text:
             raise configuration_error("verify contains the text of a certificate, not a path.", hints.CA_BUNDLE)

@@ -55,7 +55,7 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
     if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable) or _has_members(payloads):
         fix = "OKW-1534: Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
         raise configuration_error(
-            f"payloads is {type(payloads).__name__}, not a list.",
+            f"payloads is of type {type(payloads).__name__}, not a list.",
             fix or "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
         )
     namespace = UUID(batch_key)

@@ -342,4 +342,4 @@ def _no_text_form(what: str, name: str, problem: NoJsonFormError) -> CoreError:
 def _require_mapping(value: object, what: str) -> None:
     if not isinstance(value, Mapping):
         hint = " A template gives a string: write one for each value instead." if isinstance(value, str) else ""
-        raise configuration_error(f"{what} is {type(value).__name__}.", f"OKW-1505: Give a dict.{hint}")
+        raise configuration_error(f"{what} is of type {type(value).__name__}.", f"OKW-1505: Give a dict.{hint}")
