@@ -292,7 +292,7 @@ class _Reading(FieldReader):
         if not isinstance(value, str):
             raise configuration_error(
                 f"private_key in extra is of type {type(value).__name__}.",
-                "OKW-1004: Give a text, or the JWK as an object.",
+                "OKW-1004: Give a string, or the JWK as an object.",
             )
         return replace(parse_key_text(value, key_id), source=source)
 

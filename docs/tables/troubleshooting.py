@@ -202,7 +202,7 @@ _MORE = {
     " [the connection](connection.md).",
     "… … cannot be evaluated over the response: …": "The body is not of the form that the expression expects: compare"
     " it with the body in the execution history.",
-    "item_key … gives …, not a text or a whole number.": "Name a member that each payload has. Nothing was sent.",
+    "item_key … gives …, neither a string nor a whole number.": "Name a member that each payload has. Nothing was sent.",
     "item_key … cannot be evaluated over it.": "Name a member that each payload has. Nothing was sent.",
     "Payloads … and … have the same item_key.": "Name what tells each payload from all others. Nothing was sent.",
     "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into idempotency_key.",

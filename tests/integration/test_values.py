@@ -165,10 +165,10 @@ def test_a_batch_takes_the_values_of_a_payload(org: LocalOrg, connect: Connect) 
     [
         (
             "[{'id': 1}]",
-            r"(?s)payloads is a text that is not JSON \(it is the Python text of a dict or list: \| tojson is missing\).*\| tojson",
+            r"(?s)payloads is a string that is not JSON \(it is a dict or list as Python prints it: \| tojson is missing\).*\| tojson",
         ),
-        ("None", r"(?s)payloads is a text that is not JSON \(it is 'None'\).*\| tojson"),
-        (["{'id': 1}"], r"(?s)Payload 0: The payload is a text that is not JSON .*\| tojson"),
+        ("None", r"(?s)payloads is a string that is not JSON \(it is 'None'\).*\| tojson"),
+        (["{'id': 1}"], r"(?s)Payload 0: The payload is a string that is not JSON .*\| tojson"),
         ([{"id": 1}, {"rows": [{"amount": float("nan")}]}], r"(?s)Payload 1: .* payload\.rows\[0\]\.amount is nan"),
         (None, "payloads is of type NoneType, not a list"),
     ],

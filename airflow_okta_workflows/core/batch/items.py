@@ -111,7 +111,9 @@ def _name(index: int, body: bytes, item_key: Expression | None) -> str:
         raise configuration_error(f"item_key {shown(item_key.text)} cannot be evaluated over it.") from None
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         given = "an empty text" if value == "" else type(value).__name__
-        raise configuration_error(f"item_key {shown(item_key.text)} gives {given}, not a text or a whole number.")
+        raise configuration_error(
+            f"item_key {shown(item_key.text)} gives {given}, neither a string nor a whole number."
+        )
     return json.dumps(value)
 
 

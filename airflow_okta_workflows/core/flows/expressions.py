@@ -119,7 +119,7 @@ def _compile(text: str, parameter: str) -> tuple[Any, Any]:
         reason = without_keys(str(error).splitlines()[0]).removesuffix(":") if str(error) else type(error).__name__
     raise configuration_error(
         f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
-        "OKW-1519: Texts inside stand in single quotes, numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
+        "OKW-1519: Write strings in single quotes, and numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
     )
 
 
@@ -135,8 +135,8 @@ def _check_literals(text: str, parameter: str) -> None:
             continue
         if kind == "quoted_identifier" and before in _COMPARES:
             raise configuration_error(
-                f"{parameter} compares with the member named {shown(value, 40)}, not with a text.",
-                "OKW-1518: Write a text in single quotes: status == 'SUCCEEDED'. A member's name may stand on the"
+                f"{parameter} compares with the member named {shown(value, 40)}, not with a string.",
+                "OKW-1518: Write a string in single quotes: status == 'SUCCEEDED'. A member's name may stand on the"
                 " left.",
             )
         if kind == "unquoted_identifier" and value in _WORDS and before != "dot":

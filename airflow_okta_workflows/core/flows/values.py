@@ -20,7 +20,7 @@ from uuid import UUID
 
 from airflow_okta_workflows.core.secret import shown
 
-USE_JSON = "Use texts, numbers, true, false, null, lists and dicts."
+USE_JSON = "Use strings, numbers, true, false, null, lists and dicts."
 
 _NONE = type(None)
 _SCALARS = (_NONE, bool, int, float, str)
@@ -241,7 +241,7 @@ def text_form(value: Any) -> str | None:
         if issubclass(kind, (dict, list, tuple)):
             break
         value = json_form(value)
-    raise NoJsonFormError(f"is of type {type(value).__name__}", "Use a text, a number, true or false.")
+    raise NoJsonFormError(f"is of type {type(value).__name__}", "Use a string, a number, true or false.")
 
 
 def find_problem(value: Any, name: str) -> NoJsonFormError:
@@ -295,7 +295,7 @@ def _check_text(text: str) -> None:
 def _check_number(number: float) -> None:
     if isinstance(number, int):
         if number.bit_length() > _MOST_BITS:
-            raise NoJsonFormError("is a number of too many digits", "Use a text.")
+            raise NoJsonFormError("is a number of too many digits", "Use a string.")
     elif not math.isfinite(number):
         raise NoJsonFormError(f"is {float.__repr__(number)}", "Use None for a missing number.")
 
@@ -305,7 +305,7 @@ def _step(key: object) -> str:
         _check_text(key)
         return f".{key}" if key.isidentifier() and shown(key) == repr(key) else f"[{shown(key)}]"
     if not isinstance(key, (int, float, _NONE)):
-        raise NoJsonFormError(f"has a key of type {type(key).__name__}", "Use texts as keys: str(…).")
+        raise NoJsonFormError(f"has a key of type {type(key).__name__}", "Use strings as keys: str(…).")
     if isinstance(key, (int, float)):
         _check_number(key)
     return f"[{key}]"

@@ -78,8 +78,8 @@ def _past_execution_timeout(stage: Stage) -> str:
 
 
 CONDITIONS = [
-    refused("A template in `success_when` or `result`", parsed(success_when="status == '{{ params.expected }}'"), "OKW-1521"),
-    refused("A template in a sensor's `failure_when`", lambda stage: str(OktaFlowSensor(task_id="task", flow="status", failure_when="{{ params.failed }}")), "OKW-1521"),
+    refused("A template in a condition, such as `success_when`", parsed(success_when="status == '{{ params.expected }}'"), "OKW-1521"),
+    refused("A template in `failure_when` of a sensor", lambda stage: str(OktaFlowSensor(task_id="task", flow="status", failure_when="{{ params.failed }}")), "OKW-1521"),
     refused("A condition that is no JMESPath", parsed(success_when="status = 'SUCCEEDED'"), "OKW-1519"),
     refused("A text in double quotes: `status == \"SUCCEEDED\"`", parsed(success_when='status == "SUCCEEDED"'), "OKW-1518"),
     refused("A bool without backticks: `done == true`", parsed(success_when="done == true"), "OKW-1517"),

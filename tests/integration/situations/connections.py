@@ -8,6 +8,7 @@ from typing import Any
 
 import trustme
 
+from airflow_okta_workflows.cli.main import main
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.airflow_features import TASK_STATE_STORE
 from tests.integration.situations.stage import ALIAS, Act, Stage, each, refused, taken
@@ -41,6 +42,11 @@ def extra(*variants: dict[str, Any], show: Show | None = None) -> list[Act]:
 def _read(stage: Stage, connection: str, show: Show | None = None) -> str:
     settings = stage.connect(connection).settings
     return f"Used: {show(settings)}" if show else "Used"
+
+
+def _check_file(stage: Stage, text: str) -> str:
+    code = main(["check", "--file", stage.file(text % json.dumps(stage.org.connection()))])
+    return "Each step passes" if code == 0 else f"It ends with {code}"
 
 
 def _small(stage: Stage) -> str:
@@ -82,6 +88,7 @@ CONNECTIONS = [
     refused("The same of `okta_workflows://`", misread(URI.replace("-", "_", 1)), "OKW-1016"),
     refused("The same with a quote, a byte order mark or `export` before it", misread(f'"{URI}"', f"\ufeff{JSON}", f"export X={JSON}"), "OKW-1025"),
     taken("The type by its label, or in another spelling", fields({"conn_type": "Okta Workflows"}, {"conn_type": "okta-workflows"}, {"conn_type": "OKTA_WORKFLOWS"}), "Used"),
+    taken("The file of `airflow connections export`, an env file, or one connection as JSON, for `okta-workflows check --file`", each(_check_file, ('{"okta_workflows_default": %s}', "AIRFLOW_CONN_OKTA=%s\n", "%s")), "Each step passes"),
     refused("A connection without a type", fields({"conn_type": ""}), "OKW-1015"),
     taken("Extra as JSON in a string of JSON", fields({"extra": json.dumps({"flows": {"hello": ALIAS}})}, {"extra": json.dumps(json.dumps({"flows": {"hello": ALIAS}}))}, show=_flow), f"Used: {INVOKE_URL}", feature=TASK_STATE_STORE),
     refused("Extra as Python prints it", fields({"extra": "{'key_id': 'k1'}"}), "OKW-1033", feature=TASK_STATE_STORE),

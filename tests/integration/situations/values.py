@@ -90,8 +90,8 @@ VALUES = [
     ], 'Sent as `{"email": "ada@example.com", "manager": null}`'),
     refused("A template without `| tojson`", operator(PERSON, payload="{{ person }}"), "OKW-1507"),
     refused("The same for a batch", batch("{{ people }}", {"people": [PERSON["person"]]}), "OKW-1507"),
-    refused("A template whose value is None", operator({"person": None}, payload="{{ person }}"), "OKW-1507"),
-    refused("A template with a name that does not exist", operator(payload="{{ person }}"), "OKW-1507"),
+    refused("A template whose value is None", operator({"person": None}, payload="{{ person }}"), "OKW-1508"),
+    refused("A template with a name that does not exist", operator(payload="{{ person }}"), "OKW-1508"),
     refused("A DataFrame as the payloads of a batch", batch(REFUSED["DataFrame of pandas"][0]), "OKW-1534"),
     refused("A form or XML as the payload", [invocation(payload="email=ada%40example.com"), invocation(payload="<user>ada</user>")], "OKW-1507"),
     refused("A form's or XML's content type", [

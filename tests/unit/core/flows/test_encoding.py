@@ -126,8 +126,8 @@ CIRCLE.append(CIRCLE)
 @pytest.mark.parametrize(
     ("payload", "sentence"),
     [
-        ("hello", "a text that is not JSON"),
-        ("[" * 100_000, "a text that is not JSON"),
+        ("hello", "a string that is not JSON"),
+        ("[" * 100_000, "a string that is not JSON"),
         ("1" * 5000, "a number is too long"),
         ({"a": [{"b": datetime.timedelta(1)}]}, r"payload.a\[0\].b is of type timedelta.\nWhat to change .*: Convert it with .total_seconds"),
         ({"a": {1, 2}}, "payload.a is of type set"),
@@ -154,9 +154,9 @@ def test_get_carries_no_payload() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("{'email': 'ada@example.com', 'manager': None}", "the Python text of a dict or list"),
-        ('{"manager": None, "done": True}', "the Python text of a dict or list"),
-        ("[{'a': 1}]", "the Python text of a dict or list"),
+        ("{'email': 'ada@example.com', 'manager': None}", "a dict or list as Python prints it"),
+        ('{"manager": None, "done": True}', "a dict or list as Python prints it"),
+        ("[{'a': 1}]", "a dict or list as Python prints it"),
         ("None", "it is 'None'"),
         (" True\n", "it is 'True'"),
         ("", "it is empty"),

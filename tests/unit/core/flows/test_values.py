@@ -285,9 +285,9 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     ),
     "undefined name of a template": (jinja2.Undefined(name="x"), "template"),
     "undefined name of a strict template": (jinja2.StrictUndefined(name="x"), "template"),
-    "int of 5,000 digits": ([10**5000], "text"),
-    "object of another class": (object(), "Use texts"),
-    "class": (Person, "Use texts"),
+    "int of 5,000 digits": ([10**5000], "string"),
+    "object of another class": (object(), "Use strings"),
+    "class": (Person, "Use strings"),
     "key that is a UUID": ({UUID(int=1): 1}, "as keys"),
     "key that UTF-8 cannot encode": ({"\ud800": 1}, "Remove it"),
     "key that is NaN": ({float("nan"): 1}, "None"),
@@ -353,9 +353,9 @@ def test_headers_and_queries_take_the_same_scalars(value: Any, text: str) -> Non
 @pytest.mark.parametrize(
     ("value", "fix"),
     [
-        (b"x", "decode"), ({"a": 1}, "Use a text"), (timedelta(1), "total_seconds"), (float("nan"), "None"),
-        (Decimal("Infinity"), "None"), ({1}, "sorted"), (object(), "Use texts"),
-        (Person("Ada", date(1815, 12, 10)), "Use a text"),
+        (b"x", "decode"), ({"a": 1}, "Use a string"), (timedelta(1), "total_seconds"), (float("nan"), "None"),
+        (Decimal("Infinity"), "None"), ({1}, "sorted"), (object(), "Use strings"),
+        (Person("Ada", date(1815, 12, 10)), "Use a string"),
     ],
 )  # fmt: skip
 def test_headers_and_queries_refuse_the_same_values(value: Any, fix: str) -> None:
