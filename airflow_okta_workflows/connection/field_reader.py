@@ -48,13 +48,15 @@ class FieldReader:
         if extra == {} and isinstance(text, str) and text.strip():
             # Airflow decodes anything that is not JSON to an empty extra.
             if problem := json_problem(text, "Extra"):
-                self._add(f"Extra is not a JSON object: {problem.message}", problem.hint)
+                self.problems.append(problem)
                 return {}
             extra = text
         extra = decoded(extra)
         if not isinstance(extra, Mapping):
             kind = "a list" if isinstance(extra, list) else "a string" if isinstance(extra, str) else "a single value"
-            self._add(f"Extra is not a JSON object but {kind}.", "Write it as {...}, names in double quotes.")
+            self._report(
+                f"Extra is not a JSON object but {kind}.", "OKW-1050: Write it as {...}, names in double quotes."
+            )
             return {}
         return dict(extra)
 
@@ -63,7 +65,7 @@ class FieldReader:
         if field is None:
             self.unknown_names.append(unknown_field(name))
         elif field in self._extra and self._extra[field] != value:
-            self._add(f"Extra contains {field} more than once, with different values.", "Leave only one.")
+            self._report(f"Extra contains {field} more than once, with different values.", "OKW-1051: Leave only one.")
         else:
             if name != field and not name.startswith("extra__"):
                 self.warnings.append(f"the field {shown(name)} in extra is read as {OUTSIDE_EXTRA.get(field, field)}")
@@ -73,10 +75,13 @@ class FieldReader:
         """Return a field that belongs outside extra, from the connection itself or, if empty there, from extra."""
         own, other = getattr(self._connection, name) or "", self._extra.get(name, "")
         if own and other and str(own).strip() != str(other).strip():
-            self._add(f"{OUTSIDE_EXTRA[name]} is in extra, too, with another value.", "Remove it there.")
+            self._report(
+                f"The {OUTSIDE_EXTRA[name].removeprefix('the ')} is in extra, too, with another value.",
+                "OKW-1052: Remove it there.",
+            )
         return own or other
 
-    def _add(self, message: str, hint: str) -> None:
+    def _report(self, message: str, hint: str) -> None:
         self.problems.append(configuration_error(message, hint))
 
     def _try(self, read: Callable[[], T]) -> T | None:
@@ -91,7 +96,7 @@ class FieldReader:
         if value is None:
             return None
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            self._add(f"{name} is {type(value).__name__}.", "Give a string.")
+            self._report(f"{name} is of type {type(value).__name__}.", "OKW-1053: Give a string.")
             return None
         return str(value).strip()
 
@@ -101,7 +106,7 @@ class FieldReader:
             return value
         text = str(value).strip().lower()
         if text not in TRUE | FALSE:
-            self._add(f"{name} is {shown(value, LONGEST_VALUE)}.", "Set it to true or false.")
+            self._report(f"{name} is {shown(value, LONGEST_VALUE)}.", "OKW-1054: Set it to true or false.")
         return text in TRUE
 
     def _number(self, name: str, default: float, *, least: float, most: float) -> float:

@@ -84,7 +84,7 @@ def misplaced_keys(
     return [
         configuration_error(
             f"{name} has {what} in it (not shown).",
-            "OKW-1101: Remove it there: the key belongs into Private key (Password) alone.",
+            "OKW-1101: Remove it there: the key belongs in Private key (Password) alone.",
         )
         for name, what in found.items()
         if what

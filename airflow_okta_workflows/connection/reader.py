@@ -151,7 +151,8 @@ class _Reading(FieldReader):
         verify = self._try(self._verify)
         http_proxy = self._try(self._proxy)
         scope = self._try(self._scope)
-        self.problems += misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
+        # First, because such a key is the cause of what else is wrong with that field.
+        self.problems[:0] = misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
         if self.problems and key_text:
             # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key
@@ -240,7 +241,7 @@ class _Reading(FieldReader):
             raise configuration_error(
                 f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
                 " no client id has.",
-                "OKW-1010: Copy it from the app's General tab: 0oa…. A key belongs into Private key (Password).",
+                "OKW-1010: Copy it from the app's General tab: 0oa…. A key belongs in Private key (Password).",
             )
         return client_id
 
@@ -249,7 +250,7 @@ class _Reading(FieldReader):
         if key_id is not None and not _is_id(key_id):
             raise configuration_error(
                 f"key_id is a value of {len(key_id)} characters that is no kid.",
-                "OKW-1009: Copy the kid from the app's Public Keys tab. A key belongs into Private key (Password).",
+                "OKW-1009: Copy the kid from the app's Public Keys tab. A key belongs in Private key (Password).",
             )
         return key_id
 
@@ -257,7 +258,8 @@ class _Reading(FieldReader):
         scopes = items(self._extra.get("scope", DEFAULT_SCOPE))
         if scopes is None:
             raise configuration_error(
-                f"scope is {type(self._extra['scope']).__name__}.", f"OKW-1008: Write scopes such as {DEFAULT_SCOPE}."
+                f"scope is of type {type(self._extra['scope']).__name__}.",
+                f"OKW-1008: Write scopes such as {DEFAULT_SCOPE}.",
             )
         if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
             raise configuration_error(
@@ -289,7 +291,8 @@ class _Reading(FieldReader):
             value = json.dumps(value)
         if not isinstance(value, str):
             raise configuration_error(
-                f"private_key in extra is {type(value).__name__}.", "OKW-1004: Give a text, or the JWK as an object."
+                f"private_key in extra is of type {type(value).__name__}.",
+                "OKW-1004: Give a string, or the JWK as an object.",
             )
         return replace(parse_key_text(value, key_id), source=source)
 
@@ -305,13 +308,13 @@ class _Reading(FieldReader):
     def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:
         value = decoded(self._extra.get("flows", {}))
         if not isinstance(value, dict):
-            self._add("flows is not a JSON object.", 'Write it as {"onboard": "<alias or invoke URL>"}.')
+            self._report("flows is not a JSON object.", 'OKW-1055: Write it as {"onboard": "<alias or invoke URL>"}.')
             return {}
         found: dict[str, FlowAddress] = {}
         for name, target in value.items():
             # Names that pass this check are quoted in later messages.
             if len(name) > _LONGEST_NAME or not name.isprintable() or may_hold_key(name):
-                self._add(f"A name in flows is a value of {len(name)} characters.", "Use a short name.")
+                self._report(f"A name in flows is a value of {len(name)} characters.", "OKW-1056: Use a short name.")
                 continue
             if flow := self._try(partial(self._flow, name, target, workflows)):
                 encryption = partial(self._require_encryption, flow.origin, f"the flow {name!r}")
@@ -326,14 +329,16 @@ class _Reading(FieldReader):
             )
         if not isinstance(target, str):
             raise configuration_error(
-                f"The flow {name!r} is {type(target).__name__}.", "OKW-1001: Give its alias or its invoke URL."
+                f"The flow {name!r} is of type {type(target).__name__}.", "OKW-1001: Give its alias or its invoke URL."
             )
         return addresses.parse_flow(target, name, workflows)
 
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
         hosts = items(self._extra.get("allowed_hosts", []))
         if hosts is None:
-            self._add("allowed_hosts is not a list of hosts.", "Write host or host:port, separated by commas.")
+            self._report(
+                "allowed_hosts is not a list of hosts.", "OKW-1057: Write host or host:port, separated by commas."
+            )
             return []
         found: list[Origin] = []
         for item in hosts:
@@ -352,7 +357,7 @@ class _Reading(FieldReader):
         if text.lower() in TRUE:
             return True
         if text.lower() in FALSE:
-            self.warnings.append("verify is false: whoever sits between here and the org can read tokens")
+            self.warnings.append("verify is false: anyone between here and the org can read the tokens")
             return False
         if "-----BEGIN" in text:
             raise configuration_error("verify contains the text of a certificate, not a path.", hints.CA_BUNDLE)

@@ -122,7 +122,7 @@ def misread_problem(schema: str) -> CoreError | None:
         )
     if re.match(r"\{|xport\s|\w*=|okta.workflows|.okta", start):
         return configuration_error(
-            "The connection has a quote, a byte order mark or the name of a variable before its first character.",
+            "The connection's text begins with a quote, a byte order mark or the name of a variable.",
             "OKW-1025: Remove everything before the { of the JSON or the okta-workflows:// of the URI.",
         )
     return None
@@ -137,7 +137,7 @@ def json_problem(text: str, source: str) -> CoreError | None:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        reason, line, column = error.msg.partition(":")[0], error.lineno, error.colno
+        reason, line, column = error.msg.partition(":")[0].removesuffix(" starting at"), error.lineno, error.colno
     except (ValueError, RecursionError):
         reason, line, column = "a number or its nesting is too large", 0, 0
     else:
@@ -167,8 +167,14 @@ def _problems_of_json(text: str, source: str) -> Iterator[CoreError]:
         names = ", ".join(unknown) if is_plain("".join(unknown)) and len("".join(unknown)) < 50 else len(unknown)
         yield configuration_error(
             f"{source} has members that no connection has: {names}.",
-            f"OKW-1022: Known are {', '.join(sorted(MEMBERS))}. All other fields belong into extra.",
+            f"OKW-1022: Its members are {', '.join(sorted(MEMBERS))}. All other fields belong in extra.",
         )
+    for name in ("host", "login", "password", "schema"):
+        if isinstance(members.get(name), (dict, list)):
+            yield configuration_error(
+                f"The {name} in {source} is {_kind(members[name])}, not a string.",
+                "OKW-1049: Write it as a string. A JWK may be an object in private_key of extra.",
+            )
     if not isinstance(members.get("conn_type") or "", str):
         yield configuration_error(f"The conn_type in {source} is not a string.", "OKW-1021: Set it to okta_workflows.")
     try:
@@ -188,7 +194,7 @@ def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
         before, _, after = rest.partition("://")
         if "://" in after or "@" in before or ":" in before:
             yield configuration_error(
-                f"{source} is a URI with another '://' in it, with which Airflow cannot read it.",
+                f"{source} is a URI with a second '://', which Airflow cannot read.",
                 "OKW-1019: Write the host without https://, and percent-encode the values behind the '?'.",
             )
             return
@@ -214,6 +220,10 @@ def _underscore(source: str, scheme: str) -> CoreError:
         f"{source} begins with {scheme}://, but a URI scheme has no underscores and no spaces.",
         "OKW-1016: Write okta-workflows://, with a hyphen.",
     )
+
+
+def _kind(value: Any) -> str:
+    return "an object" if isinstance(value, dict) else "a list"
 
 
 def _is_json_in_json(text: str) -> bool:

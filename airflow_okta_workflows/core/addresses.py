@@ -250,7 +250,7 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
 def _require_no_number(text: str, name: str) -> None:
     if _NUMBER.fullmatch(text):
         raise configuration_error(
-            f"The flow {shown(name)} is given by its number in the Workflows console, at which it cannot be invoked.",
+            f"The flow {shown(name)} is given by its number in the Workflows console, by which it cannot be invoked.",
             "OKW-1038: Copy the alias or the Invoke URL from the flow's API access settings.",
         )
 

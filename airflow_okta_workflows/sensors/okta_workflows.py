@@ -32,6 +32,7 @@ from airflow_okta_workflows.core.flows.encoding import (
     require_given,
 )
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
+from airflow_okta_workflows.core.flows.hints import CONDITION_UNFIT, RUN_FAILED
 from airflow_okta_workflows.core.flows.status import Status, StatusRule, describe_response, is_not_found
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
@@ -174,9 +175,9 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
                     self.log.warning("Flow %r: %s The result is null.", self.flow, problem)
                 return PokeReturnValue(is_done=True, xcom_value=result)
         except ExpressionError as error:
-            raise self._failed(response, str(error)) from None
+            raise self._failed(response, f"but {error}", CONDITION_UNFIT) from None
         if status is Status.FAILED:
-            raise self._failed(response, f"failure_when is true: {rule.describe_failure(response)}")
+            raise self._failed(response, f"and failure_when is true: {rule.describe_failure(response)}", RUN_FAILED)
         if (problem := rule.blindness(response)) and self._is_first_warning(context):
             self.log.warning("Flow %r: %s The sensor goes on until its timeout.", self.flow, problem)
         return self._not_finished(rule.describe(response))
@@ -385,9 +386,10 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     def _rule(self) -> StatusRule:
         return StatusRule(self.success_when, self.failure_when, self.result)
 
-    def _failed(self, response: FlowResponse, reason: str) -> OktaFlowFailedError:
+    def _failed(self, response: FlowResponse, reason: str, hint: str) -> OktaFlowFailedError:
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} returned {response.status_code}: {reason}.",
+            f"Flow {self.flow!r} returned {response.status_code}, {reason}.",
+            hint=hint,
             detail=describe_response(response),
             flow=self.flow,
             response=response,

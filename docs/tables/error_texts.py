@@ -1,6 +1,6 @@
 """Each message with which the provider reports a problem, as its source has it; for docs/troubleshooting.md.
 
-Parts that vary are an ellipsis: ``The RSA key has … bits; … are the least that is allowed.``
+Parts that vary are an ellipsis: ``The RSA key has … bits; at least … are required.``
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ PACKAGE = Path(airflow_okta_workflows.__file__).parent
 # Index of the message among the arguments; the hint, if there is one, is the next argument.
 _CALLS = {
     "configuration_error": 0,
+    "_report": 0,
     "CoreError": 1,
     "as_error": 1,
     "_fail": 1,
@@ -97,8 +98,9 @@ def _in_module(path: Path) -> Iterator[ErrorText]:
                 how, place = name, _CALLS[name]
             case _:
                 continue
-        text, *rest = [_rendered(argument) for argument in node.args[place:]] or [""]
-        rest += [_rendered(keyword.value) for keyword in node.keywords if keyword.arg == "hint"]
+        text = _rendered(node.args[place]) if len(node.args) > place else ""
+        rest = [_rendered(argument, fill=True) for argument in node.args[place + 1 :]]
+        rest += [_rendered(keyword.value, fill=True) for keyword in node.keywords if keyword.arg == "hint"]
         yield ErrorText(module, how, text, rest[0] if rest and how != "log" else "")
 
 
@@ -117,14 +119,17 @@ class _Constants(ast.NodeTransformer):
         return self._values.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
 
 
-def _rendered(node: ast.AST) -> str:
+def _rendered(node: ast.AST, *, fill: bool = False) -> str:
+    """Return a string with ellipses for the parts that vary; constants in an f-string count as such without ``fill``."""
     match node:
         case ast.Constant(value=str(text)):
             text = re.sub(r"%[-.0-9]*[rsdfg]", "…", text)
         case ast.JoinedStr(values=values):
-            text = "".join(map(_rendered, values))
+            text = "".join(_rendered(value, fill=fill) for value in values)
+        case ast.FormattedValue(value=(ast.Constant(value=str()) | ast.JoinedStr()) as value) if fill:
+            text = _rendered(value, fill=True)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            text = _rendered(left) + _rendered(right)
+            text = _rendered(left, fill=fill) + _rendered(right, fill=fill)
         case ast.Attribute(value=ast.Name(id=hints), attr=name) if hints.endswith("hints"):
             text = str(next(getattr(room, name) for room in HINTS if hasattr(room, name)))
         case _:

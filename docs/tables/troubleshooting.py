@@ -148,7 +148,7 @@ NOT_SENT = [
 
 WAITING = [
     Row("failure_when is true: …", "OktaFlowFailedError", "The status flow says that the long-running one has failed.",
-        "Look that one up in its execution history."),
+        flow_hints.RUN_FAILED),
     Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over. What it saw"
         " last is below.", "Raise `timeout`, or look the long-running flow up in its execution history."),
     Row("execution_timeout is over, and flow … did not report an end.", "AirflowTaskTimeout", "The same of"
@@ -186,7 +186,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 """Tables of messages that need no explanation, with the modules that have them."""
 
 _SAYS_ALL = (
-    "configuration_error", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
+    "configuration_error", "_report", "problems", "OktaConfigurationError", "ExpressionError", "UsageError", "CommandFailedError",
 )  # fmt: skip
 _MORE = {
     "… is not a connection as JSON, YAML, URI or variable": "Compare it with those in [the connection](connection.md).",
@@ -197,12 +197,12 @@ _MORE = {
     "… cannot be used. … …": "Below it stands where the file of flows raised an error.",
     "… cannot be read: there is no home directory for its ~": "Write the whole path.",
     "result selects nothing: …": "Let the flow return a JSON object, or correct the expression.",
-    "payloads is …, not a list.": "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
+    "payloads is of type …, not a list.": "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
     "… is set, but Airflow cannot read a connection from it.": "Write it as JSON or as a URI, as on"
     " [the connection](connection.md).",
-    "… … cannot be evaluated over the response (…).": "The body is not of the form that the expression expects: compare"
+    "… … cannot be evaluated over the response: …": "The body is not of the form that the expression expects: compare"
     " it with the body in the execution history.",
-    "item_key … gives …, not a text or a whole number.": "Name a member that each payload has. Nothing was sent.",
+    "item_key … gives …, neither a string nor a whole number.": "Name a member that each payload has. Nothing was sent.",
     "item_key … cannot be evaluated over it.": "Name a member that each payload has. Nothing was sent.",
     "Payloads … and … have the same item_key.": "Name what tells each payload from all others. Nothing was sent.",
     "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into idempotency_key.",
@@ -245,7 +245,7 @@ WARNINGS = {
     "Flow …: … The sensor goes on until its timeout.": "The response has no member that `success_when` looks at, so the"
     " condition can never be true. What it has is named.",
     "… is …: tokens travel in clear text (insecure_http is set)": "For a local org only.",
-    "verify is false: whoever sits between here and the org can read tokens": "Set `verify` to a CA bundle instead.",
+    "verify is false: anyone between here and the org can read the tokens": "Set `verify` to a CA bundle instead.",
     "Access tokens are not shared between processes: …. Each process asks for its own. Set token_cache_dir under"
     " [okta_workflows] to a directory of your own, or token_cache to memory.": "The directory of the token cache is not"
     " there, or is not this user's alone. Tasks run, with more token requests.",
@@ -276,7 +276,7 @@ def tables() -> dict[str, str]:
         "refused tokens": _refused_tokens(),
         **{name: _with_meaning(rows, texts) for name, rows in _WITH_MEANING.items()},
         **{name: _settings(modules, texts, meant) for name, modules in SETTINGS.items()},
-        "warnings": _table(
+        "warnings": markdown_table(
             ("the log says", "it means"), [(_code(text), meaning) for text, meaning in WARNINGS.items()]
         ),
     }
@@ -298,7 +298,7 @@ def _refused_tokens() -> str:
         said = f"`{error}`, with another text" if description == ANY else f"`{error}`: {_code(description)}"
         meaning = REFUSED_TOKENS[error if description == ANY else description]
         rows.append((said, meaning, token_hint(error, description, None)))
-    return _table(("the org says", "it means", "what to change"), rows)
+    return markdown_table(("the org says", "it means", "what to change"), rows)
 
 
 def _with_meaning(rows: Sequence[Row], texts: Sequence[ErrorText]) -> str:
@@ -306,7 +306,7 @@ def _with_meaning(rows: Sequence[Row], texts: Sequence[ErrorText]) -> str:
     for text in texts:
         what, rest = divided(text.text)
         hints |= {text.text: text.hint or rest, what: text.hint or rest}
-    return _table(
+    return markdown_table(
         ("the error says", "it means", "what to change"),
         [
             (
@@ -332,7 +332,7 @@ def _settings(modules: tuple[str, ...], texts: Sequence[ErrorText], meant: set[s
                 what, hint = (text.text, text.hint) if text.hint else divided(text.text)
                 shown = what if own_letters(what) >= _TELLING else f"{what} {hint}"
                 rows[_code(shown), _coded(_MORE.get(what, hint), hint)] = None
-    return _table(("the error says", "what to change"), list(rows))
+    return markdown_table(("the error says", "what to change"), list(rows))
 
 
 def divided(text: str) -> tuple[str, str]:
@@ -348,7 +348,12 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def markdown_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in Markdown.
+
+    :param head: its head
+    :param rows: its rows; a newline in a cell becomes a line break
+    """
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", r"\|").replace("\n", "<br>") for cell in line) + " |" for line in lines

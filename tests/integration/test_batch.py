@@ -125,9 +125,9 @@ def test_nothing_to_send_is_nothing_sent(org: LocalOrg, connect: Connect) -> Non
 @pytest.mark.parametrize(
     ("payloads", "sentence"),
     [
-        ({"id": 1}, "payloads is dict, not a list"),
-        ("{", "payloads is a text that is not JSON"),
-        (5, "payloads is int, not a list"),
+        ({"id": 1}, "payloads is of type dict, not a list"),
+        ("{", "payloads is a string that is not JSON"),
+        (5, "payloads is of type int, not a list"),
         ([{"id": 1}, None, {"x": float("nan")}], r"Payload 1: It is null.*Payload 2: .*payload\.x is nan"),
         ([{"x-okta-workflows-a": 1}], "Payload 0: .*reserved"),
         ([{"x": object()}] * 7, "Nothing was sent.*Payload 4: .*And 2 more"),

@@ -16,6 +16,7 @@ from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, Reset, ReturnError, ReturnRaw, TooManyRequests
 from tests.airflow_features import gives_connection
 from tests.conftest import CommandLine, Ended
+from tests.integration.test_connection_variables import BROKEN
 from tests.unit.core.oauth.test_token_request import REFUSALS
 
 STEPS = ["fields", "key", "domain", "metadata", "clock", "token", "flows"]
@@ -99,7 +100,7 @@ def test_faults_in_fields_are_listed_at_once_and_the_rest_is_skipped(
     monkeypatch.setenv("AIRFLOW_CONN_BAD", json.dumps(bad))
     fixes = ["Set the Okta domain (Host) to acme.okta.com", "Client ID", "private key"]
     if gives_connection("bad"):
-        fixes.append("Extra is not a JSON")
+        fixes.append("Extra is not valid JSON")
     else:
         monkeypatch.setenv("AIRFLOW_CONN_BAD", json.dumps({**bad, "extra": ""}))
     ended = okta_workflows("check", "--conn-id", "bad", "--output", "json", "--flow", "x", "--yes")
@@ -131,6 +132,23 @@ def test_a_connection_that_is_not_there_is_told(okta_workflows: CommandLine) -> 
     assert ended.code == 1
     assert "has no connection 'nowhere'" in step(ended, "fields")["fix"]
     assert "--conn-id" in step(ended, "fields")["fix"]
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("command", [["check"], ["invoke", "hello"]], ids=["check", "invoke"])
+def test_a_variable_that_airflow_cannot_read_is_not_said_to_be_missing(
+    kind: str, command: list[str], okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, reason, fix = BROKEN[kind]
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", value)
+    ended = okta_workflows(*command, "--conn-id", "mine")
+    said = ended.out + ended.err
+
+    assert ended.code == 1
+    for words in ("AIRFLOW_CONN_MINE", reason, fix):
+        assert words in said
+    assert "has no connection" not in said
+    assert "cd+ef" not in said
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ BROKEN = {
     "id": (json.dumps({**MEMBERS, "conn_id": "mine"}), "no connection has: conn_id", "login"),
     "port": (json.dumps({**MEMBERS, "port": "https"}), "not a whole number", "443"),
     "type": (json.dumps({**MEMBERS, "conn_type": ["okta_workflows"]}), "conn_type", "okta_workflows"),
+    "password as an object": (json.dumps({**MEMBERS, "password": JWK}), "is an object, not a string", "private_key of extra"),
     "jwk": (json.dumps(JWK), "is a JWK", "password"),
     "pem": (PEM, "is a PEM", "password"),
     "raw slash": (URI.replace(KEY, "ab/cd+ef"), "a raw '/'", "%2F"),
@@ -69,8 +70,8 @@ BROKEN = {
     "raw slash after an at": (URI.replace(KEY, "a@b/cd"), "a raw '/'", "%2F"),
     "raw bracket": (URI.replace(KEY, "a[b"), "host or port cannot be read", "percent-encoded"),
     "port in a uri": (URI.replace("okta.com", "okta.com:x"), "host or port cannot be read", "percent-encoded"),
-    "host with https": (URI.replace("@acme", "@https://acme"), "another '://'", "without https://"),
-    "raw url in the query": (f"{URI}?workflows_host=https://acme.workflows.okta.com", "another '://'", "'?'"),
+    "host with https": (URI.replace("@acme", "@https://acme"), "a second '://'", "without https://"),
+    "raw url in the query": (f"{URI}?workflows_host=https://acme.workflows.okta.com", "a second '://'", "'?'"),
     "neither": ("acme.okta.com", "neither a JSON object nor a URI", "okta-workflows connection"),
     "spaces": ("  ", "is empty", "JSON"),
 }  # fmt: skip
@@ -120,24 +121,28 @@ def test_without_a_variable_the_error_is_that_of_airflow() -> None:
     assert not isinstance(caught.value, OktaConfigurationError)
 
 
+def read_as_uri(text: str) -> Any:
+    """Return the settings of a connection that a secrets backend has given Airflow as a URI."""
+    kind = connection_class()
+    connection = kind.from_uri(text, conn_id="mine") if hasattr(kind, "from_uri") else kind(conn_id="mine", uri=text)
+    return parse_connection(connection, connection.extra_dejson)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         (JSON, "is JSON, but Airflow has read it as a URI"),
         (URI.replace("-", "_", 1), "okta_workflows://"),
-        (f"'{JSON}'", "before its first character"),
-        (f'"{URI}"', "before its first character"),
-        (f"\ufeff{JSON}", "before its first character"),
-        (f"export {NAME}={JSON}", "before its first character"),
-        (f"{NAME}={URI}", "before its first character"),
+        (f"'{JSON}'", "begins with a quote"),
+        (f'"{URI}"', "begins with a quote"),
+        (f"\ufeff{JSON}", "begins with a quote"),
+        (f"export {NAME}={JSON}", "begins with a quote"),
+        (f"{NAME}={URI}", "begins with a quote"),
     ],
 )
 def test_a_connection_that_was_misread_elsewhere_says_so(text: str, reason: str) -> None:
-    kind = connection_class()
-    connection = kind.from_uri(text, conn_id="mine") if hasattr(kind, "from_uri") else kind(conn_id="mine", uri=text)
-
     with pytest.raises(OktaConfigurationError) as caught:
-        parse_connection(connection, connection.extra_dejson)
+        read_as_uri(text)
 
     assert reason in str(caught.value)
     assert JWK["d"] not in str(caught.value)

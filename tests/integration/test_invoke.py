@@ -226,7 +226,7 @@ def test_a_flow_that_refuses_says_what_to_change(
         (("https://evil.example/api/flo/x/invoke",), {}, "may not receive the org's token"),
         (("echo", {"x-okta-workflows-a": 1}), {}, "reserved"),
         (("echo", "no json"), {}, "not JSON"),
-        (("echo", object()), {}, "payload is object"),
+        (("echo", object()), {}, "payload is of type object"),
         (("echo", {}), {"method": "GET"}, "GET carries no payload"),
         (("echo",), {"method": "DELETE"}, "method"),
         (("echo",), {"headers": {"Authorization": "Bearer mine"}}, "cannot be set"),

@@ -179,7 +179,7 @@ def test_another_key_in_another_field_is_named_and_not_shown(
             OktaWorkflowsHook().get_access_token()
         name = {"host": "The Okta domain (Host)", "login": "The Client ID (Login)"}.get(field, field)
         assert f"{name} has a private key in it (not shown)." in str(caught.value)
-        assert "Remove it there: the key belongs into Private key (Password) alone." in str(caught.value)
+        assert "Remove it there: the key belongs in Private key (Password) alone." in str(caught.value)
         assert_hidden(OTHER, key, str(caught.value))
 
 

@@ -20,6 +20,7 @@ WHOLES = {
     "Connection …: …",
     "Flow … at … … (idempotency key …).",
     "Flow … returned …: ….",
+    "Flow … returned …, ….",
     "… returned …, a redirect.",
     "no connection: …",
 }

@@ -165,12 +165,12 @@ def test_a_batch_takes_the_values_of_a_payload(org: LocalOrg, connect: Connect) 
     [
         (
             "[{'id': 1}]",
-            r"(?s)payloads is a text that is not JSON \(it is the Python text of a dict or list: \| tojson is missing\).*\| tojson",
+            r"(?s)payloads is a string that is not JSON \(it is a dict or list as Python prints it: \| tojson is missing\).*\| tojson",
         ),
-        ("None", r"(?s)payloads is a text that is not JSON \(it is 'None'\).*\| tojson"),
-        (["{'id': 1}"], r"(?s)Payload 0: The payload is a text that is not JSON .*\| tojson"),
+        ("None", r"(?s)payloads is a string that is not JSON \(it is 'None'\).*\| tojson"),
+        (["{'id': 1}"], r"(?s)Payload 0: The payload is a string that is not JSON .*\| tojson"),
         ([{"id": 1}, {"rows": [{"amount": float("nan")}]}], r"(?s)Payload 1: .* payload\.rows\[0\]\.amount is nan"),
-        (None, "payloads is NoneType, not a list"),
+        (None, "payloads is of type NoneType, not a list"),
     ],
 )
 def test_payloads_that_are_not_json_are_not_sent(org: LocalOrg, connect: Connect, payloads: Any, sentence: str) -> None:
@@ -195,7 +195,9 @@ def test_a_table_is_no_list_of_payloads(org: LocalOrg, connect: Connect) -> None
         def to_dict(self, orient: str) -> list[dict[str, Any]]:
             return []
 
-    with pytest.raises(OktaConfigurationError, match=r"(?s)payloads is Table, not a list.*\.to_dict\('records'\)"):
+    with pytest.raises(
+        OktaConfigurationError, match=r"(?s)payloads is of type Table, not a list.*\.to_dict\('records'\)"
+    ):
         batch_of(Table).execute(context())
 
 

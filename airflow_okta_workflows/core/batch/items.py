@@ -55,7 +55,7 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
     if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable) or _has_members(payloads):
         fix = "OKW-1534: Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
         raise configuration_error(
-            f"payloads is {type(payloads).__name__}, not a list.",
+            f"payloads is of type {type(payloads).__name__}, not a list.",
             fix or "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
         )
     namespace = UUID(batch_key)
@@ -111,7 +111,9 @@ def _name(index: int, body: bytes, item_key: Expression | None) -> str:
         raise configuration_error(f"item_key {shown(item_key.text)} cannot be evaluated over it.") from None
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         given = "an empty text" if value == "" else type(value).__name__
-        raise configuration_error(f"item_key {shown(item_key.text)} gives {given}, not a text or a whole number.")
+        raise configuration_error(
+            f"item_key {shown(item_key.text)} gives {given}, neither a string nor a whole number."
+        )
     return json.dumps(value)
 
 

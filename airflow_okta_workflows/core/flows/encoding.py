@@ -36,6 +36,9 @@ _FROM_TEMPLATE = (
     'Give a dict or a task\'s output; a template needs "{{ … | tojson }}", or a DAG with'
     " render_template_as_native_obj=True."
 )
+_NOTHING_GIVEN = 'OKW-1508: Check the task that it comes from. For an empty payload, use "{{ … or {} | tojson }}".'
+_NOTHING = ("it is empty", "it is 'None'")
+"""What a template gives whose value is missing."""
 _HTTP = "HTTP itself sets it."
 _OTHER_BODY = (
     "Other bodies, such as a form or XML, are not supported: send the text as a member of a JSON object, or use"
@@ -228,7 +231,7 @@ def require_given(payload: Any) -> None:
     if payload is None:
         raise configuration_error(
             "The payload is None: its template or XCom gave nothing.",
-            'OKW-1508: Check the task that it comes from. For an empty payload, use "{{ … or {} | tojson }}".',
+            _NOTHING_GIVEN,
         )
 
 
@@ -247,8 +250,10 @@ def parse_text(text: str | bytes, what: str) -> Any:
         problem = _not_json(error)
     except ValueError:
         problem = "it is not UTF-8, or a number is too long"
+    if problem in _NOTHING:
+        raise configuration_error(f"{what} is a string that is not JSON ({problem}).", _NOTHING_GIVEN)
     raise configuration_error(
-        f"{what} is a text that is not JSON ({problem}).", f"OKW-1507: {_FROM_TEMPLATE}\n{_OTHER_BODY}"
+        f"{what} is a string that is not JSON ({problem}).", f"OKW-1507: {_FROM_TEMPLATE}\n{_OTHER_BODY}"
     )
 
 
@@ -260,7 +265,7 @@ def _not_json(error: json.JSONDecodeError) -> str:
     if text in ("None", "True", "False"):
         return f"it is {text!r}"
     if text[0] in "[{(" and _PYTHON.search(text):
-        return "it is the Python text of a dict or list: | tojson is missing"
+        return "it is a dict or list as Python prints it: | tojson is missing"
     return f"{error.msg} at line {error.lineno}, column {error.colno}"
 
 
@@ -342,4 +347,4 @@ def _no_text_form(what: str, name: str, problem: NoJsonFormError) -> CoreError:
 def _require_mapping(value: object, what: str) -> None:
     if not isinstance(value, Mapping):
         hint = " A template gives a string: write one for each value instead." if isinstance(value, str) else ""
-        raise configuration_error(f"{what} is {type(value).__name__}.", f"OKW-1505: Give a dict.{hint}")
+        raise configuration_error(f"{what} is of type {type(value).__name__}.", f"OKW-1505: Give a dict.{hint}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -46,7 +47,7 @@ class Expression:
         self.parameter = parameter
         if not isinstance(text, str):
             raise configuration_error(
-                f"{parameter} is not a text but {type(text).__name__}.", "OKW-1520: Give a JMESPath expression."
+                f"{parameter} is of type {type(text).__name__}, not a string.", "OKW-1520: Give a JMESPath expression."
             )
         self._compiled, self._paths = _compile(text, parameter)
 
@@ -58,13 +59,11 @@ class Expression:
         """
         from jmespath.exceptions import JMESPathError
 
-        reason = None
-        try:
+        # The message of a JMESPath error quotes the body, which may contain personal data.
+        with suppress(JMESPathError, TypeError, ValueError, AttributeError, RecursionError):
             return self._compiled.search(body)
-        except (JMESPathError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            # The message of a JMESPath error quotes the body, which may contain personal data.
-            reason = type(error).__name__
-        raise ExpressionError(f"{self.parameter} {shown(self.text)} cannot be evaluated over the response ({reason}).")
+        found = self.describe(body)
+        raise ExpressionError(f"{self.parameter} {shown(self.text, 60)} cannot be evaluated over the response: {found}")
 
     def is_true(self, body: Any) -> bool:
         """Return whether the expression is true: neither null nor false nor an empty string, list or object.
@@ -117,10 +116,10 @@ def _compile(text: str, parameter: str) -> tuple[Any, Any]:
             _check_literals(text, parameter)
         return compiled, member_paths(compiled.parsed)
     except (JMESPathError, RecursionError, ValueError) as error:
-        reason = without_keys(str(error).splitlines()[0]) if str(error) else type(error).__name__
+        reason = without_keys(str(error).splitlines()[0]).removesuffix(":") if str(error) else type(error).__name__
     raise configuration_error(
         f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
-        "OKW-1519: Texts inside stand in single quotes, numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
+        "OKW-1519: Write strings in single quotes, and numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
     )
 
 
@@ -136,8 +135,8 @@ def _check_literals(text: str, parameter: str) -> None:
             continue
         if kind == "quoted_identifier" and before in _COMPARES:
             raise configuration_error(
-                f"{parameter} compares with the member named {shown(value, 40)}, not with a text.",
-                "OKW-1518: Write a text in single quotes: status == 'SUCCEEDED'. A member's name may stand on the"
+                f"{parameter} compares with the member named {shown(value, 40)}, not with a string.",
+                "OKW-1518: Write a string in single quotes: status == 'SUCCEEDED'. A member's name may stand on the"
                 " left.",
             )
         if kind == "unquoted_identifier" and value in _WORDS and before != "dot":

@@ -14,6 +14,10 @@ FOREIGN_REFUSAL = (
     " and let it pass the flow's host."
 )
 
+RUN_FAILED = "OKW-1611: Look the long-running flow up in its execution history."
+
+CONDITION_UNFIT = "OKW-1612: Correct the status flow or the condition."
+
 RESPONSE_UNREADABLE = (
     "OKW-1404: Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it"
     " again, so there is none: look it up in the flow's execution history."

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from airflow_okta_workflows.core.secret import shown
 
-USE_JSON = "Use texts, numbers, true, false, null, lists and dicts."
+USE_JSON = "Use strings, numbers, true, false, null, lists and dicts."
 
 _NONE = type(None)
 _SCALARS = (_NONE, bool, int, float, str)
@@ -37,7 +37,7 @@ _LONGEST_PATH = 60
 class NoJsonFormError(ValueError):
     """Error for a value that has no JSON form, or more than one.
 
-    :param what: a phrase about the value, such as "is timedelta", without the value
+    :param what: a phrase about the value, such as "is of type timedelta", without the value
     :param fix: what to change: a sentence
     """
 
@@ -84,7 +84,7 @@ def _number(value: Decimal) -> int | float:
             return int(value)
         if Decimal(repr(number := float(value))) == value:
             return number
-    raise NoJsonFormError("is Decimal with too many digits", "Use str(…) to keep all digits, or float(…).")
+    raise NoJsonFormError("is a Decimal with too many digits", "Use str(…) to keep all digits, or float(…).")
 
 
 def _elements(value: Any) -> Any:
@@ -94,7 +94,7 @@ def _elements(value: Any) -> Any:
     if getattr(value, "ndim", 0):
         return list(value)
     if value.dtype.kind == "m":
-        raise NoJsonFormError("is timedelta64", "Use a number of seconds.")
+        raise NoJsonFormError("is of type timedelta64", "Use a number of seconds.")
     moment = value.astype("datetime64[us]").tolist()
     if not hasattr(moment, "isoformat"):
         raise NoJsonFormError("is a datetime64 that is no date", "Use None for a missing date.")
@@ -218,7 +218,7 @@ def json_form(value: Any) -> Any:
     kind = value.__class__  # for a lazy proxy, the class of its value, unlike type(value)
     rule = _rule(kind)
     if rule is None or rule.convert is None:
-        raise NoJsonFormError(f"is {kind.__name__}", rule.fix if rule else USE_JSON)
+        raise NoJsonFormError(f"is of type {kind.__name__}", rule.fix if rule else USE_JSON)
     return rule.convert(value)
 
 
@@ -241,11 +241,11 @@ def text_form(value: Any) -> str | None:
         if issubclass(kind, (dict, list, tuple)):
             break
         value = json_form(value)
-    raise NoJsonFormError(f"is {type(value).__name__}", "Use a text, a number, true or false.")
+    raise NoJsonFormError(f"is of type {type(value).__name__}", "Use a string, a number, true or false.")
 
 
 def find_problem(value: Any, name: str) -> NoJsonFormError:
-    """Return the first reason why a value cannot be JSON, with its place: "payload.rows[3] is timedelta".
+    """Return the first reason why a value cannot be JSON, with its place: "payload.rows[3] is of type timedelta".
 
     :param value: the value, for which ``json.dumps`` raised
     :param name: the name of the whole value
@@ -295,7 +295,7 @@ def _check_text(text: str) -> None:
 def _check_number(number: float) -> None:
     if isinstance(number, int):
         if number.bit_length() > _MOST_BITS:
-            raise NoJsonFormError("is a number of too many digits", "Use a text.")
+            raise NoJsonFormError("is a number of too many digits", "Use a string.")
     elif not math.isfinite(number):
         raise NoJsonFormError(f"is {float.__repr__(number)}", "Use None for a missing number.")
 
@@ -305,7 +305,7 @@ def _step(key: object) -> str:
         _check_text(key)
         return f".{key}" if key.isidentifier() and shown(key) == repr(key) else f"[{shown(key)}]"
     if not isinstance(key, (int, float, _NONE)):
-        raise NoJsonFormError(f"has a key that is {type(key).__name__}", "Use texts as keys: str(…).")
+        raise NoJsonFormError(f"has a key of type {type(key).__name__}", "Use strings as keys: str(…).")
     if isinstance(key, (int, float)):
         _check_number(key)
     return f"[{key}]"

@@ -68,7 +68,7 @@ def parse_proxy(text: str, what: str) -> Proxy:
     if parts is not None and parts.scheme.startswith("socks"):
         raise configuration_error(
             f"{what} names a SOCKS proxy, which is not supported.",
-            "OKW-1047: Name an HTTP proxy in http_proxy of the connection; if none is needed, except the hosts by"
+            "OKW-1047: Name an HTTP proxy in http_proxy of the connection; if none is needed, exclude the hosts with"
             " NO_PROXY.",
         )
     netloc = parts.netloc.rpartition("@")[2] if parts else ""

@@ -143,7 +143,7 @@ def _without_key(members: list[Path]) -> Found:
     more = f" and {len(members) - _MOST_NAMED} more" if len(members) > _MOST_NAMED else ""
     return other(
         configuration_error(
-            "This JSON is neither a JWK, nor is a private key in one of its members.",
+            "This JSON is not a JWK, and no member of it is a private key.",
             f"OKW-1112: Give the private key alone. The members are: {named}{more}.",
         )
     )

@@ -53,12 +53,12 @@ def require_size(bits: int) -> None:
     """
     if bits < _LEAST_BITS:
         raise configuration_error(
-            f"The RSA key has {bits} bits; {_LEAST_BITS} are the least that is allowed.",
+            f"The RSA key has {bits} bits; at least {_LEAST_BITS} are required.",
             "OKW-1131: Generate a new key.",
         )
     if bits > _MOST_BITS:
         raise configuration_error(
-            f"The RSA key has {bits} bits; {_MOST_BITS} are the most that is allowed.", "OKW-1131: Generate a new key."
+            f"The RSA key has {bits} bits; at most {_MOST_BITS} are supported.", "OKW-1131: Generate a new key."
         )
 
 

@@ -15,6 +15,7 @@ _SUSPECT_SKEW = 60.0
 """Seconds of clock skew above which each refusal names the local clock as a suspect."""
 
 _CLOCK = "Set this machine's clock (NTP)"
+_AHEAD = "it is ahead of the org's"
 
 _KEY = (
     "Compare the key with the app's Public Keys tab: the private key in the connection must belong to an ACTIVE"
@@ -46,7 +47,7 @@ CUSTOM_SERVER = (
 _BY_WORDS = (
     ("token is expired", "OKW-1221: " + _CLOCK + ", or raise assertion_lifetime"),
     ("expiration too far into the future", f"OKW-1222: {_CLOCK}; assertion_lifetime may be at most {MAX_LIFETIME} s"),
-    ("issued before the current time", "OKW-1223: " + _CLOCK + "; it is ahead of the org's"),
+    ("issued before the current time", f"OKW-1223: {_CLOCK}; {_AHEAD}"),
     (
         "already been used",
         "OKW-1224: Each assertion works once and this one was new, so something between here and the org sends requests"
@@ -172,7 +173,10 @@ def token_hint(error: str | None, description: str | None, clock_offset: float |
     )
     if _CLOCK not in hint:
         return with_suspect_clock(hint, clock_offset)
-    return f"{hint}." if clock_offset is None else f"{hint} ({_off_by(clock_offset)})."
+    if clock_offset is None:
+        return f"{hint}."
+    off = _off_by(clock_offset)
+    return f"{hint.replace(_AHEAD, off)}." if clock_offset > 0 and _AHEAD in hint else f"{hint} ({off})."
 
 
 def okta_error_hint(code: str | None) -> str:

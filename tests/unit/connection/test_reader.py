@@ -146,7 +146,7 @@ def test_every_fault_is_found_at_once() -> None:
         "Client ID (Login) is missing",
         "neither a PEM",
         "HS256",
-        "'a' is int",
+        "'a' is of type int",
         "'b' has neither",
         "'c' is http://evil.example",
         "' ' is empty",
@@ -156,7 +156,7 @@ def test_every_fault_is_found_at_once() -> None:
         "/no/such/bundle",
         "http_proxy",
         "'maybe'",
-        "key_id is list",
+        "key_id is of type list",
     ):
         assert any(sentence in fault for fault in found), (sentence, found)
     assert not any("pw" in fault for fault in found)
@@ -172,7 +172,7 @@ def test_every_fault_is_found_at_once() -> None:
         ({"login": "0oa bc"}, "no client id"),
         ({"password": None}, "private key is missing"),
         ({"extra": {"private_key": "x", "key_file": "y"}}, "more than one private key"),
-        ({"password": None, "extra": {"private_key": 5}}, "private_key in extra is int"),
+        ({"password": None, "extra": {"private_key": 5}}, "private_key in extra is of type int"),
         ({"password": None, "extra": {"key_file": "/no/such/key"}}, "No such file"),
         ({"password": None, "extra": {"key_file": "/tmp"}}, "Is a directory"),
         ({"password": None, "extra": {"key_file": "a\0b"}}, "cannot be read"),
@@ -199,7 +199,7 @@ def test_every_fault_is_found_at_once() -> None:
         ({"extra": {"max_response_bytes": 0}}, "from 1 to"),
         ({"extra": {"read_timeout": True}}, "read_timeout"),
         ({"extra": {"read_timeout": "nan"}}, "read_timeout"),
-        ({"extra": {"scope": {}}}, "scope is dict"),
+        ({"extra": {"scope": {}}}, "scope is of type dict"),
         ({"extra": [1]}, "Extra is not a JSON object"),
     ],
 )
@@ -211,7 +211,7 @@ def test_an_extra_that_airflow_could_not_read_is_a_fault() -> None:
     one = connection()
     one.extra = "{not json"
 
-    with pytest.raises(OktaConfigurationError, match="Extra is not a JSON object"):
+    with pytest.raises(OktaConfigurationError, match="Extra is not valid JSON"):
         parse_connection(one, {})
 
 

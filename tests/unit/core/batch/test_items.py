@@ -118,13 +118,13 @@ def test_item_key_selects_from_what_is_sent_however_it_was_given(payload: Any) -
     [
         (None, "null"),
         ("null", "null"),
-        (SECRET, "a text that is not JSON"),
-        ("{" + SECRET, "a text that is not JSON"),
+        (SECRET, "a string that is not JSON"),
+        ("{" + SECRET, "a string that is not JSON"),
         ({"a": float("nan"), "b": SECRET}, "payload.a is nan"),
         ({"a": [1, float("inf")]}, "payload.a[1] is inf"),
         ('{"a": NaN}', "payload.a is nan"),
-        ({"a": {SECRET}}, "payload.a is set"),
-        ({"a": SECRET.encode()}, "payload.a is bytes"),
+        ({"a": {SECRET}}, "payload.a is of type set"),
+        ({"a": SECRET.encode()}, "payload.a is of type bytes"),
         ({"x-okta-workflows-b": SECRET}, "reserved"),
         ('{"X-Okta-Workflows-b": 1}', "reserved"),
         ({5: SECRET}, "must be strings"),
@@ -197,7 +197,7 @@ def test_payloads_are_a_list(payloads: Any) -> None:
 def test_a_text_that_is_not_json_is_refused(payloads: Any) -> None:
     said = refusal(payloads)
 
-    assert "a text that is not JSON" in said
+    assert "a string that is not JSON" in said
     assert SECRET not in said
 
 

@@ -71,7 +71,7 @@ def test_headers_that_would_break_the_request_are_refused(headers: dict[str, str
 def test_headers_are_texts() -> None:
     assert check_headers({"X-Count": 5, "X-Name": " a b ", "X-None": None}) == {"X-Count": "5", "X-Name": "a b"}
     assert check_headers(None) == {}
-    with pytest.raises(CoreError, match="headers is list"):
+    with pytest.raises(CoreError, match="headers is of type list"):
         check_headers(["X-A"])  # type: ignore[arg-type]  # what is tested
 
 
@@ -126,18 +126,18 @@ CIRCLE.append(CIRCLE)
 @pytest.mark.parametrize(
     ("payload", "sentence"),
     [
-        ("hello", "a text that is not JSON"),
-        ("[" * 100_000, "a text that is not JSON"),
+        ("hello", "a string that is not JSON"),
+        ("[" * 100_000, "a string that is not JSON"),
         ("1" * 5000, "a number is too long"),
-        ({"a": [{"b": datetime.timedelta(1)}]}, r"payload.a\[0\].b is timedelta.\nWhat to change .*: Convert it with .total_seconds"),
-        ({"a": {1, 2}}, "payload.a is set"),
-        ({"a": b"bytes"}, "payload.a is bytes"),
+        ({"a": [{"b": datetime.timedelta(1)}]}, r"payload.a\[0\].b is of type timedelta.\nWhat to change .*: Convert it with .total_seconds"),
+        ({"a": {1, 2}}, "payload.a is of type set"),
+        ({"a": b"bytes"}, "payload.a is of type bytes"),
         ({"a": float("nan")}, "payload.a is nan"),
         ({"a": UserDict({"b": float("inf")})}, r"is inf"),
         ({"a": "\ud800"}, "UTF-8"),
-        ({"a": {(1, 2): 3}}, "payload.a has a key that is tuple"),
+        ({"a": {(1, 2): 3}}, "payload.a has a key of type tuple"),
         (CIRCLE, "nested too deeply"),
-        (object(), "payload is object"),
+        (object(), "payload is of type object"),
     ],
 )  # fmt: skip
 def test_a_payload_that_is_not_json_says_where(payload: Any, sentence: str) -> None:
@@ -154,9 +154,9 @@ def test_get_carries_no_payload() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("{'email': 'ada@example.com', 'manager': None}", "the Python text of a dict or list"),
-        ('{"manager": None, "done": True}', "the Python text of a dict or list"),
-        ("[{'a': 1}]", "the Python text of a dict or list"),
+        ("{'email': 'ada@example.com', 'manager': None}", "a dict or list as Python prints it"),
+        ('{"manager": None, "done": True}', "a dict or list as Python prints it"),
+        ("[{'a': 1}]", "a dict or list as Python prints it"),
         ("None", "it is 'None'"),
         (" True\n", "it is 'True'"),
         ("", "it is empty"),

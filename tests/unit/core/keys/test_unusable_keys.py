@@ -92,7 +92,7 @@ OTHER_THINGS: dict[str, tuple[str, str]] = {
     "a JWK whose alg is that of another type": (jwk(alg="RS256"), '"alg" is RS256, which does not fit the key'),
     "a JWK whose alg is that of another curve": (jwk(alg="ES384"), '"alg" is ES384, which does not fit the key'),
     "a set of public keys": (json.dumps({"keys": [{"kty": "EC", "crv": "P-256", "x": "a", "y": "b"}] * 2}), "no private part"),
-    "an empty set": ('{"keys": []}', "neither a JWK"),
+    "an empty set": ('{"keys": []}', "is not a JWK"),
     "a set with a damaged private key": (json.dumps({"keys": [JWK, {**RSA_JWK, "n": None}]}), "lacks n"),
     "a set of keys that encrypt": (json.dumps({"keys": [{**JWK, "use": "enc"}, {**RSA_JWK, "use": "enc"}]}), "not for signatures"),
     "an endless length": (decode_text(b"\x30\x80\x02\x01\x03\x30\x80\0\0\0\0"), "BER of indefinite length"),
@@ -147,7 +147,7 @@ def test_json_without_a_key_names_its_members_and_never_their_values() -> None:
     secret = {"data": {"client_secret": "S3CRET-S3CRET", "list": [1, {"x": None}], pem(EC): "value", "y" * 60: 2}}
     error = fault(json.dumps(secret))
 
-    assert error.message == "This JSON is neither a JWK, nor is a private key in one of its members."
+    assert error.message == "This JSON is not a JWK, and no member of it is a private key."
     assert "data.client_secret, data.list[0], data.list[1].x, data.…" in error.hint
     assert "S3CRET" not in str(error)
     assert "6 and 94 more" not in fault(json.dumps({"a": list(range(100))})).hint
