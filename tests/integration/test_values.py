@@ -285,5 +285,7 @@ def test_all_arguments_map() -> None:
     for index in (0, 1):
         task = mapped.unmap({name: values[index] for name, values in each.items()})
         assert {name: getattr(task, name) for name in each} == {name: values[index] for name, values in each.items()}
-    defaults = InvokeOktaFlowOperator.partial(task_id="two", flow="x", dag=DAG("other", schedule=None)).expand(payload=[{}])
+    defaults = InvokeOktaFlowOperator.partial(task_id="two", flow="x", dag=DAG("other", schedule=None)).expand(
+        payload=[{}]
+    )
     assert getattr(defaults.unmap({"payload": {}}), "flow") == "x"  # noqa: B009  # mypy knows a BaseOperator
