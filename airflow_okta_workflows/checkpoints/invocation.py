@@ -47,7 +47,7 @@ class InvocationCheckpointStore:
 
     def __init__(self, context: Mapping[str, Any], flow: str | None) -> None:
         self._store: Any = context.get("task_state_store")
-        self._is_first_try = context["ti"].try_number <= 1
+        self._context = context
         self._flow = flow
         self._written: InvocationState | None = None
         new = new_wanted_run(context)
@@ -106,7 +106,9 @@ class InvocationCheckpointStore:
         :raises OktaFlowOutcomeUnknownError: if there is a checkpoint and its run cannot be read, so that nobody can ask
         """
         if self._store is None:
-            return KnownRun(self.run, Knowledge.NEVER_SENT if self._is_first_try else Knowledge.MAY_RUN)
+            return KnownRun(
+                self.run, Knowledge.NEVER_SENT if self._context["ti"].try_number <= 1 else Knowledge.MAY_RUN
+            )
         checkpoint = self._earlier
         if checkpoint is None or checkpoint.state is InvocationState.NOT_RUN:
             return KnownRun(self.run, Knowledge.NEVER_SENT)

@@ -223,7 +223,8 @@ class InvokeOktaFlowOperator(FlowOperator):
                 )
                 self._status_wait = wait
                 # After an error in the triggerer the worker waits itself: another deferral would end at once again.
-                ended = wait.run(known, deadline=deadlines["deadline"], leaves=self.deferrable and outcome != ERROR)
+                with raise_provider_errors(), NoFrames():
+                    ended = wait.run(known, deadline=deadlines["deadline"], leaves=self.deferrable and outcome != ERROR)
                 self._status_wait = None
                 if isinstance(ended, StillRunning):
                     return self._defer_wait(ended.run, deadlines, wait)

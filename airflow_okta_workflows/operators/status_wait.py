@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.failed_polls import FailedPolls, ProcessMemory
 from airflow_okta_workflows.client.base import End, resume
-from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.exactly_once import (
     AskStatus,
     InvokeOnce,
@@ -18,6 +17,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
     KnownRun,
     LostResponse,
     RunExists,
+    RunFailedError,
     Settled,
     StatusReport,
     run_exactly_once,
@@ -30,7 +30,6 @@ from airflow_okta_workflows.exceptions import (
     OktaFlowNoResponseError,
     OktaFlowResponseError,
     OktaWorkflowsError,
-    error_from,
 )
 
 if TYPE_CHECKING:
@@ -125,8 +124,10 @@ class StatusWait:
                     if isinstance(progress, Wait) and exists and leaves:
                         return StillRunning(exists)
                     progress = resume(conversation, self._perform(progress, deadline))
-            except CoreError as error:
-                raise self._explained(error) from None
+            except RunFailedError as failure:
+                error = self._failed(failure)
+                self._checkpoints.ended(error)
+                raise error from None
             return progress.result
 
     def _perform(self, step: Step, deadline: float | None) -> object:
@@ -226,20 +227,16 @@ class StatusWait:
             message, hint=hint, detail=f"{seen}Idempotency key: {key}", flow=self._flow, idempotency_key=key
         )
 
-    def _explained(self, error: CoreError) -> OktaWorkflowsError:
-        response: FlowResponse | None = error.data.get("response")
-        if error.kind is ErrorKind.FAILED and response is not None:
-            failed = OktaFlowFailedError(
-                f"Flow {self._flow!r} ran and failed: {self._rule.describe_failure(response)}.",
-                hint="OKW-1616: Correct what made the run fail. A retry asks for another run.",
-                detail=f"{describe_response(response)}\nIdempotency key: {error.data['idempotency_key']}",
-                flow=self._flow,
-                idempotency_key=error.data["idempotency_key"],
-                response=response,
-            )
-            self._checkpoints.ended(failed)
-            return failed
-        return error_from(error)
+    def _failed(self, failure: RunFailedError) -> OktaFlowFailedError:
+        response, key = failure.response, failure.run.key
+        return OktaFlowFailedError(
+            f"Flow {self._flow!r} ran and failed: {self._rule.describe_failure(response)}.",
+            hint="OKW-1616: Correct what made the run fail. A retry asks for another run.",
+            detail=f"{describe_response(response)}\nIdempotency key: {key}",
+            flow=self._flow,
+            idempotency_key=key,
+            response=response,
+        )
 
 
 def _is_unreadable(error: OktaWorkflowsError) -> bool:

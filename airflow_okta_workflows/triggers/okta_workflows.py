@@ -167,12 +167,13 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments from which Airflow recreates this trigger."""
         path, arguments = super().serialize()
+        optional = {"not_found_when": self.not_found_when, "cancel_flow": self.cancel_flow}
         return path, {
             **arguments,
+            # Each of thousands of sensors has a row, and none of them has these.
+            **{name: value for name, value in optional.items() if value is not None},
             "success_when": self.success_when,
             "failure_when": self.failure_when,
-            "not_found_when": self.not_found_when,
-            "cancel_flow": self.cancel_flow,
             "poke_interval": self.poke_interval,
             "deadline": self.deadline,
             "max_failed_polls": self.max_failed_polls,

@@ -18,6 +18,7 @@ from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowFailedError,
     OktaFlowNoResponseError,
+    OktaFlowNotSentError,
     OktaFlowOutcomeUnknownError,
     OktaFlowRefusedError,
     OktaWorkflowsError,
@@ -361,6 +362,31 @@ def test_a_retry_after_the_end_asks_nothing(flow: Provisioning, task: Task) -> N
 
     assert task().execute(with_store(store, try_number=2)) == {"user": "ada"}
     assert flow.questions == asked
+    assert len(flow.keys) == 1
+
+
+class SlowStore(Store):
+    """A store whose writes take a while."""
+
+    def __init__(self, world: World, seconds: list[float]) -> None:
+        super().__init__()
+        self._world = world
+        self._seconds = seconds
+
+    def set(self, key: str, value: Any) -> None:
+        super().set(key, value)
+        self._world.now += self._seconds.pop(0) if self._seconds else 0
+
+
+def test_a_request_leaves_within_ten_seconds_of_its_checkpoint_or_not_at_all(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    with pytest.raises(OktaFlowNotSentError, match=r"checkpoint took longer than 10 s"):
+        task().execute(with_store(SlowStore(world, [LEAVES_WITHIN + 0.1] * 10)))
+    assert flow.org.requests("provision") == []
+
+    # The first write of each attempt is the one before it is sent.
+    assert task().execute(with_store(SlowStore(world, [LEAVES_WITHIN + 0.1]))) == {"user": "ada"}
     assert len(flow.keys) == 1
 
 

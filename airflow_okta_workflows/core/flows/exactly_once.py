@@ -163,6 +163,19 @@ class Patience:
     settle: float
 
 
+class RunFailedError(Exception):
+    """End of a run that failed.
+
+    :param run: the run
+    :param response: the response that says so: the status flow's, or the flow's first one
+    """
+
+    def __init__(self, run: WantedRun, response: FlowResponse) -> None:
+        super().__init__(run.key)
+        self.run = run
+        self.response = response
+
+
 Step = InvokeOnce | AskStatus | RunExists | Wait
 ExactlyOnce = Generator[Step, object, T]
 
@@ -190,7 +203,8 @@ def run_exactly_once(
     :param judge: returns what the flow's first response says about the run
     :param monotonic: returns seconds of a clock that never goes back
     :param checkpointed: whether each try writes a checkpoint before it sends, so that a later ordinal was never sent
-    :raises CoreError: of kind ``FAILED`` if the run failed; of kind ``OUTCOME_UNKNOWN`` if the status flow has lost it
+    :raises RunFailedError: if the run failed
+    :raises CoreError: of kind ``OUTCOME_UNKNOWN`` if the status flow has lost it
     """
     return (yield from _Conversation(known, patience, judge, monotonic, checkpointed=checkpointed).run())
 
@@ -308,9 +322,4 @@ class _Conversation:
         )
 
     def _fail(self, response: FlowResponse) -> NoReturn:
-        raise CoreError(
-            ErrorKind.FAILED,
-            "The run failed.",
-            idempotency_key=self._known.run.key,
-            response=response,
-        )
+        raise RunFailedError(self._known.run, response)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pytest
 
-from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.exactly_once import (
     LEAVES_WITHIN,
     AskStatus,
@@ -21,6 +20,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
     LostResponse,
     Patience,
     RunExists,
+    RunFailedError,
     Settled,
     StatusReport,
     least_settle,
@@ -44,6 +44,10 @@ def response(status: str) -> FlowResponse:
 
 def judge(one: FlowResponse) -> Status:
     return RULE.status(one.body)
+
+
+class LostError(Exception):
+    """Three requests in a row were lost: the next try asks, and sends again."""
 
 
 class Killed(BaseException):
@@ -129,11 +133,8 @@ class Try:
                 event = self.perform(step)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        except CoreError as error:
-            if error.kind is ErrorKind.FAILED:
-                key = error.data["idempotency_key"]
-                ordinal = next(n for n in range(50) if replace(RUN, ordinal=n).key == key)
-                self.store(KnownRun(replace(RUN, ordinal=ordinal + 1), Knowledge.NEVER_SENT))
+        except RunFailedError as failure:
+            self.store(KnownRun(failure.run.after_failure(), Knowledge.NEVER_SENT))
             raise
         finally:
             conversation.close()
@@ -155,7 +156,7 @@ class Try:
                 world.pass_until(world.now + chance.choice([0.1, 10.0, READ_TIMEOUT]))
                 self.perhaps_die()
                 if chance.random() < 0.4 or run.key not in world.runs:
-                    return LostResponse(CoreError(ErrorKind.OUTCOME_UNKNOWN, "The response was lost."))
+                    return LostResponse(LostError())
                 return response(world.status(run.key).name)
             case AskStatus(run, _):
                 said: object = None
@@ -182,9 +183,8 @@ def play(seed: int, *, checkpointed: bool, most_killed: int = 4) -> World:
             settled = Try(world, number, may_die=number <= most_killed).go()
         except Killed:
             world.pass_until(world.now + chance.choice([0.0, 1.0, 300.0]))
-        except CoreError as error:
-            # Three requests in a row were lost, or the run failed: the next try asks, and sends again.
-            assert error.kind in (ErrorKind.FAILED, ErrorKind.OUTCOME_UNKNOWN)  # noqa: PT017  # raised by the simulation
+        except (RunFailedError, LostError):
+            continue
         else:
             assert world.status(settled.run.key) is Status.SUCCEEDED
             break
