@@ -52,9 +52,7 @@ format: $(STAMP)  ## let ruff put the code in order
 	@$(BIN)/ruff format .
 
 test: lint  ## lint, then the unit and integration tests with branch coverage
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest
-	@$(BIN)/coverage report
+	@$(BIN)/python -m pytest --numprocesses auto --cov
 
 fuzz: $(STAMP)  ## the property tests, with 1,500 examples each
 	@$(BIN)/python -m pytest tests/unit -k test_any_ --hypothesis-profile=thorough

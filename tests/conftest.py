@@ -47,6 +47,9 @@ from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
 from tests import airflow_features  # noqa: E402  # after the environment
 
+# Here, not by its entry point: so coverage has begun before the package is imported.
+pytest_plugins = ("airflow_okta_workflows.emulator.pytest_plugin",)
+
 
 @dataclass
 class World:

@@ -321,6 +321,44 @@ async def test_synchronous_calls_on_the_loop_that_asks_ask_once_among_them(sourc
     await renewing
 
 
+def steps_while_another_process_asks(source: TokenSource, org: Org, *, blocks: bool) -> list[str]:
+    """Return the names of the first steps of a caller, while another process holds the lock of the cache."""
+
+    def request() -> Any:
+        yield from ()
+        return org.token()
+
+    taken: list[str] = []
+    conversation = source.obtain(request, Runtime(clock=source._clock), blocks=blocks)
+    with closing(conversation):
+        event: Any = None
+        while len(taken) < 8 and not isinstance(step := resume(conversation, event), End):
+            taken.append(type(step).__name__)
+            event = step.perform() if isinstance(step, Call) else None
+    return taken
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+async def test_only_a_call_that_blocks_the_loop_waits_for_no_other_process(
+    cache: TokenCache, org: Org, blocks: bool
+) -> None:
+    lock = cache.lock()
+    with lock:
+        steps = steps_while_another_process_asks(TokenSource(lambda: org.now, cache), org, blocks=blocks)
+
+    assert ("Wait" in steps) is not blocks
+    assert org.asked == int(blocks)
+
+
+def test_a_thread_waits_for_another_process(cache: TokenCache, org: Org) -> None:
+    lock = cache.lock()
+    with lock:
+        steps = steps_while_another_process_asks(TokenSource(lambda: org.now, cache), org, blocks=True)
+
+    assert "Wait" in steps
+    assert org.asked == 0
+
+
 def test_an_expired_token_is_handed_out_to_nobody_while_one_renews_it(source: TokenSource, org: Org) -> None:
     obtain(source, org.token)
     org.now += 3600

@@ -426,6 +426,57 @@ def test_an_invocation_takes_what_it_is_given() -> None:
     }
 
 
+def test_an_invocation_is_a_post_that_is_not_idempotent_unless_it_is_said() -> None:
+    call = Invocation.build(ADDRESS, None, idempotency_key="key-1", rate_limit_wait=1.0)
+
+    assert (call.http_request.method, call.idempotent, call.read_timeout) == ("POST", False, None)
+
+
+def test_an_authorization_obtains_one_token_for_all_its_requests() -> None:
+    asked: list[str | None] = []
+
+    def obtain_token(rejected_token: str | None) -> Conversation[AccessToken]:
+        yield from ()
+        asked.append(rejected_token)
+        return AccessToken(f"t0ken-{len(asked)}", 3600.0)
+
+    def authorized(**options: bool) -> str:
+        with pytest.raises(StopIteration) as end:
+            next(auth.authorize(HttpRequest("GET", ADDRESS.url, {}), **options))
+        return str(end.value.value.headers["Authorization"])
+
+    auth = BearerAuth(obtain_token)
+    assert not auth.secrets
+    assert [authorized(), authorized(), authorized(rejected=True)] == ["Bearer t0ken-1"] * 2 + ["Bearer t0ken-2"]
+    assert asked == [None, "t0ken-1"]
+    assert auth.secrets == ("t0ken-2",)
+
+
+@pytest.mark.parametrize(
+    ("date", "named"), [("Thu, 01 Jan 1970 00:10:00 GMT", True), ("Thu, 01 Jan 1970 00:00:01 GMT", False)]
+)
+def test_a_refusal_names_a_clock_that_is_off(date: str, named: bool) -> None:
+    refused = http_response(401, headers={"Date": date})
+    fault = Talk(refused, refused).fault
+
+    assert fault is not None
+    assert ("clock" in fault.hint) is named
+
+
+def test_a_page_that_refuses_with_another_status_is_a_firewalls_too() -> None:
+    fault = Talk(http_response(418, b"<html><title>No</title>", HTML)).fault
+
+    assert fault is not None
+    assert "proxy or firewall" in fault.hint
+
+
+def test_what_was_not_sent_tells_of_no_flow_that_said_anything() -> None:
+    fault = Talk(*[NOT_SENT] * 3).fault
+
+    assert fault is not None
+    assert "The flow says" not in str(fault)
+
+
 def test_a_payload_goes_with_post_only() -> None:
     with pytest.raises(CoreError):
         build_invocation({"a": 1}, method="GET")
