@@ -85,6 +85,15 @@ class StatusFlow:
                 _check_payload(payload)
             self.rule  # noqa: B018  # compiles the conditions
 
+    def serialize(self) -> dict[str, Any]:
+        """Return the arguments, which Airflow shows among a task's rendered templates."""
+        return dict(vars(self))
+
+    def __repr__(self) -> str:
+        # Airflow before 3.3 stores this with the DAG, so it must be the same in each process.
+        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "flow")
+        return f"StatusFlow({self.flow!r}, {arguments})"
+
     @property
     def rule(self) -> RunStatusRule:
         """The conditions, compiled."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_okta_workflows.core.flows.exactly_once import LEAVES_WITHIN
 from airflow_okta_workflows.core.runtime import Runtime
@@ -536,6 +536,31 @@ def test_the_payload_of_the_status_flow_goes_beside_the_key(flow: Provisioning, 
     task(status={"payload": {"table": "users"}}).execute(with_store(Store()))
 
     assert flow.asked[0]["table"] == "users"
+
+
+def test_the_status_flow_is_templated_and_mapped_tasks_do_not_share_it() -> None:
+    status = StatusFlow("{{ flow }}", payload={"index": "{{ index }}"}, cancel_flow="{{ flow }}")
+    with DAG("maps", schedule=None):
+        mapped = InvokeOktaFlowOperator.partial(task_id="task", flow="provision", status=status).expand(
+            payload=[{}, {}]
+        )
+
+    rendered = []
+    for index in (0, 1):
+        one: Any = mapped.unmap({"payload": {}})
+        one.render_template_fields({"flow": "provision_status", "index": index})
+        rendered.append((one.status.flow, one.status.payload, one.status.cancel_flow))
+    assert rendered == [("provision_status", {"index": str(index)}, "provision_status") for index in (0, 1)]
+    assert status.flow == "{{ flow }}"
+
+
+def test_airflow_stores_the_status_flow_alike_in_each_process() -> None:
+    one, other = StatusFlow("s", payload={"a": 1}), StatusFlow("s", payload={"a": 1})
+
+    assert repr(one) == repr(other)
+    assert "0x" not in repr(one)
+    assert one.serialize() == other.serialize()
+    assert json.dumps(one.serialize())
 
 
 def test_a_lost_response_is_logged(flow: Provisioning, task: Task, caplog: pytest.LogCaptureFixture) -> None:
