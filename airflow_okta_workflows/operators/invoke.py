@@ -242,7 +242,7 @@ class InvokeOktaFlowOperator(FlowOperator):
             raise AirflowTaskTimeout(
                 error_text(
                     f"execution_timeout is over, and flow {self.flow!r} has not ended.",
-                    "OKW-1618: Raise execution_timeout. A retry waits for the same run.",
+                    "OKW-1638: Raise execution_timeout. A retry waits for the same run.",
                     f"Idempotency key: {known.run.key}",
                 )
             )
@@ -291,12 +291,12 @@ class InvokeOktaFlowOperator(FlowOperator):
         if not isinstance(status, StatusFlow):
             raise OktaConfigurationError(
                 f"status is {type(status).__name__}, not a StatusFlow.",
-                hint="OKW-1619: Give status=StatusFlow('name of the status flow').",
+                hint="OKW-1639: Give status=StatusFlow('name of the status flow').",
             )
         if str(method).upper() != "POST":
             raise OktaConfigurationError(
                 "status needs method='POST'.",
-                hint="OKW-1621: Use POST, or leave status out: a flow that is invoked with GET changes nothing.",
+                hint="OKW-1641: Use POST, or leave status out: a flow that is invoked with GET changes nothing.",
             )
         if self.timeout is not None:
             with raise_provider_errors(), NoFrames():

@@ -116,7 +116,7 @@ class StatusFlow:
             if settle < least:
                 raise configuration_error(
                     f"settle is {settle:g} s, and a request that has left may still become a run after that time.",
-                    f"OKW-1612: Set settle to at least {least:g}, the read time-out ({read_timeout:g} s) and 25 s, or"
+                    f"OKW-1632: Set settle to at least {least:g}, the read time-out ({read_timeout:g} s) and 25 s, or"
                     " leave it out.",
                 )
         return Patience(self.poke_interval, settle)
@@ -143,10 +143,10 @@ def _check_payload(payload: Any) -> None:
     if not isinstance(payload, Mapping):
         raise configuration_error(
             f"The payload of StatusFlow is {type(payload).__name__}, not an object.",
-            "OKW-1613: Give a dict; idempotency_key and execution_id are added to it.",
+            "OKW-1633: Give a dict; idempotency_key and execution_id are added to it.",
         )
     if taken := [name for name in _OWN_NAMES if name in payload]:
         raise configuration_error(
             f"The payload of StatusFlow has {' and '.join(taken)}, which the operator adds itself.",
-            "OKW-1614: Leave it out.",
+            "OKW-1634: Leave it out.",
         )

@@ -216,7 +216,7 @@ class StatusWait:
         """Return the error of a wait that has lasted for the status flow's ``timeout``."""
         return self._unknown(
             f"Flow {self._flow!r} did not end within {self._status.timeout or 0:.0f} s.",
-            "OKW-1615: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A retry"
+            "OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A retry"
             " waits for the same run.",
         )
 
@@ -231,7 +231,7 @@ class StatusWait:
         response, key = failure.response, failure.run.key
         return OktaFlowFailedError(
             f"Flow {self._flow!r} ran and failed: {self._rule.describe_failure(response)}.",
-            hint="OKW-1616: Correct what made the run fail. A retry asks for another run.",
+            hint="OKW-1636: Correct what made the run fail. A retry asks for another run.",
             detail=f"{describe_response(response)}\nIdempotency key: {key}",
             flow=self._flow,
             idempotency_key=key,
@@ -249,7 +249,7 @@ def _unknown(error: Any) -> OktaFlowNoResponseError:
     """Return the error to raise if the outcome remains unknown; it permits a retry, which asks again."""
     return OktaFlowNoResponseError(
         error.message,
-        hint="OKW-1617: Look at what is between here and the flow: no request became a run. A retry is safe.",
+        hint="OKW-1637: Look at what is between here and the flow: no request became a run. A retry is safe.",
         detail=error.detail,
         flow=error.flow,
         idempotency_key=error.idempotency_key,

@@ -273,7 +273,7 @@ def test_nonsense_of_the_status_flow_is_told_and_sends_nothing(flow: Provisionin
     with pytest.raises(OktaFlowNoResponseError) as caught:
         task().execute(with_store(store, try_number=2))
 
-    assert caught.value.code == "OKW-1611"
+    assert caught.value.code == "OKW-1631"
     assert caught.value.flow == "provision_status"
     assert flow.keys == []
     assert store["okta_workflows_invocation"]["state"] == "sending"
@@ -314,7 +314,7 @@ def test_a_row_that_was_deleted_is_told_and_nothing_is_sent(flow: Provisioning, 
 
     with pytest.raises(OktaFlowOutcomeUnknownError) as caught:
         task().execute(with_store(Store()))
-    assert caught.value.code == "OKW-1620"
+    assert caught.value.code == "OKW-1640"
     assert len(flow.keys) == 1
 
 
@@ -509,11 +509,11 @@ async def test_a_deferred_task_that_is_killed_cancels_the_run(flow: Provisioning
 @pytest.mark.parametrize(
     ("make", "code"),
     [
-        (lambda task: task(method="GET", payload=None), "OKW-1621"),
-        (lambda task: task(status="provision_status"), "OKW-1619"),
-        (lambda task: task(timeout=65, status={"settle": 89}), "OKW-1612"),
-        (lambda task: task(status={"payload": [1]}), "OKW-1613"),
-        (lambda task: task(status={"payload": {"idempotency_key": "x"}}), "OKW-1614"),
+        (lambda task: task(method="GET", payload=None), "OKW-1641"),
+        (lambda task: task(status="provision_status"), "OKW-1639"),
+        (lambda task: task(timeout=65, status={"settle": 89}), "OKW-1632"),
+        (lambda task: task(status={"payload": [1]}), "OKW-1633"),
+        (lambda task: task(status={"payload": {"idempotency_key": "x"}}), "OKW-1634"),
         (lambda task: task(status={"success_when": "status =="}), "OKW-1519"),
         (lambda task: task(status={"poke_interval": -1}), "OKW-1048"),
     ],

@@ -315,7 +315,7 @@ class _Conversation:
         raise CoreError(
             ErrorKind.OUTCOME_UNKNOWN,
             "The status flow does not know a run that has begun: its row was deleted, or never written.",
-            "OKW-1620: Let the flow write its row before anything else, and keep it until the run's task has ended.",
+            "OKW-1640: Let the flow write its row before anything else, and keep it until the run's task has ended.",
             detail=f"Idempotency key: {self._known.run.key}",
             idempotency_key=self._known.run.key,
             response=response,

@@ -119,7 +119,7 @@ NOT_FOUND_WHEN = "status == 'NOT_FOUND'"
 """The conditions of a status flow that reports one of four statuses in ``status``."""
 
 _STATUS_FLOW = (
-    "OKW-1611: Correct the status flow, or the conditions of StatusFlow. It must report RUNNING, SUCCEEDED, FAILED or"
+    "OKW-1631: Correct the status flow, or the conditions of StatusFlow. It must report RUNNING, SUCCEEDED, FAILED or"
     " NOT_FOUND of the run with the idempotency_key that it was asked for. A retry asks again."
 )
 
