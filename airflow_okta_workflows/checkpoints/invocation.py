@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
 from airflow_okta_workflows.core.flows.checkpoint import InvocationCheckpoint
+from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.exceptions import (
@@ -46,6 +47,7 @@ class InvocationCheckpointStore:
 
     def __init__(self, context: Mapping[str, Any], flow: str | None) -> None:
         self._store: Any = context.get("task_state_store")
+        self._context = context
         self._flow = flow
         self._written: InvocationState | None = None
         new = new_wanted_run(context)
@@ -73,7 +75,7 @@ class InvocationCheckpointStore:
         if checkpoint is None or checkpoint.state is InvocationState.NOT_RUN:
             return None
         self._require_readable()
-        if checkpoint.state is InvocationState.SENDING:
+        if checkpoint.state in (InvocationState.SENDING, InvocationState.STARTED):
             self._judge_a_crash(idempotent=idempotent)
             return None
         if checkpoint.omitted or checkpoint.response is None:
@@ -97,6 +99,54 @@ class InvocationCheckpointStore:
             self.key,
         )
         return checkpoint.response
+
+    def known_run(self) -> KnownRun:
+        """Return what is known about the wanted run when this try starts, for a flow with a status flow.
+
+        :raises OktaFlowOutcomeUnknownError: if there is a checkpoint and its run cannot be read, so that nobody can ask
+        """
+        if self._store is None:
+            return KnownRun(
+                self.run, Knowledge.NEVER_SENT if self._context["ti"].try_number <= 1 else Knowledge.MAY_RUN
+            )
+        checkpoint = self._earlier
+        if checkpoint is None or checkpoint.state is InvocationState.NOT_RUN:
+            return KnownRun(self.run, Knowledge.NEVER_SENT)
+        if checkpoint.run is None:
+            self._require_readable()
+        if checkpoint.state in (InvocationState.STARTED, InvocationState.RESPONDED):
+            return KnownRun(self.run, Knowledge.EXISTS, execution_id=checkpoint.execution_id)
+        return KnownRun(self.run, Knowledge.MAY_RUN)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether checkpoints outlive this try."""
+        return self._store is not None
+
+    def settled_response(self) -> FlowResponse | None:
+        """Return the last response of a run that an earlier try saw succeed; None if it has to be asked for."""
+        checkpoint = self._earlier
+        if checkpoint is None or checkpoint.state is not InvocationState.RESPONDED or checkpoint.omitted:
+            return None
+        return checkpoint.response
+
+    def wants(self, run: WantedRun) -> None:
+        """Continue with a run, whose next checkpoint is written even if the last one had the same state.
+
+        This try may be one that Airflow has given up: only a new checkpoint tells, which Airflow then refuses.
+
+        :param run: the wanted run
+        """
+        self.run, self._written = run, None
+
+    def started(self, run: WantedRun, execution_id: str | None) -> None:
+        """Checkpoint that the run exists.
+
+        :param run: the run
+        :param execution_id: its execution id, or None
+        """
+        self.run = run
+        self._write_after(InvocationCheckpoint(run, InvocationState.STARTED, execution_id=execution_id))
 
     def reached(self, state: InvocationState) -> None:
         """Checkpoint how far the invocation got. An error of the store propagates, so that nothing is sent.

@@ -7,7 +7,7 @@ import logging
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_okta_workflows.client.base import Client, End, resume, stopped_without_token
+from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, End, resume, stopped_without_token
 from airflow_okta_workflows.client.log_masking import amask
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.frames import NoFrames
@@ -77,11 +77,12 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         limiter: RateLimiter | None = None,
         on_state: Callable[[InvocationState], Awaitable[None]] | None = None,
     ) -> T:
+        departure = Departure(self.runtime.monotonic)
         with closing(conversation):
             progress = resume(conversation, None)
             while not isinstance(progress, End):
                 try:
-                    event = await self._perform(progress, limiter, on_state)
+                    event = await self._perform(progress, limiter, on_state, departure)
                 except StopRequested as stop:
                     progress = resume(conversation, stop)
                 else:
@@ -89,12 +90,19 @@ class AsyncFlowClient(Client[AiohttpTransport]):
             return progress.result
 
     async def _perform(
-        self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
+        self,
+        step: Step,
+        limiter: RateLimiter | None,
+        on_state: Callable[[InvocationState], Awaitable[None]] | None,
+        departure: Departure,
     ) -> object:
         self._require_not_stopped(step)
         if isinstance(step, protocol.Send):
+            options = departure.send_options(self.settings.connect_timeout)
             with self._on_its_way():
-                return await self.transport.send(step.request)
+                return TOO_LATE if options is None else await self.transport.send(step.request, **options)
+        if isinstance(step, protocol.Checkpoint) and on_state:
+            departure.begin()
         try:
             return await self._perform_wait(step, limiter, on_state)
         except asyncio.CancelledError:

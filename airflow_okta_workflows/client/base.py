@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
 
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
+from airflow_okta_workflows.core.flows.exactly_once import LEAVES_WITHIN
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
+from airflow_okta_workflows.core.http.types import FailureKind, TransportFailure
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.response import FlowResponse
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+StepT = TypeVar("StepT")
 TransportT = TypeVar("TransportT")
 
 
@@ -97,6 +100,46 @@ class Client(Generic[TransportT]):
             raise StopRequested
 
 
+class SendOptions(TypedDict, total=False):
+    """Options of a transport's ``send``."""
+
+    connect_timeout: float
+    """Seconds until the request has to leave, the wait for a free slot included."""
+
+
+class Departure:
+    """Time limit for a request to leave after its checkpoint; without a checkpoint there is none.
+
+    Whoever reads the checkpoint relies on the limit. A request that cannot leave in time is not sent; the conversation
+    then writes a new checkpoint and tries again.
+
+    :param monotonic: returns seconds of a clock that never goes back
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._latest: float | None = None
+
+    def begin(self) -> None:
+        """Begin the time limit, just before a checkpoint is written."""
+        self._latest = self._monotonic() + LEAVES_WITHIN
+
+    def send_options(self, default: float) -> SendOptions | None:
+        """Return the transport's options for a request that leaves now; None if it is too late.
+
+        :param default: the connection's ``connect_timeout``, in seconds
+        """
+        if self._latest is None:
+            return {}
+        left = self._latest - self._monotonic()
+        return {"connect_timeout": min(default, left)} if left > 0 else None
+
+
+TOO_LATE = TransportFailure(
+    FailureKind.NOT_SENT, f"its checkpoint took longer than {LEAVES_WITHIN:.0f} s, so it was not sent"
+)
+
+
 @dataclass(frozen=True)
 class End(Generic[T]):
     """End of a conversation, with its result."""
@@ -104,7 +147,7 @@ class End(Generic[T]):
     result: T
 
 
-def resume(conversation: Conversation[T], event: object) -> Step | End[T]:
+def resume(conversation: Generator[StepT, object, T], event: object) -> StepT | End[T]:
     """Resume a conversation with the event of its last step, and return its next step or its end.
 
     :param conversation: the conversation

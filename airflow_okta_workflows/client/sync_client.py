@@ -6,7 +6,7 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_okta_workflows.client.base import Client, End, resume, stopped_without_token
+from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, End, resume, stopped_without_token
 from airflow_okta_workflows.client.log_masking import mask
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.frames import NoFrames
@@ -67,22 +67,24 @@ class FlowClient(Client[H11Transport]):
 
     def _drive(self, conversation: Conversation[T], on_state: Callable[[InvocationState], None] | None = None) -> T:
         # Always closed: a conversation may own the lock of the token cache, or the renewal of a token.
+        departure = Departure(self.runtime.monotonic)
         with closing(conversation):
             progress = resume(conversation, None)
             while not isinstance(progress, End):
                 try:
-                    event = self._perform(progress, on_state)
+                    event = self._perform(progress, on_state, departure)
                 except StopRequested as stop:
                     progress = resume(conversation, stop)
                 else:
                     progress = resume(conversation, event)
             return progress.result
 
-    def _perform(self, step: Step, on_state: Callable[[InvocationState], None] | None) -> object:
+    def _perform(self, step: Step, on_state: Callable[[InvocationState], None] | None, departure: Departure) -> object:
         self._require_not_stopped(step)
         match step:
             case protocol.Send(request):
-                return self.transport.send(request)
+                options = departure.send_options(self.settings.connect_timeout)
+                return TOO_LATE if options is None else self.transport.send(request, **options)
             case protocol.Wait(seconds, reason):
                 if reason:
                     log.warning("%s", reason)
@@ -94,6 +96,7 @@ class FlowClient(Client[H11Transport]):
                 pass
             case protocol.Checkpoint(state):
                 if on_state:
+                    departure.begin()
                     on_state(state)
             case protocol.Call():
                 return step.perform()

@@ -101,6 +101,8 @@ class InvocationState(Enum):
     """It is about to be sent: from now on the flow may have run."""
     NOT_RUN = "not_run"
     """It was not sent, or was refused before the flow ran."""
+    STARTED = "started"
+    """The run exists, and its status flow tells how it ends. Written only for a flow with a status flow."""
     RESPONDED = "responded"
     """The flow ran and responded; the checkpoint has the response."""
     FAILED = "failed"

@@ -2,6 +2,7 @@
 
 They show how to write flows for Airflow: a long-running flow responds early and continues (Close), a second flow
 reports its progress (a status flow), and a flow invoked twice under the same ``Idempotency-Key`` takes effect once.
+``provision`` can be asked about: its first card writes a row under the key, which ``provision_status`` looks up.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def sample_flows(
     accounts: dict[str, dict[str, Any]] = {}
     accounts_by_key: dict[str, str] = {}
     jobs: dict[str, float] = {}
+    runs: dict[str, dict[str, Any]] = {}
 
     def hello(request: FlowRequest) -> Any:
         return {"greeting": f"Hello, {(request.body or {}).get('name', 'world')}!"}
@@ -58,6 +60,33 @@ def sample_flows(
             return {"status": "RUNNING"}
         return {"status": "SUCCEEDED", "result": {"applications": ["mail", "chat", "wiki"]}}
 
+    def provision(request: FlowRequest) -> Any:
+        key, fields = request.idempotency_key or request.execution_id, request.body or {}
+        # One row per key, before any effect. A run under a key that has a row is a double run, which LocalOrg counts.
+        runs.setdefault(
+            key,
+            {
+                "execution_id": request.execution_id,
+                "ends_at": clock() + provisioning_seconds,
+                "status": "FAILED" if fields.get("fail") else "SUCCEEDED",
+                "result": {"email": fields.get("email"), "applications": ["mail", "chat", "wiki"]},
+            },
+        )
+        return Close(200, {"execution_id": request.execution_id, "status": "RUNNING"})
+
+    def provision_status(request: FlowRequest) -> Any:
+        asked = request.body or {}
+        by_execution = (key for key, row in runs.items() if row["execution_id"] == asked.get("execution_id"))
+        key = asked.get("idempotency_key") or next(by_execution, None)
+        row = runs.get(str(key))
+        if row is None:
+            return {"status": "NOT_FOUND", "idempotency_key": key}
+        if clock() < row["ends_at"]:
+            return {"status": "RUNNING", "idempotency_key": key}
+        if row["status"] == "FAILED":
+            return {"status": "FAILED", "idempotency_key": key, "reason": "no licence is left"}
+        return {"status": "SUCCEEDED", "idempotency_key": key, "result": row["result"]}
+
     def send_welcome(request: FlowRequest) -> Any:
         return {"sent": True, "groups": len((request.body or {}).get("groups", []))}
 
@@ -81,6 +110,8 @@ def sample_flows(
         "add_to_group": add_to_group,
         "start_provisioning": start_provisioning,
         "provisioning_status": provisioning_status,
+        "provision": provision,
+        "provision_status": provision_status,
         "send_welcome": send_welcome,
         "list_members": list_members,
         "review_access": review_access,

@@ -183,6 +183,12 @@ class FlowHook(BaseHook):
             async with loop_resources() as resources:
                 return await self._aclient(resources).access_token()
 
+    def without_stop(self) -> FlowHook:
+        """Return a hook of the same connection that sends even though the task was stopped."""
+        hook = FlowHook(self.okta_workflows_conn_id)
+        hook.__dict__["settings"] = self.settings
+        return hook
+
     def close(self) -> None:
         """Close the connections that :meth:`invoke` keeps open."""
         if "_client" in self.__dict__:

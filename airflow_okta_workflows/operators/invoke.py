@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
+from airflow_okta_workflows.core.errors import error_text
 from airflow_okta_workflows.core.flows.encoding import (
     check_as_parsed,
     check_headers,
@@ -15,8 +18,10 @@ from airflow_okta_workflows.core.flows.encoding import (
     encode_payload,
     require_given,
 )
+from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.frames import NoFrames
+from airflow_okta_workflows.core.numbers import YEAR
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -25,16 +30,25 @@ from airflow_okta_workflows.exceptions import (
     raise_provider_errors,
 )
 from airflow_okta_workflows.operators.base import FlowOperator
-from airflow_okta_workflows.triggers.events import INVOCATION_OUTCOMES, NOT_HANDED_OVER, require_outcome
+from airflow_okta_workflows.operators.status_flow import StatusFlow
+from airflow_okta_workflows.triggers.events import (
+    ERROR,
+    GRACE,
+    INVOCATION_OUTCOMES,
+    NOT_HANDED_OVER,
+    STATUS_OUTCOMES,
+    require_outcome,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
     from airflow_okta_workflows.core.flows.response import FlowResponse
-    from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
+    from airflow_okta_workflows.operators.status_wait import StatusWait
+    from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger, OktaFlowStatusTrigger
 
 
 class InvokeOktaFlowOperator(FlowOperator):
@@ -58,32 +72,49 @@ class InvokeOktaFlowOperator(FlowOperator):
 
     :param payload: a JSON value, or a string of JSON; None for no body (templated)
     :param method: ``POST`` or ``GET``; GET carries no payload
-    :param deferrable: whether to invoke from the triggerer, so that the wait occupies no worker slot. Requires
-        ``idempotent``, since a trigger may run twice. If None, the config's ``[operators] default_deferrable`` applies
-        to an idempotent flow
+    :param status: the flow's status flow. The operator then waits for the end of the run, and returns what the status
+        flow reports. If the outcome of an invocation is unknown, in this try or an earlier one, it asks the status flow
+        instead of giving up, and invokes the flow again only if the run never began. ``success_when``, ``result`` and
+        ``response_check`` then apply to what the ``result`` of ``StatusFlow`` selects
+    :param deferrable: whether to wait in the triggerer, so that the wait occupies no worker slot. Without ``status``
+        the triggerer invokes the flow, which requires ``idempotent``, since a trigger may run twice. With ``status``
+        the worker invokes it, and only the wait for its end is deferred. If None, the config's ``[operators]
+        default_deferrable`` applies to a flow that is idempotent or has a status flow
     :raises OktaConfigurationError: for an argument or a connection that cannot work; as far as possible when the
         DAG is parsed
     :raises OktaTokenError: if the org grants no token; the flow was not invoked
     :raises OktaFlowError: if the invocation did not succeed; the class says how far it got
     """
 
-    template_fields: Sequence[str] = ("flow", "payload", "query", "headers", "okta_workflows_conn_id")
+    template_fields: Sequence[str] = ("flow", "payload", "query", "headers", "status", "okta_workflows_conn_id")
 
     def __init__(
-        self, *, payload: Any = None, method: str = "POST", deferrable: bool | None = None, **kwargs: Any
+        self,
+        *,
+        payload: Any = None,
+        method: str = "POST",
+        status: StatusFlow | None = None,
+        deferrable: bool | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.payload = payload
         self._has_payload = payload is not None
         self.method = method
-        if deferrable and not self.idempotent:
+        # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
+        self.status = copy(status)
+        self._status_wait: StatusWait | None = None
+        if status is not None:
+            self._check_status(status, method)
+        may_defer = self.idempotent or status is not None
+        if deferrable and not may_defer:
             raise OktaConfigurationError(
                 "deferrable=True needs idempotent=True, since a trigger may run twice, and the flow with it.",
                 hint="OKW-1604: Declare idempotent=True if running the flow twice under one Idempotency-Key does no"
-                " harm. Otherwise leave deferrable out, and wait for a long-running flow with OktaFlowSensor.",
+                " harm. Otherwise leave deferrable out, and wait for a long-running flow with status=StatusFlow(…).",
             )
         if deferrable is None:
-            deferrable = self.idempotent and conf.getboolean("operators", "default_deferrable", fallback=False)
+            deferrable = may_defer and conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = deferrable
         with raise_provider_errors(), NoFrames():
             check_as_parsed(method, payload, self.query, self.headers)
@@ -99,6 +130,8 @@ class InvokeOktaFlowOperator(FlowOperator):
                 require_given(self.payload)
         self._link(context)
         checkpoints = self._checkpoints(context)
+        if self.status:
+            return self._run_with_status(context, checkpoints, checkpoints.known_run(), self._deadlines(self.status))
         response = checkpoints.earlier_response(idempotent=self.idempotent)
         if response is None and self.deferrable:
             trigger = self._trigger(checkpoints.key)
@@ -128,6 +161,146 @@ class InvokeOktaFlowOperator(FlowOperator):
         if result is not None:
             checkpoints.responded(result)
         return self._complete(context, checkpoints, result)
+
+    def _deadlines(self, status: StatusFlow) -> dict[str, float | None]:
+        now = self._runtime.clock()
+        return {
+            "deadline": None if status.timeout is None else now + status.timeout,
+            # Airflow does not apply execution_timeout to a deferred task.
+            "execution_deadline": now + self.execution_timeout.total_seconds() if self.execution_timeout else None,
+        }
+
+    def status_complete(
+        self,
+        context: Context,
+        event: Any = None,
+        run: Mapping[str, Any] | None = None,
+        execution_id: str | None = None,
+        deadline: float | None = None,
+        execution_deadline: float | None = None,
+    ) -> Any:
+        """Ask the status flow once more, from the worker, after the trigger has fired.
+
+        The event says only that there is something to look at, so that no response of a flow is stored unencrypted.
+
+        :param context: the task's context
+        :param event: the trigger's event
+        :param run: the wanted run as JSON
+        :param execution_id: its execution id, or None
+        :param deadline: when the status flow's ``timeout`` ends, in seconds since the epoch; None without one
+        :param execution_deadline: when ``execution_timeout`` ends, in seconds since the epoch; None without one
+        """
+        outcome = require_outcome(event, STATUS_OUTCOMES, self.task_id)
+        checkpoints = self._checkpoints(context)
+        checkpoints.run = WantedRun.from_json(run or {}) or checkpoints.run
+        known = KnownRun(checkpoints.run, Knowledge.EXISTS, own=True, execution_id=execution_id)
+        deadlines = {"deadline": deadline, "execution_deadline": execution_deadline}
+        return self._run_with_status(context, checkpoints, known, deadlines, outcome)
+
+    def _run_with_status(
+        self,
+        context: Context,
+        checkpoints: InvocationCheckpointStore,
+        known: KnownRun,
+        deadlines: dict[str, float | None],
+        outcome: str = "",
+    ) -> Any:
+        """Invoke the flow unless its run exists, and wait for the run's end, here or in the triggerer."""
+        from airflow_okta_workflows.operators.status_wait import StatusWait, StillRunning, result_of
+
+        assert self.status is not None  # noqa: S101  # the callers have looked
+        response = checkpoints.settled_response()
+        try:
+            if response is None:
+                read_timeout = check_timeout(self.timeout) or self.hook.settings.read_timeout
+                wait = StatusWait(
+                    self.flow,
+                    self.status,
+                    self.hook,
+                    checkpoints=checkpoints,
+                    invoke=lambda on_state: self._send(checkpoints, on_state),
+                    read_timeout=read_timeout,
+                )
+                self._status_wait = wait
+                # After an error in the triggerer the worker waits itself: another deferral would end at once again.
+                with raise_provider_errors(), NoFrames():
+                    ended = wait.run(known, deadline=deadlines["deadline"], leaves=self.deferrable and outcome != ERROR)
+                self._status_wait = None
+                if isinstance(ended, StillRunning):
+                    return self._defer_wait(ended.run, deadlines, wait)
+                with raise_provider_errors(), NoFrames():
+                    response = result_of(ended, self.status)
+                checkpoints.responded(response)
+            return self._complete(context, checkpoints, response)
+        finally:
+            self.hook.close()
+
+    def _defer_wait(self, known: KnownRun, deadlines: dict[str, float | None], wait: StatusWait) -> Any:
+        now = self._runtime.clock()
+        deadline, execution_deadline = deadlines["deadline"], deadlines["execution_deadline"]
+        if execution_deadline is not None and now >= execution_deadline:
+            raise AirflowTaskTimeout(
+                error_text(
+                    f"execution_timeout is over, and flow {self.flow!r} has not ended.",
+                    "OKW-1638: Raise execution_timeout. A retry waits for the same run.",
+                    f"Idempotency key: {known.run.key}",
+                )
+            )
+        if deadline is not None and now >= deadline:
+            raise wait.timed_out()
+        ends_at = min(now + YEAR, deadline or now + YEAR, execution_deadline or now + YEAR)
+        return self.defer(
+            trigger=self._status_trigger(known, ends_at),
+            method_name="status_complete",
+            kwargs={"run": known.run.to_json(), "execution_id": known.execution_id, **deadlines},
+            # The trigger enforces the deadline; this timeout takes effect only if the triggerer is down.
+            timeout=timedelta(seconds=ends_at - now + wait.poke_interval + GRACE),
+        )
+
+    def _status_trigger(self, known: KnownRun, ends_at: float) -> OktaFlowStatusTrigger:
+        from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+        from airflow_okta_workflows.triggers.resume_delay import resume_not_before
+
+        status = self.status
+        assert status is not None  # noqa: S101  # the callers have looked
+        with raise_provider_errors(), NoFrames():
+            # Encoded here, because a trigger's row cannot store every type of value.
+            payload = encode_payload(status.question(known.run.key, known.execution_id), "POST") or b""
+        return OktaFlowStatusTrigger(
+            flow=status.flow,
+            payload=payload.decode(),
+            success_when=status.success_when,
+            failure_when=status.failure_when,
+            not_found_when=status.not_found_when,
+            cancel_flow=status.cancel_flow,
+            poke_interval=status.poke_interval,
+            deadline=ends_at,
+            max_failed_polls=status.max_failed_polls,
+            okta_workflows_conn_id=self.okta_workflows_conn_id,
+            warned=True,
+            not_before=resume_not_before(self._runtime.clock()),
+        )
+
+    def on_kill(self) -> None:
+        """Send nothing more, and end waits. With a ``cancel_flow``, cancel the run that may be under way."""
+        super().on_kill()
+        if self._status_wait:
+            self._status_wait.cancel()
+
+    def _check_status(self, status: object, method: str) -> None:
+        if not isinstance(status, StatusFlow):
+            raise OktaConfigurationError(
+                f"status is {type(status).__name__}, not a StatusFlow.",
+                hint="OKW-1639: Give status=StatusFlow('name of the status flow').",
+            )
+        if str(method).upper() != "POST":
+            raise OktaConfigurationError(
+                "status needs method='POST'.",
+                hint="OKW-1641: Use POST, or leave status out: a flow that is invoked with GET changes nothing.",
+            )
+        if self.timeout is not None:
+            with raise_provider_errors(), NoFrames():
+                status.patience(check_timeout(self.timeout) or 0)
 
     def _decrypt(self, event: Mapping[str, Any], key: str) -> FlowResponse | OktaWorkflowsError | None:
         """Return the result of the triggerer's invocation; None if this worker has to invoke the flow itself."""
@@ -192,14 +365,18 @@ class InvokeOktaFlowOperator(FlowOperator):
         )
 
     def _invoke(self, checkpoints: InvocationCheckpointStore) -> FlowResponse:
-        hook = self.hook
         try:
-            return hook.invoke(
-                self.flow,
-                self.payload,
-                idempotency_key=checkpoints.key,
-                on_state=checkpoints.reached,
-                **(self._options | {"method": self.method}),
-            )
+            return self._send(checkpoints, checkpoints.reached)
         finally:
-            hook.close()
+            self.hook.close()
+
+    def _send(
+        self, checkpoints: InvocationCheckpointStore, on_state: Callable[[InvocationState], None]
+    ) -> FlowResponse:
+        return self.hook.invoke(
+            self.flow,
+            self.payload,
+            idempotency_key=checkpoints.key,
+            on_state=on_state,
+            **(self._options | {"method": self.method}),
+        )

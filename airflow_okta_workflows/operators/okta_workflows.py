@@ -1,6 +1,7 @@
-"""Public operators: one invokes a flow once, the other once for each of many payloads."""
+"""Public operators: one invokes a flow once, the other once for each of many payloads; and the status flow of both."""
 
 from airflow_okta_workflows.operators.batch import InvokeOktaFlowBatchOperator
 from airflow_okta_workflows.operators.invoke import InvokeOktaFlowOperator
+from airflow_okta_workflows.operators.status_flow import StatusFlow
 
-__all__ = ["InvokeOktaFlowBatchOperator", "InvokeOktaFlowOperator"]
+__all__ = ["InvokeOktaFlowBatchOperator", "InvokeOktaFlowOperator", "StatusFlow"]

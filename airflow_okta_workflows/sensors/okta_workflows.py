@@ -44,7 +44,7 @@ from airflow_okta_workflows.exceptions import (
     raise_provider_errors,
 )
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
-from airflow_okta_workflows.triggers.events import ERROR, STATUS_OUTCOMES, TIMEOUT, require_outcome
+from airflow_okta_workflows.triggers.events import ERROR, GRACE, STATUS_OUTCOMES, TIMEOUT, require_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,10 +53,6 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
-
-
-_GRACE = 60.0
-"""Seconds past the deadline that a busy triggerer gets before Airflow itself ends the deferral."""
 
 
 class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
@@ -323,7 +319,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             method_name="execute_complete",
             kwargs={"deadline": deadline, "execution_deadline": execution_deadline},
             # The trigger enforces the deadline; this timeout takes effect only if the triggerer is down.
-            timeout=timedelta(seconds=left + self.poke_interval + _GRACE),
+            timeout=timedelta(seconds=left + self.poke_interval + GRACE),
         )
 
     @property

@@ -165,21 +165,29 @@ class AiohttpTransport:
         self._slots = slots
         self._clock = clock
 
-    async def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
+    async def send(
+        self, request: HttpRequest, *, connect_timeout: float | None = None
+    ) -> HttpResponse | TransportFailure:
         """Send a request once, and return its response or how far it got; a failed request raises no exception.
 
         :param request: the request
+        :param connect_timeout: seconds to connect, including the proxy, TLS and the wait for a free slot; if None, the
+            Airflow connection's default, without that wait
         """
+        began = self._clock()
         async with self._slots:
-            return await self._send(request)
+            if connect_timeout is None:
+                return await self._send(request, self._settings.connect_timeout)
+            # A time-out that is over ends the connect at once.
+            return await self._send(request, connect_timeout - (self._clock() - began))
 
-    async def _send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
+    async def _send(self, request: HttpRequest, connect_timeout: float) -> HttpResponse | TransportFailure:
         proxy: Proxy | None = None
         progress: _Progress | None = None
         try:
             proxy = proxy_for(request.url, self._settings)
             options = self._options(request, proxy)
-            async with asyncio.timeout(self._settings.connect_timeout) as limit:
+            async with asyncio.timeout(connect_timeout) as limit:
                 progress = _Progress(limit, request.read_timeout or self._settings.read_timeout, limit.when())
                 return await self._exchange(request, options, progress)
         except CoreError as error:

@@ -17,6 +17,8 @@ TIMEOUT = "timeout"
 ERROR = "error"
 """The status flow could not be polled: ``{"outcome": "error", "reason": <the error's class>}``."""
 STATUS_OUTCOMES = (SETTLED, TIMEOUT, ERROR)
+GRACE = 60.0
+"""Seconds past the deadline that a busy triggerer gets before Airflow itself ends the deferral."""
 
 ENCRYPTED = "encrypted"
 """The response, or the error, of an invocation: ``{"outcome": "encrypted", "result": <string>}``."""

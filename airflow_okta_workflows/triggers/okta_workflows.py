@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 
+CANCELLED_WITHIN = 3.0
+"""Seconds that the response of a ``cancel_flow`` may take: Airflow kills a task's process after five."""
 _LATEST = 1e11
 """Latest accepted time in seconds since the epoch; a larger number is probably in milliseconds."""
 
@@ -123,6 +125,9 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     :param method: ``POST`` or ``GET``
     :param success_when: a JMESPath expression over the body that ends the wait
     :param failure_when: a second JMESPath expression that ends the wait, or None
+    :param not_found_when: a third one; None if the wait goes on while the long-running flow is not known
+    :param cancel_flow: a flow that is invoked once, with the same payload, when the task is marked failed or cleared
+        (Airflow 3.3+), or None
     :param poke_interval: seconds between two polls
     :param deadline: when to give up, in seconds since the epoch, so that it stays the same if the trigger is recreated
     :param max_failed_polls: number of consecutive polls that may fail for a temporary reason
@@ -137,6 +142,8 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         *,
         success_when: str = "status == 'SUCCEEDED'",
         failure_when: str | None = None,
+        not_found_when: str | None = None,
+        cancel_flow: str | None = None,
         poke_interval: float = 60.0,
         deadline: float = 0.0,
         max_failed_polls: int = 5,
@@ -150,6 +157,8 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
             check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
         self.success_when = success_when
         self.failure_when = failure_when
+        self.not_found_when = not_found_when
+        self.cancel_flow = cancel_flow
         self.poke_interval = poke_interval
         self.deadline = deadline
         self.max_failed_polls = max_failed_polls
@@ -158,8 +167,11 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments from which Airflow recreates this trigger."""
         path, arguments = super().serialize()
+        optional = {"not_found_when": self.not_found_when, "cancel_flow": self.cancel_flow}
         return path, {
             **arguments,
+            # Each of thousands of sensors has a row, and none of them has these.
+            **{name: value for name, value in optional.items() if value is not None},
             "success_when": self.success_when,
             "failure_when": self.failure_when,
             "poke_interval": self.poke_interval,
@@ -177,8 +189,19 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
             event = {"outcome": ERROR, "reason": type(error).__name__}
         yield await self._event(**event)
 
+    async def on_kill(self) -> None:
+        """Invoke the ``cancel_flow``, if there is one. Airflow 3.3+ calls this when the task is marked failed."""
+        if not self.cancel_flow:
+            return
+        try:
+            async with self._invoker(timeout=CANCELLED_WITHIN) as flow:
+                flow.flow = self.cancel_flow
+                await flow.invoke()
+        except Exception as error:
+            self._log_failure("could not be cancelled", error)
+
     async def _outcome(self) -> str:
-        rule = StatusRule(self.success_when, self.failure_when)
+        rule = StatusRule(self.success_when, self.failure_when, None, self.not_found_when)
         failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
         # Jitter: a restarted triggerer starts all its triggers at once, and they would then always poll together.
         interval = self.poke_interval * (0.5 + self._runtime.random() / 2)
@@ -190,6 +213,8 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                     response = await flow.invoke()
                 except OktaWorkflowsError as error:
                     if isinstance(error, OktaFlowError) and is_not_found(error.response):
+                        if self.not_found_when:
+                            return SETTLED
                         failed_polls.reset()
                     else:
                         failed_polls.record_failure(error)

@@ -187,7 +187,7 @@ class _Wire:
         self._sender = sender
         self._idle_since: list[float] = []
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest, **_: Any) -> HttpResponse:
         org, now = self._org, self._org.runtime.monotonic
         org.open += 1
         org.most_open = max(org.most_open, org.open)

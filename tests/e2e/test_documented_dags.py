@@ -81,7 +81,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 @pytest.mark.timeout(300)
 def test_each_dag_succeeds(runs: Runs) -> None:
-    assert len(runs.states) == 3 + len(EXAMPLES)
+    assert len(runs.states) == 4 + len(EXAMPLES)
     failed = {name for name, state in runs.states.items() if not state.endswith("success")}
     assert failed == set(), runs.log[-5000:]
 

@@ -315,6 +315,31 @@ def test_the_sample_flows_do_what_the_examples_need(okta_local_org: LocalOrg) ->
     hook.close()
 
 
+def test_the_sample_flow_that_can_be_asked_has_its_row_before_it_responds(okta_local_org: LocalOrg) -> None:
+    now = [0.0]
+    okta_local_org.add_flows(sample_flows(provisioning_seconds=8, clock=lambda: now[0]))
+    hook = OktaWorkflowsHook()
+
+    def status(**asked: Any) -> Any:
+        return hook.invoke("provision_status", asked).body
+
+    assert status(idempotency_key="k") == {"status": "NOT_FOUND", "idempotency_key": "k"}
+    first = hook.invoke("provision", {"email": "ada@example.com"}, idempotency_key="k")
+    assert first.body == {"execution_id": first.execution_id, "status": "RUNNING"}
+    assert status(idempotency_key="k") == {"status": "RUNNING", "idempotency_key": "k"}
+    assert status(execution_id=first.execution_id) == {"status": "RUNNING", "idempotency_key": "k"}
+    now[0] = 5.0
+    hook.invoke("provision", {"email": "ada@example.com"}, idempotency_key="k")
+    hook.invoke("provision", {"fail": True}, idempotency_key="bad")
+    now[0] = 8.0
+    assert status(idempotency_key="k")["status"] == "SUCCEEDED", "the second invocation has made no second row"
+    assert status(idempotency_key="k")["result"]["email"] == "ada@example.com"
+    now[0] = 13.0
+    assert status(idempotency_key="bad")["status"] == "FAILED"
+    assert [run.idempotency_key for run in okta_local_org.flows["provision"].runs] == ["k", "k", "bad"]
+    hook.close()
+
+
 def test_the_metadata_name_the_org_as_its_flows_expect_it() -> None:
     with LocalOrg(custom_domains=("localhost",)) as org, LocalOrg() as plain:
         for one, issuer in ((org, f"http://localhost:{org.port}"), (plain, plain.url)):

@@ -268,8 +268,8 @@ def test_a_deferred_wait_keeps_its_deadline_and_carries_no_secret(org: LocalOrg,
     assert wait.kwargs == {"deadline": arguments["deadline"], "execution_deadline": None}
     assert wait.timeout.total_seconds() > 3600
     assert set(arguments) == {
-        "flow", "payload", "query", "method", "success_when", "failure_when", "poke_interval", "deadline",
-        "max_failed_polls", "okta_workflows_conn_id", "not_before", "warned",
+        "flow", "payload", "query", "method", "success_when", "failure_when",
+        "poke_interval", "deadline", "max_failed_polls", "okta_workflows_conn_id", "not_before", "warned",
     }  # fmt: skip
     later = deferred(sensor(deferrable=True), event={"outcome": "settled"}, deadline=arguments["deadline"])
     assert later.trigger.serialize()[1]["deadline"] == arguments["deadline"]

@@ -23,12 +23,14 @@ class InvocationCheckpoint:
     :param state: how far the invocation got
     :param response: the response, if the checkpoint contains it
     :param omitted: size of an omitted body in bytes, otherwise 0
+    :param execution_id: the execution id of a run without a response so far, or None
     """
 
     run: WantedRun | None
     state: InvocationState
     response: FlowResponse | None = None
     omitted: int = 0
+    execution_id: str | None = None
 
     @classmethod
     def of_response(cls, run: WantedRun, response: FlowResponse, state: InvocationState) -> InvocationCheckpoint:
@@ -46,6 +48,8 @@ class InvocationCheckpoint:
     def to_json(self) -> dict[str, Any]:
         """Return the checkpoint as a JSON object."""
         checkpoint: dict[str, Any] = {**(self.run.to_json() if self.run else {}), "state": self.state.value}
+        if self.execution_id:
+            checkpoint["execution_id"] = self.execution_id
         if self.response:
             checkpoint.update(self.response.to_json())
         if self.omitted:
@@ -68,4 +72,11 @@ class InvocationCheckpoint:
         except ValueError:
             state = InvocationState.UNREADABLE
         omitted = value.get("body_omitted_bytes")
-        return cls(run, state, FlowResponse.from_json(value), omitted if isinstance(omitted, int) else 0)
+        execution_id = value.get("execution_id")
+        return cls(
+            run,
+            state,
+            FlowResponse.from_json(value),
+            omitted if isinstance(omitted, int) else 0,
+            execution_id if isinstance(execution_id, str) else None,
+        )

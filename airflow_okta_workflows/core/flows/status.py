@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.expressions import Expression, ExpressionError, compile_optional
 from airflow_okta_workflows.core.flows.members import describe_body
 from airflow_okta_workflows.core.secret import shown
@@ -29,6 +30,8 @@ class Status(Enum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    NOT_FOUND = "not_found"
+    """The status flow does not know the run. Reported only by a rule with a condition for it."""
 
 
 class StatusRule:
@@ -37,12 +40,21 @@ class StatusRule:
     :param success_when: a JMESPath expression that is true when the long-running flow has succeeded
     :param failure_when: a JMESPath expression that is true when it has failed, or None
     :param result: a JMESPath expression that selects the result, or None for the whole body
+    :param not_found_when: a JMESPath expression that is true when the status flow does not know it; None if that counts
+        as running
     :raises CoreError: if one of them is not a valid JMESPath expression
     """
 
-    def __init__(self, success_when: str, failure_when: str | None, result: str | None = None) -> None:
+    def __init__(
+        self,
+        success_when: str,
+        failure_when: str | None,
+        result: str | None = None,
+        not_found_when: str | None = None,
+    ) -> None:
         self._success = Expression(success_when, "success_when")
         self._failure = compile_optional(failure_when, "failure_when")
+        self._not_found = compile_optional(not_found_when, "not_found_when")
         self._result = compile_optional(result, "result")
         self._judges_not_found = any(_NOT_FOUND in condition for condition in (success_when, failure_when or ""))
 
@@ -55,11 +67,13 @@ class StatusRule:
         :param body: the response's body
         :raises ExpressionError: if an expression cannot be evaluated over it
         """
-        if not self._judges_not_found and isinstance(body, dict) and body.get("status") == _NOT_FOUND:
+        if self._not_found is None and not self._judges_not_found and _is_not_found(body):
             return Status.RUNNING
         if self._failure and self._failure.is_true(body):
             return Status.FAILED
-        return Status.SUCCEEDED if self._success.is_true(body) else Status.RUNNING
+        if self._success.is_true(body):
+            return Status.SUCCEEDED
+        return Status.NOT_FOUND if self._not_found and self._not_found.is_true(body) else Status.RUNNING
 
     def result(self, response: FlowResponse) -> Any:
         """Return what ``result`` selects from a response, or the whole body.
@@ -97,6 +111,80 @@ class StatusRule:
         :param response: the response
         """
         return blind(self._success, response)
+
+
+SUCCESS_WHEN = "status == 'SUCCEEDED'"
+FAILURE_WHEN = "status == 'FAILED'"
+NOT_FOUND_WHEN = "status == 'NOT_FOUND'"
+"""The conditions of a status flow that reports one of four statuses in ``status``."""
+
+_STATUS_FLOW = (
+    "OKW-1631: Correct the status flow, or the conditions of StatusFlow. It must report RUNNING, SUCCEEDED, FAILED or"
+    " NOT_FOUND of the run with the idempotency_key that it was asked for. A retry asks again."
+)
+
+
+class RunStatusRule(StatusRule):
+    """Conditions that map a status flow's response to the status of the run that it was asked for.
+
+    :param conditions: ``success_when``, ``failure_when``, ``result`` and ``not_found_when`` of :class:`StatusRule`
+    """
+
+    def __init__(self, **conditions: Any) -> None:
+        super().__init__(**conditions)
+        known = {"success_when": SUCCESS_WHEN, "failure_when": FAILURE_WHEN, "not_found_when": NOT_FOUND_WHEN}
+        self._has_four_statuses = all(conditions[name] == text for name, text in known.items())
+
+    def first_status(self, response: FlowResponse) -> Status:
+        """Return the status in the flow's own first response, which need not have one.
+
+        :param response: the flow's response, of status 2xx
+        """
+        try:
+            return self.status(response.body)
+        except ExpressionError:
+            return Status.RUNNING
+
+    def report(self, response: FlowResponse, idempotency_key: str, flow: str) -> Status:
+        """Return the status that the status flow reports.
+
+        :param response: the status flow's response
+        :param idempotency_key: the key of the run that it was asked for
+        :param flow: the status flow, for the error
+        :raises CoreError: of kind ``NO_RESPONSE`` if the response is about another run, or has no status
+        """
+        body = response.body
+        if not isinstance(body, dict):
+            problem = f"returned {describe_body(body, response.content_type)}, which has no status"
+        elif body.get("idempotency_key") not in (None, idempotency_key):
+            problem = "reported the status of another run"
+        else:
+            try:
+                status = self.status(body)
+            except ExpressionError as error:
+                problem = f"reported no status: {error}".rstrip(".")
+            else:
+                if status is not Status.RUNNING or (self._is_running(body)):
+                    return status
+                problem = f"reported an unknown status: {self.describe(response)}"
+        raise CoreError(
+            ErrorKind.NO_RESPONSE,
+            f"The status flow {shown(flow, 40)} {problem}.",
+            _STATUS_FLOW,
+            detail=f"{describe_response(response)}\nIdempotency key asked for: {idempotency_key}",
+            flow=flow,
+            idempotency_key=idempotency_key,
+            response=response,
+        )
+
+    def _is_running(self, body: dict[str, Any]) -> bool:
+        if self._has_four_statuses:
+            return body.get("status") == "RUNNING"
+        return self._success.can_see(body)
+
+
+def _is_not_found(body: Any) -> bool:
+    return isinstance(body, dict) and body.get("status") == _NOT_FOUND
 
 
 def blind(expression: Expression | None, response: FlowResponse) -> str:
