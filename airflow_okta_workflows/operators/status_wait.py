@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 CANCELLED_WITHIN = 3.0
 """Seconds that a ``cancel_flow`` gets: Airflow kills a task's process after five."""
 
-_STOPPED = "the task was stopped while it waited for the end of the run"
-
 
 @dataclass(frozen=True)
 class StillRunning:
@@ -151,7 +149,7 @@ class StatusWait:
         except OktaWorkflowsError as error:
             if isinstance(error, OktaFlowNoResponseError) or _is_unreadable(error):
                 log.warning("%s The status flow is asked.", error.message)
-                return LostResponse(_unknown(error))
+                return LostResponse(self._lost(error))
             self._checkpoints.ended(error)
             raise
 
@@ -190,7 +188,9 @@ class StatusWait:
             raise self.timed_out()
         runtime.wait(left)
         if runtime.stop.requested:
-            raise self._unknown(f"Flow {self._flow!r} was invoked: {_STOPPED}.", "")
+            raise OktaFlowNoResponseError(
+                f"The task was stopped while it waited for the end of flow {self._flow!r}.", **self._facts()
+            )
 
     def cancel(self) -> None:
         """Invoke the ``cancel_flow`` if a run may be under way, at most once. May be called from a signal handler."""
@@ -204,28 +204,37 @@ class StatusWait:
 
     def _cancel(self, key: str, execution_id: str | None) -> None:
         flow = str(self._status.cancel_flow)
+        # The task's own hook sends nothing any more.
+        hook = self._hook.without_stop()
         try:
-            # The task's own hook sends nothing any more.
-            hook = self._hook.without_stop()
             hook.invoke(flow, self._status.question(key, execution_id), idempotency_key=key, timeout=CANCELLED_WITHIN)
             log.info("Flow %r was asked to cancel the run (idempotency key %s)", flow, key)
         except Exception as error:
             log.warning("Flow %r could not be asked to cancel the run: %s", flow, error)
+        finally:
+            hook.close()
 
     def timed_out(self) -> OktaWorkflowsError:
         """Return the error of a wait that has lasted for the status flow's ``timeout``."""
-        return self._unknown(
+        return OktaFlowNoResponseError(
             f"Flow {self._flow!r} did not end within {self._status.timeout or 0:.0f} s.",
-            "OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A retry"
-            " waits for the same run.",
+            hint="OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A"
+            " retry waits for the same run.",
+            **self._facts(),
         )
 
-    def _unknown(self, message: str, hint: str) -> OktaFlowNoResponseError:
+    def _lost(self, error: OktaWorkflowsError) -> OktaFlowNoResponseError:
+        """Return the error to raise if no request becomes a run; it permits a retry, which asks first."""
+        return OktaFlowNoResponseError(
+            f"Flow {self._flow!r} was invoked several times, and no invocation became a run.",
+            hint="OKW-1637: Look at what is between here and the flow. A retry asks first, so it is safe.",
+            **self._facts(f"{error.message}\n"),
+        )
+
+    def _facts(self, first: str = "") -> dict[str, Any]:
         seen = f"Last seen: {self._last_seen}.\n" if self._last_seen else ""
         key = self._checkpoints.key
-        return OktaFlowNoResponseError(
-            message, hint=hint, detail=f"{seen}Idempotency key: {key}", flow=self._flow, idempotency_key=key
-        )
+        return {"detail": f"{first}{seen}Idempotency key: {key}", "flow": self._flow, "idempotency_key": key}
 
     def _failed(self, failure: RunFailedError) -> OktaFlowFailedError:
         response, key = failure.response, failure.run.key
@@ -243,17 +252,6 @@ def _is_unreadable(error: OktaWorkflowsError) -> bool:
     """Return whether the flow responded, and the response is too large or unreadable; a redirect proves no run."""
     response = error.response if isinstance(error, OktaFlowResponseError) else None
     return response is not None and not 300 <= response.status_code < 400
-
-
-def _unknown(error: Any) -> OktaFlowNoResponseError:
-    """Return the error to raise if the outcome remains unknown; it permits a retry, which asks again."""
-    return OktaFlowNoResponseError(
-        error.message,
-        hint="OKW-1637: Look at what is between here and the flow: no request became a run. A retry is safe.",
-        detail=error.detail,
-        flow=error.flow,
-        idempotency_key=error.idempotency_key,
-    )
 
 
 def result_of(settled: Settled, status: StatusFlow) -> FlowResponse:

@@ -33,6 +33,7 @@ _CALLS = {
     "OktaWorkflowsError": 0,
     "OktaConfigurationError": 0,
     "OktaFlowFailedError": 0,
+    "OktaFlowNoResponseError": 0,
     "OktaFlowResponseError": 0,
     "OktaFlowOutcomeUnknownError": 0,
     "AirflowSensorTimeout": 0,

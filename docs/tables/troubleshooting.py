@@ -158,6 +158,29 @@ WAITING = [
     Row("The trigger of … fired an event that is not known here: ….", "OktaWorkflowsError", "Triggerer and worker differ."),
 ]  # fmt: skip
 
+STATUS_FLOWS = [
+    Row("… The status flow is asked.", "a warning", "The response of the flow was lost, or a gateway's came instead. The"
+        " operator goes on by itself.", "Nothing is to be done."),
+    Row("Flow … ran and failed: ….", "OktaFlowFailedError", "The status flow reports that the run failed. Behind the colon"
+        " stands what it reports."),
+    Row("The status flow … ….", "OktaFlowNoResponseError", "Its response has no status, an unknown one, or that of another"
+        " run. Nothing was sent because of it."),
+    Row("The status flow does not know a run that has begun: its row was deleted, or never written.",
+        "OktaFlowOutcomeUnknownError", "The run was seen before, and its row has been missing for the time of `settle`."),
+    Row("Flow … did not end within … s.", "OktaFlowNoResponseError", "The `timeout` of `StatusFlow` is over, and the run"
+        " goes on."),
+    Row("Flow … was invoked several times, and no invocation became a run.", "OktaFlowNoResponseError", "Each response was"
+        " lost, and each time the status flow knew no run after the time of `settle`."),
+    Row("The task was stopped while it waited for the end of flow ….", "OktaFlowNoResponseError", "The task was marked"
+        " failed, cleared or timed out. The run goes on, unless a `cancel_flow` ends it.", "Nothing is to be done."),
+    Row("execution_timeout is over, and flow … has not ended.", "AirflowTaskTimeout", "The run goes on.",
+        "OKW-1638: Raise execution_timeout. A retry waits for the same run."),
+    Row("its checkpoint took longer than … s, so it was not sent", "OktaFlowNotSentError", "Airflow's API server is slow."
+        " The invocation was tried three times.", "Look at the load of the API server and its database. A retry is safe."),
+    Row("Flow … could not be asked to cancel the run: …", "a warning", "The `cancel_flow` was refused, or did not respond"
+        " within 3 s. The run goes on.", "Look at the reason behind the colon."),
+]  # fmt: skip
+
 BATCH = [
     Row("… of … invocations failed (…).", "OktaFlowFailedError", "Or `OktaFlowOutcomeUnknownError`, if nothing but items of"
         " unknown fate is left. The first five follow.", "Look at each record's error in the XCom `records`."),
@@ -177,6 +200,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/flows/values.py", "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
+        "operators/status_flow.py",
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
@@ -287,6 +311,7 @@ _WITH_MEANING = {
     "refused flows": FLOW_REFUSED,
     "responses": FLOW_RESPONDED,
     "not sent": NOT_SENT,
+    "status flows": STATUS_FLOWS,
     "waiting": WAITING,
     "batch": BATCH,
 }
