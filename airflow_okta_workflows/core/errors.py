@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from enum import Enum
 from typing import Any
+
+_WIDEST = 100
+"""Characters of a line that Airflow's log pane shows without scrolling in a window of 1,440 pixels."""
 
 
 class ErrorKind(Enum):
@@ -68,7 +72,8 @@ def configuration_error(message: str, hint: str = "", *, detail: str = "") -> Co
 def error_text(message: str, hint: str, detail: str) -> str:
     """Return the text of an error: what happened, what to change, and details, each on lines of its own.
 
-    Airflow's log pane cuts a long line at the right edge, so what to change begins the second one.
+    Airflow's log pane does not wrap lines, and cuts a long one at the right edge. So what to change begins the second
+    line, and is wrapped; the lines on which it continues are indented.
 
     :param message: what happened
     :param hint: what to change, after its code; may be empty
@@ -76,7 +81,12 @@ def error_text(message: str, hint: str, detail: str) -> str:
     """
     code, fix = split_code(hint)
     change = f"What to change ({code}): {fix}" if code else fix and f"What to change: {fix}"
-    return "\n".join(filter(None, (message, change, detail)))
+    return "\n".join(filter(None, (message, *map(_wrapped, change.split("\n")), detail)))
+
+
+def _wrapped(line: str) -> str:
+    # A URL or a command stays in one piece, because a user copies it.
+    return textwrap.fill(line, _WIDEST, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def split_code(hint: str) -> tuple[str, str]:

@@ -58,6 +58,18 @@ def test_a_message_has_what_to_change_and_its_code_on_the_second_line() -> None:
     assert str(error) == str(given) == "What happened.\nWhat to change (OKW-1234): Change it.\nMore.\nAnd more."
     assert (error.hint, error.code) == ("Change it.", "OKW-1234")
     assert given.one_line == "What happened. Change it. (OKW-1234)"
+
+
+def test_what_to_change_fits_into_airflows_log_pane() -> None:
+    command = "airflow-" * 20
+    given = CoreError(ErrorKind.CONFIGURATION, "What happened.", f"OKW-1234: {'Change it. ' * 12}Run {command}.\nLook.")
+    first, *change, last = str(given).splitlines()
+
+    assert (first, last) == ("What happened.", "Look.")
+    assert change[0].startswith("What to change (OKW-1234): Change it.")
+    assert all(line.startswith("  ") for line in change[1:])
+    assert [line for line in change if len(line) > 100] == [f"  {command}."], "what a user copies stays in one piece"
+    assert given.one_line == f"What happened. {'Change it. ' * 12}Run {command}. Look. (OKW-1234)"
     assert str(CoreError(ErrorKind.CONFIGURATION, "What happened.")) == "What happened."
 
 

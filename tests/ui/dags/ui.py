@@ -1,8 +1,10 @@
-"""The DAGs of the UI tests: one for the connection that is made in the form, one for the extra links."""
+"""The DAGs of the UI tests: for the connection that is made in the form, for the extra links, and for errors in logs."""
+
+from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 
 with DAG("from_form", schedule=None):
@@ -14,3 +16,19 @@ with DAG("linked", schedule=None, default_args={"okta_workflows_conn_id": "okta_
     InvokeOktaFlowOperator(task_id="hello", flow="hello", payload={"name": "Ada"})
     InvokeOktaFlowOperator(task_id="broken", flow="broken")
     OktaFlowSensor(task_id="status", flow="status")
+
+
+class TalkativeSensor(OktaFlowSensor):
+    """Sensor with a log that is longer than the page."""
+
+    def execute(self, context: Any) -> Any:
+        for line in range(200):
+            self.log.info("Line %s", line)
+        return super().execute(context)
+
+
+with DAG("misnamed", schedule=None, default_args={"okta_workflows_conn_id": "okta_linked", "flow": "nobody"}):
+    InvokeOktaFlowOperator(task_id="operator")
+    InvokeOktaFlowBatchOperator(task_id="batch", payloads=[{"n": 1}, {"n": 2}])
+    OktaFlowSensor(task_id="sensor")
+    TalkativeSensor(task_id="talkative_sensor")
