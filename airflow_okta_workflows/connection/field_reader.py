@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from airflow_okta_workflows.connection.fields import EXTRA_FIELDS, OUTSIDE_EXTRA, field_of, unknown_field
+from airflow_okta_workflows.connection.fields import EXTRA_FIELDS, OUTSIDE_EXTRA, field_of, is_masked, unknown_field
 from airflow_okta_workflows.connection.http_guard import gives_secrets_away
 from airflow_okta_workflows.connection.serialized import json_problem
 from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded
@@ -17,7 +19,28 @@ from airflow_okta_workflows.core.secret import shown
 LONGEST_VALUE = 20
 """Longest value that a message quotes, in characters, where a keyword or a number is expected."""
 
+_PLACEHOLDER = r"""(?:^|["'])(\*\*\*|\[object Object\])(?:$|\\*["'])"""
+"""A string that Airflow's forms show instead of a value: its mask, and JavaScript's rendering of an object."""
+
 T = TypeVar("T")
+
+
+def placeholder_problem(value: object, what: str) -> CoreError | None:
+    """Return the problem of a field in which a form has saved what it showed instead of a value; None if there is none.
+
+    Airflow restores a masked value only under the name that it was stored under, so a renamed flow may get ``***``.
+
+    :param value: a string, or a JSON value with strings in it
+    :param what: where it is from, for the error
+    """
+    text = value.strip() if isinstance(value, str) else json.dumps(value, default=str)
+    match = re.search(_PLACEHOLDER, text)
+    if match is None:
+        return None
+    return configuration_error(
+        f"{match[1]!r} is saved in {what}: Airflow shows that instead of a value.",
+        "OKW-1080: The value is lost. Enter it again.",
+    )
 
 
 class FieldReader:
@@ -67,7 +90,12 @@ class FieldReader:
         elif field in self._extra and self._extra[field] != value:
             self._report(f"Extra contains {field} more than once, with different values.", "OKW-1051: Leave only one.")
         else:
-            if name != field and not name.startswith("extra__"):
+            if field == "private_key" and not is_masked(name):
+                self.warnings.append(
+                    f"the field {shown(name)} in extra is read as private_key, but Airflow shows it in clear text:"
+                    " rename it"
+                )
+            elif name != field and not name.startswith("extra__"):
                 self.warnings.append(f"the field {shown(name)} in extra is read as {OUTSIDE_EXTRA.get(field, field)}")
             self._extra[field] = value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any
 
 from airflow_okta_workflows.core.secret import shown
@@ -55,6 +56,14 @@ def field_of(name: str) -> str | None:
     spelling = _spelling(name)
     meant = (_BY_SPELLING.get(spelling.removeprefix(prefix)) for prefix in _PREFIXES)
     return next(filter(None, meant), None)
+
+
+def is_masked(name: str) -> bool:
+    """Return whether Airflow masks a private key under this name in extra, in its form and its REST API.
+
+    :param name: a spelling of ``private_key``
+    """
+    return "private_key" in re.sub(r"\W+", "_", name.lower())
 
 
 def unknown_field(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader
+from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader, placeholder_problem
 from airflow_okta_workflows.connection.fields import CONN_TYPE, EXTRA_FIELDS, OUTSIDE_EXTRA, is_okta_workflows
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
@@ -136,8 +136,7 @@ class _Reading(FieldReader):
         domain = self._try(partial(self._domain, insecure_http=insecure_http))
         workflows = self._try(partial(self._workflows, domain, insecure_http=insecure_http))
         client_id = self._try(self._client_id)
-        # Not stripped, because spaces may be part of the passphrase.
-        passphrase = Secret(str(text)) if (text := self._extra.get("key_passphrase")) else None
+        passphrase = self._try(self._passphrase)
         key_id = self._try(self._key_id)
         key_text = self._try(partial(self._key_text, key_id))
         flows = self._flows(workflows, insecure_http=insecure_http)
@@ -268,6 +267,13 @@ class _Reading(FieldReader):
             )
         return " ".join(scopes) or DEFAULT_SCOPE
 
+    def _passphrase(self) -> Secret | None:
+        text = self._extra.get("key_passphrase")
+        if problem := placeholder_problem(text, "key_passphrase"):
+            raise problem
+        # Not stripped, because spaces may be part of the passphrase.
+        return Secret(str(text)) if text else None
+
     def _key_text(self, key_id: str | None) -> KeyText:
         sources = {
             "the Private key (Password)": self._connection.password,
@@ -285,6 +291,8 @@ class _Reading(FieldReader):
                 f"There is more than one private key: {', '.join(given)}.", "OKW-1005: Leave only one of them."
             )
         source, value = next(iter(given.items()))
+        if problem := placeholder_problem(value, source):
+            raise problem
         if source == "key_file in extra":
             source, value = f"the key file {str(value).strip()}", read_key_file(value)
         elif isinstance(value, (Mapping, list)):
@@ -307,6 +315,9 @@ class _Reading(FieldReader):
 
     def _flows(self, workflows: Origin | None, *, insecure_http: bool) -> dict[str, FlowAddress]:
         value = decoded(self._extra.get("flows", {}))
+        if isinstance(value, str) and (problem := placeholder_problem(value, "flows")):
+            self.problems.append(problem)
+            return {}
         if not isinstance(value, dict):
             self._report("flows is not a JSON object.", 'OKW-1055: Write it as {"onboard": "<alias or invoke URL>"}.')
             return {}
@@ -331,6 +342,8 @@ class _Reading(FieldReader):
             raise configuration_error(
                 f"The flow {name!r} is of type {type(target).__name__}.", "OKW-1001: Give its alias or its invoke URL."
             )
+        if problem := placeholder_problem(target, f"the flow {name!r}"):
+            raise problem
         return addresses.parse_flow(target, name, workflows)
 
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
@@ -371,6 +384,8 @@ class _Reading(FieldReader):
         text = self._text("http_proxy")
         if text is None:
             return None
+        if problem := placeholder_problem(text, "http_proxy"):
+            raise problem
         parse_proxy(text, "http_proxy")
         return Secret(text)
 

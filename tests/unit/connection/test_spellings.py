@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
+from airflow.providers.common.compat.sdk import redact
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,6 +119,67 @@ def test_the_names_of_oktas_sdks_make_a_connection(caplog: pytest.LogCaptureFixt
     assert settings.signing_key.algorithm == "ES256"
     for name in extra:
         assert f"'{name}' in extra is read as" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("private_key", False),
+        ("private-key", False),
+        ("Private Key", False),
+        ("okta.client.private.key", False),
+        ("extra__okta_workflows__private_key", False),
+        ("privateKey", True),
+        ("oktaClientPrivateKey", True),
+    ],
+)
+def test_a_name_under_which_airflow_shows_the_key_is_a_warning(name: str, shown: bool) -> None:
+    settings = read(password=None, extra={"insecure_http": False, name: JWK})
+    redacted = str(redact({name: JWK}))
+
+    assert any("Airflow shows it in clear text" in warning for warning in settings.warnings) is shown
+    assert (JWK["d"] in redacted) is shown
+
+
+@pytest.mark.parametrize("placeholder", ["***", "[object Object]"])
+@pytest.mark.parametrize(
+    ("field", "rendered"),
+    [
+        ("password", "{0}"),
+        ("password", '{{"kty": "EC", "d": "{0}"}}'),
+        ("private_key", "{0}"),
+        ("private_key", {"kty": "{0}", "d": "{0}"}),
+        ("private_key", {"keys": [{"kty": "EC", "d": "{0}"}]}),
+        ("key_passphrase", "{0}"),
+        ("http_proxy", "{0}"),
+        ("flows", "{0}"),
+        ("flows", {"reset": "{0}"}),
+        ("flows", '{{"reset": "{0}"}}'),
+    ],
+)
+def test_what_a_form_showed_instead_of_a_value_is_told_as_that(field: str, rendered: Any, placeholder: str) -> None:
+    value = _filled(rendered, placeholder)
+    fields: dict[str, Any] = {"extra": {field: value}}
+    if field == "password":
+        fields = {"password": value}
+    elif field == "private_key":
+        fields["password"] = None
+    with pytest.raises(OktaConfigurationError) as caught:
+        read(**fields)
+
+    place = {"password": "the Private key (Password)", "private_key": "private_key in extra"}.get(field, field)
+    if field == "flows" and rendered != "{0}":
+        place = "the flow 'reset'"
+    assert f"'{placeholder}' is saved in {place}: Airflow shows that instead of a value." in str(caught.value)
+    assert "What to change (OKW-1080): The value is lost. Enter it again." in str(caught.value)
+
+
+def _filled(value: Any, placeholder: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(one, placeholder) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, placeholder) for one in value]
+    return value.format(placeholder)
 
 
 @pytest.mark.parametrize(
