@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from airflow_okta_workflows.emulator import LocalOrg, ReturnError
@@ -40,10 +45,20 @@ class Stage:
 
     :param org: the org
     :param airflow: the Airflow
+    :param fernet_key: the key with which it encrypts connections
     """
 
     org: LocalOrg
     airflow: Airflow
+    fernet_key: bytes
+
+    def stored(self, conn_id: str) -> tuple[str | None, dict[str, Any]]:
+        """Return password and extra of a connection as the database has them, because Airflow's API masks both."""
+        with closing(sqlite3.connect(self.airflow.home / "airflow.db")) as database:
+            query = "SELECT password, extra FROM connection WHERE conn_id = ?"
+            password, extra = database.execute(query, (conn_id,)).fetchone()
+        key = Fernet(self.fernet_key)
+        return key.decrypt(password).decode() if password else None, json.loads(key.decrypt(extra))
 
 
 @pytest.fixture(scope="session")
@@ -53,13 +68,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         org.flow("hello")(lambda request: {"greeting": f"Hello, {request.body['name']}"})
         org.flow("status")(lambda request: {"status": "SUCCEEDED"})
         org.flow("broken")(lambda request: ReturnError(500, "no such account"))
+        fernet_key = Fernet.generate_key()
         environment = {
             **org.environment("okta_linked"),
+            "AIRFLOW__CORE__FERNET_KEY": fernet_key.decode(),
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR": str(home / "tokens"),
         }
         with Airflow(home, Path(__file__).parent / "dags", environment) as airflow:
-            yield Stage(org, airflow)
+            yield Stage(org, airflow, fernet_key)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
 
@@ -58,9 +58,14 @@ class ConnectionForm:
     def paste(self, into: Locator, text: str) -> None:
         """Paste through the clipboard, as a user does, so that the browser can change the text."""
         self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
-        into.click()
+        # Not in the middle, which is out of sight if an editor contains many lines.
+        into.click(position={"x": 30, "y": 8})
         self.page.keyboard.press("ControlOrMeta+A")
         self.page.keyboard.press("ControlOrMeta+V")
+
+    def paste_json(self, extra: dict[str, Any]) -> None:
+        """Replace the whole extra in its JSON editor, whose section must be expanded."""
+        self.paste(self.dialog.locator(".view-lines:visible").last, json.dumps(extra))
 
     def fill(
         self,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from airflow_okta_workflows.connection.fields import FORM
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.stored_form import stored_in_a_process
 from tests.ui.connection_form import ConnectionForm
+from tests.ui.eavesdropper import Eavesdropper, look_everywhere
 
 if TYPE_CHECKING:
     from tests.ui.conftest import Snap, Stage
@@ -171,43 +171,6 @@ def test_the_test_button_tells_of_the_domain_rule(form: ConnectionForm, custom_o
     expect(verdict).to_contain_text("Test Connection Failed")
     expect(verdict).to_contain_text(f"The org calls itself http://localhost:{org.port}")
     expect(verdict).to_contain_text("set Host to that custom domain")
-
-
-class Eavesdropper:
-    """Record of what a page sends to Airflow's API, what it receives, and what it shows.
-
-    :param page: the page
-    """
-
-    def __init__(self, page: Page) -> None:
-        self.said: list[str] = []
-        self.told: list[str] = []
-        self.shown: list[str] = []
-        self._page = page
-        page.route(re.compile("/(api/v2|ui)/"), self._pass_on)
-
-    def look(self) -> None:
-        """Record what the page shows at the moment, and the values of its inputs."""
-        self.shown.append(self._page.content())
-        self.shown += [each.input_value() for each in self._page.locator("input, textarea").all()]
-
-    def _pass_on(self, route: Route) -> None:
-        response = route.fetch()
-        self.said.append(route.request.post_data or "")
-        self.told.append(response.text())
-        route.fulfill(response=response)
-
-
-def look_everywhere(form: ConnectionForm, conn_id: str, eavesdropper: Eavesdropper) -> None:
-    """Test a connection, open it in the form, and record each section of the form."""
-    form.open_list()
-    expect(form.test(conn_id)).to_contain_text("Test Connection")
-    eavesdropper.look()
-    form.edit(conn_id)
-    eavesdropper.look()
-    for section in ("Extra Fields", "Extra Fields JSON"):
-        form.unfold(section)
-        eavesdropper.look()
 
 
 def test_nothing_secret_comes_back_to_the_page(form: ConnectionForm, good: dict[str, Any], stage: Stage) -> None:
