@@ -30,6 +30,7 @@ from airflow_okta_workflows.emulator.gateways import GatewayPage, LoginPage
 from airflow_okta_workflows.emulator.org import LocalOrg
 from airflow_okta_workflows.emulator.proxy import LocalProxy
 from airflow_okta_workflows.emulator.records import Flow, SeenRequest, SeenTokenRequest
+from airflow_okta_workflows.emulator.status_table import StatusRow, StatusTable
 
 __all__ = [
     "Answer",
@@ -51,6 +52,8 @@ __all__ = [
     "ReturnRaw",
     "SeenRequest",
     "SeenTokenRequest",
+    "StatusRow",
+    "StatusTable",
     "TooManyRequests",
     "Truncate",
     "TruncatedGzip",
