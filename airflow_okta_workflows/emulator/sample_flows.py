@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator.cards import Close, FlowRequest, ReturnError
+from airflow_okta_workflows.emulator.status_table import StatusTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +22,13 @@ def sample_flows(
 ) -> dict[str, Callable[[FlowRequest], Any]]:
     """Return new sample flows by name, which share no data with those of another call.
 
-    :param provisioning_seconds: how long the long-running flow takes
+    :param provisioning_seconds: how long each of the long-running flows takes
     :param clock: returns the time in seconds
     """
     accounts: dict[str, dict[str, Any]] = {}
     accounts_by_key: dict[str, str] = {}
     jobs: dict[str, float] = {}
-    runs: dict[str, dict[str, Any]] = {}
+    table = StatusTable(provisioning_seconds, clock=clock)
 
     def hello(request: FlowRequest) -> Any:
         return {"greeting": f"Hello, {(request.body or {}).get('name', 'world')}!"}
@@ -60,32 +61,12 @@ def sample_flows(
             return {"status": "RUNNING"}
         return {"status": "SUCCEEDED", "result": {"applications": ["mail", "chat", "wiki"]}}
 
+    @table.worker_flow
     def provision(request: FlowRequest) -> Any:
-        key, fields = request.idempotency_key or request.execution_id, request.body or {}
-        # One row per key, before any effect. A run under a key that has a row is a double run, which LocalOrg counts.
-        runs.setdefault(
-            key,
-            {
-                "execution_id": request.execution_id,
-                "ends_at": clock() + provisioning_seconds,
-                "status": "FAILED" if fields.get("fail") else "SUCCEEDED",
-                "result": {"email": fields.get("email"), "applications": ["mail", "chat", "wiki"]},
-            },
-        )
-        return Close(200, {"execution_id": request.execution_id, "status": "RUNNING"})
-
-    def provision_status(request: FlowRequest) -> Any:
-        asked = request.body or {}
-        by_execution = (key for key, row in runs.items() if row["execution_id"] == asked.get("execution_id"))
-        key = asked.get("idempotency_key") or next(by_execution, None)
-        row = runs.get(str(key))
-        if row is None:
-            return {"status": "NOT_FOUND", "idempotency_key": key}
-        if clock() < row["ends_at"]:
-            return {"status": "RUNNING", "idempotency_key": key}
-        if row["status"] == "FAILED":
-            return {"status": "FAILED", "idempotency_key": key, "reason": "no licence is left"}
-        return {"status": "SUCCEEDED", "idempotency_key": key, "result": row["result"]}
+        fields = request.body or {}
+        if fields.get("fail"):
+            raise RuntimeError("no licence is left")
+        return {"email": fields.get("email"), "applications": ["mail", "chat", "wiki"]}
 
     def send_welcome(request: FlowRequest) -> Any:
         return {"sent": True, "groups": len((request.body or {}).get("groups", []))}
@@ -111,7 +92,7 @@ def sample_flows(
         "start_provisioning": start_provisioning,
         "provisioning_status": provisioning_status,
         "provision": provision,
-        "provision_status": provision_status,
+        "provision_status": table.status_flow,
         "send_welcome": send_welcome,
         "list_members": list_members,
         "review_access": review_access,

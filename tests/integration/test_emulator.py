@@ -28,11 +28,12 @@ from airflow_okta_workflows.emulator import (
     Reset,
     Return,
     ReturnRaw,
+    StatusTable,
     TooManyRequests,
     Truncate,
 )
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
-from airflow_okta_workflows.exceptions import OktaFlowFailedError
+from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaFlowOutcomeUnknownError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.airflow_features import connection_class
 
@@ -338,6 +339,36 @@ def test_the_sample_flow_that_can_be_asked_has_its_row_before_it_responds(okta_l
     assert status(idempotency_key="bad")["status"] == "FAILED"
     assert [run.idempotency_key for run in okta_local_org.flows["provision"].runs] == ["k", "k", "bad"]
     hook.close()
+
+
+def test_a_lost_response_leaves_a_row_and_a_double_run_is_counted(okta_local_org: LocalOrg) -> None:
+    table = StatusTable()
+
+    @okta_local_org.flow("provision")
+    @table.worker_flow
+    def provision(request: FlowRequest) -> Any:
+        return (request.body or {})["account_id"]
+
+    okta_local_org.flow("provision_status")(table.status_flow)
+    hook = OktaWorkflowsHook()
+
+    def invoke(key: str) -> None:
+        hook.invoke("provision", {"account_id": 1}, idempotency_key=key)
+
+    for key, fault in (("never arrived", Reset()), ("lost response", Reset(after_run=True))):
+        okta_local_org.inject(fault, flow="provision")
+        with pytest.raises(OktaFlowOutcomeUnknownError):
+            invoke(key)
+    keys = ("never arrived", "lost response")
+    statuses = [hook.invoke("provision_status", {"idempotency_key": key}).body["status"] for key in keys]
+    invoke("lost response")
+    counted = requests.get(f"{okta_local_org.url}/counts", timeout=5).json()["flows"]["provision"]
+    hook.close()
+
+    assert statuses == ["NOT_FOUND", "SUCCEEDED"]
+    assert list(table.rows) == ["lost response"]
+    assert [run.idempotency_key for run in okta_local_org.flows["provision"].runs] == ["lost response"] * 2
+    assert counted == {"requests": 3, "runs": 2, "most_runs_of_a_key": 2}
 
 
 def test_the_metadata_name_the_org_as_its_flows_expect_it() -> None:
