@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import pwd
@@ -411,8 +412,10 @@ class Host:
         yield Wait(0.0, "")
         return AccessToken(f"new-{self.asked}", self.now + 3600, 3600)
 
-    def token(self, stale_token: AccessToken | None = None, rejected_token: str | None = None) -> str:
-        conversation = obtain_shared_token(
+    def conversation(
+        self, stale_token: AccessToken | None = None, rejected_token: str | None = None
+    ) -> Conversation[AccessToken]:
+        return obtain_shared_token(
             self._ask,
             self.cache,
             stale_token=stale_token,
@@ -420,6 +423,9 @@ class Host:
             runtime=Runtime(clock=lambda: self.now, random=lambda: self.random),
             patient=self.patient,
         )
+
+    def token(self, stale_token: AccessToken | None = None, rejected_token: str | None = None) -> str:
+        conversation = self.conversation(stale_token, rejected_token)
         event: Any = None
         try:
             while True:
@@ -464,6 +470,27 @@ def test_the_first_asks_for_all(cache: TokenCache) -> None:
     assert other.token() == "new-1"
     assert other.asked == 0
     assert try_lock(cache.lock()), "it is free again"
+
+
+def test_a_task_that_is_cancelled_at_any_step_leaves_the_lock_free(cache: TokenCache) -> None:
+    for last in itertools.count(1):
+        conversation = Host(cache).conversation()
+        step: Any = None
+        try:
+            for _ in range(last):
+                step = conversation.send(step.perform() if isinstance(step, Call) else None)
+        except StopIteration:
+            break
+        conversation.close()
+        if isinstance(step, Call) and step.in_thread:
+            # The thread in which an event loop calls the function goes on after the task is cancelled.
+            step.perform()
+
+        lock = cache.lock()
+        assert try_lock(lock), f"cancelled at step {last}"
+        lock.release()
+
+    assert last > 5
 
 
 def test_who_comes_while_one_asks_waits_for_the_token(cache: TokenCache) -> None:
