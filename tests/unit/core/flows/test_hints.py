@@ -28,6 +28,7 @@ def hint_of(status: int, body: Any, **options: Any) -> str:
     [
         (404, {"message": "The flow is not active"}, OFF, ALIAS),
         (403, {"_error": True, "kind": "Not Active"}, OFF, "Secure"),
+        (403, {"kind": "Not Active", "message": "No."}, OFF, "Secure"),
         (400, {"error": {"message": "Flow not active"}}, OFF, ALIAS),
         (404, {"message": "This flow has been turned off."}, OFF, ALIAS),
         (404, {"message": "The flow was not found"}, ALIAS, OFF),
@@ -50,6 +51,14 @@ def test_the_words_of_a_refusal_lead_to_its_cause(status: int, body: Any, advice
 
     assert advice in hint
     assert not_advised not in hint
+
+
+@pytest.mark.parametrize(("status", "code"), [(415, "E0000021"), (405, "E0000022")])
+def test_a_request_that_okta_s_api_does_not_take_went_to_the_wrong_host(status: int, code: str) -> None:
+    (line,) = hint_of(status, {"errorCode": code}).splitlines()
+
+    assert API in line
+    assert line.endswith(" such as acme.workflows.okta.com.")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +85,7 @@ def test_each_condition_has_a_line(status: int, lines: list[str], body: Any) -> 
     ("status", "body"),
     [
         (400, {"message": "The user was not found"}),
+        (400, {"message": "The flow needs an email address"}),
         (409, {"message": "The account is disabled"}),
         (500, {"message": "The flow is not active"}),
         (422, {"error": "unknown"}),
@@ -109,6 +119,13 @@ def test_a_401_names_a_clock_that_is_off(date: str, said: str) -> None:
     assert said in hint
     assert ("NTP" in hint) is bool(said)
     assert "custom domain" in hint
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_only_a_401_names_the_clock(status: int) -> None:
+    clock_is_off = {"Date": "Thu, 01 Jan 1970 01:00:00 GMT"}
+
+    assert hint_of(status, b"", headers=clock_is_off) == hint_of(status, b"")
 
 
 @given(
