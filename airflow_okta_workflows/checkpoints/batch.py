@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.invocation import FORGET_IT
 from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
 from airflow_okta_workflows.core.batch.records import BatchRecord
+from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError
@@ -35,15 +36,22 @@ class ItemCheckpoint:
 
     :param ordinal: how many runs of the item are known to have failed before this one
     :param record: the result of this run; None if it may have been sent and has no outcome yet
+    :param exists: whether the run is known to exist. Written only for a flow with a status flow
+    :param execution_id: the execution id of a run that exists, or None
     """
 
     ordinal: int = 0
     record: BatchRecord | None = None
+    exists: bool = False
+    execution_id: str | None = None
 
     def to_json(self) -> dict[str, Any] | None:
         """Return the checkpoint as a JSON value, None if it has only default values."""
-        checkpoint = self.record.to_checkpoint() if self.record else {}
-        return ({**checkpoint, "ordinal": self.ordinal} if self.ordinal else checkpoint) or None
+        checkpoint: dict[str, Any] = {"execution_id": self.execution_id} if self.execution_id else {}
+        checkpoint |= self.record.to_checkpoint() if self.record else {}
+        checkpoint |= {"ordinal": self.ordinal} if self.ordinal else {}
+        checkpoint |= {"exists": True} if self.exists else {}
+        return checkpoint or None
 
     @classmethod
     def from_json(cls, checkpoint: Any) -> ItemCheckpoint:
@@ -55,7 +63,15 @@ class ItemCheckpoint:
             return cls()
         ordinal = checkpoint.get("ordinal", 0)
         record = BatchRecord.from_checkpoint(checkpoint) if "outcome" in checkpoint else None
-        return cls(ordinal, record) if isinstance(ordinal, int) and ordinal >= 0 else cls()
+        if not isinstance(ordinal, int) or ordinal < 0:
+            return cls()
+        execution_id = checkpoint.get("execution_id")
+        return cls(
+            ordinal,
+            record,
+            checkpoint.get("exists") is True,
+            execution_id if isinstance(execution_id, str) else None,
+        )
 
 
 @dataclass
@@ -87,6 +103,7 @@ class BatchCheckpointStore:
         self._writing = asyncio.Lock()
         self._later: asyncio.TimerHandle | None = None
         self._background: asyncio.Task[None] | None = None
+        self._ti = context["ti"]
         self._run = new_wanted_run(context)
         self._read()
 
@@ -99,6 +116,37 @@ class BatchCheckpointStore:
     def earlier(self) -> dict[str, ItemCheckpoint]:
         """The checkpoints of earlier tries, by the key of each item's first run."""
         return {key: page.items[key] for key, page in self._page_of.items()}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether checkpoints outlive this try."""
+        return self._store is not None
+
+    def known_run(self, key: str) -> KnownRun | None:
+        """Return what is known about an item's run when this try starts, for a flow with a status flow.
+
+        :param key: the key of the item's first run
+        :return: None if the item has succeeded
+        """
+        if self._store is None:
+            return KnownRun(
+                WantedRun(key, None), Knowledge.NEVER_SENT if self._ti.try_number <= 1 else Knowledge.MAY_RUN
+            )
+        page = self._page_of.get(key)
+        if page is None:
+            return KnownRun(WantedRun(key, None), Knowledge.NEVER_SENT)
+        item = page.items[key]
+        run = WantedRun(key, None, item.ordinal)
+        match item.record.outcome if item.record else Outcome.UNKNOWN:
+            case Outcome.SUCCEEDED:
+                return None
+            case Outcome.FAILED:
+                return KnownRun(run.after_failure(), Knowledge.NEVER_SENT)
+            case Outcome.NOT_SENT:
+                return KnownRun(run, Knowledge.NEVER_SENT)
+            case Outcome.UNKNOWN:
+                knowledge = Knowledge.EXISTS if item.exists else Knowledge.MAY_RUN
+                return KnownRun(run, knowledge, execution_id=item.execution_id if item.exists else None)
 
     async def announce(self, ordinals: Mapping[str, int]) -> None:
         """Checkpoint that items are about to be sent, and return once that is stored.
@@ -115,6 +163,16 @@ class BatchCheckpointStore:
             self._dirty.add(page.number)
         await self._write()
 
+    def started(self, key: str, execution_id: str | None) -> None:
+        """Checkpoint that the run of an item exists, within about a second.
+
+        :param key: the key of the item's first run
+        :param execution_id: the run's execution id, or None
+        """
+        if page := self._page_of.get(key):
+            page.items[key] = ItemCheckpoint(page.items[key].ordinal, exists=True, execution_id=execution_id)
+            self._write_soon(page)
+
     def settle(self, key: str, record: BatchRecord) -> None:
         """Checkpoint the result of an item, within about a second.
 
@@ -124,13 +182,16 @@ class BatchCheckpointStore:
         page = self._page_of.get(key)
         if page is None:
             return
-        ordinal = page.items[key].ordinal
-        if record.outcome is Outcome.NOT_SENT and not ordinal:
+        item = page.items[key]
+        if record.outcome is Outcome.NOT_SENT and not item.ordinal:
             # As if it had never been announced. A later run is kept, since without its ordinal a retry would reuse the
             # key of a failed run.
             del page.items[key], self._page_of[key]
         else:
-            page.items[key] = ItemCheckpoint(ordinal, record)
+            page.items[key] = replace(item, record=record)
+        self._write_soon(page)
+
+    def _write_soon(self, page: _Page) -> None:
         self._dirty.add(page.number)
         if self._later is None:
             self._later = asyncio.get_running_loop().call_later(_OUTCOMES_WRITTEN_AFTER, self._write_in_background)

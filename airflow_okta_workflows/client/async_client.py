@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, End, resume, stopped_without_token
 from airflow_okta_workflows.client.log_masking import amask
 from airflow_okta_workflows.core import protocol
+from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
@@ -102,7 +103,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
             with self._on_its_way():
                 return TOO_LATE if options is None else await self.transport.send(step.request, **options)
         if isinstance(step, protocol.Checkpoint) and on_state:
-            departure.begin()
+            departure.begin(WRITTEN_AHEAD)
         try:
             return await self._perform_wait(step, limiter, on_state)
         except asyncio.CancelledError:

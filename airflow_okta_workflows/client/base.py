@@ -120,9 +120,12 @@ class Departure:
         self._monotonic = monotonic
         self._latest: float | None = None
 
-    def begin(self) -> None:
-        """Begin the time limit, just before a checkpoint is written."""
-        self._latest = self._monotonic() + LEAVES_WITHIN
+    def begin(self, age: float = 0.0) -> None:
+        """Begin the time limit, just before a checkpoint is written.
+
+        :param age: most seconds ago at which the checkpoint was written, if it was written ahead
+        """
+        self._latest = self._monotonic() + LEAVES_WITHIN - age
 
     def send_options(self, default: float) -> SendOptions | None:
         """Return the transport's options for a request that leaves now; None if it is too late.

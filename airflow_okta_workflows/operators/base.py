@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, determine_kwargs
@@ -12,8 +13,9 @@ from airflow_okta_workflows.core.flows.status import blind, describe_response, s
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.runtime import StopsOnKill
-from airflow_okta_workflows.exceptions import OktaFlowFailedError, raise_provider_errors
+from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
+from airflow_okta_workflows.operators.status_flow import StatusFlow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +41,10 @@ class FlowOperator(StopsOnKill, BaseOperator):
         if it returns a false value, the task (in a batch: the item) fails
     :param idempotent: whether running the flow twice under one idempotency key is harmless. Only then is an invocation
         that got no response sent again
+    :param status: the flow's status flow. The operator then waits for the end of the run, and returns what the status
+        flow reports. If the outcome of an invocation is unknown, in this try or an earlier one, it asks the status flow
+        instead of giving up, and invokes the flow again only if the run never began. ``success_when``, ``result`` and
+        ``response_check`` then apply to what the ``result`` of ``StatusFlow`` selects (templated)
     :param timeout: time limit for a response, in seconds or as a ``timedelta``; the connection's ``read_timeout`` if
         None
     :param okta_workflows_conn_id: the connection, of type Okta Workflows (templated)
@@ -58,6 +64,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
         result: str | None = None,
         response_check: Callable[..., bool] | None = None,
         idempotent: bool = False,
+        status: StatusFlow | None = None,
         timeout: float | timedelta | None = None,
         okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
@@ -70,12 +77,16 @@ class FlowOperator(StopsOnKill, BaseOperator):
         self.result = result
         self.response_check = response_check
         self.idempotent = idempotent
+        # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
+        self.status = copy(status)
         self.timeout = timeout
         self.okta_workflows_conn_id = okta_workflows_conn_id
         with raise_provider_errors(), NoFrames():
             compile_optional(success_when, "success_when")
             compile_optional(result, "result")
             check_timeout(timeout)
+        if status is not None:
+            self._check_status(status)
         self._warned = False
 
     @cached_property
@@ -94,6 +105,21 @@ class FlowOperator(StopsOnKill, BaseOperator):
             "idempotent": self.idempotent,
             "timeout": check_timeout(self.timeout),
         }
+
+    def _check_status(self, status: object) -> None:
+        if not isinstance(status, StatusFlow):
+            raise OktaConfigurationError(
+                f"status is {type(status).__name__}, not a StatusFlow.",
+                hint="OKW-1639: Give status=StatusFlow('name of the status flow').",
+            )
+        if self.timeout is not None:
+            with raise_provider_errors(), NoFrames():
+                status.patience(check_timeout(self.timeout) or 0)
+
+    @property
+    def _read_timeout(self) -> float:
+        """Seconds that a response may take."""
+        return check_timeout(self.timeout) or self.hook.settings.read_timeout
 
     def _link(self, context: Context, execution_id: str | None = None) -> None:
         OktaFlowLink().persist(context, self.hook, self.flow, execution_id)

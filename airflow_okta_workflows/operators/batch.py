@@ -42,12 +42,16 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
     those that succeeded, and reports those whose outcome is unknown instead of sending them again, unless
     ``idempotent``. Clearing the task by hand starts over. Before 3.3 a retry sends everything again.
 
+    With ``status`` the operator waits for the end of each item's run. An item whose outcome is unknown, in this try or
+    an earlier one, is asked about at the status flow's own pace, and is sent again only if its run never began. An item
+    that waits for its end is not one of the ``max_in_flight`` calls.
+
     XCom: one record per payload, in order: ``{"index", "key", "outcome", "status_code", "execution_id", "result",
     "error"}``, with the outcome ``succeeded``, ``failed``, ``unknown`` or ``not_sent``. A task that fails pushes the
     records under the key ``records``.
 
     The parameters ``flow``, ``query``, ``headers``, ``success_when``, ``result``, ``response_check``, ``idempotent``,
-    ``timeout`` and ``okta_workflows_conn_id`` are those of
+    ``status``, ``timeout`` and ``okta_workflows_conn_id`` are those of
     :class:`~airflow_okta_workflows.operators.base.FlowOperator`, and apply to each item. ``response_check`` runs on the
     event loop that sends the invocations, so it has to be fast.
 
@@ -62,11 +66,11 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
     :raises OktaTokenError: if the org grants no token; nothing was sent
     :raises OktaFlowFailedError: with ``on_error="fail"``, if a retry may succeed
-    :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"`` and without ``idempotent``, if the outcome of every
-        item that did not succeed is unknown
+    :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"`` and without ``idempotent`` or ``status``, if the
+        outcome of every item that did not succeed is unknown
     """
 
-    template_fields: Sequence[str] = ("flow", "payloads", "query", "headers", "okta_workflows_conn_id")
+    template_fields: Sequence[str] = ("flow", "payloads", "query", "headers", "status", "okta_workflows_conn_id")
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
         from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
         from airflow_okta_workflows.operators.batch_runner import BatchRun
+        from airflow_okta_workflows.operators.batch_status import BatchStatus
 
         self._begin()
         self._link(context)
@@ -119,6 +124,11 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             )
             if self.item_key is None:
                 check_unchanged(items, checkpoints.earlier)
+        status = None
+        if self.status:
+            status = BatchStatus(
+                self.flow, self.status, hook, read_timeout=self._read_timeout, checkpointed=checkpoints.is_kept
+            )
         self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
         self._run = BatchRun(
             hook,
@@ -128,6 +138,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             evaluate=lambda response, key: self._evaluate(response, context, key),
             max_rate=self.max_rate,
             max_in_flight=self.max_in_flight,
+            status=status,
         )
         records = self._run.run()
         key_of = self._run.key_of
@@ -138,7 +149,10 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         return told
 
     def on_kill(self) -> None:
-        """Send nothing more, and give open calls a few seconds; the log and the checkpoints record what was sent."""
+        """Send nothing more, and give open calls a few seconds; the log and the checkpoints record what was sent.
+
+        With a ``cancel_flow``, cancel the runs that may be under way, as many as these seconds allow.
+        """
         super().on_kill()
         if self._run:
             self._run.stop()
@@ -160,7 +174,7 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             return None
         summary = f"{failed} of {len(records)} invocations failed ({in_words(counts)})."
         stop = ["The task was stopped."] if stopped else []
-        unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent
+        unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent and self.status is None
         return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(
             summary,
             hint="OKW-1610: Look at each record's error in the XCom 'records'.",

@@ -11,26 +11,27 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.client.loop_resources import loop_resources
-from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
 from airflow_okta_workflows.core.batch.records import BatchRecord, in_words
-from airflow_okta_workflows.core.flows.idempotency_key import derive_key
+from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
+from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, derive_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.protocol import InvocationState
-from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
+    OktaFlowNotSentError,
     OktaTokenRefusedError,
     OktaWorkflowsError,
     outcome_of,
     raise_provider_errors,
 )
+from airflow_okta_workflows.operators.batch_progress import BatchProgress
+from airflow_okta_workflows.operators.batch_sender import BatchSender, Turn
+from airflow_okta_workflows.operators.batch_status import BatchStatus, ItemRun
 from airflow_okta_workflows.tokens.source import token_source_for
 
 if TYPE_CHECKING:
@@ -42,25 +43,21 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.batch.items import BatchItem
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.protocol import InvocationState
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
 log = logging.getLogger(__name__)
 
-_PROGRESS_EVERY = 10.0
-"""Seconds between two progress log lines."""
-_ANNOUNCED_AHEAD = 0.5
-"""Seconds' worth of items whose checkpoints are written together before they are sent. If the task is killed, the
-outcome of these items is unknown, so the number is small."""
 _GRACE = 3.0
 """Seconds that open calls get to finish when the task is stopped: Airflow's supervisor kills it after five."""
 _GIVE_UP_AFTER = 20
 """Consecutive items that did not run before the batch gives up: the flow is off or the org is unreachable, and the
 remaining items would fail, too."""
-_ERRORS_LOGGED = 10
 
 _LEFT_UNKNOWN = "an earlier try of this task was cut off while it was under way; it may have run and is not sent again"
 _STOPPED = "the task was stopped before it was sent"
 _STOPPED_OPEN = "the task was stopped while it was under way; it may have run"
+_STOPPED_WAITING = "the task was stopped before the end of the run was known; a retry asks the status flow"
 
 
 class BatchRun:
@@ -74,6 +71,7 @@ class BatchRun:
         task's conditions are not met
     :param max_rate: most invocations per second
     :param max_in_flight: most calls that may be open at the same time
+    :param status: the flow's status flow, or None
     """
 
     def __init__(
@@ -86,6 +84,7 @@ class BatchRun:
         evaluate: Callable[[FlowResponse, str], Any],
         max_rate: float,
         max_in_flight: int,
+        status: BatchStatus | None = None,
     ) -> None:
         self.gave_up: OktaWorkflowsError | None = None
         """Error for which the remaining items were not sent; None if the batch did not give up."""
@@ -95,20 +94,27 @@ class BatchRun:
         self._items = items
         self._checkpoints = checkpoints
         self._evaluate = evaluate
-        self._limiter = FlowRateLimiter(Pacer(max_rate), hook.runtime)
-        self._lot = max(1, round(max_rate * _ANNOUNCED_AHEAD))
-        self._max_in_flight = max_in_flight
+        self._status = status
         self._monotonic = hook.runtime.monotonic
         self._records: dict[str, BatchRecord] = {}
         self._ordinals = dict.fromkeys((item.key for item in items), 0)
-        earlier = checkpoints.earlier
-        self._to_send = [item for item in items if not self._is_settled(item, earlier)]
-        self._announced: set[str] = set()
-        self._announcing: asyncio.Task[None] | None = None
+        self._sender = BatchSender(
+            checkpoints,
+            hook.runtime,
+            max_rate=max_rate,
+            max_in_flight=max_in_flight,
+            on_turn=self._on_turn,
+        )
+        self._changed = asyncio.Event()
+        """Set when a call has ended, or an item is to be sent again."""
+        self._known: dict[str, KnownRun] = {}
+        self._to_ask: list[BatchItem] = []
+        turns = self._sort(checkpoints.earlier)
+        self._sender.add(turns)
         self._unexpected: Exception | None = None
         self._calls: set[asyncio.Task[None]] = set()
-        self._counts = Counter(record.outcome for record in self._records.values())
-        self._started = 0
+        self._progress = BatchProgress(template.address.name, self._monotonic, self._records.values(), self._open_calls)
+        self._progress.to_send = len(turns)
         self._not_run_in_a_row = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -116,7 +122,6 @@ class BatchRun:
         # inner lock held.
         self._ended = StopSignal()
         self._error: BaseException | None = None
-        self._began_at = self._last_progress = self._monotonic()
 
     @property
     def stopped(self) -> bool:
@@ -124,13 +129,15 @@ class BatchRun:
         return self._stop_signal.requested
 
     def run(self) -> list[BatchRecord]:
-        """Send all items that earlier tries have not settled, and return the records in the order of the items.
+        """Send all items that earlier tries have not settled, or ask about them, and return all records in order.
 
         :raises OktaWorkflowsError: if there is no token; nothing was sent
         """
         if self._records:
-            log.info("%s of earlier tries stand; %d to send", in_words(self._counts), len(self._to_send))
-        if not self._to_send:
+            log.info("%s of earlier tries stand; %d to send", in_words(self._progress.counts), self._progress.to_send)
+        if self._to_ask:
+            log.info("The status flow is asked about %d of an earlier try", len(self._to_ask))
+        if not self._progress.to_send and not self._to_ask:
             return [self._records[item.key] for item in self._items]
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(self._run_loop,), name="okta-batch", daemon=True)
@@ -144,7 +151,7 @@ class BatchRun:
             raise
         if self._error:
             raise self._error
-        return [self._records.get(item.key) or self._not_sent() for item in self._items]
+        return [self._records.get(item.key) or self._unsettled(item) for item in self._items]
 
     def stop(self) -> None:
         """Send nothing more, and give open calls a few seconds. May be called from a signal handler."""
@@ -160,6 +167,20 @@ class BatchRun:
         """
         return derive_key(item.key, self._ordinals[item.key])
 
+    def _sort(self, earlier: Mapping[str, ItemCheckpoint]) -> list[Turn]:
+        """Sort the items into those that are settled, those to ask about, and those to send, and return the latter."""
+        turns: list[Turn] = []
+        for item in self._items:
+            known = self._checkpoints.known_run(item.key) if self._status else None
+            if known and known.knowledge is not Knowledge.NEVER_SENT:
+                self._known[item.key] = known
+                self._ordinals[item.key] = known.run.ordinal
+                self._to_ask.append(item)
+                self._sender.may_run.add(item.key)
+            elif not self._is_settled(item, earlier):
+                turns.append(Turn(item, self._ordinals[item.key]))
+        return turns
+
     def _is_settled(self, item: BatchItem, earlier: Mapping[str, ItemCheckpoint]) -> bool:
         """Return whether an item must not be sent, and store its record if so."""
         if item.key not in earlier:
@@ -172,6 +193,11 @@ class BatchRun:
             self._records[item.key] = record
             return True
         return False
+
+    def _unsettled(self, item: BatchItem) -> BatchRecord:
+        if item.key in self._sender.may_run:
+            return BatchRecord(Outcome.UNKNOWN, error=_STOPPED_WAITING)
+        return self._not_sent()
 
     def _not_sent(self) -> BatchRecord:
         return BatchRecord(
@@ -196,28 +222,35 @@ class BatchRun:
             client = self._client(resources)
             work = asyncio.ensure_future(self._work(client))
             stop = asyncio.ensure_future(self._stop.wait())
+            cancels: set[asyncio.Task[None]] = set()
             try:
                 await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
                 work.cancel()
-                while self._calls and not stop.done():
+                self._sender.refuse()
+                if self._status and self._failed(work):
+                    # A retry asks about the runs that are waited for.
+                    self._status.ending = True
+                else:
                     # Calls that were open when the batch failed or gave up may finish.
-                    await asyncio.wait({*self._calls, stop}, return_when=asyncio.FIRST_COMPLETED)
+                    ends = asyncio.ensure_future(self._all_ended())
+                    await asyncio.wait({ends, stop}, return_when=asyncio.FIRST_COMPLETED)
+                    ends.cancel()
+                if self._status and stop.done():
+                    cancels = self._status.cancel(resources)
                 for call in self._calls - client.sending:
-                    # Waiting for its turn to send, which must not come any more.
+                    # Waiting for its turn to send, which must not come any more, or for the end of a run.
                     call.cancel()
-                if self._calls:
-                    await asyncio.wait(self._calls, timeout=_GRACE)
+                if open_calls := self._calls | cancels:
+                    await asyncio.wait(open_calls, timeout=_GRACE)
             finally:
                 stop.cancel()
                 work.cancel()
-                for call in self._calls:
+                for call in (open_calls := self._calls | cancels):
                     call.cancel()
-                waiting = [work, *self._calls, *([self._announcing] if self._announcing else [])]
-                await asyncio.gather(*waiting, return_exceptions=True)
-                for key in self._announced:
-                    self._checkpoints.settle(key, BatchRecord(Outcome.NOT_SENT))
+                await asyncio.gather(work, *open_calls, return_exceptions=True)
+                await self._sender.close()
                 await self._checkpoints.close()
-                self._tell("ended")
+                self._progress.tell("ended")
             if not work.cancelled():
                 work.result()
             if self._unexpected:
@@ -231,84 +264,126 @@ class BatchRun:
         with raise_provider_errors(), NoFrames():
             # Before the first item, so that nothing is sent if the org grants no token.
             await client.access_token()
-        room = asyncio.Semaphore(self._max_in_flight)
-        lots = [self._to_send[first : first + self._lot] for first in range(0, len(self._to_send), self._lot)]
-        for lot, following in zip(lots, [*lots[1:], []], strict=True):
-            await (self._announcing or self._announce(lot))
-            self._announcing = None
-            for place, item in enumerate(lot):
-                await room.acquire()
-                await self._limiter.acquire()
-                if self.gave_up or self._unexpected:
+        for item in self._to_ask:
+            self._start(client, item, None)
+        while not self._gives_up():
+            turn = await self._sender.next()
+            if turn is None:
+                if not self._calls:
                     return
-                self._announced.discard(item.key)
-                self._start(client, item, room)
-                if place == len(lot) // 2 and following:
-                    # Written while the rest of this lot is sent, so that the write delays no item.
-                    self._announcing = asyncio.ensure_future(self._announce(following))
-        while self._calls:
-            await asyncio.wait(self._calls)
+                await self._change()
+            elif self._gives_up():
+                return
+            elif turn.granted is None:
+                self._start(client, turn.item, turn)
+            elif not turn.granted.done():
+                turn.granted.set_result(True)
 
-    async def _announce(self, lot: Sequence[BatchItem]) -> None:
-        keys = [item.key for item in lot]
-        self._announced.update(keys)
-        await self._checkpoints.announce({key: self._ordinals[key] for key in keys})
+    def _gives_up(self) -> bool:
+        return self.gave_up is not None or self._unexpected is not None
 
-    def _start(self, client: AsyncFlowClient, item: BatchItem, room: asyncio.Semaphore) -> None:
-        call = asyncio.ensure_future(self._invoke(client, item))
+    def _failed(self, work: asyncio.Task[None]) -> bool:
+        return self._unexpected is not None or (work.done() and not work.cancelled() and work.exception() is not None)
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _all_ended(self) -> None:
+        while self._calls and not (self._status and self._unexpected):
+            await self._change()
+
+    def _on_turn(self) -> None:
+        self._progress.to_send += 1
+        self._changed.set()
+
+    def _start(self, client: AsyncFlowClient, item: BatchItem, turn: Turn | None) -> None:
+        call = asyncio.ensure_future(self._process(client, item, turn))
         self._calls.add(call)
-        self._started += 1
 
         def done(call: asyncio.Task[None]) -> None:
             self._calls.discard(call)
-            room.release()
+            self._changed.set()
 
         call.add_done_callback(done)
-        self._tell_now_and_then()
 
-    async def _invoke(self, client: AsyncFlowClient, item: BatchItem) -> None:
-        announced = True
+    async def _process(self, client: AsyncFlowClient, item: BatchItem, turn: Turn | None) -> None:
+        """Settle one item.
 
-        async def on_state(state: InvocationState) -> None:
-            nonlocal announced
-            if state is InvocationState.NOT_RUN:
-                announced = False
-                self._checkpoints.settle(item.key, BatchRecord(Outcome.NOT_SENT))
-            elif not announced:
-                await self._checkpoints.announce({item.key: self._ordinals[item.key]})
-                announced = True
-
-        key = self.key_of(item)
-        call = self._template.with_payload(item.body, key)
+        :param turn: its turn to be sent; None if the status flow has to be asked first
+        """
         error: OktaWorkflowsError | None = None
+        watched = self._watched(self._status, client, item, turn) if self._status else None
         try:
             with raise_provider_errors(), NoFrames():
-                response = await client.invoke_flow(call, limiter=SkipFirstAcquire(self._limiter), on_state=on_state)
-            result = self._evaluate(response, key)
+                if watched and self._status:
+                    known = self._known.get(item.key) or self._never_sent(item)
+                    response = await self._status.watch(watched, client, known)
+                elif turn:
+                    response = await self._send(client, turn)
+            result = self._evaluate(response, self.key_of(item))
             record = BatchRecord(Outcome.SUCCEEDED, response.status_code, response.execution_id, result)
         except OktaWorkflowsError as failure:
             error = failure
             failed = failure.response if isinstance(failure, OktaFlowError) else None
+            known_id = watched.execution_id if watched else None
             record = BatchRecord(
                 outcome_of(failure),
                 failed.status_code if failed else None,
-                failed.execution_id if failed else None,
+                (failed.execution_id if failed else None) or known_id,
                 error=str(failure),
             )
         except asyncio.CancelledError:
-            record = BatchRecord(
-                Outcome.UNKNOWN if announced else Outcome.NOT_SENT, error=_STOPPED_OPEN if announced else _STOPPED
-            )
+            record = self._cut_off(item, _STOPPED, _STOPPED_WAITING if self._status else _STOPPED_OPEN)
         except Exception as failure:  # from response_check or the state store; raised once all checkpoints are written
             self._unexpected = self._unexpected or failure
-            record = BatchRecord(
-                Outcome.UNKNOWN if announced else Outcome.NOT_SENT, error=f"{type(failure).__name__} in this task"
-            )
+            record = self._cut_off(item, *[f"{type(failure).__name__} in this task"] * 2)
         self._settle(item, record, error)
+
+    def _cut_off(self, item: BatchItem, not_sent: str, unknown: str) -> BatchRecord:
+        if item.key in self._sender.may_run:
+            return BatchRecord(Outcome.UNKNOWN, error=unknown)
+        return BatchRecord(Outcome.NOT_SENT, error=not_sent)
+
+    async def _send(
+        self, client: AsyncFlowClient, turn: Turn, reached: Callable[[InvocationState], None] | None = None
+    ) -> FlowResponse:
+        self._progress.starts()
+        call = self._template.with_payload(turn.item.body, self.key_of(turn.item))
+        return await self._sender.send(client, turn, call, reached)
+
+    def _open_calls(self) -> tuple[int, int]:
+        if not self._status:
+            return len(self._calls), 0
+        return self._sender.open, len(self._calls) - self._sender.open
+
+    def _never_sent(self, item: BatchItem) -> KnownRun:
+        return KnownRun(WantedRun(item.key, None, self._ordinals[item.key]), Knowledge.NEVER_SENT)
+
+    def _watched(self, status: BatchStatus, client: AsyncFlowClient, item: BatchItem, turn: Turn | None) -> ItemRun:
+        """Return the conversation with an item's flow and its status flow."""
+        sender = self._sender
+
+        def wants(run: WantedRun) -> None:
+            self._ordinals[item.key] = run.ordinal
+            sender.may_run.add(item.key)
+
+        async def send(run: WantedRun, reached: Callable[[InvocationState], None]) -> FlowResponse:
+            nonlocal turn
+            # No request under this key can become a run any more.
+            sender.may_run.discard(item.key)
+            current, turn = turn or await sender.turn(item, run.ordinal), None
+            if current is None:
+                raise OktaFlowNotSentError(str(self._not_sent().error), flow=self._template.address.name)
+            return await self._send(client, current, reached)
+
+        def exists(execution_id: str | None) -> None:
+            self._checkpoints.started(item.key, execution_id)
+
+        return ItemRun(status, send=send, wants=wants, exists=exists)
 
     def _settle(self, item: BatchItem, record: BatchRecord, error: OktaWorkflowsError | None) -> None:
         self._records[item.key] = record
-        self._counts[record.outcome] += 1
         self._checkpoints.settle(item.key, record)
         if record.outcome is Outcome.NOT_SENT:
             self._not_run_in_a_row += 1
@@ -316,54 +391,4 @@ class BatchRun:
             self._not_run_in_a_row = 0
         if isinstance(error, OktaTokenRefusedError) or self._not_run_in_a_row >= _GIVE_UP_AFTER:
             self.gave_up = self.gave_up or error
-        if error:
-            failures = self._counts.total() - self._counts[Outcome.SUCCEEDED]
-            if failures <= _ERRORS_LOGGED:
-                log.warning("Item %d: %s", item.index, error)
-            if failures == _ERRORS_LOGGED:
-                log.warning("Further failures are counted, and told in the records only")
-        self._tell_now_and_then()
-
-    def _tell_now_and_then(self) -> None:
-        now = self._monotonic()
-        if now - self._last_progress >= _PROGRESS_EVERY:
-            self._last_progress = now
-            self._tell("under way")
-
-    def _tell(self, how: str) -> None:
-        seconds = max(self._monotonic() - self._began_at, 1e-9)
-        rate = self._started / seconds
-        left = len(self._to_send) - self._started
-        time_left = f", about {left / rate:.0f} s left" if left and rate and how != "ended" else ""
-        log.info(
-            "Batch of flow %r %s: %d of %d sent, %s, %d open; %.1f/s%s",
-            self._template.address.name,
-            how,
-            self._started,
-            len(self._to_send),
-            in_words(self._counts),
-            len(self._calls),
-            rate,
-            time_left,
-        )
-
-
-class SkipFirstAcquire:
-    """Rate limiter that skips the first acquire, since the item was already limited before its call began.
-
-    :param limiter: the limiter that all items share
-    """
-
-    def __init__(self, limiter: FlowRateLimiter) -> None:
-        self._limiter = limiter
-        self._first = True
-
-    async def acquire(self) -> None:
-        """Wait until the item may be sent."""
-        if not self._first:
-            await self._limiter.acquire()
-        self._first = False
-
-    def throttle(self, seconds: float) -> None:
-        """Delay all items by a number of seconds."""
-        self._limiter.throttle(seconds)
+        self._progress.settles(item, record, error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,6 @@ from airflow_okta_workflows.exceptions import (
     raise_provider_errors,
 )
 from airflow_okta_workflows.operators.base import FlowOperator
-from airflow_okta_workflows.operators.status_flow import StatusFlow
 from airflow_okta_workflows.triggers.events import (
     ERROR,
     GRACE,
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.operators.status_flow import StatusFlow
     from airflow_okta_workflows.operators.status_wait import StatusWait
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger, OktaFlowStatusTrigger
 
@@ -67,15 +66,11 @@ class InvokeOktaFlowOperator(FlowOperator):
     ``status_code``.
 
     The parameters ``flow``, ``query``, ``headers``, ``success_when``, ``result``, ``response_check``, ``idempotent``,
-    ``timeout`` and ``okta_workflows_conn_id`` are those of
+    ``status``, ``timeout`` and ``okta_workflows_conn_id`` are those of
     :class:`~airflow_okta_workflows.operators.base.FlowOperator`.
 
     :param payload: a JSON value, or a string of JSON; None for no body (templated)
     :param method: ``POST`` or ``GET``; GET carries no payload
-    :param status: the flow's status flow. The operator then waits for the end of the run, and returns what the status
-        flow reports. If the outcome of an invocation is unknown, in this try or an earlier one, it asks the status flow
-        instead of giving up, and invokes the flow again only if the run never began. ``success_when``, ``result`` and
-        ``response_check`` then apply to what the ``result`` of ``StatusFlow`` selects
     :param deferrable: whether to wait in the triggerer, so that the wait occupies no worker slot. Without ``status``
         the triggerer invokes the flow, which requires ``idempotent``, since a trigger may run twice. With ``status``
         the worker invokes it, and only the wait for its end is deferred. If None, the config's ``[operators]
@@ -93,7 +88,6 @@ class InvokeOktaFlowOperator(FlowOperator):
         *,
         payload: Any = None,
         method: str = "POST",
-        status: StatusFlow | None = None,
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
@@ -101,12 +95,13 @@ class InvokeOktaFlowOperator(FlowOperator):
         self.payload = payload
         self._has_payload = payload is not None
         self.method = method
-        # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
-        self.status = copy(status)
         self._status_wait: StatusWait | None = None
-        if status is not None:
-            self._check_status(status, method)
-        may_defer = self.idempotent or status is not None
+        if self.status is not None and str(method).upper() != "POST":
+            raise OktaConfigurationError(
+                "status needs method='POST'.",
+                hint="OKW-1641: Use POST, or leave status out: a flow that is invoked with GET changes nothing.",
+            )
+        may_defer = self.idempotent or self.status is not None
         if deferrable and not may_defer:
             raise OktaConfigurationError(
                 "deferrable=True needs idempotent=True, since a trigger may run twice, and the flow with it.",
@@ -206,20 +201,19 @@ class InvokeOktaFlowOperator(FlowOperator):
         outcome: str = "",
     ) -> Any:
         """Invoke the flow unless its run exists, and wait for the run's end, here or in the triggerer."""
-        from airflow_okta_workflows.operators.status_wait import StatusWait, StillRunning, result_of
+        from airflow_okta_workflows.operators.status_wait import StatusWait, StillRunning
 
         assert self.status is not None  # noqa: S101  # the callers have looked
         response = checkpoints.settled_response()
         try:
             if response is None:
-                read_timeout = check_timeout(self.timeout) or self.hook.settings.read_timeout
                 wait = StatusWait(
                     self.flow,
                     self.status,
                     self.hook,
                     checkpoints=checkpoints,
                     invoke=lambda on_state: self._send(checkpoints, on_state),
-                    read_timeout=read_timeout,
+                    read_timeout=self._read_timeout,
                 )
                 self._status_wait = wait
                 # After an error in the triggerer the worker waits itself: another deferral would end at once again.
@@ -228,8 +222,7 @@ class InvokeOktaFlowOperator(FlowOperator):
                 self._status_wait = None
                 if isinstance(ended, StillRunning):
                     return self._defer_wait(ended.run, deadlines, wait)
-                with raise_provider_errors(), NoFrames():
-                    response = result_of(ended, self.status)
+                response = ended
                 checkpoints.responded(response)
             return self._complete(context, checkpoints, response)
         finally:
@@ -286,21 +279,6 @@ class InvokeOktaFlowOperator(FlowOperator):
         super().on_kill()
         if self._status_wait:
             self._status_wait.cancel()
-
-    def _check_status(self, status: object, method: str) -> None:
-        if not isinstance(status, StatusFlow):
-            raise OktaConfigurationError(
-                f"status is {type(status).__name__}, not a StatusFlow.",
-                hint="OKW-1639: Give status=StatusFlow('name of the status flow').",
-            )
-        if str(method).upper() != "POST":
-            raise OktaConfigurationError(
-                "status needs method='POST'.",
-                hint="OKW-1641: Use POST, or leave status out: a flow that is invoked with GET changes nothing.",
-            )
-        if self.timeout is not None:
-            with raise_provider_errors(), NoFrames():
-                status.patience(check_timeout(self.timeout) or 0)
 
     def _decrypt(self, event: Mapping[str, Any], key: str) -> FlowResponse | OktaWorkflowsError | None:
         """Return the result of the triggerer's invocation; None if this worker has to invoke the flow itself."""

@@ -147,7 +147,9 @@ def test_an_alias_that_is_also_under_a_masked_name_is_lost(form: ConnectionForm,
     form.save()
 
     _, extra = stage.stored("okta_twice")
-    assert extra["flows"] == {"new_token": alias, "new": "***"}, "only Airflow can change that; docs/connection.md says so"
+    assert extra["flows"] == {"new_token": alias, "new": "***"}, (
+        "only Airflow can change that; docs/connection.md says so"
+    )
 
 
 def test_fields_that_a_connection_lacks_are_not_offered_but_can_be_written_as_json(

@@ -48,6 +48,8 @@ T = TypeVar("T")
 
 LEAVES_WITHIN = 10.0
 """Most seconds from a checkpoint to the moment at which its request leaves."""
+WRITTEN_AHEAD = 1.0
+"""Most seconds that a checkpoint may be old when its request is next: a batch writes several checkpoints at once."""
 SLACK = 25.0
 """Least seconds by which ``settle`` exceeds the read time-out."""
 _MOST_SENT = 3

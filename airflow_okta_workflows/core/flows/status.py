@@ -145,6 +145,23 @@ class RunStatusRule(StatusRule):
         except ExpressionError:
             return Status.RUNNING
 
+    def result(self, response: FlowResponse) -> Any:
+        """Return what ``result`` selects from the report of a run that has succeeded.
+
+        :param response: the status flow's response
+        :raises CoreError: of kind ``NO_RESPONSE`` if it cannot be evaluated over it
+        """
+        try:
+            return super().result(response)
+        except ExpressionError as error:
+            raise CoreError(
+                ErrorKind.NO_RESPONSE,
+                f"The run has succeeded, and the result of StatusFlow cannot be read: {error}",
+                _STATUS_FLOW,
+                detail=describe_response(response),
+                response=response,
+            ) from None
+
     def report(self, response: FlowResponse, idempotency_key: str, flow: str) -> Status:
         """Return the status that the status flow reports.
 

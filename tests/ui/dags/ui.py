@@ -30,5 +30,5 @@ class TalkativeSensor(OktaFlowSensor):
 with DAG("misnamed", schedule=None, default_args={"okta_workflows_conn_id": "okta_linked", "flow": "nobody"}):
     InvokeOktaFlowOperator(task_id="operator")
     InvokeOktaFlowBatchOperator(task_id="batch", payloads=[{"n": 1}, {"n": 2}])
-    OktaFlowSensor(task_id="sensor")
-    TalkativeSensor(task_id="talkative_sensor")
+    OktaFlowSensor(task_id="sensor", flow="nobody")
+    TalkativeSensor(task_id="talkative_sensor", flow="nobody")
