@@ -365,7 +365,7 @@ def test_nonsense_of_the_status_flow_leaves_items_unknown(flow: Provisioning, ta
     flow.reports = report
     records = failed(task(), with_store(store))
     assert outcomes(records) == ["unknown"] * 3
-    assert "OKW-1611" in records[0]["error"]
+    assert "OKW-1631" in records[0]["error"]
 
     flow.reports = None
     assert outcomes(task().execute(with_store(store, try_number=2))) == ["succeeded"] * 3
