@@ -423,6 +423,21 @@ async def test_the_wait_is_deferred_and_the_worker_fetches_the_result(
     assert len(flow.keys) == 1
 
 
+@pytest.mark.parametrize("at", [1, 2], ids=["sending", "started"])
+async def test_a_retry_waits_in_the_triggerer_too(flow: Provisioning, task: Task, world: World, at: int) -> None:
+    flow.org.inject(Reset(after_run=True), flow="provision")
+    store = DyingStore(at, written=True)
+    with pytest.raises(Killed):
+        task(deferrable=True).execute(with_store(store))
+    assert len(flow.keys) == at - 1
+
+    given = with_store(store, try_number=2)
+    wait = deferred(task(deferrable=True), given)
+    event = await fired(wait, world)
+    assert task(deferrable=True).status_complete(given, event, **(wait.kwargs or {})) == {"user": "ada"}
+    assert len(flow.keys) == 1
+
+
 async def test_a_deferred_run_that_fails_fails_the_try(flow: Provisioning, task: Task, world: World) -> None:
     flow.fails = [True]
     store = Store()

@@ -296,7 +296,8 @@ class _Conversation:
         return seconds
 
     def _exists(self) -> ExactlyOnce[None]:
-        first = self._known.knowledge is not Knowledge.EXISTS
+        # A later try records it as well: from here on it watches the run, and may wait in the triggerer.
+        first = self._known.knowledge is not Knowledge.EXISTS or not self._known.own
         self._known = replace(self._known, knowledge=Knowledge.EXISTS, own=True)
         if first:
             yield RunExists(self._known.run, self._known.execution_id)
