@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_okta_workflows.core.keys.generation import pem_of
+from tests.asked_flows import AskedFlows
 from tests.e2e.airflow_standalone import Airflow
 from tests.e2e.reliability.sentry import Sentry
 from tests.e2e.reliability.stage import PASSPHRASE, Flows, Stage
@@ -22,8 +23,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     dags = tmp_path_factory.mktemp("dags")
     shutil.copytree(Path(__file__).parent / "dags", dags, dirs_exist_ok=True)
     with WatchedOrg(rate_limit=None, key_type="rsa2048") as org, Sentry() as sentry:
-        flows = Flows()
+        flows, asked = Flows(), AskedFlows(pids)
         flows.add_to(org)
+        asked.add_to(org)
         # A PEM is what gets printed line by line; its passphrase is for the search, the key has none.
         connection = {**org.connection(key_passphrase=PASSPHRASE, key_id=org.private_jwk["kid"])}
         connection["password"] = pem_of(org.private_jwk)
@@ -38,4 +40,4 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             **sentry.environment,
         }
         with Airflow(home, dags, environment, every=1) as airflow:
-            yield Stage(org, flows, airflow, dags, pids, sentry)
+            yield Stage(org, flows, asked, airflow, dags, pids, sentry)

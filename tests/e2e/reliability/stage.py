@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_okta_workflows.emulator import FlowRequest, LocalOrg, ReturnError
 from tests.airflow_rest import until
+from tests.asked_flows import AskedFlows
 from tests.e2e.airflow_standalone import Airflow
 from tests.e2e.reliability.sentry import Sentry
 from tests.watched_org import WatchedOrg
@@ -106,6 +107,7 @@ class Stage:
 
     :param org: the org
     :param flows: its flows
+    :param asked: its flows that can be asked about
     :param airflow: the Airflow
     :param dags: its DAGs folder
     :param pids: the folder in which tasks leave their process ids
@@ -114,6 +116,7 @@ class Stage:
 
     org: WatchedOrg
     flows: Flows
+    asked: AskedFlows
     airflow: Airflow
     dags: Path
     pids: Path

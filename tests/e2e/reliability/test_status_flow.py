@@ -1,0 +1,86 @@
+"""A flow with a status flow runs exactly once, whenever its task or its triggerer is killed, and nobody has to look."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from airflow_okta_workflows.emulator import Answer, HtmlError, Latency, Reset
+from tests.airflow_rest import until
+from tests.e2e.reliability.stage import Stage
+
+# A whole Airflow, on two cores that may be busy.
+pytestmark = pytest.mark.timeout(600)
+
+Say = Callable[[str], None]
+KILLED, DEFERRED, NOT_KILLED, LOST = 20, 20, 8, 8
+
+
+def figures(stage: Stage, dag_id: str, run_id: str, begun: float) -> str:
+    """Return what came of a DAG's tasks, in words."""
+    tasks, ran = stage.airflow.tasks(dag_id, run_id), stage.runs(dag_id)
+    states = Counter(task["state"] for task in tasks)
+    tries = dict(sorted(Counter(task["try_number"] for task in tasks).items()))
+    unknown = stage.airflow.task_logs(dag_id).count("OktaFlowOutcomeUnknownError")
+    return (
+        f"{dag_id}: {stage.asked.killed(dag_id)} of {len(tasks)} tasks killed: {dict(states)}; {ran.total()} runs of"
+        f" {len(ran)} keys; {unknown} unknown; number of tasks by tries: {tries}; {time.monotonic() - begun:.0f} s"
+    )
+
+
+def test_a_task_killed_at_any_moment_runs_its_flow_exactly_once(stage: Stage, say: Say) -> None:
+    begun = time.monotonic()
+    run_id = stage.airflow.trigger("asked_killed")
+    state = stage.airflow.finished("asked_killed", run_id, within=400)
+
+    say(figures(stage, "asked_killed", run_id, begun))
+    tasks = stage.airflow.tasks("asked_killed", run_id)
+    assert state == "success", stage.airflow.failures("asked_killed", run_id)
+    assert stage.asked.killed("asked_killed") == len(tasks) == KILLED
+    assert {task["try_number"] for task in tasks} == {2}
+    assert list(stage.runs("asked_killed").values()) == [1] * KILLED
+
+
+def test_a_deferred_task_runs_its_flow_exactly_once_though_its_triggerer_is_killed(stage: Stage, say: Say) -> None:
+    begun = time.monotonic()
+    run_id = stage.airflow.trigger("asked_deferred")
+    until(
+        lambda: stage.airflow.states("asked_deferred", run_id) == {"deferred": DEFERRED},
+        300,
+        lambda: f"not all deferred: {stage.airflow.states('asked_deferred', run_id)}",
+        stage.airflow.every,
+    )
+    assert stage.airflow.kill_triggerers() >= 1
+    stage.airflow.start_triggerer()
+    stage.asked.released.set()
+    state = stage.airflow.finished("asked_deferred", run_id, within=240)
+
+    say("triggerer killed, " + figures(stage, "asked_deferred", run_id, begun))
+    tasks = stage.airflow.tasks("asked_deferred", run_id)
+    assert state == "success", stage.airflow.failures("asked_deferred", run_id)
+    assert stage.asked.killed("asked_deferred") == DEFERRED - NOT_KILLED
+    assert Counter(task["try_number"] for task in tasks) == {1: NOT_KILLED, 2: DEFERRED - NOT_KILLED}
+    assert list(stage.runs("asked_deferred").values()) == [1] * DEFERRED
+
+
+def test_a_lost_response_needs_no_retry(stage: Stage, say: Say) -> None:
+    begun = time.monotonic()
+    for fault in (
+        Reset(after_run=True),
+        Answer(504, after_run=True),
+        HtmlError(502, after_run=True),
+        # Longer than the read time-out.
+        Latency(10, after_run=True),
+    ):
+        stage.org.inject(fault, flow="asked_lost", times=LOST // 4)
+    run_id = stage.airflow.trigger("asked_lost")
+    state = stage.airflow.finished("asked_lost", run_id, within=240)
+
+    say(figures(stage, "asked_lost", run_id, begun))
+    tasks = stage.airflow.tasks("asked_lost", run_id)
+    assert state == "success", stage.airflow.failures("asked_lost", run_id)
+    assert [task["try_number"] for task in tasks] == [1] * LOST
+    assert list(stage.runs("asked_lost").values()) == [1] * LOST
