@@ -80,7 +80,10 @@ class AskedFlows:
         return {"status": "SUCCEEDED", "idempotency_key": key, "result": {"n": row.payload["n"]}}
 
     def _kill(self, payload: dict[str, Any]) -> None:
-        """Kill the first try of a payload's task, once. A task that waits in the triggerer has no process."""
+        """Kill the first try of a payload's task, once.
+
+        A task that waits in the triggerer has no process, and a try that Airflow lost before it began has left no file.
+        """
         name = payload["task"]
         mark = self._pids / f"{name}-killed"
         with self._lock:
@@ -88,6 +91,6 @@ class AskedFlows:
                 return
             try:
                 os.kill(int((self._pids / f"{name}-1").read_text()), signal.SIGKILL)
-            except ProcessLookupError:
+            except (FileNotFoundError, ProcessLookupError):
                 return
             mark.touch()

@@ -8,6 +8,7 @@ the executor do, without a wait between two tries.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
@@ -16,6 +17,8 @@ import signal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from docs.tables.simulated_tries import RUN_ID, airflow
 from tests.airflow_features import TASK_SDK, kept_by_airflow
@@ -31,6 +34,20 @@ def tell_pid_and_be_killed(context: Any) -> None:
     path.write_text(str(os.getpid()))
     if ti.try_number == 1 and ti.task.payload["kill"] == "start":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def share_the_api_server() -> None:
+    """Build the API server for tasks of this process once: it takes seconds, which each forked process would need."""
+    app: Any = import_module("airflow.api_fastapi.execution_api.app")
+    supervisor: Any = import_module("airflow.sdk.execution_time.supervisor")
+    server = app.InProcessExecutionAPI()
+
+    async def first_request() -> None:
+        async with httpx.AsyncClient(transport=server.atransport, base_url="http://in-process") as client:
+            await client.get("/health")
+
+    asyncio.run(first_request())
+    supervisor.in_process_api_server = lambda: server
 
 
 class Run:
@@ -106,6 +123,8 @@ class Run:
 def main() -> None:
     """Execute all tries, and print how each task ended."""
     run = Run()
+    if TASK_SDK.there:
+        share_the_api_server()
     killed: list[str] = []
     for _ in range(1 + RETRIES):
         killed += run.next_tries()
