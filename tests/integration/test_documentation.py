@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -304,6 +305,39 @@ def test_the_idempotent_flow_does_failed_work_anew(okta_local_org: LocalOrg, tmp
     hook.close()
 
     assert first.body == second.body == {"ticket": "T-1", "summary": "x"}
+
+
+def test_the_flow_that_can_be_asked_is_found_by_its_key_and_fails_in_its_row(
+    okta_local_org: LocalOrg, tmp_path: Path
+) -> None:
+    write_files("docs/writing-flows.md", tmp_path)
+    okta_local_org.add_flows({one.name: one.function for one in flows_in(tmp_path / "flows.py")})
+    hook = OktaWorkflowsHook()
+
+    def ended(key: str) -> Any:
+        for _ in range(50):
+            body = hook.invoke("enroll_status", {"idempotency_key": key}).body
+            if body["status"] != "RUNNING":
+                break
+            time.sleep(0.2)
+        return body
+
+    not_there = ended("good")
+    responses = [
+        hook.invoke("enroll", payload, idempotency_key=key).body
+        for key, payload in (("good", {"email": "ada@example.com"}), ("bad", {}))
+    ]
+    good, bad = ended("good"), ended("bad")
+    hook.close()
+
+    assert not_there == {"status": "NOT_FOUND", "idempotency_key": "good"}
+    assert responses == [{"status": "RUNNING"}] * 2
+    assert good == {
+        "status": "SUCCEEDED",
+        "idempotency_key": "good",
+        "result": {"email": "ada@example.com", "courses": 3},
+    }
+    assert bad == {"status": "FAILED", "idempotency_key": "bad"}
 
 
 def test_the_table_of_values_is_the_codes() -> None:
