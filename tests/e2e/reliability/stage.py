@@ -21,8 +21,6 @@ from tests.watched_org import WatchedOrg
 
 PASSPHRASE = "e2e-passphrase-0815"
 FLOW_SECONDS = 1.5
-ASKED_SECONDS = 6.0
-"""Duration of a run that a status flow tells about."""
 HELD_SECONDS = 60
 """A flow that is held goes on by itself before the connection's time-out."""
 
@@ -37,10 +35,6 @@ class Flows:
 
     finished: threading.Event = field(default_factory=threading.Event)
     began: dict[tuple[str, int], float] = field(default_factory=dict)
-    ended: threading.Event = field(default_factory=threading.Event)
-    """Set when the runs of the DAG ``asked_deferred`` may end."""
-    rows: dict[str | None, tuple[float, dict[str, Any]]] = field(default_factory=dict)
-    """When a run that can be asked about ends, and its payload, by key."""
     _held: dict[tuple[str, int], threading.Event] = field(default_factory=dict)
 
     def release(self, dag_id: str, number: int = 0) -> None:
@@ -76,23 +70,6 @@ class Flows:
         @org.flow("status")
         def status(request: FlowRequest) -> Any:
             return {"status": "SUCCEEDED" if self.finished.is_set() else "RUNNING", "n": request.body["n"]}
-
-        @org.flow("asked")
-        def asked(request: FlowRequest) -> Any:
-            self.rows.setdefault(request.idempotency_key, (time.monotonic() + ASKED_SECONDS, request.body))
-            self.began.setdefault((request.body["dag"], request.body["n"]), time.monotonic())
-            time.sleep(FLOW_SECONDS / 3)
-            return {"status": "RUNNING"}
-
-        @org.flow("asked_status")
-        def asked_status(request: FlowRequest) -> Any:
-            key = request.body["idempotency_key"]
-            ends, payload = self.rows.get(key, (0.0, None))
-            if payload is None:
-                return {"status": "NOT_FOUND", "idempotency_key": key}
-            held = payload["dag"] == "asked_deferred" and not self.ended.is_set()
-            status = "RUNNING" if held or time.monotonic() < ends else "SUCCEEDED"
-            return {"status": status, "idempotency_key": key, "n": payload["n"]}
 
         for name in ("quick", "limited", "limited_once"):
             org.flow(name)(lambda request: {"n": request.body["n"]})

@@ -5,11 +5,7 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG
 from held_tasks import tell_pid
 
-from airflow_okta_workflows.operators.okta_workflows import (
-    InvokeOktaFlowBatchOperator,
-    InvokeOktaFlowOperator,
-    StatusFlow,
-)
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 
 KILLED = 20
@@ -24,20 +20,6 @@ for dag_id, idempotent in (("killed", False), ("killed_idempotent", True)):
             task_id=dag_id,
             flow="slow",
             idempotent=idempotent,
-            retries=2,
-            retry_delay=timedelta(seconds=1),
-            pre_execute=tell_pid,
-        ).expand(payload=[{"n": n, "dag": dag_id} for n in range(KILLED)])
-
-for dag_id, deferrable in (("asked", False), ("asked_deferred", True), ("asked_lost", False)):
-    with DAG(dag_id, schedule=None):
-        InvokeOktaFlowOperator.partial(
-            task_id=dag_id,
-            flow="asked",
-            # The shortest settle: what was killed before it sent is sent 37 s after the retry has begun.
-            timeout=2,
-            status=StatusFlow("asked_status", result="n", poke_interval=2, timeout=200),
-            deferrable=deferrable,
             retries=2,
             retry_delay=timedelta(seconds=1),
             pre_execute=tell_pid,
