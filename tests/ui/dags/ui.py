@@ -27,8 +27,8 @@ class TalkativeSensor(OktaFlowSensor):
         return super().execute(context)
 
 
-with DAG("misnamed", schedule=None, default_args={"okta_workflows_conn_id": "okta_linked", "flow": "nobody"}):
-    InvokeOktaFlowOperator(task_id="operator")
-    InvokeOktaFlowBatchOperator(task_id="batch", payloads=[{"n": 1}, {"n": 2}])
+with DAG("misnamed", schedule=None, default_args={"okta_workflows_conn_id": "okta_linked"}):
+    InvokeOktaFlowOperator(task_id="operator", flow="nobody")
+    InvokeOktaFlowBatchOperator(task_id="batch", flow="nobody", payloads=[{"n": 1}, {"n": 2}])
     OktaFlowSensor(task_id="sensor", flow="nobody")
     TalkativeSensor(task_id="talkative_sensor", flow="nobody")
