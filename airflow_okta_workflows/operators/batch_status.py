@@ -25,6 +25,7 @@ from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import Wait
 from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
+from airflow_okta_workflows.operators.batch_sender import SkipFirstAcquire
 from airflow_okta_workflows.operators.watched_run import (
     CANCELLED_WITHIN,
     WatchedRun,
@@ -210,11 +211,15 @@ class ItemRun:
 
     async def _asked(self, client: AsyncFlowClient, key: str, execution_id: str | None) -> StatusReport | None:
         batch = self._batch
+        # Before the token is taken: thousands of items may be in the queue, for longer than a token lasts.
+        await batch.limiter.acquire()
+        if batch.is_over:
+            raise asyncio.CancelledError
         try:
             with raise_provider_errors(), NoFrames():
                 body = encode_payload(batch.status.question(key, execution_id), "POST") or b""
                 question = batch.template.with_payload(body, batch.runtime.new_id())
-                response = await client.invoke_flow(question, limiter=batch.limiter)
+                response = await client.invoke_flow(question, limiter=SkipFirstAcquire(batch.limiter))
             return self.watched.report(response, key)
         except OktaWorkflowsError as error:
             if batch.is_over:

@@ -107,10 +107,11 @@ class WatchedRun:
         :param key: the key of the run
         :raises OktaFlowNoResponseError: if the deadline is over
         """
-        left = seconds if deadline is None else min(seconds, deadline - now)
-        if left <= 0:
+        if deadline is None:
+            return seconds
+        if now >= deadline:
             raise self.timed_out(key)
-        return left
+        return min(seconds, deadline - now)
 
     def timed_out(self, key: str) -> OktaFlowNoResponseError:
         """Return the error of a wait that has lasted for the status flow's ``timeout``.

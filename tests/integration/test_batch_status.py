@@ -242,6 +242,13 @@ def test_a_wait_ends_with_the_timeout_and_a_retry_waits_on(flow: Provisioning, t
     assert list(flow.runs.values()) == [1] * 3
 
 
+def test_without_a_poke_interval_the_pace_alone_spreads_the_questions(flow: Provisioning, task: Task) -> None:
+    flow.takes = 2
+
+    assert outcomes(task(status={"poke_interval": 0}).execute(with_store(Store()))) == ["succeeded"] * 3
+    assert min(later - earlier for earlier, later in pairwise(sorted(flow.asked_at))) > 0.1
+
+
 # ---- a retry
 
 
