@@ -136,6 +136,21 @@ class AirflowRest:
         found: dict[str, Any] = self._api("GET", f"/dags/{dag_id}/tasks/{task_id}").json()
         return found
 
+    def questions(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """Return the required actions of a run that nobody has answered, by the id of their task."""
+        response = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false")
+        response.raise_for_status()
+        return {detail["task_instance"]["task_id"]: detail for detail in response.json()["hitl_details"]}
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **params: Any) -> None:
+        """Answer the required action of a task.
+
+        :param option: the option that is chosen
+        :param params: what is entered
+        """
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._api("PATCH", path, {"chosen_options": [option], "params_input": params}).raise_for_status()
+
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Mark a task as failed, as a user can."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"

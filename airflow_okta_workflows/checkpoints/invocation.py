@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
@@ -10,6 +11,7 @@ from airflow_okta_workflows.core.flows.checkpoint import InvocationCheckpoint
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
+from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowOutcomeUnknownError,
@@ -50,6 +52,8 @@ class InvocationCheckpointStore:
         self._context = context
         self._flow = flow
         self._written: InvocationState | None = None
+        self.sent_at: str | None = None
+        """When the invocation was last sent, in this try or an earlier one; None if that is not known."""
         new = new_wanted_run(context)
         self._earlier = self._read(new)
         earlier = self._earlier.run if self._earlier else None
@@ -57,6 +61,8 @@ class InvocationCheckpointStore:
         """The wanted run of this try."""
         if earlier and self._earlier and self._earlier.state is InvocationState.FAILED:
             self.run, self._earlier = earlier.after_failure(), None
+        if self._earlier:
+            self.sent_at = self._earlier.sent_at
 
     @property
     def key(self) -> str:
@@ -153,7 +159,9 @@ class InvocationCheckpointStore:
 
         :param state: how far it got
         """
-        self._write(InvocationCheckpoint(self.run, state))
+        if state is InvocationState.SENDING:
+            self.sent_at = f"{datetime.fromtimestamp(Runtime.clock(), UTC):%Y-%m-%d %H:%M:%S} UTC"
+        self._write(InvocationCheckpoint(self.run, state, sent_at=self.sent_at))
 
     def announce(self) -> None:
         """Checkpoint the wanted run, so that later tries of the task use its key.

@@ -24,11 +24,11 @@ from airflow_okta_workflows.core.numbers import YEAR
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
-    OktaFlowError,
+    OktaFlowOutcomeUnknownError,
     OktaWorkflowsError,
     raise_provider_errors,
 )
-from airflow_okta_workflows.operators.base import FlowOperator
+from airflow_okta_workflows.operators.asking import SingleInvocationOperator
 from airflow_okta_workflows.triggers.events import (
     ERROR,
     GRACE,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger, OktaFlowStatusTrigger
 
 
-class InvokeOktaFlowOperator(FlowOperator):
+class InvokeOktaFlowOperator(SingleInvocationOperator):
     """Operator that invokes an OAuth 2.0 secured flow once, and returns its response.
 
     An ``Idempotency-Key`` names one wanted run of the flow. All tries of a task instance use the same key until the run
@@ -71,6 +71,9 @@ class InvokeOktaFlowOperator(FlowOperator):
 
     :param payload: a JSON value, or a string of JSON; None for no body (templated)
     :param method: ``POST`` or ``GET``; GET carries no payload
+    :param on_unknown: ``fail``: the task fails if the outcome of the invocation is unknown; ``ask``: a person decides,
+        in Airflow's Required Actions (Airflow 3.1+), whether the flow ran, is invoked now under the same key, or the
+        task fails. Not together with ``status``
     :param deferrable: whether to wait in the triggerer, so that the wait occupies no worker slot. Without ``status``
         the triggerer invokes the flow, which requires ``idempotent``, since a trigger may run twice. With ``status``
         the worker invokes it, and only the wait for its end is deferred. If None, the config's ``[operators]
@@ -127,7 +130,22 @@ class InvokeOktaFlowOperator(FlowOperator):
         checkpoints = self._checkpoints(context)
         if self.status:
             return self._run_with_status(context, checkpoints, checkpoints.known_run(), self._deadlines(self.status))
-        response = checkpoints.earlier_response(idempotent=self.idempotent)
+        deadline = self._execution_deadline()
+        try:
+            response = checkpoints.earlier_response(idempotent=self.idempotent)
+        except OktaFlowOutcomeUnknownError as error:
+            unknown = error
+        else:
+            return self._begin_invocation(context, checkpoints, response, deadline)
+        return self._ask_or_raise(context, checkpoints, unknown, deadline)
+
+    def _begin_invocation(
+        self,
+        context: Context,
+        checkpoints: InvocationCheckpointStore,
+        response: FlowResponse | None,
+        deadline: float | None,
+    ) -> Any:
         if response is None and self.deferrable:
             trigger = self._trigger(checkpoints.key)
             checkpoints.reached(InvocationState.SENDING)
@@ -137,7 +155,7 @@ class InvokeOktaFlowOperator(FlowOperator):
                 kwargs={"wanted_run": checkpoints.run.to_json()},
                 timeout=self.execution_timeout,
             )
-        return self._complete(context, checkpoints, response)
+        return self._complete_or_ask(context, checkpoints, response, deadline)
 
     def execute_complete(self, context: Context, event: Any = None, wanted_run: Mapping[str, Any] | None = None) -> Any:
         """Decrypt the result in the trigger's event, and evaluate the response.
@@ -162,7 +180,7 @@ class InvokeOktaFlowOperator(FlowOperator):
         return {
             "deadline": None if status.timeout is None else now + status.timeout,
             # Airflow does not apply execution_timeout to a deferred task.
-            "execution_deadline": now + self.execution_timeout.total_seconds() if self.execution_timeout else None,
+            "execution_deadline": self._execution_deadline(),
         }
 
     def status_complete(
@@ -297,30 +315,6 @@ class InvokeOktaFlowOperator(FlowOperator):
             reason,
         )
         return None
-
-    def _complete(self, context: Context, checkpoints: InvocationCheckpointStore, response: FlowResponse | None) -> Any:
-        """Invoke the flow unless there is a response already, and evaluate the response."""
-        try:
-            if response is None:
-                response = self._invoke(checkpoints)
-                checkpoints.responded(response)
-            self._link(context, response.execution_id)
-            context["ti"].xcom_push(key="execution_id", value=response.execution_id)
-            context["ti"].xcom_push(key="status_code", value=response.status_code)
-            return self._evaluate(response, context, checkpoints.key)
-        except OktaWorkflowsError as error:
-            self._ended(context, checkpoints, error)
-            raise
-
-    def _ended(self, context: Context, checkpoints: InvocationCheckpointStore, error: OktaWorkflowsError) -> None:
-        checkpoints.ended(error)
-        if isinstance(error, OktaFlowError) and error.response:
-            self._link(context, error.response.execution_id)
-
-    def _checkpoints(self, context: Context) -> InvocationCheckpointStore:
-        from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
-
-        return InvocationCheckpointStore(context, self.flow)
 
     def _trigger(self, key: str) -> OktaFlowInvocationTrigger:
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger

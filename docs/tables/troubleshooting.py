@@ -123,6 +123,8 @@ FLOW_RESPONDED = [
         "The task was killed between sending and the response, and this is its retry.", LOOK_IT_UP),
     Row("The checkpoint… is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
         "The provider was changed to another version between two tries. The flow may have run.", FORGET_IT),
+    Row("Flow … was invoked, its outcome is unknown, and ….", "OktaFlowOutcomeUnknownError", "With `on_unknown=\"ask\"`: a"
+        " person was asked, and there is no answer; behind `and` stands why. The task is not retried."),
     Row("Flow … responded in an earlier try, and ….", "OktaFlowResponseError", "The response was too large for a checkpoint"
         " and the task was killed after it, or it could not be read.", LOOK_IT_UP),
     Row("returned …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
@@ -200,7 +202,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/flows/values.py", "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
-        "operators/status_flow.py",
+        "operators/status_flow.py", "operators/question.py",
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
@@ -290,6 +292,10 @@ WARNINGS = {
     " finds less.",
     "The outcome of some invocations could not be stored": "The same, of a batch.",
     "Further failures are counted, and told in the records only": "Ten have been logged.",
+    "… A person is asked, under Required Actions (idempotency key …)": 'With `on_unknown="ask"`: the task waits until'
+    " someone answers there.",
+    "The answer cannot be used: … The question is asked again.": "Answer once more under Required Actions; the reason is"
+    " named.",
 }
 """Warnings in the log, and their meanings."""
 

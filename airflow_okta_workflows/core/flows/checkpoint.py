@@ -24,6 +24,7 @@ class InvocationCheckpoint:
     :param response: the response, if the checkpoint contains it
     :param omitted: size of an omitted body in bytes, otherwise 0
     :param execution_id: the execution id of a run without a response so far, or None
+    :param sent_at: when the invocation was sent, as text for people; None if that is not known
     """
 
     run: WantedRun | None
@@ -31,6 +32,7 @@ class InvocationCheckpoint:
     response: FlowResponse | None = None
     omitted: int = 0
     execution_id: str | None = None
+    sent_at: str | None = None
 
     @classmethod
     def of_response(cls, run: WantedRun, response: FlowResponse, state: InvocationState) -> InvocationCheckpoint:
@@ -50,6 +52,8 @@ class InvocationCheckpoint:
         checkpoint: dict[str, Any] = {**(self.run.to_json() if self.run else {}), "state": self.state.value}
         if self.execution_id:
             checkpoint["execution_id"] = self.execution_id
+        if self.sent_at:
+            checkpoint["sent_at"] = self.sent_at
         if self.response:
             checkpoint.update(self.response.to_json())
         if self.omitted:
@@ -72,11 +76,12 @@ class InvocationCheckpoint:
         except ValueError:
             state = InvocationState.UNREADABLE
         omitted = value.get("body_omitted_bytes")
-        execution_id = value.get("execution_id")
+        execution_id, sent_at = value.get("execution_id"), value.get("sent_at")
         return cls(
             run,
             state,
             FlowResponse.from_json(value),
             omitted if isinstance(omitted, int) else 0,
             execution_id if isinstance(execution_id, str) else None,
+            sent_at if isinstance(sent_at, str) else None,
         )
