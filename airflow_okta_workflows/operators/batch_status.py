@@ -95,10 +95,13 @@ class BatchStatus:
         self._watched.add(run.watched)
         try:
             settled = await run.settled(client, known)
-            with raise_provider_errors(), NoFrames():
-                return result_of(settled, self.rule)
-        finally:
+        except OktaWorkflowsError:
             self._watched.discard(run.watched)
+            raise
+        # A conversation that the stop has ended stays among them, for cancel().
+        self._watched.discard(run.watched)
+        with raise_provider_errors(), NoFrames():
+            return result_of(settled, self.rule)
 
     def cancel(self, resources: LoopResources) -> set[asyncio.Task[None]]:
         """Begin to invoke the ``cancel_flow`` for each run that may be under way, and return the tasks that do so.
