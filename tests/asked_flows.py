@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # Airflow brings it, without its types
 
 from airflow_okta_workflows.emulator import Close, FlowRequest, LocalOrg
 
@@ -89,8 +89,13 @@ class AskedFlows:
         with self._lock:
             if mark.exists():
                 return
+            path = self._pids / f"{name}-1"
             try:
-                os.kill(int((self._pids / f"{name}-1").read_text()), signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
+                process = psutil.Process(int(path.read_text()))
+                # A younger process only has the number of the one that wrote the file.
+                if process.create_time() > path.stat().st_mtime:
+                    return
+                process.kill()
+            except (FileNotFoundError, psutil.NoSuchProcess):
                 return
             mark.touch()

@@ -31,7 +31,8 @@ def tell_pid_and_be_killed(context: Any) -> None:
     """Leave the id of this process where the flows find it, and end the first try now if its payload says so."""
     ti = context["ti"]
     path = Path(os.environ["KILLED_TRIES_PIDS"]) / f"{ti.task_id}-{ti.try_number}"
-    path.write_text(str(os.getpid()))
+    path.with_suffix(".tmp").write_text(str(os.getpid()))
+    path.with_suffix(".tmp").rename(path)
     if ti.try_number == 1 and ti.task.payload["kill"] == "start":
         os.kill(os.getpid(), signal.SIGKILL)
 
