@@ -167,6 +167,8 @@ STATUS_FLOWS = [
         " stands what it reports."),
     Row("The status flow … ….", "OktaFlowNoResponseError", "Its response has no status, an unknown one, or that of another"
         " run. Nothing was sent because of it."),
+    Row("The run has succeeded, and the result of StatusFlow cannot be read: …", "OktaFlowNoResponseError", "The expression"
+        " `result` of `StatusFlow` does not fit the response. The flow is not invoked again."),
     Row("The status flow does not know a run that has begun: its row was deleted, or never written.",
         "OktaFlowOutcomeUnknownError", "The run was seen before, and its row has been missing for the time of `settle`."),
     Row("Flow … did not end within … s.", "OktaFlowNoResponseError", "The `timeout` of `StatusFlow` is over, and the run"
