@@ -92,7 +92,7 @@ class FieldReader:
         else:
             if field == "private_key" and not is_masked(name):
                 self.warnings.append(
-                    f"the field {shown(name)} in extra is read as private_key, but Airflow shows it in clear text:"
+                    f"the field {shown(name)} in extra is read as private_key, but Airflow may show it in clear text:"
                     " rename it"
                 )
             elif name != field and not name.startswith("extra__"):

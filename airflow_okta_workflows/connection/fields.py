@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Any
 
 from airflow_okta_workflows.core.secret import shown
@@ -59,11 +58,13 @@ def field_of(name: str) -> str | None:
 
 
 def is_masked(name: str) -> bool:
-    """Return whether Airflow masks a private key under this name in extra, in its form and its REST API.
+    """Return whether every Airflow masks a private key under this name in extra, in its form and its REST API.
+
+    Airflow 3.1 and newer also mask ``private-key`` and the like.
 
     :param name: a spelling of ``private_key``
     """
-    return "private_key" in re.sub(r"\W+", "_", name.lower())
+    return "private_key" in name.lower()
 
 
 def unknown_field(name: str) -> str:

@@ -268,7 +268,7 @@ _LISTS_FAULTS = "Connection … cannot be used: …"
 WARNINGS = {
     "the field … in extra is not known and is ignored…": "The nearest known field is named beside it.",
     "the field … in extra is read as …": "Another spelling of the name. Use the field's own name.",
-    "the field … in extra is read as private_key, but Airflow shows it in clear text: rename it": "The form and the REST API show the key to everyone who may read connections. Rename the field to `private_key`"
+    "the field … in extra is read as private_key, but Airflow may show it in clear text: rename it": "The form and the REST API show the key to everyone who may read connections. Rename the field to `private_key`"
     " and, if others may have read the key, [replace it](key-rotation.md).",
     "the path in … is ignored: only the org's own authorization server, …, gives tokens for flows": "Remove the path.",
     "Flow …: … The result is null.": "The response has no member that `result` looks at; what it has is named.",

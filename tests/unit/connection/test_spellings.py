@@ -122,23 +122,23 @@ def test_the_names_of_oktas_sdks_make_a_connection(caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "warned"),
     [
         ("private_key", False),
-        ("private-key", False),
-        ("Private Key", False),
-        ("okta.client.private.key", False),
         ("extra__okta_workflows__private_key", False),
+        # Airflow 2.11 and 3.0 show these.
+        ("private-key", True),
+        ("Private Key", True),
+        ("okta.client.private.key", True),
         ("privateKey", True),
         ("oktaClientPrivateKey", True),
     ],
 )
-def test_a_name_under_which_airflow_shows_the_key_is_a_warning(name: str, shown: bool) -> None:
+def test_a_name_under_which_airflow_may_show_the_key_is_a_warning(name: str, warned: bool) -> None:
     settings = read(password=None, extra={"insecure_http": False, name: JWK})
-    redacted = str(redact({name: JWK}))
 
-    assert any("Airflow shows it in clear text" in warning for warning in settings.warnings) is shown
-    assert (JWK["d"] in redacted) is shown
+    assert any("Airflow may show it in clear text" in warning for warning in settings.warnings) is warned
+    assert warned or JWK["d"] not in str(redact({name: JWK}))
 
 
 @pytest.mark.parametrize("placeholder", ["***", "[object Object]"])
