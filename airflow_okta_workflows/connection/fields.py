@@ -60,7 +60,7 @@ def field_of(name: str) -> str | None:
 def is_masked(name: str) -> bool:
     """Return whether every Airflow masks a private key under this name in extra, in its form and its REST API.
 
-    Airflow 3.1 and newer also mask ``private-key`` and the like.
+    Airflow 3.3 also masks ``private-key`` and the like.
 
     :param name: a spelling of ``private_key``
     """

@@ -126,7 +126,7 @@ def test_the_names_of_oktas_sdks_make_a_connection(caplog: pytest.LogCaptureFixt
     [
         ("private_key", False),
         ("extra__okta_workflows__private_key", False),
-        # Airflow 2.11 and 3.0 show these.
+        # Airflow before 3.3 shows these.
         ("private-key", True),
         ("Private Key", True),
         ("okta.client.private.key", True),
