@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.invocation import FORGET_IT
-from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
+from airflow_okta_workflows.checkpoints.wanted_run import known_without_store, new_wanted_run
 from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
@@ -129,9 +129,7 @@ class BatchCheckpointStore:
         :return: None if the item has succeeded
         """
         if self._store is None:
-            return KnownRun(
-                WantedRun(key, None), Knowledge.NEVER_SENT if self._ti.try_number <= 1 else Knowledge.MAY_RUN
-            )
+            return known_without_store(WantedRun(key, None), self._ti)
         page = self._page_of.get(key)
         if page is None:
             return KnownRun(WantedRun(key, None), Knowledge.NEVER_SENT)

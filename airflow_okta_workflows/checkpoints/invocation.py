@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.checkpoints.wanted_run import new_wanted_run
+from airflow_okta_workflows.checkpoints.wanted_run import known_without_store, new_wanted_run
 from airflow_okta_workflows.core.flows.checkpoint import InvocationCheckpoint
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
@@ -49,7 +49,7 @@ class InvocationCheckpointStore:
 
     def __init__(self, context: Mapping[str, Any], flow: str | None) -> None:
         self._store: Any = context.get("task_state_store")
-        self._context = context
+        self._ti = context["ti"]
         self._flow = flow
         self._written: InvocationState | None = None
         self.sent_at: str | None = None
@@ -112,9 +112,7 @@ class InvocationCheckpointStore:
         :raises OktaFlowOutcomeUnknownError: if there is a checkpoint and its run cannot be read, so that nobody can ask
         """
         if self._store is None:
-            return KnownRun(
-                self.run, Knowledge.NEVER_SENT if self._context["ti"].try_number <= 1 else Knowledge.MAY_RUN
-            )
+            return known_without_store(self.run, self._ti)
         checkpoint = self._earlier
         if checkpoint is None or checkpoint.state is InvocationState.NOT_RUN:
             return KnownRun(self.run, Knowledge.NEVER_SENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, computed_identity
 from airflow_okta_workflows.core.runtime import Runtime
 
@@ -37,3 +38,13 @@ def new_wanted_run(context: Mapping[str, Any]) -> WantedRun:
 def _run_mark(dag_run: Any) -> str:
     """Return a value that changes if a run is deleted and created again: its row's id (Airflow 2.11) or its start."""
     return str(getattr(dag_run, "id", None) or getattr(dag_run, "start_date", None) or "")
+
+
+def known_without_store(run: WantedRun, ti: Any) -> KnownRun:
+    """Return what is known about a run when a try starts, where no checkpoint can be stored.
+
+    :param run: the wanted run
+    :param ti: the task instance
+    """
+    # Any try before this one may have sent it.
+    return KnownRun(run, Knowledge.NEVER_SENT if ti.try_number <= 1 else Knowledge.MAY_RUN)

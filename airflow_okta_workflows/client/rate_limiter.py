@@ -48,3 +48,27 @@ class FlowRateLimiter:
         :param seconds: the wait before the refused request is sent again
         """
         self._pacer.hold(self._runtime.monotonic(), seconds)
+
+
+class SkipFirstAcquire:
+    """Rate limiter that skips the first acquire, for a call that already had its turn before it began.
+
+    :param limiter: the limiter that all calls share
+    """
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
+        self._first = True
+
+    async def acquire(self) -> None:
+        """Return when it is the caller's turn."""
+        if not self._first:
+            await self._limiter.acquire()
+        self._first = False
+
+    def throttle(self, seconds: float) -> None:
+        """Slow down all calls, because the flow's host returned 429.
+
+        :param seconds: the wait before the refused request is sent again
+        """
+        self._limiter.throttle(seconds)

@@ -13,7 +13,7 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
+from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter, SkipFirstAcquire
 from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
 from airflow_okta_workflows.core.flows.outcome import Outcome
@@ -197,24 +197,3 @@ class BatchSender:
             await asyncio.gather(self._announcing, return_exceptions=True)
         for key in self._announced:
             self._checkpoints.settle(key, BatchRecord(Outcome.NOT_SENT))
-
-
-class SkipFirstAcquire:
-    """Rate limiter that skips the first acquire, since the item was already limited before its call began.
-
-    :param limiter: the limiter that all items share
-    """
-
-    def __init__(self, limiter: FlowRateLimiter) -> None:
-        self._limiter = limiter
-        self._first = True
-
-    async def acquire(self) -> None:
-        """Wait until the item may be sent."""
-        if not self._first:
-            await self._limiter.acquire()
-        self._first = False
-
-    def throttle(self, seconds: float) -> None:
-        """Delay all items by a number of seconds."""
-        self._limiter.throttle(seconds)

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.client.base import End, resume
-from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
+from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter, SkipFirstAcquire
 from airflow_okta_workflows.core.flows.encoding import encode_payload
 from airflow_okta_workflows.core.flows.exactly_once import (
     AskStatus,
@@ -25,14 +25,9 @@ from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import Wait
 from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
-from airflow_okta_workflows.operators.batch_sender import SkipFirstAcquire
-from airflow_okta_workflows.operators.watched_run import (
-    CANCELLED_WITHIN,
-    WatchedRun,
-    as_unknown,
-    result_of,
-)
+from airflow_okta_workflows.operators.watched_run import WatchedRun, as_unknown, result_of
 from airflow_okta_workflows.tokens.source import token_source_for
+from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -28,7 +28,7 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
     raise_provider_errors,
 )
-from airflow_okta_workflows.operators.asking import SingleInvocationOperator
+from airflow_okta_workflows.operators.single_invocation import SingleInvocationOperator
 from airflow_okta_workflows.triggers.events import (
     ERROR,
     GRACE,
@@ -39,7 +39,7 @@ from airflow_okta_workflows.triggers.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -219,7 +219,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         outcome: str = "",
     ) -> Any:
         """Invoke the flow unless its run exists, and wait for the run's end, here or in the triggerer."""
-        from airflow_okta_workflows.operators.status_wait import StatusWait, StillRunning
+        from airflow_okta_workflows.operators.status_wait import StatusWait
 
         assert self.status is not None  # noqa: S101  # the callers have looked
         response = checkpoints.settled_response()
@@ -238,8 +238,8 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
                 with raise_provider_errors(), NoFrames():
                     ended = wait.run(known, deadline=deadlines["deadline"], leaves=self.deferrable and outcome != ERROR)
                 self._status_wait = None
-                if isinstance(ended, StillRunning):
-                    return self._defer_wait(ended.run, deadlines, wait)
+                if isinstance(ended, KnownRun):
+                    return self._defer_wait(ended, deadlines, wait)
                 response = ended
                 checkpoints.responded(response)
             return self._complete(context, checkpoints, response)
@@ -260,12 +260,13 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         if deadline is not None and now >= deadline:
             raise wait.timed_out()
         ends_at = min(now + YEAR, deadline or now + YEAR, execution_deadline or now + YEAR)
+        trigger = self._status_trigger(known, ends_at)
         return self.defer(
-            trigger=self._status_trigger(known, ends_at),
+            trigger=trigger,
             method_name="status_complete",
             kwargs={"run": known.run.to_json(), "execution_id": known.execution_id, **deadlines},
             # The trigger enforces the deadline; this timeout takes effect only if the triggerer is down.
-            timeout=timedelta(seconds=ends_at - now + wait.poke_interval + GRACE),
+            timeout=timedelta(seconds=ends_at - now + trigger.poke_interval + GRACE),
         )
 
     def _status_trigger(self, known: KnownRun, ends_at: float) -> OktaFlowStatusTrigger:
@@ -334,21 +335,4 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
             timeout=check_timeout(self.timeout),
             okta_workflows_conn_id=self.okta_workflows_conn_id,
             not_before=resume_not_before(self.hook.runtime.clock()),
-        )
-
-    def _invoke(self, checkpoints: InvocationCheckpointStore) -> FlowResponse:
-        try:
-            return self._send(checkpoints, checkpoints.reached)
-        finally:
-            self.hook.close()
-
-    def _send(
-        self, checkpoints: InvocationCheckpointStore, on_state: Callable[[InvocationState], None]
-    ) -> FlowResponse:
-        return self.hook.invoke(
-            self.flow,
-            self.payload,
-            idempotency_key=checkpoints.key,
-            on_state=on_state,
-            **(self._options | {"method": self.method}),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.client.base import End, resume
@@ -22,7 +21,8 @@ from airflow_okta_workflows.core.flows.exactly_once import (
 )
 from airflow_okta_workflows.core.protocol import InvocationState, Wait
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
-from airflow_okta_workflows.operators.watched_run import CANCELLED_WITHIN, WatchedRun, result_of
+from airflow_okta_workflows.operators.watched_run import WatchedRun, result_of
+from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,16 +34,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.operators.status_flow import StatusFlow
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StillRunning:
-    """A run to wait for in the triggerer.
-
-    :param run: what is known about it
-    """
-
-    run: KnownRun
 
 
 class StatusWait:
@@ -67,7 +57,6 @@ class StatusWait:
         invoke: Callable[[Callable[[InvocationState], None]], FlowResponse],
         read_timeout: float,
     ) -> None:
-        self._flow = flow
         self._status = status
         self._hook = hook
         self._checkpoints = checkpoints
@@ -76,12 +65,7 @@ class StatusWait:
         self._rule = status.rule
         self._run = WatchedRun(flow, status, self._rule)
 
-    @property
-    def poke_interval(self) -> float:
-        """Seconds between two questions."""
-        return self._patience.poke_interval
-
-    def run(self, known: KnownRun, *, deadline: float | None, leaves: bool) -> FlowResponse | StillRunning:
+    def run(self, known: KnownRun, *, deadline: float | None, leaves: bool) -> FlowResponse | KnownRun:
         """Return the result of one successful run, or the run if it is to be waited for in the triggerer.
 
         :param known: what is known about the run
@@ -106,7 +90,7 @@ class StatusWait:
                     if isinstance(progress, RunExists):
                         exists = KnownRun(progress.run, Knowledge.EXISTS, own=True, execution_id=progress.execution_id)
                     if isinstance(progress, Wait) and exists and leaves:
-                        return StillRunning(exists)
+                        return exists
                     progress = resume(conversation, self._perform(progress, deadline))
             except RunFailedError as failure:
                 error = self._run.failed(failure)

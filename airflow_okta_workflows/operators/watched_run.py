@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CANCELLED_WITHIN = 3.0
-"""Seconds that a ``cancel_flow`` gets: Airflow kills a task's process after five."""
-
 
 class WatchedRun:
     """One wanted run: the rule by which the responses of its status flow are judged, and its errors.
@@ -172,15 +169,14 @@ class WatchedRun:
         )
 
 
-def as_unknown(error: OktaWorkflowsError, hint: str | None = None) -> OktaFlowNoResponseError:
+def as_unknown(error: OktaWorkflowsError) -> OktaFlowNoResponseError:
     """Return an error with the same text for a run whose outcome remains unknown; it permits a retry, which asks again.
 
     :param error: the error
-    :param hint: another hint, or None
     """
     return OktaFlowNoResponseError(
         error.message,
-        hint=error.coded_hint if hint is None else hint,
+        hint=error.coded_hint,
         detail=error.detail,
         flow=error.flow if isinstance(error, OktaFlowError) else None,
         idempotency_key=error.idempotency_key if isinstance(error, OktaFlowError) else None,

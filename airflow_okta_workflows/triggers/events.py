@@ -17,6 +17,8 @@ TIMEOUT = "timeout"
 ERROR = "error"
 """The status flow could not be polled: ``{"outcome": "error", "reason": <the error's class>}``."""
 STATUS_OUTCOMES = (SETTLED, TIMEOUT, ERROR)
+CANCELLED_WITHIN = 3.0
+"""Seconds that a ``cancel_flow`` gets: Airflow kills a task's process after five."""
 GRACE = 60.0
 """Seconds past the deadline that a busy triggerer gets before Airflow itself ends the deferral."""
 

@@ -18,15 +18,13 @@ from airflow_okta_workflows.core.numbers import YEAR, check_number
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaFlowError, OktaWorkflowsError, raise_provider_errors
-from airflow_okta_workflows.triggers.events import ENCRYPTED, ERROR, NOT_HANDED_OVER, SETTLED, TIMEOUT
+from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN, ENCRYPTED, ERROR, NOT_HANDED_OVER, SETTLED, TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 
-CANCELLED_WITHIN = 3.0
-"""Seconds that the response of a ``cancel_flow`` may take: Airflow kills a task's process after five."""
 _LATEST = 1e11
 """Latest accepted time in seconds since the epoch; a larger number is probably in milliseconds."""
 

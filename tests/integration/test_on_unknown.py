@@ -318,7 +318,7 @@ def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(monkeypat
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
-    """Let imports fail, as where the package is not installed or older."""
+    """Make imports fail, as if the package were missing or older."""
     real = builtins.__import__
 
     def fake(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -181,7 +181,7 @@ class RunStatusRule(StatusRule):
             except ExpressionError as error:
                 problem = f"reported no status: {error}".rstrip(".")
             else:
-                if status is not Status.RUNNING or (self._is_running(body)):
+                if status is not Status.RUNNING or self._is_running(body):
                     return status
                 problem = f"reported an unknown status: {self.describe(response)}"
         raise CoreError(

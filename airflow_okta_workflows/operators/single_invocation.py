@@ -1,4 +1,4 @@
-"""Base class of the operator that invokes a flow once, with the question to a person if the outcome is unknown."""
+"""Base class of the operator that invokes a flow once: the invocation, and the question if its outcome is unknown."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from airflow_okta_workflows.operators.base import FlowOperator
 from airflow_okta_workflows.operators.question import ASK, GIVE_UP, RAN, TIMED_OUT, check_on_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.protocol import InvocationState
 
 _TRIGGER_FAILED = "__fail__"
 """The method that Airflow names if a task cannot be resumed."""
@@ -34,6 +35,9 @@ class SingleInvocationOperator(FlowOperator):
     :param on_unknown: ``fail``: the task fails if the outcome of its invocation is unknown; ``ask``: a person decides,
         in Airflow's Required Actions (Airflow 3.1+)
     """
+
+    payload: Any
+    method: str
 
     def __init__(self, *, on_unknown: Literal["fail", "ask"] = "fail", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -211,4 +215,18 @@ class SingleInvocationOperator(FlowOperator):
         return InvocationCheckpointStore(context, self.flow)
 
     def _invoke(self, checkpoints: InvocationCheckpointStore) -> FlowResponse:
-        raise NotImplementedError
+        try:
+            return self._send(checkpoints, checkpoints.reached)
+        finally:
+            self.hook.close()
+
+    def _send(
+        self, checkpoints: InvocationCheckpointStore, on_state: Callable[[InvocationState], None]
+    ) -> FlowResponse:
+        return self.hook.invoke(
+            self.flow,
+            self.payload,
+            idempotency_key=checkpoints.key,
+            on_state=on_state,
+            **(self._options | {"method": self.method}),
+        )
