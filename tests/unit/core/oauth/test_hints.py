@@ -74,6 +74,22 @@ def test_a_clock_that_is_off_by_more_than_a_minute_is_named(
     assert ("NTP" in hint) is bool(said) or "token" in description
 
 
+@pytest.mark.parametrize(
+    ("offset", "end"),
+    [
+        (90.0, "(NTP); it is 90 s ahead of the org's."),
+        (1.0, "(NTP); it is 1 s ahead of the org's."),
+        # The org says otherwise than the clocks.
+        (-5.0, "(NTP); it is ahead of the org's (it is 5 s behind the org's)."),
+        (None, "(NTP); it is ahead of the org's."),
+    ],
+)
+def test_a_clock_that_is_ahead_is_said_to_be_so_once(offset: float | None, end: str) -> None:
+    said = "The client_assertion token must be issued before the current time."
+
+    assert token_hint("invalid_client", said, offset).endswith(end)
+
+
 def test_three_conditions_are_three_lines() -> None:
     hint = token_hint(
         "invalid_client",
