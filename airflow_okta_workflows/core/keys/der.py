@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _INTEGER, _OCTETS, _OID, _SEQUENCE, _EXPLICIT = 0x02, 0x04, 0x06, 0x30, 0xA0
+_FIRST_MEMBERS = (b"\x02", b"\x30", b"\x06")
+"""Tags with which the content of a key, an encrypted key, a certificate, PKCS#12 or PKCS#7 can begin."""
 _PKCS7 = bytes.fromhex("2a864886f70d0107")
 _PKCS7_DATA = bytes.fromhex("2a864886f70d010701")
 _KEY_BAGS = (bytes.fromhex("2a864886f70d010c0a0101"), bytes.fromhex("2a864886f70d010c0a0102"))
@@ -70,6 +72,19 @@ def announced_length(data: bytes) -> int | None:
     if not 1 <= count <= 4 or len(data) < 2 + count:
         return None
     return 2 + count + int.from_bytes(data[2 : 2 + count], "big")
+
+
+def is_der(data: bytes) -> bool:
+    """Return whether bytes begin as every key, certificate and PKCS#12 file in DER does, complete or not.
+
+    The tag of the sequence alone would not do: one random string in 256 begins with it, too.
+
+    :param data: the bytes
+    """
+    if has_indefinite_length(data):
+        return data[2:3] in _FIRST_MEMBERS
+    count = data[1] & 0x7F if data[1:2] >= b"\x80" else 0
+    return announced_length(data) is not None and data[2 + count : 3 + count] in _FIRST_MEMBERS
 
 
 def has_indefinite_length(data: bytes) -> bool:

@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
+from airflow_okta_workflows.core.keys.der import is_der
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -54,8 +56,7 @@ def decode_text(data: bytes) -> str:
 
     :param data: the content
     """
-    # 0x30, the tag of a SEQUENCE, begins DER.
-    if data[:1] == b"\x30" or data.startswith(_JAVA_KEYSTORE):
+    if is_der(data) or data.startswith(_JAVA_KEYSTORE):
         return base64.b64encode(data).decode()
     for mark, codec in _MARKS:
         if data.startswith(mark):

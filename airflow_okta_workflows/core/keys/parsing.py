@@ -139,7 +139,7 @@ def _read(text: str, layers: int) -> list[Found]:
 
 def _read_base64(text: str, layers: int) -> list[Found]:
     datas = list(base64_readings(text))
-    binary = [data for data in datas if data[:1] == b"\x30" or is_java_keystore(data) or data[:8] == b"openssh-"]
+    binary = [data for data in datas if der.is_der(data) or is_java_keystore(data) or data[:8] == b"openssh-"]
     if binary:
         data = next((data for data in binary if len(data) == der.announced_length(data)), binary[0])
         found = find_in_der(data)

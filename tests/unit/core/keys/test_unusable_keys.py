@@ -169,7 +169,17 @@ def test_a_path_is_told_apart(path: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["hello", "-", "hunter2", body(pem(RSA))[70:134], "/" + body(pem(RSA))[70:134], JWK["d"]],
+    [
+        "hello",
+        "-",
+        "hunter2",
+        body(pem(RSA))[70:134],
+        "/" + body(pem(RSA))[70:134],
+        JWK["d"],
+        "MOnugI7ElYc9z_pTJLnDwKr4amwG-YHQZDhg-i95hfA",
+        "MDk0NTY3ODkwMTIzNDU2",
+        "MIIBkongwrong",
+    ],
     ids=lambda text: f"{len(text)} characters",
 )
 def test_what_is_neither_key_nor_path_is_said_to_be_neither(text: str) -> None:
