@@ -17,6 +17,7 @@ from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
+from airflow_okta_workflows.core.runtime import Runtime, time_text
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class ItemCheckpoint:
     :param record: the result of this run; None if it may have been sent and has no outcome yet
     :param exists: whether the run is known to exist. Written only for a flow with a status flow
     :param execution_id: the execution id of a run that exists, or None
+    :param sent_at: when it was about to be sent, as text; None once it has a result that is not ``UNKNOWN``
     """
 
     ordinal: int = 0
     record: BatchRecord | None = None
     exists: bool = False
     execution_id: str | None = None
+    sent_at: str | None = None
 
     def to_json(self) -> dict[str, Any] | None:
         """Return the checkpoint as a JSON value, None if it has only default values."""
@@ -51,6 +54,7 @@ class ItemCheckpoint:
         checkpoint |= self.record.to_checkpoint() if self.record else {}
         checkpoint |= {"ordinal": self.ordinal} if self.ordinal else {}
         checkpoint |= {"exists": True} if self.exists else {}
+        checkpoint |= {"sent_at": self.sent_at} if self.sent_at else {}
         return checkpoint or None
 
     @classmethod
@@ -65,12 +69,13 @@ class ItemCheckpoint:
         record = BatchRecord.from_checkpoint(checkpoint) if "outcome" in checkpoint else None
         if not isinstance(ordinal, int) or ordinal < 0:
             return cls()
-        execution_id = checkpoint.get("execution_id")
+        execution_id, sent_at = checkpoint.get("execution_id"), checkpoint.get("sent_at")
         return cls(
             ordinal,
             record,
             checkpoint.get("exists") is True,
             execution_id if isinstance(execution_id, str) else None,
+            sent_at if isinstance(sent_at, str) else None,
         )
 
 
@@ -154,9 +159,10 @@ class BatchCheckpointStore:
         """
         if self._store is None:
             return
+        now = time_text(Runtime.clock())
         for key, ordinal in ordinals.items():
             page = self._page_of.get(key) or self._page_with_room()
-            page.items[key] = ItemCheckpoint(ordinal)
+            page.items[key] = ItemCheckpoint(ordinal, sent_at=now)
             self._page_of[key] = page
             self._dirty.add(page.number)
         await self._write()
@@ -186,7 +192,9 @@ class BatchCheckpointStore:
             # key of a failed run.
             del page.items[key], self._page_of[key]
         else:
-            page.items[key] = replace(item, record=record)
+            page.items[key] = replace(
+                item, record=record, sent_at=item.sent_at if record.outcome is Outcome.UNKNOWN else None
+            )
         self._write_soon(page)
 
     def _write_soon(self, page: _Page) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.wanted_run import known_without_store, new_wanted_run
@@ -11,7 +10,7 @@ from airflow_okta_workflows.core.flows.checkpoint import InvocationCheckpoint
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
-from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.core.runtime import Runtime, time_text
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowOutcomeUnknownError,
@@ -158,7 +157,7 @@ class InvocationCheckpointStore:
         :param state: how far it got
         """
         if state is InvocationState.SENDING:
-            self.sent_at = f"{datetime.fromtimestamp(Runtime.clock(), UTC):%Y-%m-%d %H:%M:%S} UTC"
+            self.sent_at = time_text(Runtime.clock())
         self._write(InvocationCheckpoint(self.run, state, sent_at=self.sent_at))
 
     def announce(self) -> None:

@@ -7,6 +7,7 @@ import random
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.stopping import StopSignal
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+def time_text(seconds: float) -> str:
+    """Return a time as text for people, such as ``2026-11-27 06:25:34 UTC``.
+
+    :param seconds: seconds since the epoch
+    """
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @dataclass(frozen=True)

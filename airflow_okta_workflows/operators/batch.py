@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import determine_kwargs
@@ -19,18 +20,22 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
     raise_provider_errors,
 )
-from airflow_okta_workflows.operators.base import FlowOperator
+from airflow_okta_workflows.operators.asking import AskingOperator
+from airflow_okta_workflows.operators.question import GIVE_UP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_okta_workflows.core.batch.records import BatchRecord
     from airflow_okta_workflows.operators.batch_runner import BatchRun
 
 
-class InvokeOktaFlowBatchOperator(FlowOperator):
+MOST_LISTED = 1_000
+"""Unknown items whose time of sending is kept for the case that the question has to be asked again."""
+
+
+class InvokeOktaFlowBatchOperator(AskingOperator):
     """Operator that invokes an OAuth 2.0 secured flow once for each of many payloads, from one task.
 
     Okta accepts ten invocations of one flow per second. The operator sends them evenly spaced, over one connection pool
@@ -62,6 +67,9 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
         and a changed list is an error
     :param max_rate: most invocations per second
     :param max_in_flight: most calls that may be open at the same time
+    :param on_unknown: ``fail``: an item whose outcome is unknown counts as failed; ``ask``: once all others are
+        settled, a person decides about all such items in one question, in Airflow's Required Actions (Airflow 3.1+).
+        Not together with ``status``
     :param on_error: ``fail``: the task fails at the end unless all succeeded; ``collect``: it returns the records
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
     :raises OktaTokenError: if the org grants no token; nothing was sent
@@ -108,22 +116,78 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
 
         :param context: the task's context
         """
-        from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
-        from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
-        from airflow_okta_workflows.operators.batch_runner import BatchRun
-        from airflow_okta_workflows.operators.batch_status import BatchStatus
-
         self._begin()
         self._link(context)
+        return self._run_batch(context, self._execution_deadline())
+
+    def answer_complete(
+        self,
+        context: Context,
+        event: Any = None,
+        sent: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Do what the person answered.
+
+        :param context: the task's context
+        :param event: the answer, from Airflow
+        :param sent: when the unknown items were sent, as text, by their idempotency keys
+        :param deadline: when ``execution_timeout`` is over, in seconds since the epoch, or None
+        """
+        from airflow_okta_workflows.operators.batch_question import OPTIONS, sort_answers
+        from airflow_okta_workflows.operators.question import parse_answer
+
+        self._begin()
+        ti = context["ti"]
+        told = ti.xcom_pull(task_ids=ti.task_id, key="records", map_indexes=ti.map_index)
+        if not isinstance(told, list):
+            raise self._unanswered("its records, in the XCom 'records', are gone")
+        answer = parse_answer(event, OPTIONS)
+        self._require_in_time(answer)
+        if answer.choice == GIVE_UP:
+            return self._end(told)
+        unknown = _unknown(told)
+        bodies, problem = (
+            ({}, answer.problem) if answer.problem else sort_answers(answer.choice, answer.entered, unknown)
+        )
+        if problem:
+            self.log.warning("The answer cannot be used: %s The question is asked again.", problem)
+            return self._ask_about(context, told, sent or {}, deadline, problem)
+        stands = {record["key"]: record for record in told if record["index"] not in unknown}
+        return self._run_batch(context, deadline, (stands, {unknown[index]: bodies[index] for index in bodies}))
+
+    def _run_batch(
+        self,
+        context: Context,
+        deadline: float | None,
+        answers: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Invoke the flow for each item that is not settled, and ask a person about those of unknown outcome.
+
+        :param answers: after a person was asked: the records that stand, and the bodies of the runs that the person has
+            looked up, both by idempotency key
+        """
+        from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
+        from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
+        from airflow_okta_workflows.core.flows.idempotency_key import derive_key
+        from airflow_okta_workflows.operators.batch_runner import BatchRun, read_answers
+        from airflow_okta_workflows.operators.batch_status import BatchStatus
+
         hook = self.hook
         checkpoints = BatchCheckpointStore(context, self.flow)
+        earlier = checkpoints.earlier
         with raise_provider_errors(), NoFrames():
             template = hook.settings.build_invocation(self.flow, {}, idempotency_key=checkpoints.key, **self._options)
             items = parse_items(
                 self._read_payloads(context), checkpoints.key, compile_optional(self.item_key, "item_key")
             )
             if self.item_key is None:
-                check_unchanged(items, checkpoints.earlier)
+                check_unchanged(items, earlier)
+        answered = None
+        if answers:
+            # The first run's key is what a checkpoint has; a record tells that of the run that was sent.
+            first = {derive_key(i.key, earlier[i.key].ordinal if i.key in earlier else 0): i.key for i in items}
+            answered = read_answers(first, *answers)
         status = None
         if self.status:
             status = BatchStatus(
@@ -139,14 +203,50 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             max_rate=self.max_rate,
             max_in_flight=self.max_in_flight,
             status=status,
+            answered=answered,
         )
         records = self._run.run()
         key_of = self._run.key_of
         told = [{"index": i.index, "key": key_of(i), **r.to_json()} for i, r in zip(items, records, strict=True)]
-        if error := self._error(records):
-            context["ti"].xcom_push(key="records", value=told)
+        if self._asks and not self.idempotent and _unknown(told):
+            sent = {key_of(item): sent_at for item in items if (sent_at := self._run.sent_at(item))}
+            return self._ask_about(context, told, sent, deadline)
+        return self._end(told, context)
+
+    def _ask_about(
+        self,
+        context: Context,
+        told: list[dict[str, Any]],
+        sent: Mapping[str, str],
+        deadline: float | None,
+        problem: str = "",
+    ) -> list[dict[str, Any]]:
+        from airflow_okta_workflows.operators.batch_question import batch_question
+
+        unknown = _unknown(told)
+        # The process that gets the answer finds here what became of the other items.
+        context["ti"].xcom_push(key="records", value=told)
+        self.log.warning("The outcome of %d items is unknown. A person is asked, under Required Actions", len(unknown))
+        items = [(index, key, sent.get(key)) for index, key in unknown.items()]
+        asked: list[dict[str, Any]] = self._ask(
+            context,
+            partial(batch_question, self.flow, items, problem),
+            key=None,
+            deadline=deadline,
+            kwargs={"sent": {key: sent_at for _, key, sent_at in items[:MOST_LISTED] if sent_at}},
+        )
+        return asked
+
+    def _end(self, told: list[dict[str, Any]], context: Context | None = None) -> list[dict[str, Any]]:
+        """Return the records, or raise the error about them."""
+        if error := self._error(told):
+            if context:
+                context["ti"].xcom_push(key="records", value=told)
             raise error
         return told
+
+    def _key(self, context: Context) -> None:
+        """Return None, as there are many."""
 
     def on_kill(self) -> None:
         """Send nothing more, and give open calls a few seconds; the log and the checkpoints record what was sent.
@@ -162,11 +262,12 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             return self.payloads(**determine_kwargs(self.payloads, [], context))
         return self.payloads
 
-    def _error(self, records: Sequence[BatchRecord]) -> OktaWorkflowsError | None:
+    def _error(self, told: Sequence[Mapping[str, Any]]) -> OktaWorkflowsError | None:
         """Return the error that the task has to raise; None if it returns the records."""
-        from airflow_okta_workflows.core.batch.records import count, first_errors, in_words
+        from airflow_okta_workflows.core.batch.records import BatchRecord, count, first_errors, in_words
         from airflow_okta_workflows.core.flows.outcome import Outcome
 
+        records = [BatchRecord.from_checkpoint(record) for record in told]
         counts = count(records)
         failed = len(records) - counts[Outcome.SUCCEEDED]
         stopped = self._run is not None and self._run.stopped
@@ -181,3 +282,8 @@ class InvokeOktaFlowBatchOperator(FlowOperator):
             detail="\n".join([*stop, *first_errors(records)]),
             flow=self.flow,
         )
+
+
+def _unknown(told: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    """Return the idempotency key of each record whose outcome is unknown, by its index."""
+    return {record["index"]: record["key"] for record in told if record["outcome"] == "unknown"}

@@ -12,6 +12,7 @@ import contextvars
 import logging
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.client.loop_resources import loop_resources
@@ -19,6 +20,7 @@ from airflow_okta_workflows.core.batch.records import BatchRecord, in_words
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, derive_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
+from airflow_okta_workflows.core.flows.response import reported_response
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.exceptions import (
@@ -60,6 +62,33 @@ _STOPPED_OPEN = "the task was stopped while it was under way; it may have run"
 _STOPPED_WAITING = "the task was stopped before the end of the run was known; a retry asks the status flow"
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What stands after a person was asked about the unknown items of a batch; all other items are to be sent.
+
+    :param records: the records that stand, by the keys of the items' first runs
+    :param reported: responses that the person has looked up, likewise
+    """
+
+    records: Mapping[str, BatchRecord]
+    reported: Mapping[str, FlowResponse]
+
+
+def read_answers(
+    first_keys: Mapping[str, str], records: Mapping[str, Mapping[str, Any]], bodies: Mapping[str, Any]
+) -> Answered:
+    """Return what stands after a person was asked.
+
+    :param first_keys: the keys of the items' first runs, by the idempotency keys in the records
+    :param records: the records that stand, by idempotency key
+    :param bodies: the bodies of the runs that the person has looked up, likewise
+    """
+    return Answered(
+        {first_keys[key]: BatchRecord.from_checkpoint(one) for key, one in records.items() if key in first_keys},
+        {first_keys[key]: reported_response(body) for key, body in bodies.items() if key in first_keys},
+    )
+
+
 class BatchRun:
     """Run of one flow for many items, with a record of each.
 
@@ -72,6 +101,7 @@ class BatchRun:
     :param max_rate: most invocations per second
     :param max_in_flight: most calls that may be open at the same time
     :param status: the flow's status flow, or None
+    :param answered: what stands after a person was asked, or None
     """
 
     def __init__(
@@ -85,6 +115,7 @@ class BatchRun:
         max_rate: float,
         max_in_flight: int,
         status: BatchStatus | None = None,
+        answered: Answered | None = None,
     ) -> None:
         self.gave_up: OktaWorkflowsError | None = None
         """Error for which the remaining items were not sent; None if the batch did not give up."""
@@ -95,6 +126,8 @@ class BatchRun:
         self._checkpoints = checkpoints
         self._evaluate = evaluate
         self._status = status
+        self._answered = answered
+        self._reported = answered.reported if answered else {}
         self._monotonic = hook.runtime.monotonic
         self._records: dict[str, BatchRecord] = {}
         self._ordinals = dict.fromkeys((item.key for item in items), 0)
@@ -109,7 +142,8 @@ class BatchRun:
         """Set when a call has ended, or an item is to be sent again."""
         self._known: dict[str, KnownRun] = {}
         self._to_ask: list[BatchItem] = []
-        turns = self._sort(checkpoints.earlier)
+        self._earlier = checkpoints.earlier
+        turns = self._sort(self._earlier)
         self._sender.add(turns)
         self._unexpected: Exception | None = None
         self._calls: set[asyncio.Task[None]] = set()
@@ -137,7 +171,7 @@ class BatchRun:
             log.info("%s of earlier tries stand; %d to send", in_words(self._progress.counts), self._progress.to_send)
         if self._to_ask:
             log.info("The status flow is asked about %d of an earlier try", len(self._to_ask))
-        if not self._progress.to_send and not self._to_ask:
+        if not self._progress.to_send and not self._to_ask and not self._reported:
             return [self._records[item.key] for item in self._items]
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(self._run_loop,), name="okta-batch", daemon=True)
@@ -167,6 +201,14 @@ class BatchRun:
         """
         return derive_key(item.key, self._ordinals[item.key])
 
+    def sent_at(self, item: BatchItem) -> str | None:
+        """Return when an item was last sent, as text; None if that is not known.
+
+        :param item: one of the items
+        """
+        noted = self._earlier.get(item.key)
+        return self._sender.sent_at.get(item.key) or (noted.sent_at if noted else None)
+
     def _sort(self, earlier: Mapping[str, ItemCheckpoint]) -> list[Turn]:
         """Sort the items into those that are settled, those to ask about, and those to send, and return the latter."""
         turns: list[Turn] = []
@@ -177,15 +219,21 @@ class BatchRun:
                 self._ordinals[item.key] = known.run.ordinal
                 self._to_ask.append(item)
                 self._sender.may_run.add(item.key)
-            elif not self._is_settled(item, earlier):
+            elif not self._is_settled(item, earlier) and item.key not in self._reported:
                 turns.append(Turn(item, self._ordinals[item.key]))
         return turns
 
     def _is_settled(self, item: BatchItem, earlier: Mapping[str, ItemCheckpoint]) -> bool:
         """Return whether an item must not be sent, and store its record if so."""
-        if item.key not in earlier:
+        noted = earlier.get(item.key)
+        if self._answered:
+            # The same try goes on, so what has failed is not run again.
+            self._ordinals[item.key] = noted.ordinal if noted else 0
+            if stands := self._answered.records.get(item.key):
+                self._records[item.key] = stands
+            return stands is not None
+        if noted is None:
             return False
-        noted = earlier[item.key]
         record = noted.record or BatchRecord(Outcome.UNKNOWN, error=_LEFT_UNKNOWN)
         # A run that is known to have failed is final: the retry wants another run, with another key.
         self._ordinals[item.key] = noted.ordinal + (record.outcome is Outcome.FAILED)
@@ -261,9 +309,13 @@ class BatchRun:
         return resources.client(settings, token_source_for(settings), self._hook.runtime)
 
     async def _work(self, client: AsyncFlowClient) -> None:
-        with raise_provider_errors(), NoFrames():
-            # Before the first item, so that nothing is sent if the org grants no token.
-            await client.access_token()
+        if self._progress.to_send or self._to_ask:
+            with raise_provider_errors(), NoFrames():
+                # Before the first item, so that nothing is sent if the org grants no token.
+                await client.access_token()
+        for item in self._items:
+            if item.key in self._reported:
+                self._start(client, item, None)
         for item in self._to_ask:
             self._start(client, item, None)
         while not self._gives_up():
@@ -310,7 +362,7 @@ class BatchRun:
     async def _process(self, client: AsyncFlowClient, item: BatchItem, turn: Turn | None) -> None:
         """Settle one item.
 
-        :param turn: its turn to be sent; None if the status flow has to be asked first
+        :param turn: its turn to be sent; None if the status flow has to be asked first, or a person has been asked
         """
         error: OktaWorkflowsError | None = None
         watched = self._watched(self._status, client, item, turn) if self._status else None
@@ -321,6 +373,8 @@ class BatchRun:
                     response = await self._status.watch(watched, client, known)
                 elif turn:
                     response = await self._send(client, turn)
+                else:
+                    response = self._reported[item.key]
             result = self._evaluate(response, self.key_of(item))
             record = BatchRecord(Outcome.SUCCEEDED, response.status_code, response.execution_id, result)
         except OktaWorkflowsError as failure:

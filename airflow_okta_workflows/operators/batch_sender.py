@@ -19,6 +19,7 @@ from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.retry.pacer import Pacer
+from airflow_okta_workflows.core.runtime import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -70,9 +71,12 @@ class BatchSender:
     ) -> None:
         self.may_run: set[str] = set()
         """Keys of the items whose current run may exist although no outcome is known."""
+        self.sent_at: dict[str, str] = {}
+        """When the items were sent, as text, by the keys of their first runs."""
         self.open = 0
         """Number of open calls."""
         self._checkpoints = checkpoints
+        self._clock = runtime.clock
         self._monotonic = runtime.monotonic
         self._limiter = FlowRateLimiter(Pacer(max_rate), runtime)
         self._size = max(1, round(max_rate * _LOT))
@@ -174,6 +178,7 @@ class BatchSender:
                     await self._checkpoints.announce({key: turn.ordinal})
                     written_at = now
                 self.may_run.add(key)
+                self.sent_at[key] = time_text(self._clock())
             if reached:
                 reached(state)
 

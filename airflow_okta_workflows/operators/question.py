@@ -1,10 +1,10 @@
-"""Question to a person about an invocation whose outcome is unknown: a required action of Airflow 3.1 and later."""
+"""Question to a person about invocations whose outcome is unknown: a required action of Airflow 3.1 and later."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -12,6 +12,8 @@ from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 log = logging.getLogger(__name__)
@@ -20,11 +22,8 @@ FAIL: Literal["fail"] = "fail"
 ASK: Literal["ask"] = "ask"
 """Values of ``on_unknown``."""
 
-RAN, NOT_RUN, GIVE_UP = "It ran", "It did not run: invoke it", "Fail"
-"""The answers."""
-OPTIONS = [RAN, NOT_RUN, GIVE_UP]
-BODY_FIELD = "response"
-"""The field in which a person may enter what the flow returned."""
+GIVE_UP = "Fail"
+"""The answer after which the task fails as without a question."""
 TIMED_OUT = "timed out"
 """What stands for an answer if there is none in time."""
 XCOM_KEY = "okta_workflows_question"
@@ -68,51 +67,33 @@ def _airflow_version() -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a person is asked.
+class Field:
+    """A field that a person may fill in, with JSON.
 
-    :param flow: the flow as the task names it
-    :param key: the idempotency key
-    :param sent_at: when the invocation was sent, as text; None if that is not known
-    :param host: the URL of the flow's host
-    :param console: the URL of the Workflows console
-    :param message: what happened, in one sentence
-    :param problem: why the last answer cannot be used; empty if this is the first time
+    :param name: its name
+    :param title: its label
+    :param description: what to enter
     """
 
-    flow: str
-    key: str
-    sent_at: str | None
-    host: str
-    console: str
-    message: str
-    problem: str = ""
+    name: str
+    title: str
+    description: str
 
-    @property
-    def subject(self) -> str:
-        """The headline."""
-        return f"Did flow {_plain(self.flow)} run?"
 
-    @property
-    def body(self) -> str:
-        """The text in Markdown. Airflow stores it unencrypted, so it contains no payload."""
-        problem = f"**The last answer could not be used: {self.problem}**\n\n" if self.problem else ""
-        return (
-            f"{problem}The flow was invoked, and no response arrived. It may have run.\n\n"
-            f"- Flow: {_code(self.flow)}\n"
-            f"- Idempotency key: {_code(self.key)}\n"
-            f"- Sent: {self.sent_at or 'in an earlier try'}\n"
-            f"- Host: {_code(self.host)}\n"
-            f"- What happened: {_code(self.message)}\n\n"
-            f"Open the [Workflows console]({self.console}) and the flow, and look in its execution history for a run"
-            " at that time. Its request has the header `Idempotency-Key` with the key above.\n\n"
-            f"- **{RAN}**: the flow is not invoked again. Enter the body that it returned as JSON under"
-            f" `{BODY_FIELD}`, or nothing for an empty one. The task's conditions apply to it.\n"
-            f"- **{NOT_RUN}**: the flow is invoked now, under the same key.\n"
-            f"- **{GIVE_UP}**: the task fails, and is not retried.\n\n"
-            "Airflow keeps this text if the task asks again: after an answer that is not JSON, after a retry, or after"
-            f" clearing, which changes the key. The task's XCom `{XCOM_KEY}` has the text that applies now."
-        )
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked. Airflow stores it unencrypted, so it contains no payload and no response.
+
+    :param subject: the headline
+    :param body: the text in Markdown
+    :param options: the answers to choose from
+    :param fields: the fields to fill in
+    """
+
+    subject: str
+    body: str
+    options: tuple[str, ...]
+    fields: tuple[Field, ...]
 
 
 def ask(
@@ -135,15 +116,16 @@ def ask(
     """
     hitl = _hitl()
     ti: Any = context["ti"]
-    params = _params()
-    hitl.upsert_hitl_detail(ti_id=ti.id, options=OPTIONS, subject=question.subject, body=question.body, params=params)
+    params = _params(question.fields)
+    hitl.upsert_hitl_detail(
+        ti_id=ti.id, options=[*question.options], subject=question.subject, body=question.body, params=params
+    )
     # Airflow keeps the text of the first question of a task, so the current one is stored here, too.
     ti.xcom_push(key=XCOM_KEY, value=question.body)
-    log.warning("%s A person is asked, under Required Actions (idempotency key %s)", question.message, question.key)
     try:
         from airflow.sdk.exceptions import TaskAwaitingInput
     except ImportError:
-        operator.defer(trigger=_trigger(ti.id, params, timeout), method_name=method_name, kwargs=kwargs)
+        operator.defer(trigger=_trigger(ti.id, question, params, timeout), method_name=method_name, kwargs=kwargs)
     raise TaskAwaitingInput(method_name=method_name, kwargs=kwargs, timeout=timeout)
 
 
@@ -153,7 +135,7 @@ def _hitl() -> Any:
     return hitl
 
 
-def _trigger(ti_id: Any, params: dict[str, Any], timeout: timedelta | None) -> Any:
+def _trigger(ti_id: Any, question: Question, params: dict[str, Any], timeout: timedelta | None) -> Any:
     """Return the trigger that waits for the answer on Airflow 3.1 and 3.2."""
     try:
         from airflow.providers.standard.triggers.hitl import HITLTrigger
@@ -165,48 +147,51 @@ def _trigger(ti_id: Any, params: dict[str, Any], timeout: timedelta | None) -> A
         ) from None
     return HITLTrigger(
         ti_id=ti_id,
-        options=OPTIONS,
+        options=[*question.options],
         # A copy, from which the trigger takes the values.
         params={name: dict(value) if isinstance(value, dict) else value for name, value in params.items()},
         timeout_datetime=None if timeout is None else datetime.now(UTC) + timeout,
     )
 
 
-def _params() -> dict[str, Any]:
+def _params(fields: Iterable[Field]) -> dict[str, Any]:
     """Return the fields that a person may fill in, as this Airflow takes them."""
     if _airflow_version() < _FIRST_WITH_WHOLE_PARAMS:
-        return {BODY_FIELD: None}
+        return {field.name: None for field in fields}
     from airflow.sdk import Param
 
-    field = Param(
-        None,
-        title="Response (JSON)",
-        description=f"Only for “{RAN}”: the body that the flow returned, as JSON. Airflow stores it unencrypted.",
-        # The form takes the first type; a client of the REST API may also send the value itself.
-        type=["string", "object", "array", "number", "boolean", "null"],
-        format="multiline",
-    )
-    return {BODY_FIELD: field.serialize()}
+    return {
+        field.name: Param(
+            None,
+            title=field.title,
+            description=field.description,
+            # The form takes the first type; a client of the REST API may also send the value itself.
+            type=["string", "object", "array", "number", "boolean", "null"],
+            format="multiline",
+        ).serialize()
+        for field in fields
+    }
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a person answered.
 
-    :param choice: one of :data:`OPTIONS`, or :data:`TIMED_OUT`; empty if the answer cannot be used
-    :param body: the body that the flow returned, according to the person
+    :param choice: one of the question's options, or :data:`TIMED_OUT`; empty if the answer cannot be used
+    :param entered: the values of the fields that were filled in
     :param problem: why the answer cannot be used
     """
 
     choice: str
-    body: Any = None
+    entered: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
 
 
-def parse_answer(event: object) -> Answer:
+def parse_answer(event: object, options: Sequence[str]) -> Answer:
     """Return the answer in the event with which Airflow resumes the task.
 
     :param event: the event
+    :param options: the question's options. The fields are read unless :data:`GIVE_UP` is chosen
     """
     if not isinstance(event, Mapping):
         return Answer("", problem="Airflow handed over no answer.")
@@ -216,34 +201,44 @@ def parse_answer(event: object) -> Answer:
         return Answer("", problem="Airflow did not accept what was entered.")
     chosen = event.get("chosen_options")
     choice = chosen[0] if isinstance(chosen, list) and len(chosen) == 1 else None
-    if choice not in OPTIONS:
-        return Answer("", problem=f"it has to be one of {', '.join(OPTIONS)}.")
+    if choice not in options:
+        return Answer("", problem=f"it has to be one of {', '.join(options)}.")
     log.info("A person answered: %s (%s)", choice, _name_of(event.get("responded_by_user")))
-    if choice != RAN:
-        return Answer(choice)
-    try:
-        return Answer(choice, _parse_body(event.get("params_input")))
-    except ValueError:
-        return Answer("", problem=f"{BODY_FIELD} is not JSON. A text needs quotes.")
+    entered = event.get("params_input")
+    if choice == GIVE_UP or not isinstance(entered, Mapping):
+        return Answer(str(choice))
+    values: dict[str, Any] = {}
+    for name, text in entered.items():
+        try:
+            values[name] = _parse(text)
+        except ValueError:
+            return Answer("", problem=f"{name} is not JSON. A text needs quotes.")
+    return Answer(str(choice), values)
 
 
-def _parse_body(entered: object) -> Any:
+def _parse(entered: object) -> Any:
     from airflow_okta_workflows.core.http.json_values import parse_json_value
 
-    body = entered.get(BODY_FIELD) if isinstance(entered, dict) else None
-    if not isinstance(body, str):
-        return body
-    return parse_json_value(body) if body.strip() else None
+    if not isinstance(entered, str):
+        return entered
+    return parse_json_value(entered) if entered.strip() else None
 
 
 def _name_of(user: object) -> str:
     return str(user.get("name") or "unknown user") if isinstance(user, dict) else "unknown user"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text on one line.
+
+    :param text: the text
+    """
     return " ".join(text.split())
 
 
-def _code(text: str) -> str:
-    """Return a text as a code span of Markdown, which shows it as it is."""
-    return f"`{_plain(text).replace('`', chr(39))}`"
+def code(text: str) -> str:
+    """Return a text as a code span of Markdown, which shows it as it is.
+
+    :param text: the text
+    """
+    return f"`{plain(text).replace('`', chr(39))}`"

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
-from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.exceptions import (
-    OktaFlowError,
-    OktaFlowOutcomeUnknownError,
-    OktaWorkflowsError,
-    raise_provider_errors,
-)
-from airflow_okta_workflows.operators.base import FlowOperator
-from airflow_okta_workflows.operators.question import ASK, GIVE_UP, RAN, TIMED_OUT, check_on_unknown
+from airflow_okta_workflows.exceptions import OktaFlowError, OktaFlowOutcomeUnknownError, OktaWorkflowsError
+from airflow_okta_workflows.operators.asking import AskingOperator
+from airflow_okta_workflows.operators.question import GIVE_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,24 +19,12 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.protocol import InvocationState
 
-_TRIGGER_FAILED = "__fail__"
-"""The method that Airflow names if a task cannot be resumed."""
 
-
-class SingleInvocationOperator(FlowOperator):
-    """Base class of the operator that invokes a flow once.
-
-    :param on_unknown: ``fail``: the task fails if the outcome of its invocation is unknown; ``ask``: a person decides,
-        in Airflow's Required Actions (Airflow 3.1+)
-    """
+class SingleInvocationOperator(AskingOperator):
+    """Base class of the operator that invokes a flow once."""
 
     payload: Any
     method: str
-
-    def __init__(self, *, on_unknown: Literal["fail", "ask"] = "fail", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        check_on_unknown(on_unknown, has_status=self.status is not None)
-        self.on_unknown = on_unknown
 
     def answer_complete(
         self,
@@ -62,42 +44,31 @@ class SingleInvocationOperator(FlowOperator):
         :param sent_at: when the invocation was sent, as text
         :param deadline: when ``execution_timeout`` is over, in seconds since the epoch, or None
         """
+        from airflow_okta_workflows.core.flows.response import reported_response
         from airflow_okta_workflows.exceptions import error_from_json
         from airflow_okta_workflows.operators.question import parse_answer
+        from airflow_okta_workflows.operators.single_question import BODY_FIELD, OPTIONS, RAN
 
         self._begin()
         checkpoints = self._checkpoints(context)
         checkpoints.wants(WantedRun.from_json(run or {}) or checkpoints.run)
         checkpoints.sent_at = sent_at
         error = error_from_json(unknown or {})
-        answer = parse_answer(event)
-        if answer.choice == TIMED_OUT:
-            raise self._unanswered("nobody has answered within execution_timeout", checkpoints)
+        answer = parse_answer(event, OPTIONS)
+        self._require_in_time(answer, checkpoints.key)
         if answer.choice == GIVE_UP:
             raise error
         if answer.problem:
             self.log.warning("The answer cannot be used: %s The question is asked again.", answer.problem)
-            return self._ask(context, checkpoints, error, deadline, problem=answer.problem)
+            return self._ask_about(context, checkpoints, error, deadline, problem=answer.problem)
         if answer.choice == RAN:
-            response = self._reported_response(answer.body)
+            response = reported_response(answer.entered.get(BODY_FIELD))
             checkpoints.responded(response)
             return self._complete(context, checkpoints, response)
         return self._complete_or_ask(context, checkpoints, None, deadline)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume the task; if Airflow could not wait for the answer, never as if nothing had been sent.
-
-        :param next_method: the method to resume with
-        :param next_kwargs: its arguments
-        :param context: the task's context
-        """
-        if next_method != _TRIGGER_FAILED or self.on_unknown != ASK or self.idempotent:
-            return super().resume_execution(next_method, next_kwargs, context)
-        checkpoints = self._checkpoints(context)
-        if checkpoints.is_kept:
-            # The checkpoint says that the outcome is unknown, so this asks again.
-            return self.execute(context)
-        raise self._unanswered("Airflow could not wait for an answer", checkpoints)
+    def _key(self, context: Context) -> str | None:
+        return self._checkpoints(context).key
 
     def _complete_or_ask(
         self,
@@ -113,11 +84,6 @@ class SingleInvocationOperator(FlowOperator):
             unknown = error
         return self._ask_or_raise(context, checkpoints, unknown, deadline)
 
-    def _execution_deadline(self) -> float | None:
-        if self.execution_timeout is None:
-            return None
-        return self._runtime.clock() + self.execution_timeout.total_seconds()
-
     def _ask_or_raise(
         self,
         context: Context,
@@ -125,12 +91,12 @@ class SingleInvocationOperator(FlowOperator):
         error: OktaFlowOutcomeUnknownError,
         deadline: float | None,
     ) -> Any:
-        # A task that was stopped is no longer the one to ask; a checkpoint without a key leaves nothing to look up.
-        if self.on_unknown != ASK or self._runtime.stop.requested or error.idempotency_key is None:
+        # A checkpoint without a key leaves nothing to look up.
+        if not self._asks or error.idempotency_key is None:
             raise error
-        return self._ask(context, checkpoints, error, deadline)
+        return self._ask_about(context, checkpoints, error, deadline)
 
-    def _ask(
+    def _ask_about(
         self,
         context: Context,
         checkpoints: InvocationCheckpointStore,
@@ -138,57 +104,21 @@ class SingleInvocationOperator(FlowOperator):
         deadline: float | None,
         problem: str = "",
     ) -> Any:
-        from airflow_okta_workflows.core.addresses import console_url
-        from airflow_okta_workflows.operators.question import Question, ask
+        from airflow_okta_workflows.operators.single_question import single_question
 
-        left = None if deadline is None else deadline - self._runtime.clock()
-        if left is not None and left <= 0:
-            raise self._unanswered("execution_timeout leaves no time for an answer", checkpoints)
-        with raise_provider_errors(), NoFrames():
-            origin = self.hook.settings.find_flow(self.flow).origin
-        question = Question(
-            self.flow,
-            checkpoints.key,
-            checkpoints.sent_at,
-            origin.url,
-            console_url(origin, None),
-            error.message,
-            problem,
-        )
+        key, sent_at = checkpoints.key, checkpoints.sent_at
+        self.log.warning("%s A person is asked, under Required Actions (idempotency key %s)", error.message, key)
         # Stored unencrypted, so without a response.
         stored = OktaFlowOutcomeUnknownError(
-            error.message, hint=error.coded_hint, detail=error.detail, flow=self.flow, idempotency_key=checkpoints.key
+            error.message, hint=error.coded_hint, detail=error.detail, flow=self.flow, idempotency_key=key
         )
-        return ask(
-            self,
+        return self._ask(
             context,
-            question,
-            method_name="answer_complete",
-            kwargs={
-                "run": checkpoints.run.to_json(),
-                "unknown": stored.to_json(),
-                "sent_at": checkpoints.sent_at,
-                "deadline": deadline,
-            },
-            timeout=None if left is None else timedelta(seconds=left),
+            partial(single_question, self.flow, key, sent_at, error.message, problem),
+            key=key,
+            deadline=deadline,
+            kwargs={"run": checkpoints.run.to_json(), "unknown": stored.to_json(), "sent_at": sent_at},
         )
-
-    def _unanswered(self, why: str, checkpoints: InvocationCheckpointStore) -> OktaFlowOutcomeUnknownError:
-        return OktaFlowOutcomeUnknownError(
-            f"Flow {self.flow!r} was invoked, its outcome is unknown, and {why}.",
-            hint="OKW-1646: Look it up in the flow's execution history before you clear the task. execution_timeout"
-            " also limits the wait for an answer.",
-            detail=f"Idempotency key: {checkpoints.key}",
-            flow=self.flow,
-            idempotency_key=checkpoints.key,
-        )
-
-    @staticmethod
-    def _reported_response(body: Any) -> FlowResponse:
-        from airflow_okta_workflows.core.flows.response import FlowResponse
-        from airflow_okta_workflows.core.http.types import Headers
-
-        return FlowResponse(200, Headers(), body, None, 0.0)
 
     def _complete(self, context: Context, checkpoints: InvocationCheckpointStore, response: FlowResponse | None) -> Any:
         """Invoke the flow unless there is a response already, and evaluate the response."""

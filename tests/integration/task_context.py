@@ -20,6 +20,10 @@ class TaskInstance:
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
 
+    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int | None) -> Any:
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.pushed.get(key)
+
 
 def context(**fields: Any) -> Any:
     ti = TaskInstance(**fields)

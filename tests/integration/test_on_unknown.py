@@ -16,8 +16,8 @@ from airflow_okta_workflows.exceptions import (
     OktaFlowFailedError,
     OktaFlowOutcomeUnknownError,
 )
-from airflow_okta_workflows.operators import question
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator, StatusFlow
+from airflow_okta_workflows.operators.single_question import single_question
 from tests.integration.task_context import Store, context, with_store
 
 hitl = pytest.importorskip("airflow.sdk.execution_time.hitl", reason="required actions came with Airflow 3.1")
@@ -297,7 +297,7 @@ def test_a_wait_that_airflow_gave_up_never_invokes_the_flow(org: LocalOrg, asked
 
 @pytest.mark.parametrize("flow", ["`a` *b*\n# c", "on_board"])
 def test_a_name_is_shown_as_it_is(flow: str) -> None:
-    asked = question.Question(flow, "key", None, "https://host", "https://console", "It broke `off`.")
+    asked = single_question(flow, "key", None, "It broke `off`.", "", "https://host", "https://console")
 
     assert "\n# c" not in asked.body + asked.subject
     assert "`'a' *b* # c`" in asked.body or "`on_board`" in asked.body
