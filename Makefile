@@ -38,7 +38,7 @@ $(MUTANTS_STAMP): $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group mutants --editable .
 	@touch $@
 
-demo: $(STAMP)  ## run both example DAGs on a real Airflow against the local org
+demo: $(STAMP)  ## run the example DAGs on a real Airflow against the local org
 	@$(BIN)/python -m demo
 
 lint: $(STAMP)  ## ruff, mypy, and which module may import which

@@ -4,8 +4,10 @@ The org needs five flows, secured with OAuth 2.0 and listed in the connection ``
 
 * ``create_account`` takes ``email`` and ``name`` and returns ``account``, an object with ``id`` and ``status``.
 * ``add_to_group`` takes ``account_id`` and ``group``.
-* ``start_provisioning`` takes ``account_id``, responds at once (Close card) with a ``job_id``, and runs on for minutes.
-* ``provisioning_status`` takes a ``job_id`` and returns ``status``: RUNNING, SUCCEEDED or FAILED, and a ``result``.
+* ``provision`` takes ``account_id``, first writes a row under the header ``Idempotency-Key``, responds at once (Close
+  card), and runs on for minutes.
+* ``provision_status`` takes ``idempotency_key`` and returns from that row ``status``, RUNNING, SUCCEEDED or FAILED, and
+  ``result``, an object with ``applications``. Without such a row, ``status`` is NOT_FOUND.
 * ``send_welcome`` takes ``account_id``, ``groups`` and ``applications``.
 """
 
@@ -14,8 +16,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
-from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
-from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator, StatusFlow
 
 with DAG(
     dag_id="okta_onboarding",
@@ -52,21 +53,18 @@ with DAG(
         map_index_template="{{ task.payload['group'] }}",
     ).expand(payload=memberships(account))
 
-    job = InvokeOktaFlowOperator(
-        task_id="start_provisioning",
-        flow="start_provisioning",
+    applications = InvokeOktaFlowOperator(
+        task_id="provision",
+        flow="provision",
         payload={"account_id": account["id"]},
-        multiple_outputs=True,
-    ).output
-
-    applications = OktaFlowSensor(
-        task_id="wait_for_provisioning",
-        flow="provisioning_status",
-        payload={"job_id": job["job_id"]},
-        result="result.applications",
-        # For your own org, keep the default of 60 seconds: each poll consumes Workflows steps of the org.
-        poke_interval=5,
-        timeout=3600,
+        # The task waits for the end of the run. If the response is lost or a worker dies, it asks instead of giving up.
+        status=StatusFlow(
+            "provision_status",
+            result="result.applications",
+            # For your own org, keep the default of 60 seconds: each question consumes Workflows steps of the org.
+            poke_interval=5,
+            timeout=3600,
+        ),
         deferrable=True,
     ).output
 

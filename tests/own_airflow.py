@@ -1,4 +1,4 @@
-"""Airflow in separate processes: their environment, and flows that keep a sensor waiting."""
+"""Airflow in separate processes: their environment, and flows that keep a task waiting."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IN_ONE_PROCESS = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "0"}
 """For DAGs that run in one process, in which no task can return from a triggerer before its worker has released it."""
 
 
-def flows_that_keep_a_sensor_waiting() -> dict[str, Callable[..., Any]]:
+def flows_that_keep_a_task_waiting() -> dict[str, Callable[..., Any]]:
     """Return the sample flows with a clock that advances by a second at each reading.
 
     So provisioning is never done at the first poll, however slow the machine is, and is done soon after.

@@ -1,8 +1,8 @@
 """Sample flows for the local org, which the example DAGs need.
 
-They show how to write flows for Airflow: a long-running flow responds early and continues (Close), a second flow
-reports its progress (a status flow), and a flow invoked twice under the same ``Idempotency-Key`` takes effect once.
-``provision`` can be asked about: its first card writes a row under the key, which ``provision_status`` looks up.
+They show how to write flows for Airflow: a long-running flow first writes a row under its ``Idempotency-Key``, responds
+early and continues (``provision``); a second flow finds the row and reports the status (``provision_status``); a flow
+that is invoked twice under the same key takes effect once (``create_account``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.runtime import Runtime
-from airflow_okta_workflows.emulator.cards import Close, FlowRequest, ReturnError
+from airflow_okta_workflows.emulator.cards import FlowRequest, ReturnError
 from airflow_okta_workflows.emulator.status_table import StatusTable
 
 if TYPE_CHECKING:
@@ -22,12 +22,11 @@ def sample_flows(
 ) -> dict[str, Callable[[FlowRequest], Any]]:
     """Return new sample flows by name, which share no data with those of another call.
 
-    :param provisioning_seconds: how long each of the long-running flows takes
+    :param provisioning_seconds: how long ``provision`` takes
     :param clock: returns the time in seconds
     """
     accounts: dict[str, dict[str, Any]] = {}
     accounts_by_key: dict[str, str] = {}
-    jobs: dict[str, float] = {}
     table = StatusTable(provisioning_seconds, clock=clock)
 
     def hello(request: FlowRequest) -> Any:
@@ -49,24 +48,12 @@ def sample_flows(
             return ReturnError(404, "there is no such account")
         return {"group": membership.get("group"), "added": True}
 
-    def start_provisioning(request: FlowRequest) -> Any:
-        jobs[request.execution_id] = clock() + provisioning_seconds
-        return Close(200, {"job_id": request.execution_id, "status": "RUNNING"})
-
-    def provisioning_status(request: FlowRequest) -> Any:
-        ends_at = jobs.get(str((request.body or {}).get("job_id")))
-        if ends_at is None:
-            return {"status": "FAILED", "reason": "there is no such job"}
-        if clock() < ends_at:
-            return {"status": "RUNNING"}
-        return {"status": "SUCCEEDED", "result": {"applications": ["mail", "chat", "wiki"]}}
-
     @table.worker_flow
     def provision(request: FlowRequest) -> Any:
         fields = request.body or {}
         if fields.get("fail"):
             raise RuntimeError("no licence is left")
-        return {"email": fields.get("email"), "applications": ["mail", "chat", "wiki"]}
+        return {"account_id": fields.get("account_id"), "applications": ["mail", "chat", "wiki"]}
 
     def send_welcome(request: FlowRequest) -> Any:
         return {"sent": True, "groups": len((request.body or {}).get("groups", []))}
@@ -89,8 +76,6 @@ def sample_flows(
         "hello": hello,
         "create_account": create_account,
         "add_to_group": add_to_group,
-        "start_provisioning": start_provisioning,
-        "provisioning_status": provisioning_status,
         "provision": provision,
         "provision_status": table.status_flow,
         "send_welcome": send_welcome,

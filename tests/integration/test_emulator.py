@@ -303,11 +303,14 @@ def test_the_sample_flows_do_what_the_examples_need(okta_local_org: LocalOrg) ->
     assert body("create_account", {"email": "ada@example.com"}, idempotency_key="k")["account"] == account
     assert body("create_account", {"email": "bob@example.com"})["account"]["id"] != account["id"]
     assert body("add_to_group", {"account_id": account["id"], "group": "g"}) == {"group": "g", "added": True}
-    job = body("start_provisioning", {"account_id": account["id"]})["job_id"]
-    assert body("provisioning_status", {"job_id": job}) == {"status": "RUNNING"}
+    run = {"execution_id": body("provision", {"account_id": account["id"]})["execution_id"]}
+    assert body("provision_status", run)["status"] == "RUNNING"
     now[0] = 9.0
-    assert body("provisioning_status", {"job_id": job})["status"] == "SUCCEEDED"
-    assert body("provisioning_status", {"job_id": "x"})["status"] == "FAILED"
+    assert body("provision_status", run)["result"] == {
+        "account_id": account["id"],
+        "applications": ["mail", "chat", "wiki"],
+    }
+    assert body("provision_status", {"execution_id": "x"})["status"] == "NOT_FOUND"
     assert body("send_welcome", {"groups": [1]}) == {"sent": True, "groups": 1}
     with pytest.raises(OktaFlowFailedError, match="email is missing"):
         hook.invoke("create_account", {})
@@ -325,16 +328,16 @@ def test_the_sample_flow_that_can_be_asked_has_its_row_before_it_responds(okta_l
         return hook.invoke("provision_status", asked).body
 
     assert status(idempotency_key="k") == {"status": "NOT_FOUND", "idempotency_key": "k"}
-    first = hook.invoke("provision", {"email": "ada@example.com"}, idempotency_key="k")
+    first = hook.invoke("provision", {"account_id": "00u0000001"}, idempotency_key="k")
     assert first.body == {"execution_id": first.execution_id, "status": "RUNNING"}
     assert status(idempotency_key="k") == {"status": "RUNNING", "idempotency_key": "k"}
     assert status(execution_id=first.execution_id) == {"status": "RUNNING", "idempotency_key": "k"}
     now[0] = 5.0
-    hook.invoke("provision", {"email": "ada@example.com"}, idempotency_key="k")
+    hook.invoke("provision", {"account_id": "00u0000001"}, idempotency_key="k")
     hook.invoke("provision", {"fail": True}, idempotency_key="bad")
     now[0] = 8.0
     assert status(idempotency_key="k")["status"] == "SUCCEEDED", "the second invocation has made no second row"
-    assert status(idempotency_key="k")["result"]["email"] == "ada@example.com"
+    assert status(idempotency_key="k")["result"]["account_id"] == "00u0000001"
     now[0] = 13.0
     assert status(idempotency_key="bad")["status"] == "FAILED"
     assert [run.idempotency_key for run in okta_local_org.flows["provision"].runs] == ["k", "k", "bad"]
