@@ -204,7 +204,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/flows/values.py", "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
-        "operators/status_flow.py", "operators/question.py",
+        "operators/status_flow.py", "operators/question.py", "operators/asking.py",
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
@@ -296,6 +296,7 @@ WARNINGS = {
     "Further failures are counted, and told in the records only": "Ten have been logged.",
     "… A person is asked, under Required Actions (idempotency key …)": 'With `on_unknown="ask"`: the task waits until'
     " someone answers there.",
+    "The outcome of … items is unknown. A person is asked, under Required Actions": "The same, of a batch.",
     "The answer cannot be used: … The question is asked again.": "Answer once more under Required Actions; the reason is"
     " named.",
 }

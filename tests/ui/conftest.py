@@ -68,6 +68,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         org.flow("hello")(lambda request: {"greeting": f"Hello, {request.body['name']}"})
         org.flow("status")(lambda request: {"status": "SUCCEEDED"})
         org.flow("broken")(lambda request: ReturnError(500, "no such account"))
+        for name in ("loses_one", "loses_two"):
+            org.flow(name)(lambda request: {"ran": request.body})
         fernet_key = Fernet.generate_key()
         environment = {
             **org.environment("okta_linked"),

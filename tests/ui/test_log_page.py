@@ -66,4 +66,4 @@ def test_what_happened_and_what_to_change_are_in_sight(page: Page, run_id: str, 
     shown = [lines[0].removeprefix("OktaConfigurationError: "), *lines[1:]]
     assert [error.evaluate(_HIDDEN, line) for line in shown] == [""] * len(shown)
     assert len("".join(lines[1:3])) > 130, "what to change is too long for one line"
-    assert lines[3:] == ["It knows: broken, hello, status."]
+    assert lines[3:] == ["It knows: broken, hello, loses_one, loses_two, status."]

@@ -32,3 +32,9 @@ with DAG("misnamed", schedule=None, default_args={"okta_workflows_conn_id": "okt
     InvokeOktaFlowBatchOperator(task_id="batch", flow="nobody", payloads=[{"n": 1}, {"n": 2}])
     OktaFlowSensor(task_id="sensor", flow="nobody")
     TalkativeSensor(task_id="talkative_sensor", flow="nobody")
+
+with DAG("asks", schedule=None, default_args={"okta_workflows_conn_id": "okta_linked", "on_unknown": "ask"}):
+    InvokeOktaFlowOperator(task_id="one", flow="loses_one")
+    InvokeOktaFlowBatchOperator(
+        task_id="many", flow="loses_two", payloads=[{"n": n} for n in range(3)], max_in_flight=1
+    )
