@@ -16,7 +16,7 @@ from tests.e2e.reliability.stage import Stage
 pytestmark = pytest.mark.timeout(600)
 
 Say = Callable[[str], None]
-KILLED, DEFERRED, KILLED_DEFERRED, LOST = 20, 20, 12, 8
+KILLED, DEFERRED, KILLED_DEFERRED, LOST, BATCH = 20, 20, 12, 8, 150
 LOST_BY_AIRFLOW = 2
 """Most tries that Airflow itself may lose before they begin, on a busy machine; these are not killed again."""
 
@@ -87,3 +87,31 @@ def test_a_lost_response_needs_no_retry(stage: Stage, say: Say) -> None:
     assert state == "success", stage.airflow.failures("asked_lost", run_id)
     assert [task["try_number"] for task in tasks] == [1] * LOST
     assert list(stage.runs("asked_lost").values()) == [1] * LOST
+
+
+def test_a_batch_that_is_killed_half_way_runs_each_item_exactly_once(stage: Stage, say: Say) -> None:
+    begun = time.monotonic()
+    run_id = stage.airflow.trigger("asked_batch")
+    before = until(
+        lambda: runs if (runs := stage.runs("asked_batch").total()) >= BATCH // 2 else None,
+        120,
+        lambda: f"only {stage.runs('asked_batch').total()} items ran",
+    )
+    stage.kill("asked_batch")
+    state = stage.airflow.finished("asked_batch", run_id, within=240)
+
+    ran = stage.runs("asked_batch")
+    records = stage.airflow.xcom("asked_batch", run_id, "asked_batch") if state == "success" else []
+    outcomes = Counter(record["outcome"] for record in records)
+    (task,) = stage.airflow.tasks("asked_batch", run_id)
+    say(
+        f"asked_batch: {BATCH} items, killed after {before} runs: task {state} in try {task['try_number']};"
+        f" {dict(outcomes)}, {outcomes['unknown']} unknown; {ran.total()} runs of {len(ran)} keys;"
+        f" {time.monotonic() - begun:.0f} s"
+    )
+    assert state == "success", stage.airflow.failures("asked_batch", run_id)
+    assert before < BATCH
+    assert task["try_number"] == 2
+    assert outcomes == {"succeeded": BATCH}
+    assert [record["result"] for record in records] == list(range(BATCH))
+    assert ran == dict.fromkeys([record["key"] for record in records], 1)
