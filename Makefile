@@ -82,6 +82,7 @@ test-compose: $(STAMP)  ## both stacks of docker compose, up, used and down agai
 
 reliability: $(STAMP)  ## play every fault and all that happens to tasks, and write the tables in docs/reliability.md
 	@$(BIN)/python -m docs.tables.tries docs/reliability.md
+	@$(BIN)/python -m docs.tables.status_tries docs/reliability.md
 	@$(BIN)/python -m docs.tables.faults docs/reliability.md
 
 bench: $(STAMP)  ## measure this provider beside its peers, and write docs/performance.md (10 to 12 minutes)

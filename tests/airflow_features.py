@@ -43,6 +43,8 @@ TASK_STATE_STORE = Feature(
     "the task state store", importable("airflow.sdk.execution_time.context", "TaskStateStoreAccessor")
 )
 
+QUESTIONS = Feature("required actions", importable("airflow.sdk.execution_time.hitl"))
+
 RETRY_POLICY = Feature("retry policies", importable("airflow.sdk", "RetryPolicy"))
 
 SHARED_MASKER = Feature(

@@ -31,6 +31,7 @@ from airflow_okta_workflows.emulator import (
     Reset,
     ReturnError,
     ReturnRaw,
+    StatusTable,
     TooManyRequests,
     Truncate,
     TruncatedGzip,
@@ -219,19 +220,19 @@ def by_hook_async(hook: Any, options: dict[str, Any]) -> Any:
 def by_operator(hook: Any, options: dict[str, Any]) -> Any:
     """Invoke as a task does."""
     from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+    from tests.integration.task_context import context
 
     # Replaces the operator's hook with one that has the test's clock.
     operator_class = type("Operator", (InvokeOktaFlowOperator,), {"hook": hook})
 
-    class TaskInstance:
-        """Those parts of a task instance that the operator needs."""
+    return operator_class(task_id="t", **options).execute(context())
 
-        dag_id, run_id, task_id, map_index, max_tries = "d", "r", "t", -1, 0
 
-        def xcom_push(self, key: str, value: Any) -> None:
-            """Ignore an XCom."""
+def by_status(hook: Any, options: dict[str, Any]) -> Any:
+    """Invoke as a task with a status flow does."""
+    from airflow_okta_workflows.operators.okta_workflows import StatusFlow
 
-    return operator_class(task_id="t", **options).execute({"ti": TaskInstance()})
+    return by_operator(hook, {**options, "status": StatusFlow("echo_status", result="result")})
 
 
 def by_batch(hook: Any, options: dict[str, Any]) -> Any:
@@ -282,7 +283,9 @@ def play(
 
     with ExitStack() as stack:
         org = stack.enter_context(LocalOrg(rate_limit=None, clock=runtime.clock))
-        org.flow("echo")(lambda request: {"ok": True})
+        status_table = StatusTable(clock=runtime.clock)
+        org.flow("echo")(status_table.worker_flow(lambda request: {"ok": True}))
+        org.flow("echo_status")(status_table.status_flow)
         extra = row.prepare(org) or {}
         os.environ.update(org.environment(max_response_bytes=20_000, **extra))
         os.environ["HTTPS_PROXY"] = stack.enter_context(_proxy(row.proxy, org)).address if row.proxy else ""
@@ -297,6 +300,14 @@ def play(
         return error, result, len(org.flows["echo"].runs), len(org.requests("echo"))
 
 
+def with_status(row: Row, runtime: Any) -> str:
+    """Play a fault with a status flow, and return what it comes to; nothing for a flow that is declared idempotent."""
+    if row.idempotent:
+        return ""
+    error, _, runs, _ = play(row, by_status, runtime)
+    return f"{f'`{type(error).__name__}`' if error else 'the response'}, {runs} x"
+
+
 def _proxy(options: dict[str, Any], org: LocalOrg) -> LocalProxy:
     certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("flows.example").configure_cert(certificate)
@@ -308,8 +319,8 @@ def table(runtime: Callable[[], Any]) -> str:
     from tests.airflow_features import forget_masks
 
     lines = [
-        "| what happens | idempotent | comes to | flow ran | requests to the flow |",
-        "|---|---|---|---|---|",
+        "| what happens | idempotent | comes to | flow ran | requests to the flow | with `status` |",
+        "|---|---|---|---|---|---|",
     ]
     for number, row in enumerate(ROWS, 1):
         print(f"{number} of {len(ROWS)}: {row.name}", file=sys.stderr)
@@ -323,7 +334,10 @@ def table(runtime: Callable[[], Any]) -> str:
         if (error, runs) != (row.error, row.runs):
             raise AssertionError(f"{row.name}: {error} and {runs} runs, not {row.error} and {row.runs}")
         outcome = f"`{error.__name__}`" if error else "the response"
-        lines.append(f"| {row.name} | {'yes' if row.idempotent else ''} | {outcome} | {runs} x | {requests} |")
+        status = with_status(row, runtime())
+        lines.append(
+            f"| {row.name} | {'yes' if row.idempotent else ''} | {outcome} | {runs} x | {requests} | {status} |"
+        )
     return "\n".join(lines)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_okta_workflows.core.flows.outcome import Outcome
-from airflow_okta_workflows.exceptions import OktaFlowNoResponseError, outcome_of
-from docs.tables.faults import BEGIN, ROWS, WAYS, Row, by_batch, by_trigger, play
+from airflow_okta_workflows.exceptions import OktaFlowNoResponseError, OktaFlowOutcomeUnknownError, outcome_of
+from docs.tables.faults import BEGIN, ROWS, WAYS, Row, by_batch, by_status, by_trigger, play
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -48,6 +48,29 @@ def test_each_fault_comes_to_the_same_in_a_trigger(row: Row, world: Any) -> None
     error, _, runs, _ = play(row, by_trigger, world.runtime())
 
     assert (type(error) if error else None, runs) == (row.error, row.runs)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.idempotent], ids=lambda row: row.name)
+def test_with_a_status_flow_an_unknown_outcome_is_found_out(row: Row, world: Any) -> None:
+    error, result, runs, _ = play(row, by_status, world.runtime())
+
+    if row.error in (None, OktaFlowOutcomeUnknownError):
+        assert (error, result, runs) == (None, {"ok": True}, 1)
+    else:
+        assert (type(error), runs) == (row.error, row.runs)
+
+
+def test_the_page_says_so() -> None:
+    table = PAGE.read_text().partition(BEGIN)[2]
+    shown = re.findall(r"^\| (.+?) \|  \| .+ \| (?:`(\w+)`|the response), (\d) x \|$", table, re.MULTILINE)
+
+    assert shown == [
+        (row.name, "", "1")
+        if row.error in (None, OktaFlowOutcomeUnknownError)
+        else (row.name, row.error.__name__, str(row.runs))
+        for row in ROWS
+        if not row.idempotent
+    ], "run: make reliability"
 
 
 def test_the_page_is_of_these_faults() -> None:
