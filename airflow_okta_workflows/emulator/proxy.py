@@ -7,7 +7,7 @@ import select
 import socket
 import ssl
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -116,20 +116,24 @@ class LocalProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        self._open.add(client)
-        with suppress(OSError, ValueError):  # the client disconnected, or the proxy was stopped
+        # A socket that is wrapped gives its connection away, so each of the two is closed.
+        with ExitStack() as stack, suppress(OSError, ValueError):  # the client disconnected, or the proxy was stopped
+            self._closes(stack, client)
             if self._own_certificate:
-                client = self._own_certificate.wrap_socket(client, server_side=True)
-                self._open.add(client)
+                client = self._closes(stack, self._own_certificate.wrap_socket(client, server_side=True))
             head = b""
             while b"\r\n\r\n" not in head:
                 if not (data := client.recv(4096)):
-                    break
+                    return
                 head += data
-            else:
-                self._respond(client, head.decode("latin-1"))
-        client.close()
-        self._open.discard(client)
+            self._respond(client, head.decode("latin-1"))
+
+    def _closes(self, stack: ExitStack, sock: socket.socket) -> socket.socket:
+        """Return a socket, which is closed at the end of the stack, or when the proxy is stopped."""
+        stack.callback(self._open.discard, sock)
+        stack.enter_context(sock)
+        self._open.add(sock)
+        return sock
 
     def _respond(self, client: socket.socket, head: str) -> None:
         line, *fields = head.split("\r\n")
@@ -160,16 +164,16 @@ class LocalProxy:
             upstream = socket.create_connection(place, timeout=10)
         except OSError:
             return _refuse(client, 502)
-        self._open.add(upstream)
-        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        if intercept:
-            assert self.certificate is not None  # noqa: S101  # intercepting requires it
-            client = self.certificate.wrap_socket(client, server_side=True)
-            inner = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            inner.check_hostname, inner.verify_mode = False, ssl.CERT_NONE
-            upstream = inner.wrap_socket(upstream)
-            self._open |= {client, upstream}
-        _relay(client, upstream)
+        with ExitStack() as stack:
+            self._closes(stack, upstream)
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            if intercept:
+                assert self.certificate is not None  # noqa: S101  # intercepting requires it
+                client = self._closes(stack, self.certificate.wrap_socket(client, server_side=True))
+                inner = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                inner.check_hostname, inner.verify_mode = False, ssl.CERT_NONE
+                upstream = self._closes(stack, inner.wrap_socket(upstream))
+            _relay(client, upstream)
         return None
 
 
@@ -183,17 +187,16 @@ def _refuse(client: socket.socket, status: int) -> None:
 def _relay(one: socket.socket, other: socket.socket) -> None:
     """Copy bytes in both directions until one side closes."""
     ways = {one: other, other: one}
-    with one, other:
-        while True:
-            ready = [sock for sock in ways if isinstance(sock, ssl.SSLSocket) and sock.pending()]
-            for sock in ready or select.select(list(ways), [], [])[0]:
-                sock.settimeout(0)
-                try:
-                    data = sock.recv(65_536)
-                except (BlockingIOError, ssl.SSLWantReadError):
-                    continue  # a TLS message without data, such as a session ticket, or an incomplete record
-                finally:
-                    sock.settimeout(10)
-                if not data:
-                    return
-                ways[sock].sendall(data)
+    while True:
+        ready = [sock for sock in ways if isinstance(sock, ssl.SSLSocket) and sock.pending()]
+        for sock in ready or select.select(list(ways), [], [])[0]:
+            sock.settimeout(0)
+            try:
+                data = sock.recv(65_536)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                continue  # a TLS message without data, such as a session ticket, or an incomplete record
+            finally:
+                sock.settimeout(10)
+            if not data:
+                return
+            ways[sock].sendall(data)
