@@ -206,8 +206,8 @@ class BatchRun:
 
         :param item: one of the items
         """
-        noted = self._earlier.get(item.key)
-        return self._sender.sent_at.get(item.key) or (noted.sent_at if noted else None)
+        checkpoint = self._earlier.get(item.key)
+        return self._sender.sent_at.get(item.key) or (checkpoint.sent_at if checkpoint else None)
 
     def _sort(self, earlier: Mapping[str, ItemCheckpoint]) -> list[Turn]:
         """Sort the items into those that are settled, those to ask about, and those to send, and return the latter."""
@@ -225,18 +225,18 @@ class BatchRun:
 
     def _is_settled(self, item: BatchItem, earlier: Mapping[str, ItemCheckpoint]) -> bool:
         """Return whether an item must not be sent, and store its record if so."""
-        noted = earlier.get(item.key)
+        checkpoint = earlier.get(item.key)
         if self._answered:
             # The same try goes on, so what has failed is not run again.
-            self._ordinals[item.key] = noted.ordinal if noted else 0
+            self._ordinals[item.key] = checkpoint.ordinal if checkpoint else 0
             if stands := self._answered.records.get(item.key):
                 self._records[item.key] = stands
             return stands is not None
-        if noted is None:
+        if checkpoint is None:
             return False
-        record = noted.record or BatchRecord(Outcome.UNKNOWN, error=_LEFT_UNKNOWN)
+        record = checkpoint.record or BatchRecord(Outcome.UNKNOWN, error=_LEFT_UNKNOWN)
         # A run that is known to have failed is final: the retry wants another run, with another key.
-        self._ordinals[item.key] = noted.ordinal + (record.outcome is Outcome.FAILED)
+        self._ordinals[item.key] = checkpoint.ordinal + (record.outcome is Outcome.FAILED)
         if record.outcome is Outcome.SUCCEEDED or (record.outcome is Outcome.UNKNOWN and not self._template.idempotent):
             self._records[item.key] = record
             return True

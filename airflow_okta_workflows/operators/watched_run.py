@@ -45,7 +45,7 @@ class WatchedRun:
         self._under_way: tuple[str, str | None] | None = None
 
     def watches(self, run: WantedRun, execution_id: str | None) -> None:
-        """Note that a run may be under way, because it exists or is asked about.
+        """Record that a run may be under way, because it exists or is asked about.
 
         :param run: the run
         :param execution_id: its execution id, or None
@@ -53,7 +53,7 @@ class WatchedRun:
         self._under_way = run.key, execution_id
 
     def reached(self, state: InvocationState, key: str) -> None:
-        """Note how far an invocation got.
+        """Record how far an invocation got.
 
         :param state: how far it got
         :param key: its idempotency key

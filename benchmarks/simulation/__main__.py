@@ -10,8 +10,8 @@ import time
 
 DESCRIPTION = """\
 Hold the formulas of docs/scaling.md against a simulation of the provider: its own batches, triggers, pacer, token
-cache and notes, in virtual time, against the local org's own rules behind a network with jitter. No Airflow runs, and
-nothing is sent. The same numbers come out each time."""
+cache and checkpoints, in virtual time, against the local org's own rules behind a network with jitter. No Airflow runs,
+and nothing is sent. The same numbers come out each time."""
 
 EPILOG = """\
 exit code: 0 if each formula and its simulation agree, 1 if one does not, 2 for wrong usage."""

@@ -281,8 +281,12 @@ def _left_behind(formulas: Formulas, *, quick: bool) -> list[Row]:
     told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
     xcom = len(json.dumps(told))
     return [
-        about(f"notes of a batch of {count:,}: rows", formulas["batch_rows"](count), len(store), tolerance=0.05),
-        about(f"notes of a batch of {count:,}: bytes", formulas["batch_note_bytes"](count, result), store.bytes),
-        at_most(f"notes of a batch of {count:,}: writes/s", formulas["MOST_WRITES"], store.sets / seen.seconds),
+        about(f"checkpoints of a batch of {count:,}: rows", formulas["batch_rows"](count), len(store), tolerance=0.05),
+        about(
+            f"checkpoints of a batch of {count:,}: bytes",
+            formulas["batch_checkpoint_bytes"](count, result),
+            store.bytes,
+        ),
+        at_most(f"checkpoints of a batch of {count:,}: writes/s", formulas["MOST_WRITES"], store.sets / seen.seconds),
         about(f"XCom of a batch of {count:,}: bytes", formulas["batch_xcom_bytes"](count, result), xcom),
     ]

@@ -38,8 +38,12 @@ def rows(formulas: Formulas) -> list[Row]:
     )
     arguments = trigger.serialize()[1]
     return [
-        exactly("one invocation: reads and writes of its note", formulas["NOTE_CALLS"], store.gets + store.sets),
-        about("one invocation: bytes of its note", formulas["note_bytes"](len(json.dumps(BODY))), store.bytes),
+        exactly(
+            "one invocation: reads and writes of its checkpoint", formulas["CHECKPOINT_CALLS"], store.gets + store.sets
+        ),
+        about(
+            "one invocation: bytes of its checkpoint", formulas["checkpoint_bytes"](len(json.dumps(BODY))), store.bytes
+        ),
         about(
             "one deferred sensor: bytes of its trigger",
             formulas["trigger_bytes"](len(payload)),

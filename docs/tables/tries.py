@@ -186,9 +186,9 @@ ROWS = [
     Row("stopped in a rate limit: marked failed, timed out, killed", stopped, None, 1, 1),
     Row("cleared after it ended", cleared, None, 2, 2),
     Row("cleared while its flow ran, where Airflow lets it see that", cleared_while_running, None, 2, 2),
-    Row("its note cannot be read", unreadable, OktaFlowOutcomeUnknownError, 1, 1),
-    Row("its note cannot be read", unreadable, OktaFlowOutcomeUnknownError, 1, 1, idempotent=True),
-    Row("its note cannot be read and was deleted, and the task cleared", forgotten, None, 2, 2),
+    Row("its checkpoint cannot be read", unreadable, OktaFlowOutcomeUnknownError, 1, 1),
+    Row("its checkpoint cannot be read", unreadable, OktaFlowOutcomeUnknownError, 1, 1, idempotent=True),
+    Row("its checkpoint cannot be read and was deleted, and the task cleared", forgotten, None, 2, 2),
     Row("its run was deleted, and made again", made_again, None, 2, 2),
 ]
 

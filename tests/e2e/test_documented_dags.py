@@ -105,9 +105,9 @@ def test_the_idempotent_flow_opens_one_ticket_though_its_response_was_lost(runs:
 def test_a_task_of_ones_own_sends_the_key_that_is_stored_for_its_later_tries(runs: Runs) -> None:
     (run,) = [run for run in runs.org.flows["hello"].runs if run.body == {"name": "Grace"}]
     with closing(sqlite3.connect(runs.database)) as database:
-        noted = database.execute("SELECT value FROM task_state_store WHERE task_id = 'greet_once'").fetchall()
+        checkpoint = database.execute("SELECT value FROM task_state_store WHERE task_id = 'greet_once'").fetchall()
 
-    assert [json.loads(value)["idempotency_key"] for (value,) in noted] == [run.idempotency_key]
+    assert [json.loads(value)["idempotency_key"] for (value,) in checkpoint] == [run.idempotency_key]
 
 
 def test_the_examples_did_what_the_page_says(runs: Runs) -> None:

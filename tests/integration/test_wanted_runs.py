@@ -31,7 +31,7 @@ class KilledError(BaseException):
 
 
 class Dying(Store):
-    """A store that a task is killed at, when it notes a state."""
+    """A store that a task is killed at, when it stores a state."""
 
     def __init__(self, kept: Store, state: str) -> None:
         super().__init__(kept)
@@ -92,11 +92,11 @@ def test_a_killed_task_is_known_again_after_its_dag_was_edited(
     with pytest.raises(KilledError):
         single().execute(with_store(Dying(store, "responded"), map_index=map_index))
     if state == "responded":
-        store[SINGLE] |= {"state": "responded", "status_code": 200, "body": {"key": "noted"}}
+        store[SINGLE] |= {"state": "responded", "status_code": 200, "body": {"key": "stored"}}
 
     retry = single(**edit)
     if state == "responded":
-        assert "noted" in json.dumps(retry.execute(with_store(store, map_index=map_index, try_number=2)))
+        assert "stored" in json.dumps(retry.execute(with_store(store, map_index=map_index, try_number=2)))
     else:
         with pytest.raises(OktaFlowOutcomeUnknownError, match="cut off") as caught:
             retry.execute(with_store(store, map_index=map_index, try_number=2))
@@ -175,12 +175,12 @@ async def fired_by(wait: TaskDeferred, world: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-@pytest.mark.parametrize("noted", [True, False], ids=["with a store", "without"])
+@pytest.mark.parametrize("checkpoint", [True, False], ids=["with a store", "without"])
 async def test_a_deferred_invocation_is_known_again_after_an_edit(
-    org: LocalOrg, connect: Connect, world: Any, edit: dict[str, Any], noted: bool
+    org: LocalOrg, connect: Connect, world: Any, edit: dict[str, Any], checkpoint: bool
 ) -> None:
     connect(org)
-    given = with_store(Store()) if noted else context(max_tries=3)
+    given = with_store(Store()) if checkpoint else context(max_tries=3)
     deferrable = {"idempotent": True, "deferrable": True}
     with pytest.raises(TaskDeferred) as caught:
         single(**deferrable).execute(given)
@@ -192,7 +192,7 @@ async def test_a_deferred_invocation_is_known_again_after_an_edit(
     assert list(runs(org).values()) == [1]
 
 
-async def test_a_deferred_invocation_whose_note_was_deleted_is_not_sent_again(
+async def test_a_deferred_invocation_whose_checkpoint_was_deleted_is_not_sent_again(
     org: LocalOrg, connect: Connect, world: Any
 ) -> None:
     connect(org)
@@ -310,29 +310,29 @@ def test_an_item_that_failed_is_sent_under_its_next_ordinal_also_after_it_could_
 
 
 @pytest.mark.parametrize(
-    "noted", ["x", 7, [], {}, {"idempotency_key": "another", "state": "sending"}, {"state": "sending"}]
+    "checkpoint", ["x", 7, [], {}, {"idempotency_key": "another", "state": "sending"}, {"state": "sending"}]
 )
 @pytest.mark.parametrize("idempotent", [False, True])
 @pytest.mark.parametrize(("make", "name"), [(single, SINGLE), (batch, BATCH)])
-def test_a_note_that_cannot_be_read_means_that_the_flow_may_have_run(
-    org: LocalOrg, connect: Connect, make: Callable[..., Any], name: str, idempotent: bool, noted: Any
+def test_a_checkpoint_that_cannot_be_read_means_that_the_flow_may_have_run(
+    org: LocalOrg, connect: Connect, make: Callable[..., Any], name: str, idempotent: bool, checkpoint: Any
 ) -> None:
     connect(org)
 
     for _ in range(2):
         with pytest.raises(OktaFlowOutcomeUnknownError, match="Task State Store"):
-            make(idempotent=idempotent).execute(with_store(Store({name: noted})))
+            make(idempotent=idempotent).execute(with_store(Store({name: checkpoint})))
     assert org.log == []
 
 
-def changed(note: Mapping[str, Any], make: Callable[..., Any]) -> dict[str, Any]:
+def changed(checkpoint: Mapping[str, Any], make: Callable[..., Any]) -> dict[str, Any]:
     if make is single:
-        return {**note, "state": "something new", "elapsed": "x"}
-    return {**note, "items": "in another form"}
+        return {**checkpoint, "state": "something new", "elapsed": "x"}
+    return {**checkpoint, "items": "in another form"}
 
 
 @pytest.mark.parametrize(("make", "name"), [(single, SINGLE), (batch, BATCH)])
-def test_a_note_of_a_later_version_counts_as_a_try_until_the_task_is_cleared(
+def test_a_checkpoint_of_a_later_version_counts_as_a_try_until_the_task_is_cleared(
     org: LocalOrg, connect: Connect, make: Callable[..., Any], name: str
 ) -> None:
     connect(org)
@@ -348,12 +348,12 @@ def test_a_note_of_a_later_version_counts_as_a_try_until_the_task_is_cleared(
     assert len(org.log) == 2 * sent
 
 
-@pytest.mark.parametrize("note", [7, "x", {"outcome": "something new"}, {"ordinal": "1"}, {"ordinal": -1}])
-def test_an_item_whose_note_cannot_be_read_may_have_run(org: LocalOrg, connect: Connect, note: Any) -> None:
+@pytest.mark.parametrize("checkpoint", [7, "x", {"outcome": "something new"}, {"ordinal": "1"}, {"ordinal": -1}])
+def test_an_item_whose_checkpoint_cannot_be_read_may_have_run(org: LocalOrg, connect: Connect, checkpoint: Any) -> None:
     connect(org)
     store = Store()
     records = batch(on_error="collect").execute(with_store(store))
-    store[BATCH]["items"][records[2]["key"]] = note
+    store[BATCH]["items"][records[2]["key"]] = checkpoint
 
     again = batch(on_error="collect").execute(with_store(store, try_number=2))
 
@@ -401,10 +401,10 @@ def test_the_hook_tells_the_key_that_the_operator_stored(org: LocalOrg, connect:
     left = copy.deepcopy(dict(store))
 
     assert OktaWorkflowsHook().idempotency_key(with_store(store)) == caught.value.idempotency_key
-    assert store == left, "and notes nothing over it"
+    assert store == left, "and stores nothing over it"
 
 
-def test_the_hook_gives_no_key_while_a_note_cannot_be_read(org: LocalOrg, connect: Connect) -> None:
+def test_the_hook_gives_no_key_while_a_checkpoint_cannot_be_read(org: LocalOrg, connect: Connect) -> None:
     connect(org)
 
     with pytest.raises(OktaFlowOutcomeUnknownError, match="cannot be read"):

@@ -84,14 +84,14 @@ def parse_items(payloads: Any, batch_key: str, item_key: Expression | None) -> l
     return items
 
 
-def check_unchanged(items: Sequence[BatchItem], noted: Iterable[str]) -> None:
+def check_unchanged(items: Sequence[BatchItem], earlier: Iterable[str]) -> None:
     """Raise if a checkpointed item is missing, since the items that were already sent could then not be recognized.
 
     :param items: the items of this try
-    :param noted: the keys of the items in the checkpoints of earlier tries
+    :param earlier: the keys of the items in the checkpoints of earlier tries
     :raises CoreError: if one of these keys is not among the items
     """
-    gone = len(set(noted).difference(item.key for item in items))
+    gone = len(set(earlier).difference(item.key for item in items))
     if gone:
         raise configuration_error(
             f"The payloads have changed since an earlier try of this task: {gone} that were sent are not among them.",

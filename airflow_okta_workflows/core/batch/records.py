@@ -13,7 +13,7 @@ from airflow_okta_workflows.core.flows.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-LARGEST_NOTED_RESULT = 1_024
+LARGEST_CHECKPOINTED_RESULT = 1_024
 """Bytes of JSON; a checkpoint omits a larger result, so that a page of forty items fits into Airflow's default
 ``[state_store] max_value_storage_bytes`` of 64 KiB, beyond which it logs a warning."""
 _LONGEST_ERROR = 500
@@ -58,7 +58,7 @@ class BatchRecord:
         """Return the record as a checkpoint: a JSON object without values that are None, and without a large result."""
         checkpoint = {name: value for name, value in self.to_json().items() if value is not None}
         size = len(json.dumps(self.result).encode())
-        if size > LARGEST_NOTED_RESULT:
+        if size > LARGEST_CHECKPOINTED_RESULT:
             checkpoint["result"] = None
             checkpoint["error"] = (
                 f"the result of {size} bytes was too large for a checkpoint, and the task was then cut off"

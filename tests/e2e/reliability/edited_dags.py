@@ -101,7 +101,7 @@ def payload(dag_id: str, number: int = 0, hold: str | None = None, **more: Any) 
 
 
 def killed_while_its_flow_ran(stage: Stage) -> str:
-    """More retries and another payload: of unknown outcome, and not sent again, until its note is forgotten."""
+    """More retries and another payload: of unknown outcome, and not sent again, until its checkpoint is forgotten."""
     name = "more_retries"
     dag = EditedDag(stage, name, retries=1, payload=payload(name, hold="flow"))
     stage.wait_for_flow(name)
@@ -115,9 +115,9 @@ def killed_while_its_flow_ran(stage: Stage) -> str:
     assert "OktaFlowOutcomeUnknownError" in dag.log
     assert str(first) in dag.log
 
-    (note,) = stage.airflow.checkpoints(name, dag.run_id, name)
-    assert note == "okta_workflows_invocation"
-    stage.airflow.delete_checkpoint(name, dag.run_id, name, note)
+    (checkpoint,) = stage.airflow.checkpoints(name, dag.run_id, name)
+    assert checkpoint == "okta_workflows_invocation"
+    stage.airflow.delete_checkpoint(name, dag.run_id, name, checkpoint)
     stage.airflow.clear(name, dag.run_id)
     until(lambda: len(stage.runs(name)) == 2 or None, 120, "the cleared task did not run")
     assert dag.ended() == ["success"]

@@ -74,8 +74,8 @@ def cleared_in_a_wait(stage: Stage) -> str:
 
 def is_noted_as_not_run(stage: Stage, dag_id: str, run_id: str) -> bool:
     """Return whether a task has met the rate limit, and stored that its flow has not run."""
-    noted = stage.airflow.checkpoints(dag_id, run_id, "in_a_wait").get("okta_workflows_invocation", {})
-    return bool(stage.org.requests("limited_once")) and noted.get("state") == "not_run"
+    checkpoint = stage.airflow.checkpoints(dag_id, run_id, "in_a_wait").get("okta_workflows_invocation", {})
+    return bool(stage.org.requests("limited_once")) and checkpoint.get("state") == "not_run"
 
 
 def timed_out(stage: Stage) -> str:

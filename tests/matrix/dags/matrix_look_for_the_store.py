@@ -1,4 +1,4 @@
-"""A DAG whose task tells whether it has the store in which an invocation is noted."""
+"""A DAG whose task tells whether it has the store in which an invocation is stored."""
 
 from __future__ import annotations
 

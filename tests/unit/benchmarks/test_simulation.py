@@ -46,7 +46,7 @@ def test_a_wrong_formula_is_told_and_the_page_stays(
 
     apart = re.findall("^APART: (.*)", capsys.readouterr().err, re.MULTILINE)
     assert len(apart) == 1
-    assert apart[0].startswith("one invocation: bytes of its note")
+    assert apart[0].startswith("one invocation: bytes of its checkpoint")
     assert page.PAGE.read_text() == wrong
 
 

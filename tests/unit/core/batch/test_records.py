@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.batch.records import LARGEST_NOTED_RESULT, BatchRecord, count, first_errors, in_words
+from airflow_okta_workflows.core.batch.records import (
+    LARGEST_CHECKPOINTED_RESULT,
+    BatchRecord,
+    count,
+    first_errors,
+    in_words,
+)
 from airflow_okta_workflows.core.flows.outcome import Outcome
 
 
@@ -29,31 +35,33 @@ def test_a_long_error_is_cut() -> None:
     assert long == "x" * 499 + "…"
 
 
-def test_a_note_is_without_what_there_is_not() -> None:
+def test_a_checkpoint_is_without_what_there_is_not() -> None:
     assert BatchRecord(Outcome.NOT_SENT).to_checkpoint() == {"outcome": "not_sent"}
 
 
 @pytest.mark.parametrize("result", [0, False, "", [], {}])
-def test_a_note_keeps_a_result_that_is_empty(result: Any) -> None:
+def test_a_checkpoint_keeps_a_result_that_is_empty(result: Any) -> None:
     assert (
         BatchRecord.from_checkpoint(BatchRecord(Outcome.SUCCEEDED, 200, result=result).to_checkpoint()).result == result
     )
 
 
-@pytest.mark.parametrize(("characters", "kept"), [(LARGEST_NOTED_RESULT - 2, True), (LARGEST_NOTED_RESULT - 1, False)])
+@pytest.mark.parametrize(
+    ("characters", "kept"), [(LARGEST_CHECKPOINTED_RESULT - 2, True), (LARGEST_CHECKPOINTED_RESULT - 1, False)]
+)
 def test_a_large_result_is_stored_without_itself(characters: int, kept: bool) -> None:
-    note = BatchRecord(Outcome.SUCCEEDED, 200, "e1", "x" * characters).to_checkpoint()
-    read = BatchRecord.from_checkpoint(json.loads(json.dumps(note)))
+    checkpoint = BatchRecord(Outcome.SUCCEEDED, 200, "e1", "x" * characters).to_checkpoint()
+    read = BatchRecord.from_checkpoint(json.loads(json.dumps(checkpoint)))
 
     assert (read.outcome, read.status_code, read.execution_id) == (Outcome.SUCCEEDED, 200, "e1")
     assert (read.result is not None) is kept
     assert kept or f"{characters + 2} bytes was too large for a checkpoint" in str(read.error)
-    assert len(json.dumps(note)) < LARGEST_NOTED_RESULT + 500
+    assert len(json.dumps(checkpoint)) < LARGEST_CHECKPOINTED_RESULT + 500
 
 
-@pytest.mark.parametrize("note", [{}, {"outcome": None}, {"outcome": "postponed"}, {"outcome": ["failed"]}])
-def test_a_note_of_another_version_is_of_unknown_outcome(note: Any) -> None:
-    record = BatchRecord.from_checkpoint({**note, "status_code": 200})
+@pytest.mark.parametrize("checkpoint", [{}, {"outcome": None}, {"outcome": "postponed"}, {"outcome": ["failed"]}])
+def test_a_checkpoint_of_another_version_is_of_unknown_outcome(checkpoint: Any) -> None:
+    record = BatchRecord.from_checkpoint({**checkpoint, "status_code": 200})
 
     assert record.outcome is Outcome.UNKNOWN
     assert "another version" in str(record.error)
@@ -69,7 +77,7 @@ def test_a_note_of_another_version_is_of_unknown_outcome(note: Any) -> None:
             st.none() | st.booleans() | st.integers() | st.text(max_size=9),
             lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
             max_leaves=5,
-        ).filter(lambda result: len(json.dumps(result)) <= LARGEST_NOTED_RESULT),
+        ).filter(lambda result: len(json.dumps(result)) <= LARGEST_CHECKPOINTED_RESULT),
         st.none() | st.text(max_size=500),
     )
 )

@@ -210,19 +210,19 @@ def test_repr_shows_no_body() -> None:
 def test_a_response_is_stored_as_json_and_read_back() -> None:
     response = FlowResponse(201, Headers({"X-A": "1"}), {"a": [1]}, "e1", 0.5)
 
-    noted = json.loads(json.dumps(response.to_json()))
-    assert noted == {"status_code": 201, "execution_id": "e1", "elapsed": 0.5, "body": {"a": [1]}}
-    assert FlowResponse.from_json({**noted, "later": 1}) == FlowResponse(201, Headers(), {"a": [1]}, "e1", 0.5)
+    checkpoint = json.loads(json.dumps(response.to_json()))
+    assert checkpoint == {"status_code": 201, "execution_id": "e1", "elapsed": 0.5, "body": {"a": [1]}}
+    assert FlowResponse.from_json({**checkpoint, "later": 1}) == FlowResponse(201, Headers(), {"a": [1]}, "e1", 0.5)
 
 
-@pytest.mark.parametrize("note", [{}, {"status_code": "200"}, {"status_code": None, "body": 1}])
-def test_a_note_without_a_status_is_no_response(note: dict[str, Any]) -> None:
-    assert FlowResponse.from_json(note) is None
+@pytest.mark.parametrize("checkpoint", [{}, {"status_code": "200"}, {"status_code": None, "body": 1}])
+def test_a_checkpoint_without_a_status_is_no_response(checkpoint: dict[str, Any]) -> None:
+    assert FlowResponse.from_json(checkpoint) is None
 
 
-@pytest.mark.parametrize(("noted", "elapsed"), [({"elapsed": 2}, 2.0), ({"elapsed": "2"}, 0.0), ({}, 0.0)])
-def test_a_note_that_does_not_say_how_long_it_took_is_read_all_the_same(noted: Any, elapsed: float) -> None:
-    response = FlowResponse.from_json({"status_code": 200, **noted})
+@pytest.mark.parametrize(("checkpoint", "elapsed"), [({"elapsed": 2}, 2.0), ({"elapsed": "2"}, 0.0), ({}, 0.0)])
+def test_a_checkpoint_that_does_not_say_how_long_it_took_is_read_all_the_same(checkpoint: Any, elapsed: float) -> None:
+    response = FlowResponse.from_json({"status_code": 200, **checkpoint})
 
     assert response == FlowResponse(200, Headers(), None, None, elapsed)
     assert isinstance(response.elapsed, float)
