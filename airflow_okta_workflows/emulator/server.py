@@ -9,7 +9,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from aiohttp import web
 
@@ -52,7 +51,7 @@ class Server:
         self._thread = threading.Thread(target=self._loop.run_forever, name="okta-local-org", daemon=True)
         self._threads = ThreadPoolExecutor(max_workers=256, thread_name_prefix="okta-flow")
         self._runner: web.AppRunner | None = None
-        self._transports: WeakSet[asyncio.Transport] = WeakSet()
+        self._listening: asyncio.Server | None = None
 
     def start(self) -> int:
         """Start listening, and return the port.
@@ -73,16 +72,29 @@ class Server:
         self._end_loop()
 
     async def _close(self, runner: web.AppRunner) -> None:
+        server = runner.server
+        assert server is not None  # noqa: S101  # setup() has set it
+        assert self._listening is not None  # noqa: S101  # _start() has set it
+        for sock in self._listening.sockets:
+            self._loop.remove_reader(sock)
+        # asyncio loses a connection that it has accepted, if the listening ends before it has a transport.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._listening.close()
+        transports = [connection.transport for connection in server.connections]
         await runner.cleanup()
-        for transport in list(self._transports):
-            # cleanup() leaves a transport open whose client has not read everything yet.
-            transport.abort()
+        transports += [connection.transport for connection in server.connections]
+        for transport in transports:
+            # cleanup() leaves a transport open whose client has not read everything, or not ended TLS yet.
+            if transport is not None:
+                transport.abort()
         # It also leaves the asyncio task of a TLS handshake in progress.
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _start(self) -> int:
         app = web.Application(client_max_size=_MAX_BODY)
@@ -93,22 +105,20 @@ class Server:
         app.router.add_route("*", "/api/flo/{alias}/invoke", self._handler(self._invoke))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, self._org.host, self._org.port, ssl_context=self._org.ssl_context, backlog=1024
-        )
         try:
-            await site.start()
+            assert self._runner.server is not None  # noqa: S101  # setup() has set it
+            self._listening = await self._loop.create_server(
+                self._runner.server, self._org.host, self._org.port, ssl=self._org.ssl_context, backlog=1024
+            )
         except BaseException:
             await self._runner.cleanup()
             raise
-        port: int = self._runner.addresses[0][1]
+        port: int = self._listening.sockets[0].getsockname()[1]
         return port
 
     def _handler(self, handle: Callable[[Exchange], Awaitable[None]]) -> Handler:
         async def handled(request: web.Request) -> web.StreamResponse:
             exchange = Exchange(request, self._org.now, self._org.rate_limit)
-            if request.transport:
-                self._transports.add(request.transport)
             with suppress(BrokenOff):
                 await handle(exchange)
             return exchange.sent
