@@ -170,7 +170,8 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
         from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
         from airflow_okta_workflows.core.flows.idempotency_key import derive_key
-        from airflow_okta_workflows.operators.batch_runner import BatchRun, read_answers
+        from airflow_okta_workflows.operators.batch_question import read_answers
+        from airflow_okta_workflows.operators.batch_runner import BatchRun
         from airflow_okta_workflows.operators.batch_status import BatchStatus
 
         hook = self.hook
@@ -244,9 +245,6 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
                 context["ti"].xcom_push(key="records", value=told)
             raise error
         return told
-
-    def _key(self, context: Context) -> None:
-        """Return None, as there are many."""
 
     def on_kill(self) -> None:
         """Send nothing more, and give open calls a few seconds; the log and the checkpoints record what was sent.

@@ -1,14 +1,19 @@
-"""The one question about all items of a batch whose outcome is unknown."""
+"""The one question about all items of a batch whose outcome is unknown, and what the answer makes of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.operators.question import GIVE_UP, XCOM_KEY, Field, Question, code, plain
+from airflow_okta_workflows.core.batch.records import BatchRecord
+from airflow_okta_workflows.core.flows.response import reported_response
+from airflow_okta_workflows.operators.question import GIVE_UP, Field, Question, code, framed, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from airflow_okta_workflows.core.flows.response import FlowResponse
 
 RAN, NOT_RUN = "They ran", "They did not run: invoke them"
 OPTIONS = (RAN, NOT_RUN, GIVE_UP)
@@ -42,9 +47,8 @@ def batch_question(
     :param host: the URL of the flow's host
     :param console: the URL of the Workflows console
     """
-    last = f"**The last answer could not be used: {problem}**\n\n" if problem else ""
     body = (
-        f"{last}The flow was invoked for each of these {len(items)} items, and no response arrived. Each may have run."
+        f"The flow was invoked for each of these {len(items)} items, and no response arrived. Each may have run."
         f"\n\n- Flow: {code(flow)}\n- Host: {code(host)}\n\n{_listed(items)}\n\n"
         f"Open the [Workflows console]({console}) and the flow, and look in its execution history for runs at these"
         " times. Their requests have the header `Idempotency-Key` with the keys above.\n\n"
@@ -54,11 +58,9 @@ def batch_question(
         f"- **{NOT_RUN}**: the flow is invoked for them now, under the same keys.\n"
         f"- If some ran and some did not, enter under `{EXCEPT_FIELD}` the numbers of the items of which the opposite"
         " is true, such as `[3, 17]`.\n"
-        f"- **{GIVE_UP}**: these items stay unknown.\n\n"
-        "Airflow keeps this text if the task asks again: after an answer that cannot be used, after a retry, or after"
-        f" clearing, which changes the keys. The task's XCom `{XCOM_KEY}` has the text that applies now."
+        f"- **{GIVE_UP}**: these items stay unknown."
     )
-    return Question(f"Did flow {plain(flow)} run for {len(items)} items?", body, OPTIONS, _FIELDS)
+    return Question(f"Did flow {plain(flow)} run for {len(items)} items?", framed(body, problem), OPTIONS, _FIELDS)
 
 
 def _listed(items: Sequence[tuple[int, str, str | None]]) -> str:
@@ -93,3 +95,30 @@ def sort_answers(choice: str, entered: Mapping[str, Any], unknown: Iterable[int]
     if not isinstance(bodies, Mapping) or not set(bodies) <= {str(index) for index in ran}:
         return {}, f"{BODIES_FIELD} is not an object with a body for each number of an item that ran."
     return {index: bodies.get(str(index)) for index in ran}, ""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What stands after a person was asked about the unknown items of a batch; all other items are to be sent.
+
+    :param records: the records that stand, by the keys of the items' first runs
+    :param reported: the responses that the person has looked up, by the same keys
+    """
+
+    records: Mapping[str, BatchRecord]
+    reported: Mapping[str, FlowResponse]
+
+
+def read_answers(
+    first_keys: Mapping[str, str], records: Mapping[str, Mapping[str, Any]], bodies: Mapping[str, Any]
+) -> Answered:
+    """Return what stands after a person was asked.
+
+    :param first_keys: the keys of the items' first runs, by the idempotency keys in the records
+    :param records: the records that stand, by idempotency key
+    :param bodies: the bodies of the runs that the person has looked up, by idempotency key
+    """
+    return Answered(
+        {first_keys[key]: BatchRecord.from_checkpoint(one) for key, one in records.items() if key in first_keys},
+        {first_keys[key]: reported_response(body) for key, body in bodies.items() if key in first_keys},
+    )

@@ -12,7 +12,6 @@ import contextvars
 import logging
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.client.loop_resources import loop_resources
@@ -20,7 +19,6 @@ from airflow_okta_workflows.core.batch.records import BatchRecord, in_words
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, derive_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
-from airflow_okta_workflows.core.flows.response import reported_response
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.exceptions import (
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.protocol import InvocationState
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
+    from airflow_okta_workflows.operators.batch_question import Answered
 
 log = logging.getLogger(__name__)
 
@@ -60,33 +59,6 @@ _LEFT_UNKNOWN = "an earlier try of this task was cut off while it was under way;
 _STOPPED = "the task was stopped before it was sent"
 _STOPPED_OPEN = "the task was stopped while it was under way; it may have run"
 _STOPPED_WAITING = "the task was stopped before the end of the run was known; a retry asks the status flow"
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What stands after a person was asked about the unknown items of a batch; all other items are to be sent.
-
-    :param records: the records that stand, by the keys of the items' first runs
-    :param reported: responses that the person has looked up, likewise
-    """
-
-    records: Mapping[str, BatchRecord]
-    reported: Mapping[str, FlowResponse]
-
-
-def read_answers(
-    first_keys: Mapping[str, str], records: Mapping[str, Mapping[str, Any]], bodies: Mapping[str, Any]
-) -> Answered:
-    """Return what stands after a person was asked.
-
-    :param first_keys: the keys of the items' first runs, by the idempotency keys in the records
-    :param records: the records that stand, by idempotency key
-    :param bodies: the bodies of the runs that the person has looked up, likewise
-    """
-    return Answered(
-        {first_keys[key]: BatchRecord.from_checkpoint(one) for key, one in records.items() if key in first_keys},
-        {first_keys[key]: reported_response(body) for key, body in bodies.items() if key in first_keys},
-    )
 
 
 class BatchRun:

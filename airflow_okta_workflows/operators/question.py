@@ -96,6 +96,20 @@ class Question:
     fields: tuple[Field, ...]
 
 
+def framed(body: str, problem: str) -> str:
+    """Return the text of a question with what precedes and follows each.
+
+    :param body: the text in Markdown
+    :param problem: why the last answer cannot be used; empty if this is the first time
+    """
+    last = f"**The last answer could not be used: {problem}**\n\n" if problem else ""
+    return (
+        f"{last}{body}\n\nAirflow keeps this text if the task asks again: after an answer that cannot be used, after a"
+        f" retry, or after clearing, which changes each key. The task's XCom `{XCOM_KEY}` has the text that applies"
+        " now."
+    )
+
+
 def ask(
     operator: BaseOperator,
     context: Context,

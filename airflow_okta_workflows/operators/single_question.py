@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_okta_workflows.operators.question import GIVE_UP, XCOM_KEY, Field, Question, code, plain
+from airflow_okta_workflows.operators.question import GIVE_UP, Field, Question, code, framed, plain
 
 RAN, NOT_RUN = "It ran", "It did not run: invoke it"
 OPTIONS = (RAN, NOT_RUN, GIVE_UP)
@@ -32,9 +32,8 @@ def single_question(
     :param host: the URL of the flow's host
     :param console: the URL of the Workflows console
     """
-    last = f"**The last answer could not be used: {problem}**\n\n" if problem else ""
     body = (
-        f"{last}The flow was invoked, and no response arrived. It may have run.\n\n"
+        "The flow was invoked, and no response arrived. It may have run.\n\n"
         f"- Flow: {code(flow)}\n"
         f"- Idempotency key: {code(key)}\n"
         f"- Sent: {sent_at or 'in an earlier try'}\n"
@@ -45,8 +44,6 @@ def single_question(
         f"- **{RAN}**: the flow is not invoked again. Enter the body that it returned as JSON under"
         f" `{BODY_FIELD}`, or nothing for an empty one. The task's conditions apply to it.\n"
         f"- **{NOT_RUN}**: the flow is invoked now, under the same key.\n"
-        f"- **{GIVE_UP}**: the task fails, and is not retried.\n\n"
-        "Airflow keeps this text if the task asks again: after an answer that is not JSON, after a retry, or after"
-        f" clearing, which changes the key. The task's XCom `{XCOM_KEY}` has the text that applies now."
+        f"- **{GIVE_UP}**: the task fails, and is not retried."
     )
-    return Question(f"Did flow {plain(flow)} run?", body, OPTIONS, _FIELDS)
+    return Question(f"Did flow {plain(flow)} run?", framed(body, problem), OPTIONS, _FIELDS)

@@ -64,14 +64,20 @@ def announced_length(data: bytes) -> int | None:
 
     :param data: the DER
     """
+    header = _header(data)
+    return sum(header) if header else None
+
+
+def _header(data: bytes) -> tuple[int, int] | None:
+    """Return the lengths of the header and of the content that it announces; None if there is no header."""
     if len(data) < 2 or data[0] != _SEQUENCE:
         return None
     if data[1] < 0x80:
-        return 2 + data[1]
+        return 2, data[1]
     count = data[1] & 0x7F
     if not 1 <= count <= 4 or len(data) < 2 + count:
         return None
-    return 2 + count + int.from_bytes(data[2 : 2 + count], "big")
+    return 2 + count, int.from_bytes(data[2 : 2 + count], "big")
 
 
 def is_der(data: bytes) -> bool:
@@ -81,10 +87,8 @@ def is_der(data: bytes) -> bool:
 
     :param data: the bytes
     """
-    if has_indefinite_length(data):
-        return data[2:3] in _FIRST_MEMBERS
-    count = data[1] & 0x7F if data[1:2] >= b"\x80" else 0
-    return announced_length(data) is not None and data[2 + count : 3 + count] in _FIRST_MEMBERS
+    header = (2, 0) if has_indefinite_length(data) else _header(data)
+    return header is not None and data[header[0] : header[0] + 1] in _FIRST_MEMBERS
 
 
 def has_indefinite_length(data: bytes) -> bool:
