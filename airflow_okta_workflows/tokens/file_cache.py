@@ -181,6 +181,7 @@ def open_token_cache(directory: Path | None, identity: str, key: bytes) -> Token
     reason = reason_to_distrust(directory)
     if directory is not None and reason is None:
         return TokenCache(directory, identity, key)
+    reason = str(reason)
     if reason not in _warned:
         _warned.add(reason)
         log.warning(
