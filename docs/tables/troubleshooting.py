@@ -283,6 +283,9 @@ WARNINGS = {
     "The pace of flows is not shared between processes: …. Each process keeps its own pace. Set token_cache_dir under"
     " [okta_workflows] to a directory of your own, or pace to process.": "As above, of the pace of flows: each process"
     " keeps to the rate by itself, and together they may exceed it. Some invocations then are returned 429 and sent again.",
+    "Polls of flow … wait up to … s for their turn: it is polled more often than [okta_workflows] flow_rate allows. Raise"
+    " poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
+    " says, and none fails for it. See [scaling](scaling.md#sensors).",
     "max_rate is …, but all who invoke a flow share …/s. Raise [okta_workflows] flow_rate if the flow takes more, or lower"
     " max_rate.": "`max_rate` only lowers the share of one batch.",
     "The access token could not be kept in …: …": "As above: the disk is full, or not to be written.",

@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,12 @@ from airflow_okta_workflows.operators.okta_workflows import (
     InvokeOktaFlowOperator,
     StatusFlow,
 )
-from airflow_okta_workflows.pace import host
+from airflow_okta_workflows.pace import host, slow_polls
 from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.pace.host import HostTurns, PaceFile
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.triggers.invoker import TriggererInvoker
+from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from tests.integration.task_context import Store, context, with_store
 
 if TYPE_CHECKING:
@@ -378,3 +380,50 @@ def test_without_the_hosts_pace_there_is_no_file(
 
     assert not list(directory.glob("*.pace"))
     assert bool(waits) == (mode == "process")
+
+
+# ---- polls
+
+
+def told_of_slow_polls(caplog: pytest.LogCaptureFixture) -> int:
+    return sum("wait up to" in record.getMessage() for record in caplog.records)
+
+
+def test_a_sensor_that_waits_for_its_turns_warns_once(
+    org: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_polls._warned.clear()
+    # Time is virtual, and a hundred others poll the flow.
+    sensor = OktaFlowSensor(task_id="wait", flow="limited", payload={}, poke_interval=10)
+    monkeypatch.setattr(OktaFlowSensor, "_runtime", world.runtime())
+    for _ in range(5):
+        for _ in range(100):
+            turns_of(org).reserve(world.now)
+        sensor.poke(context())
+
+    assert told_of_slow_polls(caplog) == 1
+
+
+async def test_a_trigger_that_waits_for_its_turns_warns_once(
+    org: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow_polls._warned.clear()
+
+    def others_poll_too(seconds: float) -> None:
+        if seconds == 10:
+            for _ in range(100):
+                turns_of(org).reserve(world.now)
+
+    async def async_sleep(seconds: float) -> None:
+        world.sleep(seconds)
+        others_poll_too(seconds)
+        await asyncio.sleep(0)
+
+    runtime = replace(world.runtime(), async_sleep=async_sleep)
+    trigger = OktaFlowStatusTrigger(
+        flow="limited", payload={}, poke_interval=10, deadline=world.now + 200, runtime=runtime
+    )
+    await anext(trigger.run())
+
+    assert len(org.requests("limited")) >= 5
+    assert told_of_slow_polls(caplog) == 1
