@@ -172,13 +172,30 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                         "default": "disk",
                     },
                     "token_cache_dir": {
-                        "description": "The directory of those files. It must belong to the user that runs Airflow,"
-                        " and nobody else may write to it. Left empty: ``airflow-okta-workflows`` in the user's cache"
-                        " directory.",
+                        "description": "The directory of this provider's files. It must belong to the user that runs"
+                        " Airflow, and nobody else may write to it. Left empty: ``airflow-okta-workflows`` in the"
+                        " user's cache directory.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "/var/cache/airflow/okta-workflows",
                         "default": "",
+                    },
+                    "pace": {
+                        "description": "Who shares the pace of a flow, so that together they stay within its limit:"
+                        " ``host`` for all processes of this user on a host, through a file in the directory of"
+                        " ``token_cache_dir``; ``process`` for one process; ``off`` for no pace, except that a batch"
+                        " keeps its ``max_rate``.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": None,
+                        "default": "host",
+                    },
+                    "flow_rate": {
+                        "description": "Invocations per second of one flow. Okta allows 10.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "10",
                     },
                 },
             }

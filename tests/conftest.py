@@ -35,6 +35,8 @@ os.environ.update(
         # Otherwise Airflow 2.11 warns that Airflow 3 measures in milliseconds.
         "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",
         "AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR": f"{_HOME.name}/tokens",
+        # Tests of the pace turn it on.
+        "AIRFLOW__OKTA_WORKFLOWS__PACE": "off",
     }
 )
 for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:

@@ -56,7 +56,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         """Invoke a flow.
 
         :param call: the invocation
-        :param limiter: rate limiter that the flow's invocations share; None for none
+        :param limiter: rate limiter of the flow; None for none
         :param on_state: called with each state before the invocation continues
         :raises CoreError: if the invocation did not succeed
         """
@@ -119,7 +119,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
                 if reason:
                     log.warning("%s", reason)
                 if limiter and rate_limited:
-                    limiter.throttle(seconds)
+                    await limiter.throttle(seconds)
                 await self.runtime.async_sleep(seconds)
             case protocol.AcquireRateLimit():
                 if limiter:

@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 
 from airflow_okta_workflows.client.async_client import AsyncFlowClient
 from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
-from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.tokens.source import token_source_for
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, connection_limit, open_session
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.pace.configured import Pace
     from airflow_okta_workflows.tokens.source import TokenSource
 
 log = logging.getLogger(__name__)
@@ -59,14 +60,18 @@ class LoopResources:
 
     :param session: the HTTP session
     :param clock: monotonic clock, in seconds
+    :param pace: the pace of the flows; the configured one if None
     """
 
-    def __init__(self, session: aiohttp.ClientSession, clock: Callable[[], float] = Runtime.monotonic) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Callable[[], float] = Runtime.monotonic, pace: Pace | None = None
+    ) -> None:
         self.session = session
         self.users = 0
         self._clock = clock
+        self._pace = pace
         self._slots = asyncio.Semaphore(connection_limit())
-        self._limiters: dict[str, FlowRateLimiter] = {}
+        self._limiters: dict[str, FlowRateLimiter | None] = {}
         self._look_ups: dict[str, _LookUp] = {}
 
     def client(self, settings: OktaWorkflowsSettings, tokens: TokenSource, runtime: Runtime) -> AsyncFlowClient:
@@ -79,14 +84,16 @@ class LoopResources:
         transport = AiohttpTransport(self.session, settings, self._slots)
         return AsyncFlowClient(settings, tokens, transport, runtime)
 
-    def limiter(self, url: str, runtime: Runtime) -> FlowRateLimiter:
-        """Return the rate limiter that all invocations of a flow share.
+    def limiter(self, url: str, runtime: Runtime) -> FlowRateLimiter | None:
+        """Return the rate limiter that all invocations of a flow on this event loop share; None if there is no pace.
 
         :param url: the flow's invoke URL
         :param runtime: clock and sleep
+        :raises OktaConfigurationError: if the configured pace cannot be used
         """
         if url not in self._limiters:
-            self._limiters[url] = FlowRateLimiter(Pacer(), runtime)
+            turns = (self._pace or configured_pace()).turns(url)
+            self._limiters[url] = FlowRateLimiter((turns,), runtime) if turns else None
         return self._limiters[url]
 
     async def client_for(

@@ -1,4 +1,4 @@
-"""Rate limiter that all invocations of one flow pass, one at a time."""
+"""Rate limiters, through which each attempt of an invocation passes when it is its turn."""
 
 from __future__ import annotations
 
@@ -6,48 +6,97 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.retry.pacer import Pacer
+    from collections.abc import Callable
+
     from airflow_okta_workflows.core.runtime import Runtime
+    from airflow_okta_workflows.pace.turns import Turns
+
+_AGAIN = 0.001
+"""Seconds after which a pace is changed that another process was just changing."""
 
 
 class RateLimiter(Protocol):
-    """Limiter that each attempt of an invocation has to pass."""
+    """Limiter that each attempt of an invocation on an event loop has to pass."""
 
     async def acquire(self) -> None:
         """Return when it is the caller's turn."""
 
-    def throttle(self, seconds: float) -> None:
+    async def throttle(self, seconds: float) -> None:
         """Slow down, because the flow's host returned 429."""
 
 
 class FlowRateLimiter:
-    """A rate limiter for the tasks of an event loop.
+    """A rate limiter for the tasks of an event loop, which together are one requester.
 
-    :param pacer: decides when the next attempt may be sent
+    :param turns: the turns of which an attempt needs one each, in this order; a 429 slows down the last ones
     :param runtime: clock and sleep
     """
 
-    def __init__(self, pacer: Pacer, runtime: Runtime) -> None:
-        self._pacer = pacer
+    def __init__(self, turns: tuple[Turns, ...], runtime: Runtime) -> None:
+        self._turns = turns
         self._runtime = runtime
         self._first = asyncio.Lock()
 
     async def acquire(self) -> None:
         """Return when it is the caller's turn."""
-        # Only the head of the queue reserves a moment, so the others follow the pace that applies when they get there.
+        # Only the head of the queue reserves a turn, so that this requester has no more than one.
         async with self._first:
-            while True:
-                if (seconds := self._pacer.reserve(self._runtime.monotonic())) > 0:
+            for turns in self._turns:
+                seconds = await self._ask(turns, turns.reserve)
+                while seconds > 0:
                     await self._runtime.async_sleep(seconds)
-                if not self._pacer.holds(self._runtime.monotonic()):
-                    return
+                    seconds = await self._ask(turns, turns.take)
+
+    async def throttle(self, seconds: float) -> None:
+        """Slow down, because the flow's host returned 429.
+
+        :param seconds: the wait before the refused request is sent again
+        """
+        turns = self._turns[-1]
+        await self._ask(turns, lambda now: turns.throttle(now, seconds))
+
+    async def _ask(self, turns: Turns, question: Callable[[float], float | None]) -> float:
+        while True:
+            now = self._runtime.monotonic()
+            result = await asyncio.to_thread(question, now) if turns.slow else question(now)
+            if result is not None:
+                return result
+            await self._runtime.async_sleep(_AGAIN)
+
+
+class ThreadRateLimiter:
+    """A rate limiter for one thread, which is one requester.
+
+    :param turns: the turns
+    :param runtime: clock, sleep and stop signal
+    """
+
+    def __init__(self, turns: Turns, runtime: Runtime) -> None:
+        self._turns = turns
+        self._runtime = runtime
+
+    def acquire(self) -> None:
+        """Return when it is the caller's turn, or when the task was stopped."""
+        seconds = self._ask(self._turns.reserve)
+        while seconds > 0:
+            self._runtime.wait(seconds)
+            seconds = self._ask(self._turns.take)
 
     def throttle(self, seconds: float) -> None:
         """Slow down, because the flow's host returned 429.
 
         :param seconds: the wait before the refused request is sent again
         """
-        self._pacer.hold(self._runtime.monotonic(), seconds)
+        self._ask(lambda now: self._turns.throttle(now, seconds))
+
+    def _ask(self, question: Callable[[float], float | None]) -> float:
+        while not self._runtime.stop.requested:
+            result = question(self._runtime.monotonic())
+            if result is not None:
+                return result
+            self._runtime.wait(_AGAIN)
+        # A wait that the stop has ended must not begin again; the driver sends nothing any more.
+        return 0.0
 
 
 class SkipFirstAcquire:
@@ -66,9 +115,9 @@ class SkipFirstAcquire:
             await self._limiter.acquire()
         self._first = False
 
-    def throttle(self, seconds: float) -> None:
+    async def throttle(self, seconds: float) -> None:
         """Slow down all calls, because the flow's host returned 429.
 
         :param seconds: the wait before the refused request is sent again
         """
-        self._limiter.throttle(seconds)
+        await self._limiter.throttle(seconds)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, End, resume, stopped_without_token
 from airflow_okta_workflows.client.log_masking import mask
+from airflow_okta_workflows.client.rate_limiter import ThreadRateLimiter
 from airflow_okta_workflows.core import protocol
+from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
+from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.http.types import HttpRequest
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
     from airflow_okta_workflows.core.oauth.flow_auth import FlowAuth
+    from airflow_okta_workflows.pace.configured import Pace
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,7 +43,7 @@ class FlowClient(Client[H11Transport]):
         :raises CoreError: if the invocation did not succeed
         """
         with NoFrames(), self.runtime.stop.heeding_sigterm():
-            return self._drive(self.invoke(call), on_state)
+            return self._drive(self.invoke(call), self._limiter(call.address.url), on_state)
 
     def access_token(self, rejected_token: str | None = None) -> AccessToken:
         """Return an access token that is valid now.
@@ -65,35 +69,56 @@ class FlowClient(Client[H11Transport]):
         """Close the connections that are kept open."""
         self.transport.close()
 
-    def _drive(self, conversation: Conversation[T], on_state: Callable[[InvocationState], None] | None = None) -> T:
+    def _limiter(self, url: str) -> ThreadRateLimiter | None:
+        turns = self._pace.turns(url)
+        return ThreadRateLimiter(turns, self.runtime) if turns else None
+
+    @cached_property
+    def _pace(self) -> Pace:
+        return configured_pace()
+
+    def _drive(
+        self,
+        conversation: Conversation[T],
+        limiter: ThreadRateLimiter | None = None,
+        on_state: Callable[[InvocationState], None] | None = None,
+    ) -> T:
         # Always closed: a conversation may own the lock of the token cache, or the renewal of a token.
         departure = Departure(self.runtime.monotonic)
         with closing(conversation):
             progress = resume(conversation, None)
             while not isinstance(progress, End):
                 try:
-                    event = self._perform(progress, on_state, departure)
+                    event = self._perform(progress, limiter, on_state, departure)
                 except StopRequested as stop:
                     progress = resume(conversation, stop)
                 else:
                     progress = resume(conversation, event)
             return progress.result
 
-    def _perform(self, step: Step, on_state: Callable[[InvocationState], None] | None, departure: Departure) -> object:
+    def _perform(
+        self,
+        step: Step,
+        limiter: ThreadRateLimiter | None,
+        on_state: Callable[[InvocationState], None] | None,
+        departure: Departure,
+    ) -> object:
         self._require_not_stopped(step)
         match step:
             case protocol.Send(request):
                 options = departure.send_options(self.settings.connect_timeout)
                 return TOO_LATE if options is None else self.transport.send(request, **options)
-            case protocol.Wait(seconds, reason):
+            case protocol.Wait(seconds, reason, rate_limited):
                 if reason:
                     log.warning("%s", reason)
+                if limiter and rate_limited:
+                    limiter.throttle(seconds)
                 self.runtime.wait(seconds)
             case protocol.Join(outcome):
                 outcome.exception()
             case protocol.AcquireRateLimit():
-                # A single task does not pace itself; the host limits it with 429.
-                pass
+                if limiter:
+                    limiter.acquire()
             case protocol.Checkpoint(state):
                 if on_state:
                     departure.begin()

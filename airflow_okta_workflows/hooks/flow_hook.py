@@ -147,7 +147,8 @@ class FlowHook(BaseHook):
         with raise_provider_errors(), NoFrames():
             call = self._build(flow, payload, idempotency_key, options)
             async with loop_resources() as resources:
-                response = await self._aclient(resources).invoke_flow(call)
+                limiter = resources.limiter(call.address.url, self.runtime)
+                response = await self._aclient(resources).invoke_flow(call, limiter=limiter)
         self._log_response(call, response)
         return response
 

@@ -65,7 +65,8 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     :param item_key: a JMESPath expression over a payload that selects its identity, such as ``email``. With it the
         tries of a task recognize a payload even if the list has changed. Without it they compare position and content,
         and a changed list is an error
-    :param max_rate: most invocations per second
+    :param max_rate: most invocations per second of this batch. It only lowers the batch's share of the flow's pace,
+        whose limit is ``[okta_workflows] flow_rate``
     :param max_in_flight: most calls that may be open at the same time
     :param on_unknown: ``fail``: an item whose outcome is unknown counts as failed; ``ask``: once all others are
         settled, a person decides about all such items in one question, in Airflow's Required Actions (Airflow 3.1+).

@@ -70,7 +70,7 @@ class BatchRun:
     :param checkpoints: checkpoints of earlier tries of the task, and the store for those of this try
     :param evaluate: returns the result of a response, given the response and its idempotency key, or raises if the
         task's conditions are not met
-    :param max_rate: most invocations per second
+    :param max_rate: most invocations per second of this batch
     :param max_in_flight: most calls that may be open at the same time
     :param status: the flow's status flow, or None
     :param answered: what stands after a person was asked, or None
@@ -104,6 +104,7 @@ class BatchRun:
         self._records: dict[str, BatchRecord] = {}
         self._ordinals = dict.fromkeys((item.key for item in items), 0)
         self._sender = BatchSender(
+            template.address.url,
             checkpoints,
             hook.runtime,
             max_rate=max_rate,

@@ -7,6 +7,7 @@ old by then is written again: Airflow refuses it if another try has begun meanwh
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -18,8 +19,9 @@ from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
-from airflow_okta_workflows.core.retry.pacer import Pacer
+from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
 from airflow_okta_workflows.core.runtime import time_text
+from airflow_okta_workflows.pace.configured import configured_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 _LOT = 0.5
 """Seconds' worth of items whose checkpoints are written together before they are sent. If the task is killed, the
@@ -53,15 +57,17 @@ class Turn:
 class BatchSender:
     """Queue of the items that are to be sent, and what is needed to send them.
 
+    :param url: the flow's invoke URL
     :param checkpoints: the store for the checkpoints of the items
     :param runtime: clock and sleep
-    :param max_rate: most invocations per second
+    :param max_rate: most invocations per second of this batch
     :param max_in_flight: most calls that may be open at the same time
     :param on_turn: called when an item is added to the queue
     """
 
     def __init__(
         self,
+        url: str,
         checkpoints: BatchCheckpointStore,
         runtime: Runtime,
         *,
@@ -78,7 +84,15 @@ class BatchSender:
         self._checkpoints = checkpoints
         self._clock = runtime.clock
         self._monotonic = runtime.monotonic
-        self._limiter = FlowRateLimiter(Pacer(max_rate), runtime)
+        pace = configured_pace()
+        self._limiter = FlowRateLimiter(pace.turns_of_share(url, max_rate), runtime)
+        if pace.turns(url) and max_rate > max(pace.flow_rate, FLOW_RATE):
+            log.warning(
+                "max_rate is %g, but all who invoke a flow share %g/s. Raise [okta_workflows] flow_rate if the flow"
+                " takes more, or lower max_rate.",
+                max_rate,
+                pace.flow_rate,
+            )
         self._size = max(1, round(max_rate * _LOT))
         self._most_open = max_in_flight
         self._on_turn = on_turn

@@ -23,9 +23,9 @@ from airflow_okta_workflows.core.flows.exactly_once import (
 )
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import Wait
-from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.operators.watched_run import WatchedRun, as_unknown, result_of
+from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.tokens.source import token_source_for
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
 
@@ -66,13 +66,14 @@ class BatchStatus:
         self.checkpointed = checkpointed
         self.ending = False
         """Whether the waits have to end, because the batch has failed."""
-        self.limiter = FlowRateLimiter(Pacer(), hook.runtime)
         self._hook = hook
         self._watched: set[WatchedRun] = set()
         with raise_provider_errors(), NoFrames():
             self.template = hook.settings.build_invocation(
                 status.flow, status.question("", None), idempotency_key=hook.runtime.new_id(), idempotent=True
             )
+        pace = configured_pace()
+        self.limiter = FlowRateLimiter(pace.turns_of_share(self.template.address.url, pace.flow_rate), hook.runtime)
 
     @property
     def is_over(self) -> bool:
@@ -109,11 +110,10 @@ class BatchStatus:
         # The task's own hook sends nothing any more.
         hook = self._hook.without_stop()
         client = resources.client(hook.settings, token_source_for(hook.settings), hook.runtime)
-        limiter = FlowRateLimiter(Pacer(), hook.runtime)
-        return {asyncio.ensure_future(self._cancel(client, limiter, *run)) for run in runs}
+        return {asyncio.ensure_future(self._cancel(client, resources, *run)) for run in runs}
 
     async def _cancel(
-        self, client: AsyncFlowClient, limiter: FlowRateLimiter, key: str, execution_id: str | None
+        self, client: AsyncFlowClient, resources: LoopResources, key: str, execution_id: str | None
     ) -> None:
         flow = str(self.status.cancel_flow)
         try:
@@ -121,6 +121,7 @@ class BatchStatus:
                 call = client.settings.build_invocation(
                     flow, self.status.question(key, execution_id), idempotency_key=key, timeout=CANCELLED_WITHIN
                 )
+                limiter = resources.limiter(call.address.url, client.runtime)
                 await client.invoke_flow(call, limiter=limiter)
             log.info("Flow %r was asked to cancel the run (idempotency key %s)", flow, key)
         except Exception as error:

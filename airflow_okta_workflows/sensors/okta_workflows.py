@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.pace.slow_polls import SlowPolls
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 
 
@@ -135,6 +136,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self.deferrable = deferrable
         self.okta_workflows_conn_id = okta_workflows_conn_id
         self._memory = ProcessMemory()
+        self._slow_polls: SlowPolls | None = None
         self._warned = False
         self._last_seen = ""
         with raise_provider_errors(), NoFrames():
@@ -151,6 +153,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             with raise_provider_errors(), NoFrames():
                 require_given(self.payload)
         failed_polls = self._failed_polls(context)
+        began = self._runtime.monotonic()
         try:
             response = self._ask(context)
         except OktaWorkflowsError as error:
@@ -162,6 +165,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             failed_polls.record_failure(error)
             return PokeReturnValue(is_done=False)
         failed_polls.reset()
+        self._record_wait(self._runtime.monotonic() - began - response.elapsed)
         rule = self._rule()
         try:
             status = rule.status(response.body)
@@ -177,6 +181,13 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         if (problem := rule.blindness(response)) and self._is_first_warning(context):
             self.log.warning("Flow %r: %s The sensor goes on until its timeout.", self.flow, problem)
         return self._not_finished(rule.describe(response))
+
+    def _record_wait(self, waited: float) -> None:
+        from airflow_okta_workflows.pace.slow_polls import SlowPolls
+
+        if self._slow_polls is None:
+            self._slow_polls = SlowPolls(self.flow, self.poke_interval)
+        self._slow_polls.record(waited)
 
     def _not_finished(self, seen: str) -> PokeReturnValue:
         self._last_seen = seen

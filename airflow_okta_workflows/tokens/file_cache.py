@@ -22,6 +22,12 @@ from airflow_okta_workflows.core.encryption import decrypt, encrypt
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.private_directory import (
+    FORGOTTEN_AFTER,
+    OS_FAILURES,
+    is_private_file,
+    reason_to_distrust,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +41,6 @@ _FORMATS = b"okta-workflows-token-"
 _MAGIC = _FORMATS + b"1\n"
 _OWN_NAME = re.compile(r"([0-9a-f]{64})\.(token|lock|[0-9a-f]{16}\.tmp)")
 _LARGEST_ENTRY = 65_536
-_OTHERS = 0o077
-_OTHERS_WRITE = 0o022
-_FORGOTTEN_AFTER = 86_400.0
-"""Seconds after which an entry that is no longer renewed, such as a rotated key's, is removed."""
-_FAILURES = (OSError, RuntimeError, ValueError, TypeError, KeyError)
-"""Errors that file systems, their locks and the look-up of users can raise."""
 FAILURE_REST = 5.0
 """Seconds for which the failure of a token request is reported instead of sending the same request again."""
 
@@ -77,14 +77,14 @@ class TokenCache:
         try:
             # O_NONBLOCK: opening a named pipe in its place would block.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except _FAILURES:
+        except OS_FAILURES:
             return None
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
+            if not is_private_file(status):
                 return None
             return self._decode(os.read(descriptor, _LARGEST_ENTRY + 1))
-        except _FAILURES:
+        except OS_FAILURES:
             return None
         finally:
             os.close(descriptor)
@@ -102,12 +102,12 @@ class TokenCache:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(self._encode(token, failure, now))
             temporary.replace(self._path)
-        except _FAILURES as error:
+        except OS_FAILURES as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             log.warning("The access token could not be kept in %s: %s", shown(self.directory), reason)
             with suppress(OSError):
                 temporary.unlink()
-        with suppress(*_FAILURES):
+        with suppress(*OS_FAILURES):
             self._forget_old(now)
 
     def lock(self) -> FileLock:
@@ -163,7 +163,7 @@ class TokenCache:
                     continue
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
-                    if now - status.st_mtime > _FORGOTTEN_AFTER and _is_own_file(Path(entry.path), name[2], status):
+                    if now - status.st_mtime > FORGOTTEN_AFTER and _is_own_file(Path(entry.path), name[2], status):
                         yield Path(entry.path), name[1], name[2]
 
 
@@ -178,17 +178,10 @@ def open_token_cache(directory: Path | None, identity: str, key: bytes) -> Token
     :param identity: the entry's name: 64 hexadecimal digits
     :param key: 32 bytes, the entry's encryption key
     """
-    reason: str | None
-    if directory is None:
-        reason = "there is no home directory to keep them in"
-    else:
-        try:
-            reason = _distrust(directory)
-        except _FAILURES as error:
-            reason = f"cannot be used ({getattr(error, 'strerror', None) or type(error).__name__})"
-        if reason is None:
-            return TokenCache(directory, identity, key)
-        reason = f"{shown(directory)} {reason}"
+    reason = reason_to_distrust(directory)
+    if directory is not None and reason is None:
+        return TokenCache(directory, identity, key)
+    reason = str(reason)
     if reason not in _warned:
         _warned.add(reason)
         log.warning(
@@ -200,37 +193,6 @@ def open_token_cache(directory: Path | None, identity: str, key: bytes) -> Token
 
 
 _warned: set[str] = set()
-
-
-def _distrust(directory: Path) -> str | None:
-    """Return why a directory cannot be trusted, or None if it can."""
-    _make(directory)
-    status = directory.stat(follow_symlinks=False)
-    if not stat.S_ISDIR(status.st_mode):
-        return "is not a directory of its own"
-    if status.st_uid != os.geteuid():
-        return "belongs to another user"
-    if status.st_mode & _OTHERS_WRITE:
-        return "can be written by other users"
-    if not os.access(directory, os.W_OK | os.X_OK):
-        return "cannot be written"
-    return None
-
-
-def _make(directory: Path) -> None:
-    """Create a directory and its missing parents, all of them for this user alone.
-
-    Existing directories are not changed. With ``parents``, ``mkdir`` would let anybody write to the parents under a
-    umask of 0.
-    """
-    missing = []
-    while not directory.exists() and directory != directory.parent:
-        missing.append(directory)
-        directory = directory.parent
-    for one in reversed(missing):
-        # Another process may create it first.
-        with suppress(FileExistsError):
-            one.mkdir(mode=0o700)
 
 
 def _is_own_file(path: Path, kind: str, status: os.stat_result) -> bool:
@@ -278,7 +240,9 @@ def try_lock(lock: FileLock) -> bool | None:
         lock.acquire(blocking=False)
     except Timeout:
         return False
-    except _FAILURES:  # filelock before 3.24 raises NotImplementedError, a RuntimeError, on a file system without locks
+    except (
+        OS_FAILURES
+    ):  # filelock before 3.24 raises NotImplementedError, a RuntimeError, on a file system without locks
         return None
     return True
 
@@ -288,19 +252,5 @@ def release(lock: FileLock) -> None:
 
     :param lock: the lock
     """
-    with suppress(*_FAILURES):
+    with suppress(*OS_FAILURES):
         lock.release()
-
-
-def cache_directory(configured: str) -> Path | None:
-    """Return the directory for tokens, or None if it would be in the home directory of a user who has none.
-
-    :param configured: the configured directory; empty for the user's cache directory (XDG Base Directory Specification)
-    """
-    if not configured:
-        base = os.environ.get("XDG_CACHE_HOME") or ""
-        configured = f"{base if base.startswith('/') else '~/.cache'}/airflow-okta-workflows"
-    with suppress(*_FAILURES):
-        # Path.expanduser raises for a user without a home directory.
-        configured = os.path.expanduser(configured)  # noqa: PTH111  # see above
-    return None if configured.startswith("~") else Path(configured)

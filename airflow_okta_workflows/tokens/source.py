@@ -24,8 +24,9 @@ from airflow_okta_workflows.core.protocol import Conversation, Join
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.private_directory import configured_directory
 from airflow_okta_workflows.tokens.coordination import obtain_shared_token
-from airflow_okta_workflows.tokens.file_cache import FAILURE_REST, TokenCache, cache_directory, open_token_cache
+from airflow_okta_workflows.tokens.file_cache import FAILURE_REST, TokenCache, open_token_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,8 +217,7 @@ def token_source_for(settings: OktaWorkflowsSettings) -> TokenSource:
 
 
 def _open_cache(settings: OktaWorkflowsSettings) -> TokenCache | None:
-    directory = cache_directory(conf.get("okta_workflows", "token_cache_dir", fallback="").strip())
-    return open_token_cache(directory, settings.token_cache_id, settings.cache_encryption_key())
+    return open_token_cache(configured_directory(), settings.token_cache_id, settings.cache_encryption_key())
 
 
 def _for_another(failure: BaseException) -> BaseException:

@@ -18,6 +18,7 @@ from airflow_okta_workflows.core.numbers import YEAR, check_number
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaFlowError, OktaWorkflowsError, raise_provider_errors
+from airflow_okta_workflows.pace.slow_polls import SlowPolls
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN, ENCRYPTED, ERROR, NOT_HANDED_OVER, SETTLED, TIMEOUT
 
 if TYPE_CHECKING:
@@ -203,10 +204,12 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
         # Jitter: a restarted triggerer starts all its triggers at once, and they would then always poll together.
         interval = self.poke_interval * (0.5 + self._runtime.random() / 2)
+        slow_polls = SlowPolls(self.flow, self.poke_interval)
         async with self._invoker() as flow:
             while (left := self.deadline - self._runtime.clock()) > 0:
                 await self._runtime.async_sleep(min(interval, left))
                 interval = self.poke_interval
+                began = self._runtime.monotonic()
                 try:
                     response = await flow.invoke()
                 except OktaWorkflowsError as error:
@@ -218,6 +221,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                         failed_polls.record_failure(error)
                     continue
                 failed_polls.reset()
+                slow_polls.record(self._runtime.monotonic() - began - response.elapsed)
                 if rule.status(response.body) is not Status.RUNNING:
                     return SETTLED
                 if not self.warned and (problem := rule.blindness(response)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.client.loop_resources import LoopResources
+from airflow_okta_workflows.pace.configured import Pace
 from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from benchmarks.simulation.comparison import Row, about, at_most, exactly
@@ -47,7 +48,7 @@ class _Resources(LoopResources):
 
     def __init__(self, hook: SimulatedHook, clock: Callable[[], float]) -> None:
         session: Any = None  # not used
-        super().__init__(session, clock)
+        super().__init__(session, clock, Pace("process"))
         self._hook = hook
 
     def client(self, *_: Any) -> AsyncFlowClient:

@@ -198,6 +198,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "fields of the connection": (
         "connection/reader.py", "connection/field_reader.py", "connection/serialized.py", "connection/key_place.py",
         "core/okta_hosts.py", "core/addresses.py", "core/numbers.py", "tokens/source.py",
+        "pace/configured.py",
     ),
     "network": ("core/http/proxies.py", "transport/network.py"),
     "keys": ("core/keys/parsing.py", "core/keys/pem.py", "core/keys/jwk.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
@@ -279,6 +280,14 @@ WARNINGS = {
     "Access tokens are not shared between processes: …. Each process asks for its own. Set token_cache_dir under"
     " [okta_workflows] to a directory of your own, or token_cache to memory.": "The directory of the token cache is not"
     " there, or is not this user's alone. Tasks run, with more token requests.",
+    "The pace of flows is not shared between processes: …. Each process keeps its own pace. Set token_cache_dir under"
+    " [okta_workflows] to a directory of your own, or pace to process.": "As above, of the pace of flows: each process"
+    " keeps to the rate by itself, and together they may exceed it. Some invocations then are returned 429 and sent again.",
+    "Polls of flow … wait up to … s for their turn: it is polled more often than [okta_workflows] flow_rate allows. Raise"
+    " poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
+    " says, and none fails for it. See [scaling](scaling.md#sensors).",
+    "max_rate is …, but all who invoke a flow share …/s. Raise [okta_workflows] flow_rate if the flow takes more, or lower"
+    " max_rate.": "`max_rate` only lowers the share of one batch.",
     "The access token could not be kept in …: …": "As above: the disk is full, or not to be written.",
     "the access token could not be renewed before it expires: …": "The old one is good for now; it is tried again.",
     "Connection … could not be looked up again: …": "In the triggerer: the one that is known is used on.",

@@ -227,8 +227,9 @@ async def test_a_flow_that_fails_has_nothing_to_do_with_the_connection(
 
 
 async def test_a_429_holds_all_back_who_invoke_the_flow(
-    org: LocalOrg, connect: Connect, share: LoopResources, world: Any
+    org: LocalOrg, connect: Connect, share: LoopResources, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__PACE", "process")
     connect(org)
     async_sleep, wake = asyncio.Event(), asyncio.Event()
     waits: list[float] = []

@@ -14,11 +14,19 @@ moments for sending, and adapts the distance between them to the host's 429s:
   flow seldom reach its limit, and then fast, so a sender that is left alone soon has the full rate again.
 - ``T`` grows with the distance, so slower senders recover more slowly: many senders together reach the limit little
   more often than few.
+
+A moment is used in two steps. Whoever wants to send reserves a moment, waits for it, and then takes it. Only then is it
+known whether a hold has voided it, and whether those before came late: a busy machine may wake several senders
+together. So the pacer remembers the last moments that were taken, and puts a sender off by the little that keeps each
+second of the host within the limit. A reservation that is never taken costs one moment, and nobody waits for it.
+
+The state is a tuple of numbers, so that processes can share it through a file.
 """
 
 from __future__ import annotations
 
 from math import inf, sqrt
+from typing import NamedTuple
 
 from airflow_okta_workflows.core.numbers import check_number
 
@@ -29,6 +37,11 @@ _MARGIN = 1.03
 """Distance between two invocations, as a multiple of the shortest that the rate allows. The extra 3 % give each second
 30 ms of tolerance: no second of the host gets more invocations than allowed, even if the first arrives 15 ms late and
 the one after the last allowed 15 ms early."""
+_WINDOW_MARGIN = 1.015
+"""Shortest time in which as many moments are taken as the rate allows, as a multiple of what it allows. Between this
+and ``_MARGIN`` a sender may be late without putting others off."""
+MOST_TAKEN = 16
+"""Number of moments that are remembered, at most."""
 _OWN_WAIT = 2.0
 """Longest wait, in seconds, that a 429 for the flow's own limit asks for, since that limit counts per second. A longer
 wait has another cause than this flow's pace, so it applies to all invocations."""
@@ -52,32 +65,79 @@ def check_pace(max_rate: object, max_in_flight: object) -> None:
     :param max_in_flight: calls that may be open at the same time
     :raises CoreError: if one of them is not a number within its bounds
     """
-    check_number(max_rate, "max_rate", least=_SLOWEST_RATE, most=_FASTEST_RATE)
+    check_rate(max_rate, "max_rate")
     check_number(max_in_flight, "max_in_flight", least=1, most=_MOST_IN_FLIGHT, whole=True)
+
+
+def check_rate(rate: object, name: str) -> None:
+    """Raise if a rate is out of bounds.
+
+    :param rate: invocations per second
+    :param name: its name, as the user knows it
+    :raises CoreError: if it is not a number within its bounds
+    """
+    check_number(rate, name, least=_SLOWEST_RATE, most=_FASTEST_RATE)
+
+
+class PaceState(NamedTuple):
+    """State of a pacer; times are seconds of a monotonic clock.
+
+    :param at: when it was last changed
+    :param next_moment: the next moment that is free
+    :param slowed: distance after the last decrease of the rate, as a multiple of the shortest
+    :param refused: number of 429s before the first of them may be sent again
+    :param back_at: when the last refused request may be sent again
+    :param held_until: when a hold ends
+    :param taken: the last moments that were taken, at most ``MOST_TAKEN``, in ascending order
+    """
+
+    at: float = -inf
+    next_moment: float = -inf
+    slowed: float = 1.0
+    refused: int = 0
+    back_at: float = -inf
+    held_until: float = -inf
+    taken: tuple[float, ...] = ()
+
+
+IDLE = PaceState()
+"""State of a flow that nobody has invoked yet."""
+_SAME_CLOCK = 1.0
+"""Seconds by which the last change may be in the future. Beyond that, its times are those of another clock, for example
+from before the machine was started."""
 
 
 class Pacer:
     """Evenly spaced moments for sending to one flow, adapted to the 429s of its host.
 
     :param max_rate: invocations per second, more than 0
+    :param state: state of another pacer from which this one goes on
     """
 
-    def __init__(self, max_rate: float = FLOW_RATE) -> None:
+    def __init__(self, max_rate: float = FLOW_RATE, state: PaceState = IDLE) -> None:
+        self.state = state
         self._shortest = _MARGIN / max_rate
-        self._slowed = self._shortest
-        self._refused = 0
-        self._back_at = -inf
-        self._next = -inf
-        self._held_until = -inf
+        self._together = max(1, min(int(max_rate), MOST_TAKEN))
+        self._window = _WINDOW_MARGIN * self._together / max_rate
 
     def reserve(self, now: float) -> float:
-        """Reserve the next free moment, and return the seconds until then.
+        """Reserve the next free moment, and return the seconds until it can be taken; 0 if it has been taken at once.
 
         :param now: the time, in seconds of a monotonic clock
         """
-        moment = max(now, self._next)
-        self._next = moment + self._distance(moment)
-        return moment - now
+        state = self._state_at(now)
+        moment = max(now, state.next_moment)
+        self.state = state._replace(next_moment=moment + self._distance(moment))
+        return moment - now if moment > now else self._take(now)
+
+    def take(self, now: float) -> float:
+        """Take the reserved moment, which has come, and return 0; or return the seconds until it can be taken.
+
+        A hold voids the moment; then another one is reserved.
+
+        :param now: the time, in seconds of the same clock
+        """
+        return self.reserve(now) if self.holds(now) else self._take(now)
 
     def hold(self, now: float, seconds: float) -> None:
         """Slow down after a 429; if it is not an isolated one, hold back until the host accepts requests again.
@@ -85,29 +145,44 @@ class Pacer:
         :param now: the time, in seconds of the same clock
         :param seconds: the wait that the host asked for
         """
-        distance = self._distance(now)
-        if now >= self._back_at:
-            self._refused = 0
-            distance *= _SLOWED_A_LITTLE
-        self._refused += 1
-        holds = self._refused >= _TOO_MANY or seconds > _OWN_WAIT
+        state = self.state = self._state_at(now)
+        slowed, refused = self._distance(now) / self._shortest, state.refused
+        if now >= state.back_at:
+            refused = 0
+            slowed *= _SLOWED_A_LITTLE
+        refused += 1
+        holds = refused >= _TOO_MANY or seconds > _OWN_WAIT
         if holds and not self.holds(now):
             # Only once for all invocations that were refused together.
-            distance *= _SLOWED
-        self._slowed = min(distance, self._shortest * _SLOWEST)
-        self._back_at = max(self._back_at, now + seconds)
-        if holds:
-            self._held_until = self._back_at
-            self._next = max(self._next, self._held_until)
+            slowed *= _SLOWED
+        back_at = max(state.back_at, now + seconds)
+        self.state = state._replace(
+            slowed=min(slowed, _SLOWEST),
+            refused=refused,
+            back_at=back_at,
+            held_until=back_at if holds else state.held_until,
+            next_moment=max(state.next_moment, back_at) if holds else state.next_moment,
+        )
 
     def holds(self, now: float) -> bool:
         """Return whether a hold is in force, which voids the moments reserved before it.
 
         :param now: the time, in seconds of the same clock
         """
-        return now < self._held_until
+        return now < self.state.held_until
+
+    def _state_at(self, now: float) -> PaceState:
+        return (self.state if self.state.at <= now + _SAME_CLOCK else IDLE)._replace(at=now)
+
+    def _take(self, now: float) -> float:
+        taken = self.state.taken[-self._together :]
+        free_at = taken[0] + self._window if len(taken) == self._together else -inf
+        if free_at > now:
+            return free_at - now
+        self.state = self.state._replace(at=now, taken=(*self.state.taken, now)[-MOST_TAKEN:])
+        return 0.0
 
     def _distance(self, now: float) -> float:
-        quiet = max(0.0, now - self._back_at)
-        doubled_after = _DOUBLED_AFTER * sqrt(self._slowed / self._shortest)
-        return max(self._shortest, self._slowed / (1 + (quiet / doubled_after) ** 4))
+        quiet = max(0.0, now - self.state.back_at)
+        doubled_after = _DOUBLED_AFTER * sqrt(self.state.slowed)
+        return self._shortest * max(1.0, self.state.slowed / (1 + (quiet / doubled_after) ** 4))

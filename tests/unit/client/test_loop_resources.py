@@ -233,10 +233,15 @@ async def test_who_leaves_while_looking_up_leaves_it_to_the_next(
 # ---- paces
 
 
-async def test_the_invocations_of_one_flow_pass_one_gate(resources: LoopResources, world: Any) -> None:
+async def test_the_invocations_of_one_flow_pass_one_gate(
+    resources: LoopResources, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__PACE", "process")
     runtime = world.runtime()
     limiters = [
-        resources.limiter(f"https://acme.workflows.okta.com/api/flo/{flow}/invoke", runtime) for flow in "aabca"
+        limiter
+        for flow in "aabca"
+        if (limiter := resources.limiter(f"https://acme.workflows.okta.com/api/flo/{flow}/invoke", runtime))
     ]
 
     assert limiters[0] is limiters[1] is limiters[4]
@@ -248,11 +253,8 @@ async def test_the_invocations_of_one_flow_pass_one_gate(resources: LoopResource
     assert len(world.slept) == 10, "another flow has a pace of its own"
 
 
-async def test_gates_end_with_what_the_loop_shares() -> None:
-    async with loop_resources() as resources:
-        resources.limiter("https://x/1", Runtime()).throttle(3600.0)
-    async with loop_resources() as resources:
-        await resources.limiter("https://x/1", Runtime()).acquire()
+async def test_without_a_pace_there_is_no_gate(resources: LoopResources) -> None:
+    assert resources.limiter("https://acme.workflows.okta.com/api/flo/a/invoke", Runtime()) is None
 
 
 # ---- the session

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
-from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, Pacer
+from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
 from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.pace.turns import ProcessTurns
 
 ROUNDING = 1e-6
 
@@ -49,7 +50,7 @@ class Crowd:
 
     def __init__(self, rate: float = FLOW_RATE) -> None:
         self.loop = asyncio.get_running_loop()
-        self.limiter = FlowRateLimiter(Pacer(rate), Runtime(monotonic=self.loop.time))
+        self.limiter = FlowRateLimiter((ProcessTurns(rate),), Runtime(monotonic=self.loop.time))
         self.passed: list[tuple[int, float]] = []
 
     async def come(self, who: int, at: float = 0.0) -> None:
@@ -59,7 +60,7 @@ class Crowd:
 
     async def hold(self, at: float, seconds: float) -> None:
         await asyncio.sleep(at)
-        self.limiter.throttle(seconds)
+        await self.limiter.throttle(seconds)
 
     @property
     def times(self) -> list[float]:
@@ -127,7 +128,7 @@ def test_who_leaves_keeps_nobody_from_passing() -> None:
 def test_two_gates_know_nothing_of_each_other() -> None:
     async def main() -> None:
         one, other = Crowd(), Crowd()
-        one.limiter.throttle(100.0)
+        await one.limiter.throttle(100.0)
         await asyncio.gather(one.come(1), other.come(2))
 
         assert other.times == [0.0]

@@ -19,9 +19,10 @@ from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.protocol import Call, Conversation, Log, MaskSecrets, Wait
 from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.private_directory import private_directory
 from airflow_okta_workflows.tokens import file_cache as token_cache
 from airflow_okta_workflows.tokens.coordination import obtain_shared_token
-from airflow_okta_workflows.tokens.file_cache import TokenCache, cache_directory, open_token_cache, try_lock
+from airflow_okta_workflows.tokens.file_cache import TokenCache, open_token_cache, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,9 +361,9 @@ def test_the_default_directory_is_the_user_s_cache(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", "/home/ada")
     for base, root in (("", "/home/ada/.cache"), ("relative", "/home/ada/.cache"), ("/var/c", "/var/c")):
         monkeypatch.setenv("XDG_CACHE_HOME", base)
-        assert cache_directory("") == Path(root) / "airflow-okta-workflows"
-    assert cache_directory("~/tokens") == Path("/home/ada/tokens")
-    assert cache_directory("/var/tokens") == Path("/var/tokens")
+        assert private_directory("") == Path(root) / "airflow-okta-workflows"
+    assert private_directory("~/tokens") == Path("/home/ada/tokens")
+    assert private_directory("/var/tokens") == Path("/var/tokens")
 
 
 def test_without_a_home_directory_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,10 +374,10 @@ def test_without_a_home_directory_there_is_none(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
 
-    assert [cache_directory(name) for name in ("", "~", "~/x", "~no-such-user/x")] == [None] * 4
-    assert cache_directory("/var/tokens") == Path("/var/tokens")
+    assert [private_directory(name) for name in ("", "~", "~/x", "~no-such-user/x")] == [None] * 4
+    assert private_directory("/var/tokens") == Path("/var/tokens")
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/c")
-    assert cache_directory("") == Path("/var/c/airflow-okta-workflows")
+    assert private_directory("") == Path("/var/c/airflow-okta-workflows")
 
 
 def test_no_directory_is_one_warning_that_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:

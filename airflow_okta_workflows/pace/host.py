@@ -1,0 +1,221 @@
+"""Turns of one host: the processes of a user share the pace of each flow through a file.
+
+Theory of operation: the file of a flow has the state of its pacer, in a fixed number of bytes. To reserve a turn, a
+process opens the file, locks it without waiting, lets the pacer change the state, and closes the file: some 30
+microseconds. Then it waits for its turn without a lock. So a process that is killed while it waits costs the others one
+turn, and one that is killed while it holds the lock loses it, because the system removes the locks of a process. Each
+requester reserves its next turn after it has taken the last, so turns go round: batches of any size get equal rates,
+and a single task waits for one round.
+
+Times are those of the host's monotonic clock. The file's name contains the id of the host's current boot, so no state
+outlives a restart, and hosts that share a directory share no state. There is no secret in it.
+
+The pace never fails a task: a file that cannot be used causes one warning, and the process keeps its own pace until the
+file can be used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import struct
+import zlib
+from contextlib import suppress
+from functools import cache
+from io import FileIO
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_okta_workflows.core.retry.pacer import IDLE, MOST_TAKEN, Pacer, PaceState
+from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.pace.turns import ProcessTurns, Turns
+from airflow_okta_workflows.private_directory import (
+    FORGOTTEN_AFTER,
+    OS_FAILURES,
+    is_private_file,
+    reason_to_distrust,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+_MAGIC = b"okta-workflows-pace-1\n"
+_LAYOUT = struct.Struct(f"<{len(_MAGIC)}s3dI2dB{MOST_TAKEN}d")
+_CHECKSUM = struct.Struct("<I")
+_SIZE = _LAYOUT.size + _CHECKSUM.size
+_OWN_NAME = re.compile(r"[0-9a-f]{64}\.pace")
+_PATIENCE = 2.0
+"""Seconds for which a file may stay locked. A process holds the lock for microseconds, so a longer one has been stopped
+in the middle."""
+_AWAY = 30.0
+"""Seconds after which a file that could not be used is tried again."""
+_SLOW = 0.005
+"""Seconds of a change from which on an event loop makes the next one in a thread, for example on a network volume."""
+
+
+class PaceFile:
+    """The file with the pace of one flow.
+
+    :param directory: a private directory
+    :param url: the flow's invoke URL
+    """
+
+    def __init__(self, directory: Path, url: str) -> None:
+        name = hashlib.sha256(f"{_clock_identity()}\n{url}".encode()).hexdigest()
+        self.path = directory / f"{name}.pace"
+        self._path = str(self.path)
+
+    def change(self, rate: float, change: Callable[[Pacer], float]) -> float | None:
+        """Change the pace and return the result; None if another process is changing it.
+
+        :param rate: invocations per second
+        :param change: changes a pacer
+        :raises OSError: if the file cannot be used
+        """
+        # A FileIO, because it closes itself if a signal handler raises before the block is entered.
+        with FileIO(self._path, "r+b", opener=_open) as file:
+            descriptor = file.fileno()
+            status = os.fstat(descriptor)
+            if not is_private_file(status):
+                raise OSError(None, "it is not a file of this user alone")
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            try:
+                pacer = Pacer(rate, _decode(os.pread(descriptor, _SIZE, 0)))
+                result = change(pacer)
+                os.pwrite(descriptor, _encode(pacer.state), 0)
+            finally:
+                # Closing would not suffice if the process has been forked meanwhile.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if not status.st_size:
+            with suppress(*OS_FAILURES):
+                self._forget_old()
+        return result
+
+    def _forget_old(self) -> None:
+        """Remove the files of flows that are no longer invoked."""
+        with os.scandir(self.path.parent) as entries:
+            for entry in entries:
+                if not _OWN_NAME.fullmatch(entry.name):
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                old = Runtime.clock() - status.st_mtime > FORGOTTEN_AFTER
+                if old and is_private_file(status) and Path(entry.path).read_bytes().startswith(_MAGIC):
+                    Path(entry.path).unlink()
+
+
+def _open(path: str, _: int) -> int:
+    # O_NONBLOCK: opening a named pipe in its place would block.
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+
+
+def _encode(state: PaceState) -> bytes:
+    *numbers, taken = state
+    moments = (*taken, *[inf] * (MOST_TAKEN - len(taken)))
+    data = _LAYOUT.pack(_MAGIC, *numbers, len(taken), *moments)
+    return data + _CHECKSUM.pack(zlib.crc32(data))
+
+
+def _decode(data: bytes) -> PaceState:
+    if len(data) != _SIZE or _CHECKSUM.unpack_from(data, _LAYOUT.size)[0] != zlib.crc32(data[: _LAYOUT.size]):
+        return IDLE
+    magic, at, next_moment, slowed, refused, back_at, held_until, count, *taken = _LAYOUT.unpack_from(data)
+    if magic != _MAGIC:
+        return IDLE
+    return PaceState(at, next_moment, slowed, refused, back_at, held_until, tuple(taken[:count]))
+
+
+@cache
+def _clock_identity() -> str:
+    """Return what distinguishes this host's monotonic clock from those of other hosts and of earlier boots."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + str(Path("/proc/self/ns/time").readlink())
+    except OSError:
+        # Not Linux, or no time namespaces: the pacer itself ignores times that are in the future.
+        return ""
+
+
+class HostTurns(Turns):
+    """Turns that the processes of a user on this host share.
+
+    :param directory: the private directory; None if the user has no home directory for it
+    :param url: the flow's invoke URL
+    :param rate: invocations per second
+    """
+
+    def __init__(self, directory: Path | None, url: str, rate: float) -> None:
+        # The first change is unknown, and checks the directory as well.
+        self.slow = True
+        self._directory = directory
+        self._url = url
+        self._rate = rate
+        self._file: PaceFile | None = None
+        self._own = ProcessTurns(rate)
+        self._locked_since: float | None = None
+        self._away_until = -inf
+
+    def change(self, now: float, change: Callable[[Pacer], float]) -> float | None:
+        """Change the pace, and return the result; None if another process is changing it."""
+        if now >= self._away_until:
+            began = Runtime.monotonic()
+            try:
+                result = self._changed(change)
+            except OS_FAILURES as error:
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                self._leave(now, f"{shown(self._directory)} cannot be used ({reason})")
+            except _UntrustedError as error:
+                self._leave(now, str(error))
+            else:
+                self.slow = Runtime.monotonic() - began > _SLOW
+                if result is not None:
+                    self._locked_since = None
+                    return result
+                if self._locked_since is None:
+                    self._locked_since = now
+                if now - self._locked_since < _PATIENCE:
+                    return None
+                self._leave(now, f"a process that was stopped has locked a file in {shown(self._directory)}")
+        return self._own.change(now, change)
+
+    def _changed(self, change: Callable[[Pacer], float]) -> float | None:
+        try:
+            return self._opened().change(self._rate, change)
+        except FileNotFoundError:
+            # The directory was removed: create it again.
+            self._file = None
+            return self._opened().change(self._rate, change)
+
+    def _opened(self) -> PaceFile:
+        if self._file is None:
+            reason = reason_to_distrust(self._directory)
+            if reason or self._directory is None:
+                raise _UntrustedError(reason)
+            self._file = PaceFile(self._directory, self._url)
+        return self._file
+
+    def _leave(self, now: float, reason: str) -> None:
+        self._file = self._locked_since = None
+        self._away_until = now + _AWAY
+        if reason not in _warned:
+            _warned.add(reason)
+            log.warning(
+                "The pace of flows is not shared between processes: %s. Each process keeps its own pace. Set"
+                " token_cache_dir under [okta_workflows] to a directory of your own, or pace to process.",
+                reason,
+            )
+
+
+class _UntrustedError(Exception):
+    """Error of a directory that cannot be trusted."""
+
+
+_warned: set[str] = set()

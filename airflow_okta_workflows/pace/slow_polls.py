@@ -1,0 +1,47 @@
+"""Detection of polls that wait for their turn because their flow is polled more often than its rate allows."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow_okta_workflows.core.secret import shown
+
+log = logging.getLogger(__name__)
+
+_IN_A_ROW = 3
+"""Number of polls of one sensor that have to be slow. Sensors that start together are slow only at first."""
+_SLOW = 0.1
+_VERY_SLOW = 1.0
+
+_warned: set[str] = set()
+
+
+class SlowPolls:
+    """The waits of one sensor's polls for their turn.
+
+    :param flow: the flow that is polled, as the user names it
+    :param poke_interval: seconds between two polls
+    """
+
+    def __init__(self, flow: str, poke_interval: float) -> None:
+        self._flow = flow
+        self._interval = poke_interval
+        self._slow = 0
+
+    def record(self, waited: float) -> None:
+        """Record the wait of one poll; warn once in this process for each flow if its polls are slowed lastingly.
+
+        :param waited: seconds that the poll took, without the exchange itself
+        """
+        # A second is not worth a warning, whatever the interval.
+        share = waited / max(self._interval, 1.0 / _SLOW)
+        self._slow = self._slow + 1 if share > _SLOW else 0
+        if (self._slow < _IN_A_ROW and share <= _VERY_SLOW) or self._flow in _warned:
+            return
+        _warned.add(self._flow)
+        log.warning(
+            "Polls of flow %s wait up to %.0f s for their turn: it is polled more often than [okta_workflows] flow_rate"
+            " allows. Raise poke_interval of its sensors, or spread them over copies of the flow.",
+            shown(self._flow),
+            waited,
+        )
