@@ -174,6 +174,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         from airflow_okta_workflows.operators.batch_question import read_answers
         from airflow_okta_workflows.operators.batch_runner import BatchRun
         from airflow_okta_workflows.operators.batch_status import BatchStatus
+        from airflow_okta_workflows.pace.configured import configured_pace
 
         hook = self.hook
         checkpoints = BatchCheckpointStore(context, self.flow)
@@ -190,10 +191,15 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             # The first run's key is what a checkpoint has; a record tells that of the run that was sent.
             first = {derive_key(i.key, earlier[i.key].ordinal if i.key in earlier else 0): i.key for i in items}
             answered = read_answers(first, *answers)
-        status = None
+        pace, status = configured_pace(), None
         if self.status:
             status = BatchStatus(
-                self.flow, self.status, hook, read_timeout=self._read_timeout, checkpointed=checkpoints.is_kept
+                self.flow,
+                self.status,
+                hook,
+                pace=pace,
+                read_timeout=self._read_timeout,
+                checkpointed=checkpoints.is_kept,
             )
         self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
         self._run = BatchRun(
@@ -202,6 +208,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             items,
             checkpoints=checkpoints,
             evaluate=lambda response, key: self._evaluate(response, context, key),
+            pace=pace,
             max_rate=self.max_rate,
             max_in_flight=self.max_in_flight,
             status=status,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.protocol import InvocationState
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
     from airflow_okta_workflows.operators.batch_question import Answered
+    from airflow_okta_workflows.pace.configured import Pace
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class BatchRun:
     :param checkpoints: checkpoints of earlier tries of the task, and the store for those of this try
     :param evaluate: returns the result of a response, given the response and its idempotency key, or raises if the
         task's conditions are not met
+    :param pace: the pace that the batch shares with others
     :param max_rate: most invocations per second of this batch
     :param max_in_flight: most calls that may be open at the same time
     :param status: the flow's status flow, or None
@@ -84,6 +86,7 @@ class BatchRun:
         *,
         checkpoints: BatchCheckpointStore,
         evaluate: Callable[[FlowResponse, str], Any],
+        pace: Pace,
         max_rate: float,
         max_in_flight: int,
         status: BatchStatus | None = None,
@@ -107,6 +110,7 @@ class BatchRun:
             template.address.url,
             checkpoints,
             hook.runtime,
+            pace=pace,
             max_rate=max_rate,
             max_in_flight=max_in_flight,
             on_turn=self._on_turn,

@@ -21,7 +21,6 @@ from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
 from airflow_okta_workflows.core.runtime import time_text
-from airflow_okta_workflows.pace.configured import configured_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.runtime import Runtime
+    from airflow_okta_workflows.pace.configured import Pace
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class BatchSender:
     :param url: the flow's invoke URL
     :param checkpoints: the store for the checkpoints of the items
     :param runtime: clock and sleep
+    :param pace: the pace that the batch shares with others
     :param max_rate: most invocations per second of this batch
     :param max_in_flight: most calls that may be open at the same time
     :param on_turn: called when an item is added to the queue
@@ -71,6 +72,7 @@ class BatchSender:
         checkpoints: BatchCheckpointStore,
         runtime: Runtime,
         *,
+        pace: Pace,
         max_rate: float,
         max_in_flight: int,
         on_turn: Callable[[], None],
@@ -84,7 +86,6 @@ class BatchSender:
         self._checkpoints = checkpoints
         self._clock = runtime.clock
         self._monotonic = runtime.monotonic
-        pace = configured_pace()
         self._limiter = FlowRateLimiter(pace.turns_of_share(url, max_rate), runtime)
         if pace.turns(url) and max_rate > max(pace.flow_rate, FLOW_RATE):
             log.warning(

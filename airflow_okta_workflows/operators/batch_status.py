@@ -25,7 +25,6 @@ from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import Wait
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.operators.watched_run import WatchedRun, as_unknown, result_of
-from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.tokens.source import token_source_for
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.protocol import InvocationState
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
     from airflow_okta_workflows.operators.status_flow import StatusFlow
+    from airflow_okta_workflows.pace.configured import Pace
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,14 @@ class BatchStatus:
     :param flow: the flow as the task names it
     :param status: its status flow
     :param hook: the connection
+    :param pace: the pace that the polls share with others
     :param read_timeout: seconds that the flow's response may take
     :param checkpointed: whether checkpoints outlive this try
     :raises OktaConfigurationError: if ``settle`` is too short, or the status flow cannot be invoked
     """
 
     def __init__(
-        self, flow: str, status: StatusFlow, hook: FlowHook, *, read_timeout: float, checkpointed: bool
+        self, flow: str, status: StatusFlow, hook: FlowHook, *, pace: Pace, read_timeout: float, checkpointed: bool
     ) -> None:
         self.flow = flow
         self.status = status
@@ -72,7 +73,6 @@ class BatchStatus:
             self.template = hook.settings.build_invocation(
                 status.flow, status.question("", None), idempotency_key=hook.runtime.new_id(), idempotent=True
             )
-        pace = configured_pace()
         self.limiter = FlowRateLimiter(pace.turns_of_share(self.template.address.url, pace.flow_rate), hook.runtime)
 
     @property

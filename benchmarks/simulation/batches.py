@@ -15,6 +15,7 @@ from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
 from airflow_okta_workflows.core.batch.items import BatchItem, parse_items
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.operators.batch_runner import BatchRun
+from airflow_okta_workflows.pace.configured import Pace
 from benchmarks.simulation.comparison import Row, about, at_least, at_most, exactly
 from benchmarks.simulation.counting_store import CountingStore
 from benchmarks.simulation.org import FLOW, Network, SimulatedHook, SimulatedOrg
@@ -34,22 +35,29 @@ STEADY_FROM = 100.0
 """Seconds after which batches that started together have settled on their rates."""
 
 
-class _Batch(BatchRun):
-    """Batch that runs on the simulation's event loop instead of in its own thread."""
+class SimulatedBatch(BatchRun):
+    """Batch that runs on the simulation's event loop instead of in its own thread.
+
+    :param hook: the hook of its process
+    :param items: its items
+    :param checkpoints: their checkpoints
+    :param options: its pace, ``max_rate`` and ``max_in_flight``
+    """
 
     def __init__(
-        self, hook: SimulatedHook, items: Sequence[BatchItem], checkpoints: BatchCheckpointStore, **pace: Any
+        self, hook: SimulatedHook, items: Sequence[BatchItem], checkpoints: BatchCheckpointStore, **options: Any
     ) -> None:
         self._simulated = hook.client
         template = hook.settings.build_invocation(FLOW, {}, idempotency_key="simulated")
         super().__init__(
-            hook, template, items, checkpoints=checkpoints, evaluate=lambda response, _key: response.body, **pace
+            hook, template, items, checkpoints=checkpoints, evaluate=lambda response, _key: response.body, **options
         )
 
     def _client(self, _resources: LoopResources) -> AsyncFlowClient:
         return self._simulated
 
     async def finish(self) -> list[BatchRecord]:
+        """Run the batch, and return its records."""
         await self._main()
         return [self._records[item.key] for item in self._items]
 
@@ -129,8 +137,9 @@ async def _simulate(plan: Plan) -> Seen:
         store = CountingStore()
         checkpoints = BatchCheckpointStore({"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}, FLOW)
         items = parse_items([{"id": item} for item in range(count)], checkpoints.key, None)
-        pace = {"max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
-        batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, checkpoints, **pace))
+        # Each keeps its own pace, as batches on different hosts do.
+        options = {"pace": Pace("off"), "max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
+        batches.append(SimulatedBatch(SimulatedHook(org, f"batch {number}"), items, checkpoints, **options))
         stores.append(store)
         all_items.append(items)
     records = await asyncio.gather(*(batch.finish() for batch in batches))

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.simulation import batches, checkpoints, sensors, tokens
+from benchmarks.simulation import batches, checkpoints, pace, sensors, tokens
 
 if TYPE_CHECKING:
     from benchmarks.simulation.comparison import Formulas, Row
@@ -42,6 +42,7 @@ def compare(page: str, *, quick: bool) -> list[Row]:
     try:
         return [
             *batches.rows(formulas, quick=quick),
+            *pace.rows(formulas, quick=quick),
             *sensors.rows(formulas, quick=quick),
             *tokens.rows(formulas, quick=quick),
             *checkpoints.rows(formulas),
