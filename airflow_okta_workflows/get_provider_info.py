@@ -156,6 +156,16 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                 "python-modules": ["airflow_okta_workflows.triggers.okta_workflows"],
             }
         ],
+        "task-decorators": [
+            {
+                "name": "okta_flow",
+                "class-name": "airflow_okta_workflows.decorators.okta_workflows.okta_flow_task",
+            },
+            {
+                "name": "okta_flow_batch",
+                "class-name": "airflow_okta_workflows.decorators.okta_workflows.okta_flow_batch_task",
+            },
+        ],
         "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],
         "config": {

@@ -58,7 +58,7 @@ class AirflowRest:
             response = self._session.get(f"{self.url}/auth/token", timeout=5)
         else:
             response = self._session.post(
-                f"{self.url}/auth/token", json={"username": username, "password": password}, timeout=30
+                f"{self.url}/auth/token", json={"username": username, "password": password}, timeout=120
             )
         self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
@@ -179,7 +179,7 @@ class AirflowRest:
     def _api(self, method: str, path: str, body: Any = None) -> requests.Response:
         with self._one_at_a_time:
             for _ in range(_ATTEMPTS):
-                response = self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
+                response = self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=120)
                 if response.status_code != 500:
                     break
             return response

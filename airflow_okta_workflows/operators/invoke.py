@@ -321,9 +321,10 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
         from airflow_okta_workflows.triggers.resume_delay import resume_not_before
 
+        given = self._read_payload()
         with raise_provider_errors(), NoFrames():
             # Encoded here, because a trigger's row cannot store every type of value.
-            payload = encode_payload(self.payload, check_method(self.method))
+            payload = encode_payload(given, check_method(self.method))
             query, headers = check_query(self.query), check_headers(self.headers)
         return OktaFlowInvocationTrigger(
             flow=self.flow,

@@ -150,12 +150,16 @@ class SingleInvocationOperator(AskingOperator):
         finally:
             self.hook.close()
 
+    def _read_payload(self) -> Any:
+        """Return the payload of the invocation that is about to be sent."""
+        return self.payload
+
     def _send(
         self, checkpoints: InvocationCheckpointStore, on_state: Callable[[InvocationState], None]
     ) -> FlowResponse:
         return self.hook.invoke(
             self.flow,
-            self.payload,
+            self._read_payload(),
             idempotency_key=checkpoints.key,
             on_state=on_state,
             **(self._options | {"method": self.method}),

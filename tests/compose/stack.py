@@ -77,7 +77,7 @@ class Stack:
             capture_output=True,
             text=True,
             check=False,
-            timeout=500,
+            timeout=900,
         )
         if done.returncode:
             raise RuntimeError(f"docker compose {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-3000:]}")
@@ -86,7 +86,7 @@ class Stack:
     def up(self, *arguments: str) -> None:
         """Start services and sign in; raise with the logs if the services do not become healthy."""
         try:
-            self.compose("up", "--build", "--wait", "--wait-timeout=400", *arguments)
+            self.compose("up", "--build", "--wait", "--wait-timeout=800", *arguments)
         except RuntimeError as error:
             raise RuntimeError(f"{error}\n{self.compose('ps', '--all')}\n{self.logs()[-8000:]}") from None
         self.airflow.sign_in(self.setting("AIRFLOW_ADMIN_USER"), self.setting("AIRFLOW_ADMIN_PASSWORD"))

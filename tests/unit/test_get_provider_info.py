@@ -66,6 +66,9 @@ def test_every_named_thing_is_there() -> None:
     for path in info["cli"]:
         module, _, name = path.rpartition(".")
         assert [group.name for group in getattr(importlib.import_module(module), name)()] == ["okta-workflows"]
+    for decorator in info["task-decorators"]:
+        module, _, name = decorator["class-name"].rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
     for class_name in info["extra-links"]:
         module, _, name = class_name.rpartition(".")
         assert getattr(importlib.import_module(module), name) is OktaFlowLink

@@ -10,7 +10,7 @@ import pytest
 from tests.airflow_features import IMPORTS_OF_A_DAG_FILE
 
 
-@pytest.mark.parametrize("module", ["operators", "sensors", "triggers"])
+@pytest.mark.parametrize("module", ["decorators", "operators", "sensors", "triggers"])
 def test_a_dag_file_imports_no_http_client_and_no_cryptography(module: str) -> None:
     code = (
         f"import sys; {IMPORTS_OF_A_DAG_FILE}; import airflow.triggers.base;"
