@@ -57,7 +57,7 @@ class _PayloadFunctionOperator(DecoratedOperator):
         if returned is None:
             raise OktaConfigurationError(
                 f"Function {self.python_callable.__name__} returned None, so flow {self.flow!r} was not invoked.",
-                hint="OKW-1645: Return the payload. For a flow without a payload, use InvokeOktaFlowOperator.",
+                hint="OKW-1670: Return the payload. For a flow without a payload, use InvokeOktaFlowOperator.",
             )
         return returned
 
@@ -109,7 +109,7 @@ def _require_absent(name: str, kwargs: dict[str, Any]) -> None:
     if name in kwargs:
         raise OktaConfigurationError(
             f"{name} is given, but the decorated function returns it.",
-            hint=f"OKW-1646: Leave {name} out, or use the operator instead of the decorator.",
+            hint=f"OKW-1671: Leave {name} out, or use the operator instead of the decorator.",
         )
 
 

@@ -205,7 +205,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/flows/values.py", "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
-        "operators/status_flow.py", "operators/question.py", "operators/asking.py",
+        "operators/status_flow.py", "operators/question.py", "operators/asking.py", "decorators/okta_workflows.py",
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (

@@ -91,7 +91,7 @@ def test_a_function_that_returns_nothing_invokes_nothing(org: LocalOrg, connect:
     def forgetful() -> None:
         pass
 
-    with pytest.raises(OktaConfigurationError, match=r"Function forgetful returned None(.|\n)*OKW-1645\): Return"):
+    with pytest.raises(OktaConfigurationError, match=r"Function forgetful returned None(.|\n)*OKW-1670\): Return"):
         decorated(forgetful).execute(context())
     assert org.requests("echo") == []
 
@@ -124,8 +124,8 @@ def test_a_deferred_invocation_takes_the_payload_along(org: LocalOrg, connect: C
 @pytest.mark.parametrize(
     ("decorator", "options", "told"),
     [
-        (okta_flow_task, {"payload": {}}, r"OKW-1646\): Leave payload out"),
-        (okta_flow_batch_task, {"payloads": []}, r"OKW-1646\): Leave payloads out"),
+        (okta_flow_task, {"payload": {}}, r"OKW-1671\): Leave payload out"),
+        (okta_flow_batch_task, {"payloads": []}, r"OKW-1671\): Leave payloads out"),
         (okta_flow_task, {"method": "GET"}, "GET"),
     ],
 )
