@@ -7,12 +7,12 @@ import logging
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, End, resume, stopped_without_token
+from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, stopped_without_token
 from airflow_okta_workflows.client.log_masking import amask
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
+from airflow_okta_workflows.core.protocol import Conversation, End, InvocationState, Step, StopRequested, resume
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
 
 if TYPE_CHECKING:

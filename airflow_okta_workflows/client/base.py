@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
 
+from airflow_okta_workflows import metrics
+from airflow_okta_workflows.client.observation import OTHER_FLOW, observe
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.exactly_once import LEAVES_WITHIN
@@ -17,7 +18,7 @@ from airflow_okta_workflows.core.protocol import Conversation, InvocationState, 
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.response import FlowResponse
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.tokens.source import TokenSource
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-StepT = TypeVar("StepT")
 TransportT = TypeVar("TransportT")
 
 
@@ -64,7 +63,17 @@ class Client(Generic[TransportT]):
 
         :param rejected_token: value of a token that a flow's host rejected, which is never returned; or None
         """
-        return self.tokens.obtain(self._request_token, self.runtime, rejected_token=rejected_token, blocks=self._blocks)
+        outcome = "hit"
+
+        def request() -> Conversation[AccessToken]:
+            nonlocal outcome
+            outcome = "miss"
+            metrics.count("token.request")
+            return self._request_token()
+
+        token = yield from self.tokens.obtain(request, self.runtime, rejected_token=rejected_token, blocks=self._blocks)
+        metrics.count("token.cache", outcome=outcome)
+        return token
 
     def flow_auth(self) -> FlowAuth:
         """Return the authorization of one invocation."""
@@ -89,7 +98,14 @@ class Client(Generic[TransportT]):
 
         :param call: the invocation
         """
-        return invoke_flow(call, self.flow_auth(), self.runtime)
+        address = call.address
+        # The name as a tag only if it is the connection's: a task may invoke any number of aliases.
+        flow = address.name if address.name in self.settings.flows else OTHER_FLOW
+        observation = observe(call, flow, self.runtime.monotonic)
+        if observation is None:
+            return invoke_flow(call, self.flow_auth(), self.runtime)
+        call = call.with_headers(observation.headers)
+        return observation.through(invoke_flow(call, self.flow_auth(), self.runtime))
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""
@@ -141,27 +157,6 @@ class Departure:
 TOO_LATE = TransportFailure(
     FailureKind.NOT_SENT, f"its checkpoint took longer than {LEAVES_WITHIN:.0f} s, so it was not sent"
 )
-
-
-@dataclass(frozen=True)
-class End(Generic[T]):
-    """End of a conversation, with its result."""
-
-    result: T
-
-
-def resume(conversation: Generator[StepT, object, T], event: object) -> StepT | End[T]:
-    """Resume a conversation with the event of its last step, and return its next step or its end.
-
-    :param conversation: the conversation
-    :param event: the event, or a :class:`StopRequested`; None at the beginning
-    """
-    try:
-        if isinstance(event, StopRequested):
-            return conversation.throw(event)
-        return conversation.send(event)
-    except StopIteration as end:
-        return End(end.value)
 
 
 @contextmanager

@@ -6,13 +6,13 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, End, resume, stopped_without_token
+from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, stopped_without_token
 from airflow_okta_workflows.client.log_masking import mask
 from airflow_okta_workflows.client.rate_limiter import ThreadRateLimiter
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
+from airflow_okta_workflows.core.protocol import Conversation, End, InvocationState, Step, StopRequested, resume
 from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from airflow_okta_workflows.core.errors import CoreError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.http.types import HttpRequest
 
 T = TypeVar("T")
+StepT = TypeVar("StepT")
 
 
 class StopRequested(BaseException):  # not an Exception: like GeneratorExit, it ends the conversation
@@ -141,3 +142,24 @@ def call(function: Callable[[], T], *, in_thread: bool = True) -> Conversation[T
     if isinstance(event, CoreError):
         raise event
     return cast("T", event)
+
+
+@dataclass(frozen=True)
+class End(Generic[T]):
+    """End of a conversation, with its result."""
+
+    result: T
+
+
+def resume(conversation: Generator[StepT, object, T], event: object) -> StepT | End[T]:
+    """Resume a conversation with the event of its last step, and return its next step or its end.
+
+    :param conversation: the conversation
+    :param event: the event, or a :class:`StopRequested`; None at the beginning
+    """
+    try:
+        if isinstance(event, StopRequested):
+            return conversation.throw(event)
+        return conversation.send(event)
+    except StopIteration as end:
+        return End(end.value)

@@ -7,7 +7,6 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.client.base import End, resume
 from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter, SkipFirstAcquire
 from airflow_okta_workflows.core.flows.encoding import encode_payload
 from airflow_okta_workflows.core.flows.exactly_once import (
@@ -22,7 +21,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
     run_exactly_once,
 )
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.protocol import Wait
+from airflow_okta_workflows.core.protocol import End, Wait, resume
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.operators.watched_run import WatchedRun, as_unknown, result_of
 from airflow_okta_workflows.tokens.source import token_source_for

@@ -7,7 +7,6 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.client.base import End, resume
 from airflow_okta_workflows.core.flows.exactly_once import (
     AskStatus,
     InvokeOnce,
@@ -19,7 +18,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
     StatusReport,
     run_exactly_once,
 )
-from airflow_okta_workflows.core.protocol import InvocationState, Wait
+from airflow_okta_workflows.core.protocol import End, InvocationState, Wait, resume
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.operators.watched_run import WatchedRun, result_of
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN

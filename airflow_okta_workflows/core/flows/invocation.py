@@ -146,6 +146,14 @@ class Invocation:
         headers = {**self.headers, "Idempotency-Key": idempotency_key}
         return replace(self, body=body, idempotency_key=idempotency_key, headers=headers)
 
+    def with_headers(self, headers: Mapping[str, str]) -> Invocation:
+        """Return the same invocation with further headers, unless it has one of them already.
+
+        :param headers: the further headers
+        """
+        own = {name.lower() for name in self.headers}
+        return self if own & headers.keys() else replace(self, headers={**self.headers, **headers})
+
     @property
     def http_request(self) -> HttpRequest:
         """The request, without the headers that authorize it."""

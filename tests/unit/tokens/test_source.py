@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.client.base import End, resume
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
-from airflow_okta_workflows.core.protocol import Call, Join
+from airflow_okta_workflows.core.protocol import Call, End, Join, resume
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.tokens import source as token_source

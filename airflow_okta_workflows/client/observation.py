@@ -1,0 +1,154 @@
+"""Metrics and the trace span of one invocation, from the steps of its conversation."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows import metrics
+from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.protocol import (
+    AcquireRateLimit,
+    Conversation,
+    End,
+    Send,
+    StopRequested,
+    Wait,
+    resume,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_okta_workflows.core.flows.invocation import Invocation
+    from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.protocol import Step
+
+
+OTHER_FLOW = "other"
+"""Tag of all flows that the connection does not name: the values of a tag have to be few."""
+
+
+def observe(call: Invocation, flow: str, monotonic: Callable[[], float]) -> Observation | None:
+    """Begin to observe an invocation; return None if there are neither metrics nor a trace.
+
+    The span is a child of the current one, such as the task's.
+
+    :param call: the invocation
+    :param flow: the flow, as a tag
+    :param monotonic: returns seconds of a clock that never goes back
+    """
+    span = _start_span(call, flow)
+    return Observation(call.url, flow, span, monotonic) if span is not None or metrics.are_on() else None
+
+
+class Observation:
+    """Metrics and the trace span of one invocation.
+
+    :param url: the URL of its requests
+    :param flow: the flow, as a tag
+    :param span: the span, or None
+    :param monotonic: returns seconds of a clock that never goes back
+    """
+
+    def __init__(self, url: str, flow: str, span: Any, monotonic: Callable[[], float]) -> None:
+        self._url = url
+        self._flow = flow
+        self._span = span
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._attempts = 0
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers that continue the trace in the flow (W3C Trace Context); none without a span."""
+        return _trace_headers(self._span)
+
+    def through(self, conversation: Conversation[FlowResponse]) -> Conversation[FlowResponse]:
+        """Return the same conversation, observed.
+
+        :param conversation: the conversation with the flow
+        """
+        event: object = None
+        with closing(conversation):
+            try:
+                progress = resume(conversation, None)
+                while not isinstance(progress, End):
+                    began = self._monotonic()
+                    try:
+                        event = yield progress
+                    except StopRequested as stop:
+                        event = stop
+                    self._step(progress, self._monotonic() - began)
+                    progress = resume(conversation, event)
+            except BaseException as error:
+                self._end(error.kind.value if isinstance(error, CoreError) else "stopped", error)
+                raise
+            self._end("succeeded", None, progress.result)
+            return progress.result
+
+    def _step(self, step: Step, seconds: float) -> None:
+        match step:
+            case Send(request) if request.url == self._url:
+                self._attempts += 1
+            case AcquireRateLimit():
+                metrics.timing("pace.wait", seconds, flow=self._flow)
+            case Wait(rate_limited=True):
+                metrics.count("rate_limited", flow=self._flow)
+                metrics.timing("rate_limit.wait", seconds, flow=self._flow)
+
+    def _end(self, outcome: str, error: BaseException | None, response: FlowResponse | None = None) -> None:
+        metrics.count("invocation", flow=self._flow, outcome=outcome)
+        metrics.timing("invocation.duration", self._monotonic() - self._began, flow=self._flow, outcome=outcome)
+        if self._span is None:
+            return
+        if isinstance(error, CoreError):
+            response = error.data.get("response")
+        _end_span(self._span, outcome, response, self._attempts)
+
+
+def _trace() -> Any:
+    """Return OpenTelemetry's API if this process has loaded it; a span without an exporter would lead nowhere."""
+    return sys.modules.get("opentelemetry.trace")
+
+
+def _start_span(call: Invocation, flow: str) -> Any:
+    trace = _trace()
+    if trace is None:
+        return None
+    span = trace.get_tracer("airflow_okta_workflows").start_span(
+        f"okta_workflows {flow}",
+        kind=trace.SpanKind.CLIENT,
+        attributes={
+            "okta_workflows.flow": call.address.name,
+            "okta_workflows.idempotency_key": call.idempotency_key,
+            "http.request.method": call.method,
+            "server.address": call.address.origin.host,
+        },
+    )
+    return span if span.is_recording() else None
+
+
+def _trace_headers(span: Any) -> Mapping[str, str]:
+    if span is None:
+        return {}
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    headers: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(headers, _trace().set_span_in_context(span))
+    return headers
+
+
+def _end_span(span: Any, outcome: str, response: FlowResponse | None, attempts: int) -> None:
+    trace = _trace()
+    span.set_attribute("okta_workflows.outcome", outcome)
+    span.set_attribute("http.request.resend_count", max(0, attempts - 1))
+    if response is not None:
+        span.set_attribute("http.response.status_code", response.status_code)
+        if response.execution_id:
+            span.set_attribute("okta_workflows.execution_id", response.execution_id)
+    if outcome != "succeeded":
+        # Not the exception itself: its message quotes what the flow returned.
+        span.set_status(trace.StatusCode.ERROR, outcome)
+    span.end()
