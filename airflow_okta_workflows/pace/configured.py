@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.pace.turns import Turns
 
 _MODES = ("host", "process", "off", "redis")
-_URL_IN_FULL = "redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS, and percent-encode USER and PASSWORD"
 
 
 @dataclass(frozen=True)
@@ -122,8 +121,11 @@ def _redis_address(pace: Secret) -> RedisAddress:
     url = pace if is_redis_url(pace) else _redis_url()
     address = parse_redis_url(url)
     if address is None:
+        option = "pace" if url is pace else "redis_url"
         raise OktaConfigurationError(
-            "[okta_workflows] redis_url is not the URL of a Redis server.", hint=f"OKW-1804: Set it to {_URL_IN_FULL}."
+            f"[okta_workflows] {option} is not the URL of a Redis server.",
+            hint="OKW-1804: Set redis_url to redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS. Percent-encode"
+            " USER and PASSWORD.",
         )
     if address.password and url is pace:
         raise OktaConfigurationError(
