@@ -61,7 +61,7 @@ return 1
 
 
 class RedisUnavailableError(Exception):
-    """Error of a server that cannot be used now; its text is the reason, without secrets."""
+    """Error of a server that cannot be used now; its text is the reason, without secrets, if it is a new one."""
 
 
 class _Idle(NamedTuple):
