@@ -193,12 +193,25 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                     "pace": {
                         "description": "Who shares the pace of a flow, so that together they stay within its limit:"
                         " ``host`` for all processes of this user on a host, through a file in the directory of"
-                        " ``token_cache_dir``; ``process`` for one process; ``off`` for no pace, except that a batch"
-                        " keeps its ``max_rate``.",
+                        " ``token_cache_dir``; ``redis`` for all hosts, through the Redis server of ``redis_url``;"
+                        " ``process`` for one process; ``off`` for no pace, except that a batch keeps its"
+                        " ``max_rate``.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": None,
                         "default": "host",
+                    },
+                    # An option of its own: Airflow masks the value of a sensitive one in every log, and nobody wants
+                    # to read *** for the word process.
+                    "redis_url": {
+                        "description": "The Redis server for ``pace = redis``, which needs the extra ``redis``. With"
+                        " ``rediss://`` the connection is encrypted; ``?ssl_ca_certs=PATH`` names the certificates to"
+                        " trust. Percent-encode user and password, and double each ``%`` in ``airflow.cfg``.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "rediss://airflow:PASSWORD@redis.example.com:6379/1",
+                        "default": "",
+                        "sensitive": True,
                     },
                     "flow_rate": {
                         "description": "Invocations per second of one flow. Okta allows 10.",

@@ -1,37 +1,45 @@
-"""The configured pace: ``[okta_workflows] pace`` and ``flow_rate``."""
+"""The configured pace: ``[okta_workflows] pace``, ``redis_url`` and ``flow_rate``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, check_rate
-from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.core.secret import Secret, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.pace.redis_address import is_redis_url, parse_redis_url
 from airflow_okta_workflows.pace.turns import ProcessTurns
 from airflow_okta_workflows.private_directory import configured_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_okta_workflows.pace.redis_address import RedisAddress
     from airflow_okta_workflows.pace.turns import Turns
+
+_MODES = ("host", "process", "off", "redis")
 
 
 @dataclass(frozen=True)
 class Pace:
     """The pace of all flows.
 
-    :param mode: who shares it: ``host``, ``process`` or ``off``
+    :param mode: who shares it: ``host``, ``process``, ``redis`` for all hosts, or ``off``
     :param flow_rate: invocations per second of each flow
-    :param directory: the private directory, for ``host``; None if the user has no home directory for it
+    :param directory: the private directory, for ``host`` and ``redis``; None if the user has no home directory for it
+    :param redis: the Redis server, for ``redis``
     """
 
     mode: str
     flow_rate: float = FLOW_RATE
     directory: Path | None = None
+    redis: RedisAddress | None = None
     _turns: dict[str, Turns] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def turns(self, url: str) -> Turns | None:
@@ -62,7 +70,12 @@ class Pace:
             return ProcessTurns(self.flow_rate)
         from airflow_okta_workflows.pace.host import HostTurns
 
-        return HostTurns(self.directory, url, self.flow_rate)
+        host = HostTurns(self.directory, url, self.flow_rate)
+        if self.redis is None:
+            return host
+        from airflow_okta_workflows.pace.redis_turns import RedisTurns, redis_server
+
+        return RedisTurns(redis_server(self.redis), url, self.flow_rate, host)
 
 
 _paces: dict[Pace, Pace] = {}
@@ -74,10 +87,12 @@ def configured_pace() -> Pace:
 
     :raises OktaConfigurationError: for a value that cannot be used
     """
-    mode = conf.get("okta_workflows", "pace", fallback="host").strip().lower()
-    if mode not in ("host", "process", "off"):
+    configured_mode = Secret(conf.get("okta_workflows", "pace", fallback="host").strip())
+    mode = "redis" if is_redis_url(configured_mode) else _known_mode(configured_mode)
+    if mode is None:
         raise OktaConfigurationError(
-            f"[okta_workflows] pace is {shown(mode, 20)}.", hint="OKW-1802: Set it to host, process or off."
+            f"[okta_workflows] pace is {shown(configured_mode.reveal(), 20)}.",
+            hint="OKW-1802: Set it to host, process, redis or off. The URL of the Redis server belongs in redis_url.",
         )
     configured = conf.get("okta_workflows", "flow_rate", fallback=str(FLOW_RATE)).strip()
     try:
@@ -88,5 +103,44 @@ def configured_pace() -> Pace:
             f"[okta_workflows] flow_rate is {shown(configured, 20)}.",
             hint="OKW-1803: Set it to the invocations per second that Okta allows for one flow, such as 10.",
         ) from None
-    pace = Pace(mode, flow_rate, configured_directory() if mode == "host" else None)
+    redis = _redis_address(configured_mode) if mode == "redis" else None
+    pace = Pace(mode, flow_rate, configured_directory() if mode in ("host", "redis") else None, redis)
     return _paces.setdefault(pace, pace)
+
+
+def _known_mode(mode: Secret) -> str | None:
+    # Not a mere string: someone may have put a password here, and the locals of a traceback's frames get around.
+    return next((known for known in _MODES if known == mode.reveal().lower()), None)
+
+
+def _redis_address(pace: Secret) -> RedisAddress:
+    """Return the address of the Redis server.
+
+    :param pace: the value of ``pace``
+    """
+    url = pace if is_redis_url(pace) else _redis_url()
+    address = parse_redis_url(url)
+    if address is None:
+        option = "pace" if url is pace else "redis_url"
+        raise OktaConfigurationError(
+            f"[okta_workflows] {option} is not the URL of a Redis server.",
+            hint="OKW-1804: Set redis_url to redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS. Percent-encode"
+            " USER and PASSWORD.",
+        )
+    if address.password and url is pace:
+        raise OktaConfigurationError(
+            "[okta_workflows] pace contains a password, which Airflow would show to all who may see its configuration.",
+            hint="OKW-1805: Set pace to redis and redis_url, redis_url_cmd or redis_url_secret to the URL.",
+        )
+    if find_spec("redis") is None:
+        raise OktaConfigurationError(
+            "[okta_workflows] pace is redis, but the Redis client is not installed.",
+            hint="OKW-1806: Run pip install 'airflow-provider-okta-workflows[redis]' where tasks and triggers run.",
+        )
+    return address
+
+
+@cache
+def _redis_url() -> Secret:
+    # Once per process: redis_url_cmd starts a process, and redis_url_secret asks a secrets backend.
+    return Secret(conf.get("okta_workflows", "redis_url", fallback="").strip())

@@ -21,8 +21,6 @@ import hashlib
 import logging
 import os
 import re
-import struct
-import zlib
 from contextlib import suppress
 from functools import cache
 from io import FileIO
@@ -30,9 +28,10 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.retry.pacer import IDLE, MOST_TAKEN, Pacer, PaceState
+from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.pace.encoding import ENCODED_SIZE, MAGIC, decode, encode
 from airflow_okta_workflows.pace.turns import ProcessTurns, Turns
 from airflow_okta_workflows.private_directory import (
     FORGOTTEN_AFTER,
@@ -46,10 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"okta-workflows-pace-1\n"
-_LAYOUT = struct.Struct(f"<{len(_MAGIC)}s3dI2dB{MOST_TAKEN}d")
-_CHECKSUM = struct.Struct("<I")
-_SIZE = _LAYOUT.size + _CHECKSUM.size
 _OWN_NAME = re.compile(r"[0-9a-f]{64}\.pace")
 _PATIENCE = 2.0
 """Seconds for which a file may stay locked. A process holds the lock for microseconds, so a longer one has been stopped
@@ -72,11 +67,12 @@ class PaceFile:
         self.path = directory / f"{name}.pace"
         self._path = str(self.path)
 
-    def change(self, rate: float, change: Callable[[Pacer], float]) -> float | None:
+    def change(self, rate: float, now: float, change: Callable[[Pacer, float], float]) -> float | None:
         """Change the pace and return the result; None if another process is changing it.
 
         :param rate: invocations per second
-        :param change: changes a pacer
+        :param now: the time, in seconds of the monotonic clock
+        :param change: changes a pacer, given the time
         :raises OSError: if the file cannot be used
         """
         # A FileIO, because it closes itself if a signal handler raises before the block is entered.
@@ -90,9 +86,9 @@ class PaceFile:
             except BlockingIOError:
                 return None
             try:
-                pacer = Pacer(rate, _decode(os.pread(descriptor, _SIZE, 0)))
-                result = change(pacer)
-                os.pwrite(descriptor, _encode(pacer.state), 0)
+                pacer = Pacer(rate, decode(os.pread(descriptor, ENCODED_SIZE, 0)))
+                result = change(pacer, now)
+                os.pwrite(descriptor, encode(pacer.state), 0)
             finally:
                 # Closing would not suffice if the process has been forked meanwhile.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -109,29 +105,13 @@ class PaceFile:
                     continue
                 status = entry.stat(follow_symlinks=False)
                 old = Runtime.clock() - status.st_mtime > FORGOTTEN_AFTER
-                if old and is_private_file(status) and Path(entry.path).read_bytes().startswith(_MAGIC):
+                if old and is_private_file(status) and Path(entry.path).read_bytes().startswith(MAGIC):
                     Path(entry.path).unlink()
 
 
 def _open(path: str, _: int) -> int:
     # O_NONBLOCK: opening a named pipe in its place would block.
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-
-
-def _encode(state: PaceState) -> bytes:
-    *numbers, taken = state
-    moments = (*taken, *[inf] * (MOST_TAKEN - len(taken)))
-    data = _LAYOUT.pack(_MAGIC, *numbers, len(taken), *moments)
-    return data + _CHECKSUM.pack(zlib.crc32(data))
-
-
-def _decode(data: bytes) -> PaceState:
-    if len(data) != _SIZE or _CHECKSUM.unpack_from(data, _LAYOUT.size)[0] != zlib.crc32(data[: _LAYOUT.size]):
-        return IDLE
-    magic, at, next_moment, slowed, refused, back_at, held_until, count, *taken = _LAYOUT.unpack_from(data)
-    if magic != _MAGIC:
-        return IDLE
-    return PaceState(at, next_moment, slowed, refused, back_at, held_until, tuple(taken[:count]))
 
 
 @cache
@@ -163,12 +143,12 @@ class HostTurns(Turns):
         self._locked_since: float | None = None
         self._away_until = -inf
 
-    def change(self, now: float, change: Callable[[Pacer], float]) -> float | None:
+    def change(self, now: float, change: Callable[[Pacer, float], float]) -> float | None:
         """Change the pace, and return the result; None if another process is changing it."""
         if now >= self._away_until:
             began = Runtime.monotonic()
             try:
-                result = self._changed(change)
+                result = self._changed(now, change)
             except OS_FAILURES as error:
                 reason = getattr(error, "strerror", None) or type(error).__name__
                 self._leave(now, f"{shown(self._directory)} cannot be used ({reason})")
@@ -186,13 +166,13 @@ class HostTurns(Turns):
                 self._leave(now, f"a process that was stopped has locked a file in {shown(self._directory)}")
         return self._own.change(now, change)
 
-    def _changed(self, change: Callable[[Pacer], float]) -> float | None:
+    def _changed(self, now: float, change: Callable[[Pacer, float], float]) -> float | None:
         try:
-            return self._opened().change(self._rate, change)
+            return self._opened().change(self._rate, now, change)
         except FileNotFoundError:
             # The directory was removed: create it again.
             self._file = None
-            return self._opened().change(self._rate, change)
+            return self._opened().change(self._rate, now, change)
 
     def _opened(self) -> PaceFile:
         if self._file is None:

@@ -26,14 +26,14 @@ class Turns(ABC):
 
         :param now: the time, in seconds of the monotonic clock
         """
-        return self.change(now, lambda pacer: pacer.reserve(now))
+        return self.change(now, Pacer.reserve)
 
     def take(self, now: float) -> float | None:
         """Take the reserved turn, which has come, and return 0; or return the seconds until it can be taken.
 
         :param now: the time, in seconds of the monotonic clock
         """
-        return self.change(now, lambda pacer: pacer.take(now))
+        return self.change(now, Pacer.take)
 
     def throttle(self, now: float, seconds: float) -> float | None:
         """Slow down, because the flow's host returned 429; return 0.
@@ -42,18 +42,18 @@ class Turns(ABC):
         :param seconds: the wait that the host asked for
         """
 
-        def hold(pacer: Pacer) -> float:
-            pacer.hold(now, seconds)
+        def hold(pacer: Pacer, moment: float) -> float:
+            pacer.hold(moment, seconds)
             return 0.0
 
         return self.change(now, hold)
 
     @abstractmethod
-    def change(self, now: float, change: Callable[[Pacer], float]) -> float | None:
+    def change(self, now: float, change: Callable[[Pacer, float], float]) -> float | None:
         """Change the pace, and return the result.
 
         :param now: the time, in seconds of the monotonic clock
-        :param change: changes a pacer
+        :param change: changes a pacer, given the time of the clock that all who share the pace have in common
         """
 
 
@@ -67,14 +67,14 @@ class ProcessTurns(Turns):
         self._rate = rate
         self._state = IDLE
 
-    def change(self, now: float, change: Callable[[Pacer], float]) -> float:  # noqa: ARG002  # others need the time
+    def change(self, now: float, change: Callable[[Pacer, float], float]) -> float:
         """Change the pace, and return the result."""
         # Without a lock: on_kill runs in a signal handler, possibly while this thread would hold it, and may invoke a
         # flow. Python switches threads at calls and jumps back, and so not between the comparison and the assignment.
         while True:
             before = self._state
             pacer = Pacer(self._rate, before)
-            result = change(pacer)
+            result = change(pacer, now)
             if self._state is before:
                 self._state = pacer.state
                 return result

@@ -283,6 +283,10 @@ WARNINGS = {
     "The pace of flows is not shared between processes: …. Each process keeps its own pace. Set token_cache_dir under"
     " [okta_workflows] to a directory of your own, or pace to process.": "As above, of the pace of flows: each process"
     " keeps to the rate by itself, and together they may exceed it. Some invocations then are returned 429 and sent again.",
+    "The pace of flows is not shared between hosts: Redis at … cannot be used (…). Until it can, each host keeps its own pace."
+    " Check the server, and redis_url under [okta_workflows].": "Each host keeps to the rate by itself, and together they may"
+    " exceed it. Some invocations then are returned 429 and sent again. The reason is in the brackets. See [one pace for"
+    " several hosts](reliability.md#one-pace-for-several-hosts).",
     "Polls of flow … wait up to … s for their turn: it is polled more often than [okta_workflows] flow_rate allows. Raise"
     " poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
     " says, and none fails for it. See [scaling](scaling.md#sensors).",

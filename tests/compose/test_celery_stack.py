@@ -177,3 +177,12 @@ def test_the_other_dags_run_on_the_workers_that_are_left(stack: Stack) -> None:
     flows = stack.org_counts("org")["flows"]
     assert flows["hello"]["runs"] == 1
     assert flows["review_access"]["runs"] == 10
+
+
+def test_all_containers_share_one_pace(stack: Stack) -> None:
+    """After the runs above, which have invoked each of these flows."""
+    look = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli -n 1 --scan --pattern "okta-workflows:pace:*"'
+    keys = stack.run("redis", "sh", "-c", look).split()
+
+    ran = [name for name, counts in stack.org_counts("org")["flows"].items() if counts["runs"]]
+    assert len(keys) >= len(ran) > 0

@@ -32,7 +32,7 @@ from airflow_okta_workflows.operators.okta_workflows import (
     InvokeOktaFlowOperator,
     StatusFlow,
 )
-from airflow_okta_workflows.pace import host, slow_polls
+from airflow_okta_workflows.pace import encoding, host, slow_polls
 from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.pace.host import HostTurns, PaceFile
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
@@ -124,7 +124,7 @@ def state_of(org: LocalOrg, flow: str = "limited") -> PaceState:
     directory = configured_pace().directory
     assert directory is not None
     path = PaceFile(directory, org.invoke_url(flow)).path
-    return host._decode(path.read_bytes()) if path.exists() else IDLE
+    return encoding.decode(path.read_bytes()) if path.exists() else IDLE
 
 
 # ---- who shares it

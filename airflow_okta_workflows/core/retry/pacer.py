@@ -20,7 +20,7 @@ known whether a hold has voided it, and whether those before came late: a busy m
 together. So the pacer remembers the last moments that were taken, and puts a sender off by the little that keeps each
 second of the host within the limit. A reservation that is never taken costs one moment, and nobody waits for it.
 
-The state is a tuple of numbers, so that processes can share it through a file.
+The state is a tuple of numbers, so that processes can share it through a file, and hosts through Redis.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def check_rate(rate: object, name: str) -> None:
 
 
 class PaceState(NamedTuple):
-    """State of a pacer; times are seconds of a monotonic clock.
+    """State of a pacer; times are seconds of the clock that its users share.
 
     :param at: when it was last changed
     :param next_moment: the next moment that is free
@@ -104,7 +104,7 @@ IDLE = PaceState()
 """State of a flow that nobody has invoked yet."""
 _SAME_CLOCK = 1.0
 """Seconds by which the last change may be in the future. Beyond that, its times are those of another clock, for example
-from before the machine was started."""
+from before the machine was started, or of another Redis server, and the flow counts as idle."""
 
 
 class Pacer:
@@ -169,17 +169,18 @@ class Pacer:
 
         :param now: the time, in seconds of the same clock
         """
-        return now < self.state.held_until
+        return now < self._state_at(now).held_until
 
     def _state_at(self, now: float) -> PaceState:
         return (self.state if self.state.at <= now + _SAME_CLOCK else IDLE)._replace(at=now)
 
     def _take(self, now: float) -> float:
-        taken = self.state.taken[-self._together :]
+        state = self._state_at(now)
+        taken = state.taken[-self._together :]
         free_at = taken[0] + self._window if len(taken) == self._together else -inf
         if free_at > now:
             return free_at - now
-        self.state = self.state._replace(at=now, taken=(*self.state.taken, now)[-MOST_TAKEN:])
+        self.state = state._replace(taken=(*state.taken, now)[-MOST_TAKEN:])
         return 0.0
 
     def _distance(self, now: float) -> float:

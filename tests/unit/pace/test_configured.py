@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import conf
+from airflow.providers_manager import ProvidersManager
 
+from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.pace import configured
 from airflow_okta_workflows.pace.configured import Pace, configured_pace
 from airflow_okta_workflows.pace.host import HostTurns
+from airflow_okta_workflows.pace.redis_address import RedisAddress
+from airflow_okta_workflows.pace.redis_turns import RedisTurns
 from airflow_okta_workflows.pace.turns import ProcessTurns
 
 URL = "https://acme.workflows.okta.com/api/flo/1a2b/invoke"
+
+
+@pytest.fixture(autouse=True)
+def forget_the_redis_url() -> Iterator[None]:
+    configured._redis_url.cache_clear()
+    yield
+    configured._redis_url.cache_clear()
 
 
 def set_config(monkeypatch: pytest.MonkeyPatch, **options: str) -> None:
@@ -70,7 +85,7 @@ def test_an_own_limit_is_not_shared() -> None:
     assert one.reserve(0.0) == other.reserve(0.0) == 0.0
 
 
-@pytest.mark.parametrize(("mode", "told"), [("hots", "'hots'"), ("", "''"), ("redis://:pa55word@x", "a value of")])
+@pytest.mark.parametrize(("mode", "told"), [("hots", "'hots'"), ("", "''"), ("redis:/:pa55word@x", "a value of")])
 def test_an_unknown_mode_is_refused(mode: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     set_config(monkeypatch, pace=mode)
 
@@ -85,3 +100,72 @@ def test_a_rate_that_is_none_is_refused(rate: str, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(OktaConfigurationError, match="OKW-1803"):
         configured_pace()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pace": "redis", "redis_url": " redis://ada:pa55word@cache/1 "},
+        {"pace": "REDIS", "redis_url": "redis://ada:pa55word@cache/1", "token_cache_dir": "/elsewhere"},
+        {"pace": "redis://cache/1"},
+    ],
+)
+def test_redis_has_turns_for_all_hosts(options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    set_config(monkeypatch, **options)
+
+    pace = configured_pace()
+
+    secret = "redis://" in options["pace"]
+    expected = (None, None) if secret else (Secret("ada"), Secret("pa55word"))
+    assert pace.redis == RedisAddress("cache", db=1, user=expected[0], password=expected[1])
+    assert isinstance(pace.turns(URL), RedisTurns)
+    assert [type(turns) for turns in pace.turns_of_share(URL, 3.0)] == [ProcessTurns, RedisTurns]
+    assert configured_pace() is pace
+    assert "pa55word" not in repr(pace)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"pace": "redis"}, "OKW-1804"),
+        ({"pace": "redis", "redis_url": "redis://:pa55/word@cache"}, "OKW-1804"),
+        ({"pace": "redis://:pa55/word@cache"}, "OKW-1804"),
+        ({"pace": "redis://:pa55word@cache"}, "OKW-1805"),
+        ({"pace": "redis", "redis_url": "redis://:pa55word@cache"}, "OKW-1806"),
+        ({"pace": "rediss:/:pa55word@cache"}, "OKW-1802"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_without_its_secret(
+    options: dict[str, str], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_config(monkeypatch, **options)
+    monkeypatch.setattr(configured, "find_spec", lambda name: None)
+
+    with pytest.raises(OktaConfigurationError, match=code) as caught:
+        configured_pace()
+
+    assert "pa55" not in str(caught.value)
+    # As error trackers take it: the locals of all frames, of its contexts as well. The test's own frame is the first.
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    del told.stack[0]
+    assert "pa55" not in "".join(told.format())
+    assert told.__context__ is None
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_config(monkeypatch, pace="redis", redis_url="redis://cache")
+    monkeypatch.setattr(configured, "find_spec", lambda name: None)
+
+    with pytest.raises(OktaConfigurationError) as caught:
+        configured_pace()
+    assert "pip install 'airflow-provider-okta-workflows[redis]'" in caught.value.hint
+
+
+def test_the_redis_url_is_a_secret_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As Airflow's command line does it, before it runs tasks and triggers.
+    ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
+    set_config(monkeypatch, pace="redis", redis_url_cmd="echo redis://:pa55word@cache")
+
+    assert ("okta_workflows", "redis_url") in conf.sensitive_config_values
+    assert ("okta_workflows", "pace") not in conf.sensitive_config_values, "its words would be masked in all logs"
+    assert configured_pace().redis == RedisAddress("cache", password=Secret("pa55word"))

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, IDLE, MOST_TAKEN, Pacer, PaceState
-from airflow_okta_workflows.pace import host
+from airflow_okta_workflows.pace import encoding, host
 from airflow_okta_workflows.pace.host import HostTurns, PaceFile
 from tests.forked import in_a_forked_child
 
@@ -145,11 +145,11 @@ numbers = st.floats(allow_nan=False)
 
 @given(st.builds(PaceState, numbers, numbers, numbers, st.integers(0, 2**32 - 1), numbers, numbers, st.lists(numbers, max_size=MOST_TAKEN).map(tuple)))  # fmt: skip
 def test_any_state_is_read_as_it_was_written(state: PaceState) -> None:
-    data = host._encode(state)
+    data = encoding.encode(state)
 
-    assert host._decode(data) == state
-    assert host._decode(data[:-1]) == IDLE
-    assert host._decode(bytes([data[0] ^ 1]) + data[1:]) == IDLE
+    assert encoding.decode(data) == state
+    assert encoding.decode(data[:-1]) == IDLE
+    assert encoding.decode(bytes([data[0] ^ 1]) + data[1:]) == IDLE
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(0, 0.5)), max_size=60))
@@ -324,7 +324,7 @@ def test_files_of_flows_that_are_no_longer_invoked_are_removed(directory: Path) 
     day = 86_400
     old, foreign, young = (directory / f"{letter * 64}.pace" for letter in "abc")
     directory.mkdir(parents=True, mode=0o700)
-    content = host._encode(IDLE)
+    content = encoding.encode(IDLE)
     for path, data, age in (
         (old, content, 2 * day),
         (foreign, b"another program's", 2 * day),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, Pacer
+from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, Pacer, PaceState
 
 OFF = 0.015
 """Seconds by which an invocation may reach the host earlier or later than the moment that was meant."""
@@ -176,3 +176,15 @@ def test_any_course_of_refusals_keeps_the_distance(rate: float, course: list[tup
         assert last is None or moment - last >= 1 / rate - ROUNDING
         last = moment
     assert pacer.reserve(now) <= max(back_at - now, 0.0) + (len(course) + 1) * 30 / rate
+
+
+def test_a_state_from_the_future_is_that_of_an_idle_flow() -> None:
+    """As a Redis server has it that takes over from one whose clock was an hour ahead."""
+    hour = 3600.0
+    state = PaceState(hour, hour + 1, 20.0, 3, hour + 30, hour + 30, tuple(hour - n / 10 for n in range(10, 0, -1)))
+
+    assert Pacer(FLOW_RATE, state).reserve(0.0) == 0.0
+    assert Pacer(FLOW_RATE, state).take(0.0) == 0.0, "neither the hold nor the moments taken before count"
+    held = Pacer(FLOW_RATE, state)
+    held.hold(0.0, 1.0)
+    assert held.state.back_at == 1.0

@@ -1,0 +1,89 @@
+"""The address of a Redis server, and what it needs to be used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from airflow_okta_workflows.core.secret import Secret, shown
+
+_SCHEMES = ("redis://", "rediss://")
+_DEFAULT_PORT = 6379
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """Where a Redis server is, and as whom it is used.
+
+    :param host: its host
+    :param port: its port
+    :param db: the number of the database
+    :param tls: whether the connection is encrypted
+    :param user: the user; None for the server's default user
+    :param password: the user's password; None if none is needed
+    :param files: paths for TLS by their names in the URL: ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``
+    """
+
+    host: str
+    port: int = _DEFAULT_PORT
+    db: int = 0
+    tls: bool = False
+    user: Secret | None = None
+    password: Secret | None = None
+    files: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """Return host and port, without anything that might be secret."""
+        return shown(f"{self.host}:{self.port}")
+
+    @property
+    def credentials(self) -> tuple[Secret, ...]:
+        """What goes into AUTH: nothing, the password, or the user and the password."""
+        return tuple(secret for secret in (self.user, self.password) if secret is not None)
+
+
+def is_redis_url(text: Secret) -> bool:
+    """Return whether a value begins as the URL of a Redis server.
+
+    :param text: the value
+    """
+    return text.reveal().lower().startswith(_SCHEMES)
+
+
+def parse_redis_url(url: Secret) -> RedisAddress | None:
+    """Return what the URL of a Redis server contains; None if it cannot be used.
+
+    It does not raise, because the URL would be in the error's traceback.
+
+    :param url: ``redis://`` or ``rediss://``, then ``USER:PASSWORD@HOST:PORT/DB``, of which only the host is required
+    """
+    try:
+        parts = urlsplit(url.reveal())
+        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        port = parts.port
+    except ValueError:
+        return None
+    tls = parts.scheme == "rediss"
+    db = re.fullmatch(r"/?|/([0-9]{1,5})", parts.path)
+    usable = (
+        is_redis_url(url)
+        and bool(parts.hostname)
+        and db is not None
+        # A "#" or "?" in a password ends the host, unless it is percent-encoded.
+        and not parts.fragment
+        and (parts.password is not None or not parts.username)
+        and all(name in _FILES and tls for name, _ in query)
+    )
+    if not usable or db is None or parts.hostname is None:
+        return None
+    return RedisAddress(
+        parts.hostname,
+        _DEFAULT_PORT if port is None else port,
+        int(db[1] or 0),
+        tls,
+        Secret(unquote(parts.username)) if parts.username else None,
+        Secret(unquote(parts.password)) if parts.password else None,
+        tuple(query),
+    )
