@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import trustme
+from redis.connection import Connection
 
 from airflow_okta_workflows.core.retry.pacer import Pacer, PaceState
 from airflow_okta_workflows.core.runtime import Runtime
@@ -331,6 +332,48 @@ def test_a_server_that_hangs_delays_one_caller_once(
     assert 0.19 <= took < 5.0
     assert "cannot be used (no response in time)" in told()[0]
     assert len(told()) == 1
+
+
+def test_a_name_that_is_looked_up_for_long_delays_no_longer_than_a_server_that_hangs(
+    redis: LocalRedis, hosts: Hosts, told: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = threading.Event()
+    monkeypatch.setattr(Connection, "connect", lambda self: found.wait(20))
+    monkeypatch.setattr(redis_turns, "_TIMEOUT", 0.1)
+
+    began = time.monotonic()
+    assert hosts.another(redis.url()).reserve(0.0) == 0.0
+    assert time.monotonic() - began < 5.0
+    found.set()
+    assert "cannot be used (no response in time)" in told()[0]
+
+
+def test_an_interpreter_that_ends_and_has_no_more_threads_keeps_the_hosts_pace(
+    redis: LocalRedis, hosts: Hosts, told: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert hosts.another(redis.url()).reserve(0.0) == 0.0
+    assert len(told()) == 1
+
+
+def test_what_takes_a_connection_and_closes_it_is_no_server(hosts: Hosts, told: Callable[[], list[str]]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def close_at_once() -> None:
+            with closing(listener.accept()[0]) as client:
+                # The client tells its name first, and ignores an error.
+                while b"TIME" not in (data := client.recv(1000)):
+                    client.sendall(b"-ERR unknown\r\n" * data.count(b"SETINFO"))
+
+        thread = threading.Thread(target=close_at_once)
+        thread.start()
+        assert hosts.another(f"redis://127.0.0.1:{listener.getsockname()[1]}").reserve(0.0) == 0.0
+        thread.join()
+    assert "ConnectionError" in told()[0] or "reset" in told()[0]
 
 
 def test_while_one_caller_tries_the_server_the_others_do_not(redis: LocalRedis, hosts: Hosts) -> None:
