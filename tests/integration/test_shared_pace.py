@@ -142,12 +142,12 @@ def test_batches_and_single_tasks_go_round_and_stay_below_the_limit(org: LocalOr
     assert len(ran) == len({json.dumps(payload) for payload in ran}) == 3 * 25 + 8, "none is lost, none doubled"
     assert refused(org) <= 4
     senders = [payload["from"] for payload in ran]
-    until_one_ends = senders[: max(senders.index(name, 0) for name in names) + 1]
-    assert len(until_one_ends) < 25, "no batch waits until another has ended"
-    ends = {name: len(senders) - senders[::-1].index(name) for name in names}
-    first_to_end = min(ends, key=lambda name: ends[name])
-    shares = Counter(senders[: ends[first_to_end]])
-    assert all(shares[name] >= 19 for name in names), f"equal rates: {shares}"
+    all_began = max(senders.index(name) for name in names)
+    assert all_began < 25, "no batch waits until another has ended"
+    first_to_end = min(len(senders) - senders[::-1].index(name) for name in names)
+    shares = Counter(senders[all_began:first_to_end])
+    # Not exactly equal: the machine may let one process wait.
+    assert min(shares[name] for name in names) >= 0.6 * max(shares[name] for name in names), f"equal rates: {shares}"
 
 
 def test_a_429_throttles_other_processes(org: LocalOrg) -> None:
