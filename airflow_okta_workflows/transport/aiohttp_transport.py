@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.transport import failures
 from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
-    CHUNK,
     MAX_HEAD,
     all_headers,
     fallback_name,
@@ -28,7 +28,6 @@ from airflow_okta_workflows.transport.network import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import SimpleNamespace
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.http.proxies import Proxy
@@ -75,6 +74,17 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
         return None
 
+    async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
+        """Return a connection; from now on the request may have reached the host, and its read time-out runs."""
+        connection = await super().connect(*args, **options)
+        _progress.get().connected()
+        return connection
+
+    async def _create_connection(self, *args: Any, **options: Any) -> Any:
+        """Return a new connection, in time; until then nothing is sent."""
+        _progress.get().connecting()
+        return await super()._create_connection(*args, **options)
+
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         """Keep a connection, or abort it: a mere close would wait until the host has read everything sent to it."""
         transport = protocol.transport
@@ -88,28 +98,38 @@ class _Progress:
     """How far a request got.
 
     :param limit: the time-out that ends it
-    :param read_timeout: seconds that it may take once it has a connection
-    :param connect_by: when it must have one, by the clock of the event loop
+    :param connect_by: when it must have a connection, by the clock of the event loop
+    :param read_timeout: seconds that it may take once it has one
     :param sent: whether some of it may have left
     """
 
     limit: asyncio.Timeout
+    connect_by: float
     read_timeout: float
-    connect_by: float | None
     sent: bool = False
+
+    def connecting(self) -> None:
+        """Record that nothing was sent yet: a kept connection, if there was one, could not be used."""
+        self.sent = False
+        self.limit.reschedule(self.connect_by)
+
+    def connected(self) -> None:
+        """Record that the request may have reached the host from now on, and start its read time-out."""
+        self.sent = True
+        self.limit.reschedule(asyncio.get_running_loop().time() + self.read_timeout)
+
+
+_progress: ContextVar[_Progress] = ContextVar("progress of the request that this task sends")
+"""Tells the connector, to which aiohttp passes only its own objects. A trace would tell it, too, but costs more than
+the rest of a request."""
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Return a new session, whose requests record how far they got in the :class:`_Progress` they are given."""
-    progress = aiohttp.TraceConfig()
-    progress.on_connection_create_start.append(_connecting)
-    progress.on_connection_create_end.append(_connected)
-    progress.on_connection_reuseconn.append(_connected)
+    """Return a new session, whose requests record how far they got in :data:`_progress`."""
     session = aiohttp.ClientSession(
         # AiohttpTransport limits the connections: a request queued here would use up its connect time-out.
         connector=_Connector(limit=0, resolver=_Resolver()),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[progress],
         timeout=_NO_TIMEOUT,
         # One decoder for all transports: core/http/content.py.
         auto_decompress=False,
@@ -122,20 +142,6 @@ def open_session() -> aiohttp.ClientSession:
     # would run twice. There is no public switch; a test checks that this one works.
     session._retry_connection = False  # noqa: SLF001
     return session
-
-
-async def _connecting(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Record that nothing was sent yet: a kept connection, if there was one, could not be used."""
-    progress: _Progress = context.trace_request_ctx
-    progress.sent = False
-    progress.limit.reschedule(progress.connect_by)
-
-
-async def _connected(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Record that the request may have reached the host from now on, and start its read time-out."""
-    progress: _Progress = context.trace_request_ctx
-    progress.sent = True
-    progress.limit.reschedule(asyncio.get_running_loop().time() + progress.read_timeout)
 
 
 def connection_limit() -> int:
@@ -187,9 +193,12 @@ class AiohttpTransport:
         try:
             proxy = proxy_for(request.url, self._settings)
             options = self._options(request, proxy)
-            async with asyncio.timeout(connect_timeout) as limit:
-                progress = _Progress(limit, request.read_timeout or self._settings.read_timeout, limit.when())
-                return await self._exchange(request, options, progress)
+            connect_by = asyncio.get_running_loop().time() + connect_timeout
+            # A kept connection needs no time to connect.
+            async with asyncio.timeout(None) as limit:
+                progress = _Progress(limit, connect_by, request.read_timeout or self._settings.read_timeout)
+                _progress.set(progress)
+                return await self._exchange(request, options)
         except CoreError as error:
             return unusable(error)
         except aiohttp.ClientHttpProxyError as error:
@@ -211,10 +220,10 @@ class AiohttpTransport:
                 options["headers"] |= proxy.headers
         return options
 
-    async def _exchange(self, request: HttpRequest, options: dict[str, Any], progress: _Progress) -> HttpResponse:
+    async def _exchange(self, request: HttpRequest, options: dict[str, Any]) -> HttpResponse:
         started = self._clock()
         url = URL(request.url, encoded=True)
-        async with self._session.request(request.method, url, trace_request_ctx=progress, **options) as response:
+        async with self._session.request(request.method, url, **options) as response:
             if response.status < 200:
                 raise TransportError(failures.NOT_HTTP)
             if is_too_large(response.raw_headers):
@@ -231,7 +240,7 @@ class AiohttpTransport:
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Return the body, or just more than the limit of one that is too large."""
         body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK):
+        while chunk := await response.content.readany():
             body += chunk
             if len(body) > self._settings.max_response_bytes:
                 response.close()
