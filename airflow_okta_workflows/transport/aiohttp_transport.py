@@ -120,8 +120,8 @@ class _Progress:
 
 
 _progress: ContextVar[_Progress] = ContextVar("progress of the request that this task sends")
-"""Tells the connector, to which aiohttp passes only its own objects. A trace would tell it, too, but costs more than
-the rest of a request."""
+"""A variable, because aiohttp passes nothing else of ours on to the connector, except through a trace: that would cost
+as much as all that this module does for a request."""
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -197,8 +197,11 @@ class AiohttpTransport:
             # A kept connection needs no time to connect.
             async with asyncio.timeout(None) as limit:
                 progress = _Progress(limit, connect_by, request.read_timeout or self._settings.read_timeout)
-                _progress.set(progress)
-                return await self._exchange(request, options)
+                token = _progress.set(progress)
+                try:
+                    return await self._exchange(request, options)
+                finally:
+                    _progress.reset(token)
         except CoreError as error:
             return unusable(error)
         except aiohttp.ClientHttpProxyError as error:

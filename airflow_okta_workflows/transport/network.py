@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.http.types import HttpRequest
 
-CHUNK = 65_536
-"""Bytes of a response that one call reads at most."""
-
 MAX_HEAD = 65_536
 """Largest head of a response, in bytes."""
 
