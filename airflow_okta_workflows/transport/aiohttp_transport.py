@@ -22,6 +22,7 @@ from airflow_okta_workflows.transport.network import (
     all_headers,
     fallback_name,
     is_too_large,
+    origin_of,
     proxy_for,
     tls_context,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.proxies import Proxy
     from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
@@ -170,6 +172,7 @@ class AiohttpTransport:
         self._settings = settings
         self._slots = slots
         self._clock = clock
+        self._proxies: dict[Origin, Proxy | None] = {}
 
     async def send(
         self, request: HttpRequest, *, connect_timeout: float | None = None
@@ -191,7 +194,7 @@ class AiohttpTransport:
         proxy: Proxy | None = None
         progress: _Progress | None = None
         try:
-            proxy = proxy_for(request.url, self._settings)
+            proxy = self._proxy_for(request.url)
             options = self._options(request, proxy)
             connect_by = asyncio.get_running_loop().time() + connect_timeout
             # A kept connection needs no time to connect.
@@ -208,6 +211,13 @@ class AiohttpTransport:
             return refused_by(proxy, error.status)
         except (TransportError, aiohttp.ClientError, OSError, ValueError) as error:
             return lost_by(error, sent=progress is not None and progress.sent, proxy=proxy)
+
+    def _proxy_for(self, url: str) -> Proxy | None:
+        # The environment of a triggerer does not change.
+        origin = origin_of(url)
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(url, self._settings)
+        return self._proxies[origin]
 
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         data: Any = request.body

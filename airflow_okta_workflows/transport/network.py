@@ -124,6 +124,7 @@ def fallback_name(host: str) -> str | None:
     return "localhost" if host.endswith(".localhost") else None
 
 
+@lru_cache(maxsize=128)
 def origin_of(url: str) -> Origin:
     """Return the origin of a URL that is known to be valid.
 
