@@ -160,7 +160,7 @@ def invoke_flow(call: Invocation, auth: FlowAuth, runtime: Runtime) -> Conversat
     :param runtime: clock and randomness
     :raises CoreError: if the invocation did not succeed; its kind says how far it got
     """
-    return (yield from _InvocationConversation(call, auth, runtime).run())
+    return _InvocationConversation(call, auth, runtime).run()
 
 
 class _InvocationConversation:
