@@ -135,7 +135,6 @@ def open_session() -> aiohttp.ClientSession:
         timeout=_NO_TIMEOUT,
         # One decoder for all transports: core/http/content.py.
         auto_decompress=False,
-        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         max_line_size=MAX_HEAD,
         max_field_size=MAX_HEAD,
         max_headers=MAX_HEAD,
@@ -223,14 +222,18 @@ class AiohttpTransport:
         data: Any = request.body
         if data and len(data) > _LARGE:
             data = BytesIO(data)  # aiohttp sends a file object in pieces
-        options: dict[str, Any] = {"headers": all_headers(request), "data": data, "allow_redirects": False}
+        headers = all_headers(request)
+        options: dict[str, Any] = {"headers": headers, "data": data, "allow_redirects": False}
+        # Requests to flows have both. Headers that aiohttp has to leave out cost it much more than those that it has.
+        if absent := [name for name in ("Accept", "Content-Type") if name not in headers]:
+            options["skip_auto_headers"] = absent
         https = request.url.startswith("https")
         if https or (proxy and proxy.scheme == "https"):
             options["ssl"] = tls_context(self._settings)
         if proxy:
             options |= {"proxy": URL(proxy.url), "proxy_headers": proxy.headers}
             if not https:
-                options["headers"] |= proxy.headers
+                headers |= proxy.headers
         return options
 
     async def _exchange(self, request: HttpRequest, options: dict[str, Any]) -> HttpResponse:
