@@ -144,7 +144,7 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         await self.asettings()
-        with raise_provider_errors(), NoFrames():
+        with raise_provider_errors(), NoFrames(), self.runtime.stop.heeding_sigterm():
             call = self._build(flow, payload, idempotency_key, options)
             async with loop_resources() as resources:
                 limiter = resources.limiter(call.address.url, self.runtime)
@@ -180,7 +180,7 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         await self.asettings()
-        with raise_provider_errors(), NoFrames():
+        with raise_provider_errors(), NoFrames(), self.runtime.stop.heeding_sigterm():
             async with loop_resources() as resources:
                 return await self._aclient(resources).access_token()
 
