@@ -156,6 +156,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                 "python-modules": ["airflow_okta_workflows.triggers.okta_workflows"],
             }
         ],
+        "notifications": ["airflow_okta_workflows.notifications.okta_workflows.OktaFlowNotifier"],
         "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],
         "config": {
