@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from contextlib import contextmanager
 from copy import copy
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
     from airflow_okta_workflows.notifications.events import Event
+
+log = logging.getLogger(__name__)
 
 _SENDS_WITHIN = 30.0
 """Seconds for the connection's look-up, the token and waits, after which nothing is sent any more."""
@@ -205,6 +208,10 @@ class OktaFlowNotifier(BaseNotifier):
     def _rendered(self, context: Any) -> OktaFlowNotifier:
         """Return a copy with rendered fields: the DAG processor calls the same notifier for several tasks."""
         rendered = copy(self)
+        # Where a context lacks these, a template that names one would lose the notification of a task that died.
+        context = copy(context)
+        for name in ("exception", "reason"):
+            context.setdefault(name, None)
         environment = self.get_template_env(dag=context.get("dag"))
         for name in self.template_fields:
             try:
@@ -232,7 +239,7 @@ class OktaFlowNotifier(BaseNotifier):
             name = read_event(context, self._original).name
         except Exception:  # whatever the context is, there has to be a line in the log
             name = "an unknown event"
-        self.log.error("The notification failed: %s\n%s", name, text)  # without a traceback, which may quote a payload
+        log.error("The notification failed: %s\n%s", name, text)  # without a traceback, which may quote a payload
 
 
 def _problem(error: Exception) -> str:
