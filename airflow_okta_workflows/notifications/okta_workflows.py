@@ -210,7 +210,7 @@ class OktaFlowNotifier(BaseNotifier):
         rendered = copy(self)
         # Where a context lacks these, a template that names one would lose the notification of a task that died.
         context = copy(context)
-        for name in ("exception", "reason"):
+        for name in ("dag", "exception", "reason"):
             context.setdefault(name, None)
         environment = self.get_template_env(dag=context.get("dag"))
         for name in self.template_fields:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +19,11 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, mask_secret
 
 from airflow_okta_workflows.emulator import Answer, Latency, LocalOrg, Reset, ReturnError, TooManyRequests
+from airflow_okta_workflows.emulator.flow_file import flows_in
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.notifications import okta_workflows
 from airflow_okta_workflows.notifications.okta_workflows import OktaFlowNotifier
+from tests.pages import ROOT, rows, write_files
 
 Connect = Callable[..., None]
 Call = Callable[[OktaFlowNotifier, Any], None]
@@ -529,3 +535,49 @@ def test_an_exception_without_a_text_does_not_stop_it(org: LocalOrg, connect: Co
         ("MuteError", ""),
         (None, "killed externally"),
     ]
+
+
+# ---- the page
+
+
+PAGE = "docs/notifications.md"
+
+
+def test_the_page_tells_each_parameter_and_each_member() -> None:
+    own = {
+        name: parameter.default
+        for name, parameter in inspect.signature(OktaFlowNotifier).parameters.items()
+        if name != "context"
+    }
+    told = {name.strip("`"): default.strip("`") for name, default, _ in rows(PAGE, "## Parameters")[1:]}
+    members = {name for cell, _ in rows(PAGE, "## The payload")[1:] for name in re.findall(r"`(\w+)`", cell)}
+    listed = re.search(r"\n((?:`\w+`(?:,| and)\s)+`\w+`) are templated", (ROOT / PAGE).read_text())
+    assert listed
+
+    assert set(told) == set(own)
+    assert {name: ast.literal_eval(value) for name, value in told.items() if value} == {
+        name: value for name, value in own.items() if value is not inspect.Parameter.empty
+    }
+    assert members == MEMBERS
+    assert set(re.findall(r"`(\w+)`", listed[1])) == set(OktaFlowNotifier.template_fields)
+
+
+def test_the_flow_of_the_page_takes_one_event_once(org: LocalOrg, connect: Connect, tmp_path: Path) -> None:
+    write_files(PAGE, tmp_path)
+    org.add_flows({one.name: one.function for one in flows_in(tmp_path / "flows.py")})
+    connect(org)
+    names: dict[str, Any] = {}
+    exec(compile((tmp_path / "dags/nightly_load.py").read_text(), "nightly_load.py", "exec"), names)
+    task = names["dag"].get_task("load")
+
+    for context in (in_the_worker(task, "failed", ValueError("no")), in_the_dag_processor(task)):
+        names["report"](context)
+
+    # The notifier of the task is a copy: Airflow copies default_args.
+    (notifier,) = task.on_failure_callback if isinstance(task.on_failure_callback, list) else [task.on_failure_callback]
+    for context in (in_the_worker(task, "failed", ValueError("no")), in_the_dag_processor(task)):
+        notifier(context)
+    assert [run.body["event"] for run in org.flows["report"].runs] == ["failure"] * 4
+    first, second, third, fourth = keys(org, "report")
+    assert first == second
+    assert third == fourth
