@@ -167,20 +167,16 @@ def _task_kind(context: Mapping[str, Any], ti: Any, task: Any, notifier: object)
         kinds = [kind for kind, (name, _) in _CALLBACKS.items() if _callbacks(task, name)]
     if len(kinds) == 1:
         return kinds[0]
-    by_state = _BY_STATE.get(_text(getattr(ti, "state", None)) or "")
-    if by_state is None or (kinds and by_state not in kinds):
-        by_state = _without_state(context, ti, kinds)
-    return by_state
-
-
-def _without_state(context: Mapping[str, Any], ti: Any, kinds: list[str]) -> str:
-    """Return the kind of event where Airflow's context has no state of the task."""
-    # The DAG processor of Airflow 3 reports only tasks that died, and knows no start of the task.
-    died = getattr(ti, "start_date", None) is None or context.get("exception") is not None
-    if not died:
-        return "hitl" if kinds and "execute" not in kinds and "hitl" in kinds else "execute"
-    most = getattr(ti, "max_tries", None) or 0
-    return "retry" if (getattr(ti, "try_number", None) or 0) <= most and (not kinds or "retry" in kinds) else "failure"
+    state = _text(getattr(ti, "state", None))
+    kind = _BY_STATE.get(state or "", "")
+    if kind and (not kinds or kind in kinds):
+        return kind
+    # The DAG processor of Airflow 3 reports only tasks that died. It has neither their state nor their start.
+    died = state is None and getattr(ti, "start_date", None) is None
+    if died or context.get("exception") is not None:
+        retried = (getattr(ti, "try_number", None) or 0) <= (getattr(ti, "max_tries", None) or 0)
+        return "retry" if retried and (not kinds or "retry" in kinds) else "failure"
+    return "hitl" if "hitl" in kinds and "execute" not in kinds else "execute"
 
 
 def _position(owner: Any, attribute: str, notifier: object) -> int | None:

@@ -78,7 +78,7 @@ class OktaFlowNotifier(BaseNotifier):
         headers: Mapping[str, Any] | None = None,
         timeout: float | timedelta | None = 30,
         okta_workflows_conn_id: str = "okta_workflows_default",
-        context: Context | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
         self.flow = flow
         self.payload = payload
@@ -153,12 +153,11 @@ class OktaFlowNotifier(BaseNotifier):
         with self._reporting(context):
             hook = self._hook(Runtime())
             try:
-                async with asyncio.timeout(_SENDS_WITHIN) as limit:
-                    with raise_provider_errors(), NoFrames():
+                with raise_provider_errors(), NoFrames():
+                    async with asyncio.timeout(_SENDS_WITHIN):
                         await hook.asettings()
-                        settings = self._limit(hook)
-                        more = settings.connect_timeout + settings.read_timeout
-                        limit.reschedule((limit.when() or 0) + more)
+                    settings = self._limit(hook)
+                    async with asyncio.timeout(_SENDS_WITHIN + settings.connect_timeout + settings.read_timeout):
                         await hook.ainvoke(self.flow, **self._invocation(context, settings))
             except TimeoutError:
                 raise OktaFlowNoResponseError(
@@ -202,7 +201,9 @@ class OktaFlowNotifier(BaseNotifier):
         if event.identity is None:
             return None
         # Its place tells a notifier from others of the same event; one that a user's function calls has no place.
-        place = _as_text(self._arguments) if event.position is None else event.position
+        place: int | str | None = event.position
+        if place is None:
+            place = json.dumps(self._arguments, skipkeys=True, default=lambda value: type(value).__name__)
         return event_key(*event.identity, *self._target, place)
 
     def _rendered(self, context: Any) -> OktaFlowNotifier:
@@ -245,10 +246,3 @@ class OktaFlowNotifier(BaseNotifier):
 def _problem(error: Exception) -> str:
     """Return the class and the message of an error whose text is not ours."""
     return f"{type(error).__name__}: {first_line(error, cleaner(()))}".rstrip(": .")
-
-
-def _as_text(arguments: tuple[Any, ...]) -> str:
-    try:
-        return json.dumps(arguments, skipkeys=True, default=lambda value: type(value).__name__)
-    except (ValueError, RecursionError):  # it contains itself, which sending will report
-        return ""

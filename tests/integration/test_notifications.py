@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator, mask_secret
 from airflow_okta_workflows.emulator import Answer, Latency, LocalOrg, Reset, ReturnError, TooManyRequests
 from airflow_okta_workflows.emulator.flow_file import flows_in
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.hooks.flow_hook import FlowHook
 from airflow_okta_workflows.notifications import okta_workflows
 from airflow_okta_workflows.notifications.okta_workflows import OktaFlowNotifier
 from tests.pages import ROOT, rows, write_files
@@ -44,7 +45,7 @@ def run_of(**fields: Any) -> SimpleNamespace:
     return SimpleNamespace(**{"run_id": "run", "start_date": START, "clear_number": 0, **fields})
 
 
-def in_the_worker(task: BaseOperator, state: str, exception: object = None, **fields: Any) -> dict[str, Any]:
+def in_the_worker(task: BaseOperator, state: str | None, exception: object = None, **fields: Any) -> dict[str, Any]:
     """Return a context as the task's own process has it."""
     ti = SimpleNamespace(
         **{
@@ -167,11 +168,12 @@ def test_each_callback_of_a_task_is_an_event_of_its_own(
         notifier(context)
 
     notifier(in_the_worker(task_with(**{attribute: notifier}), state))
-    # Airflow 3 has no state while a task begins.
-    notifier(in_the_worker(task_with(**everywhere), "" if event == "execute" else state))
+    # Airflow 3 has no state while a task begins, and Airflow 2 may have an earlier one.
+    for seen in (None, "queued") if event == "execute" else (state,):
+        notifier(in_the_worker(task_with(**everywhere), seen))
     called_by_a_function(in_the_worker(task_with(**{attribute: called_by_a_function}), state))
 
-    assert [(body["event"], body["state"]) for body in sent(org)] == [(event, state)] * 3
+    assert [(body["event"], body["state"]) for body in sent(org)] == [(event, state)] * (4 if event == "execute" else 3)
     assert all(set(body) == MEMBERS for body in sent(org))
 
 
@@ -179,11 +181,13 @@ def test_a_question_to_a_person_is_an_event(org: LocalOrg, connect: Connect) -> 
     connect(org)
     notifier = OktaFlowNotifier(flow="echo")
     task = task_with()
-    task.notifiers = [notifier]  # type: ignore[attr-defined]  # as Airflow's human-in-the-loop operators have it
+    task.notifiers = [notifier]  # as Airflow's human-in-the-loop operators have it
 
-    notifier(in_the_worker(task, ""))
+    notifier(in_the_worker(task, None))
+    task.on_failure_callback = [notifier]
+    notifier(in_the_worker(task, "running"))
 
-    assert [(body["event"], body["state"]) for body in sent(org)] == [("hitl", "running")]
+    assert [(body["event"], body["state"]) for body in sent(org)] == [("hitl", "running")] * 2
 
 
 @pytest.mark.parametrize(
@@ -356,6 +360,7 @@ def test_a_flow_that_refuses(org: LocalOrg, connect: Connect, notify: Call, logs
 
     assert "Flow 'echo' was refused with 401 and did not run.\nWhat to change (OKW-1421)" in errors(logs)
     assert "ada@example.com" not in logs.text
+    assert "eyJ" not in logs.text, "a token or a client assertion"
 
 
 def test_a_flow_that_nobody_knows(
@@ -433,7 +438,7 @@ def test_no_context_makes_it_raise(org: LocalOrg, connect: Connect, context: Any
 def test_arguments_are_checked_when_the_dag_is_parsed() -> None:
     for arguments in ({"headers": {"Authorization": "x"}}, {"timeout": -1}, {"payload": {"x-okta-workflows-a": 1}}):
         with pytest.raises(OktaConfigurationError):
-            OktaFlowNotifier(flow="echo", **arguments)  # type: ignore[arg-type]
+            OktaFlowNotifier(flow="echo", **arguments)
 
 
 def test_wrong_arguments_do_not_raise_in_the_triggerer(
@@ -479,6 +484,25 @@ def test_a_backoff_ends_in_time(
 
     assert "No notification could be sent within 0 s." in errors(logs)
     assert "What to change (OKW-1662)" in errors(logs)
+
+
+@pytest.mark.parametrize("longest", [0.0, -10.2])  # while it looks the connection up, and while it waits for the org
+def test_on_a_loop_all_of_it_is_limited(
+    org: LocalOrg, connect: Connect, monkeypatch: pytest.MonkeyPatch, logs: pytest.LogCaptureFixture, longest: float
+) -> None:
+    connect(org)
+    monkeypatch.setattr(okta_workflows, "_SENDS_WITHIN", longest)
+    if longest:
+        monkeypatch.setattr(FlowHook, "asettings", ready_at_once)
+    org.inject(Latency(5), flow="echo")
+
+    failed(OktaFlowNotifier(flow="echo", timeout=0.3), call_on_a_loop)
+
+    assert "The notification was given up: it took too long.\nWhat to change (OKW-1663)" in errors(logs)
+
+
+async def ready_at_once(hook: FlowHook) -> Any:
+    return hook.settings
 
 
 def test_a_response_that_does_not_come_is_given_up(
