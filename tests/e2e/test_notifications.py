@@ -13,6 +13,7 @@ import pytest
 
 from airflow_okta_workflows.emulator import LocalOrg, Reset
 from airflow_okta_workflows.emulator.flow_file import flows_in
+from tests.airflow_features import importable
 from tests.airflow_rest import until
 from tests.e2e.airflow_standalone import Airflow, files_below
 from tests.pages import write_files
@@ -85,6 +86,10 @@ def airflow(org: LocalOrg, tmp_path: Path) -> Iterator[Airflow]:
     (dags / "events.py").write_text(DAG_FILE)
     deadline = dags / "nightly_deadline.py"
     text = deadline.read_text().replace("timedelta(minutes=30)", "timedelta(seconds=20)")
+    if not importable("airflow.sdk", "DeadlineAlert"):
+        names = "AsyncCallback, DeadlineAlert, DeadlineReference"
+        split = f"from airflow.sdk import DAG, task\nfrom airflow.sdk.definitions.deadline import {names}"
+        text = text.replace(f"from airflow.sdk import DAG, {names}, task", split)
     deadline.write_text(text.replace("        pass\n", "        import time\n\n        time.sleep(45)\n"))
     environment = {
         "AIRFLOW_CONN_OKTA_WORKFLOWS_DEFAULT": json.dumps(org.connection()),
