@@ -166,6 +166,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                 "class-name": "airflow_okta_workflows.decorators.okta_workflows.okta_flow_batch_task",
             },
         ],
+        "notifications": ["airflow_okta_workflows.notifications.okta_workflows.OktaFlowNotifier"],
         "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],
         "config": {
