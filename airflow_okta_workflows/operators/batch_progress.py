@@ -6,11 +6,11 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.batch.records import in_words
+from airflow_okta_workflows.core.batch.records import in_words, item_label
 from airflow_okta_workflows.core.flows.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
     from airflow_okta_workflows.core.batch.items import BatchItem
     from airflow_okta_workflows.core.batch.records import BatchRecord
@@ -28,7 +28,7 @@ class BatchProgress:
 
     :param flow: the name of the flow
     :param monotonic: returns seconds of a clock that never goes back
-    :param earlier: the records of earlier tries that stand
+    :param earlier: how many records of earlier tries stand, by outcome
     :param open_calls: returns the number of open calls, and of items whose run is waited for
     """
 
@@ -36,10 +36,10 @@ class BatchProgress:
         self,
         flow: str,
         monotonic: Callable[[], float],
-        earlier: Iterable[BatchRecord],
+        earlier: Mapping[Outcome, int],
         open_calls: Callable[[], tuple[int, int]],
     ) -> None:
-        self.counts = Counter(record.outcome for record in earlier)
+        self.counts = Counter(earlier)
         """Number of items with each outcome."""
         self.to_send = 0
         """Number of invocations, those that have been sent included."""
@@ -65,7 +65,7 @@ class BatchProgress:
         if error:
             failures = self.counts.total() - self.counts[Outcome.SUCCEEDED]
             if failures <= _ERRORS_LOGGED:
-                log.warning("Item %d: %s", item.index, error)
+                log.warning("%s: %s", item_label(item.index, item.name), error)
             if failures == _ERRORS_LOGGED:
                 log.warning("Further failures are counted, and told in the records only")
         self._tell_now_and_then()

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
-from airflow_okta_workflows.core.batch.items import BatchItem, parse_items
+from airflow_okta_workflows.core.batch.items import list_rows, parse_items
 from airflow_okta_workflows.core.flows.outcome import Outcome
+from airflow_okta_workflows.operators.batch_items import BatchItems
+from airflow_okta_workflows.operators.batch_records import BatchRecords
 from airflow_okta_workflows.operators.batch_runner import BatchRun
 from benchmarks.simulation.comparison import Row, about, at_least, at_most, exactly
 from benchmarks.simulation.counting_store import CountingStore
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
-    from airflow_okta_workflows.core.batch.records import BatchRecord
     from benchmarks.simulation.comparison import Formulas
 
 PLAIN = Network(handshake=0)
@@ -37,21 +38,25 @@ STEADY_FROM = 100.0
 class _Batch(BatchRun):
     """Batch that runs on the simulation's event loop instead of in its own thread."""
 
-    def __init__(
-        self, hook: SimulatedHook, items: Sequence[BatchItem], checkpoints: BatchCheckpointStore, **pace: Any
-    ) -> None:
+    def __init__(self, hook: SimulatedHook, items: BatchItems, checkpoints: BatchCheckpointStore, **pace: Any) -> None:
         self._simulated = hook.client
         template = hook.settings.build_invocation(FLOW, {}, idempotency_key="simulated")
         super().__init__(
-            hook, template, items, checkpoints=checkpoints, evaluate=lambda response, _key: response.body, **pace
+            hook,
+            template,
+            items,
+            BatchRecords(len(items)),
+            checkpoints=checkpoints,
+            evaluate=lambda response, _key: response.body,
+            **pace,
         )
 
     def _client(self, _resources: LoopResources) -> AsyncFlowClient:
         return self._simulated
 
-    async def finish(self) -> list[BatchRecord]:
+    async def finish(self) -> BatchRecords:
         await self._main()
-        return [self._records[item.key] for item in self._items]
+        return self._records
 
 
 @dataclass(frozen=True)
@@ -82,14 +87,12 @@ class Seen:
     :param seconds: virtual seconds until the last batch ended
     :param stores: the task state store of each batch
     :param records: the records of each batch
-    :param items: the items of each batch
     """
 
     org: SimulatedOrg
     seconds: float
     stores: list[CountingStore]
-    records: list[list[BatchRecord]]
-    items: list[list[BatchItem]]
+    records: list[BatchRecords]
 
     def refused_share(self, begin: float = 0.0, end: float = float("inf")) -> float:
         """Return the share of requests that got 429.
@@ -102,9 +105,9 @@ class Seen:
     @property
     def lost_or_doubled(self) -> int:
         """Number of items that did not succeed, plus those that did not run exactly once."""
-        lost = sum(record.outcome is not Outcome.SUCCEEDED for records in self.records for record in records)
+        lost = sum(len(records) - records.counts[Outcome.SUCCEEDED] for records in self.records)
         runs = Counter(arrival.key for arrival in self.org.arrivals if arrival.ran)
-        return lost + sum(runs[item.key] != 1 for items in self.items for item in items)
+        return lost + sum(runs[record["key"]] != 1 for records in self.records for record in records)
 
     @property
     def shared_until(self) -> float:
@@ -124,17 +127,17 @@ async def _simulate(plan: Plan) -> Seen:
     chance = random.Random(1)
     mean = plan.flow_seconds
     org = SimulatedOrg(chance, plan.network, lambda: chance.expovariate(1 / mean) if plan.varies else mean)
-    batches, stores, all_items = [], [], []
+    batches, stores = [], []
     for number, count in enumerate(plan.items):
         store = CountingStore()
         checkpoints = BatchCheckpointStore({"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}, FLOW)
-        items = parse_items([{"id": item} for item in range(count)], checkpoints.key, None)
+        payloads = list_rows({"id": item} for item in range(count))
+        items = BatchItems(parse_items(payloads, checkpoints.key, None))
         pace = {"max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
         batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, checkpoints, **pace))
         stores.append(store)
-        all_items.append(items)
     records = await asyncio.gather(*(batch.finish() for batch in batches))
-    return Seen(org, org.runtime.monotonic(), stores, records, all_items)
+    return Seen(org, org.runtime.monotonic(), stores, records)
 
 
 def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
@@ -275,11 +278,9 @@ def _divided(formulas: Formulas, *, quick: bool) -> list[Row]:
 def _left_behind(formulas: Formulas, *, quick: bool) -> list[Row]:
     count = 1_000 if quick else 4_000
     seen = simulate(Plan([count], flow_seconds=5))
-    (store,), (items,), (records,) = seen.stores, seen.items, seen.records
-    result = len(json.dumps(records[0].result))
-    # The form in which the operator returns the records.
-    told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
-    xcom = len(json.dumps(told))
+    (store,), (records,) = seen.stores, seen.records
+    result = len(json.dumps(records[0]["result"]))
+    xcom = len(json.dumps(list(records)))
     return [
         about(f"checkpoints of a batch of {count:,}: rows", formulas["batch_rows"](count), len(store), tolerance=0.05),
         about(
