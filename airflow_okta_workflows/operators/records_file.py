@@ -23,6 +23,11 @@ _PART = 8 * 1024 * 1024
 """Least bytes of a part, except the last."""
 _WRITTEN_AFTER = 1.0
 """Seconds after which records are written."""
+_CORRECT_IT = "OKW-1651: Correct records_path, or its permissions. Nothing was sent."
+_MAKE_ROOM = (
+    "OKW-1652: Make room, and let Airflow retry: the outcomes are in the checkpoints (Airflow 3.3+), and nothing is"
+    " sent twice. Before 3.3 a retry sends all items again."
+)
 _AT_ONCE = 1024 * 1024
 """Bytes that are read and written at once."""
 
@@ -53,7 +58,7 @@ class RecordsFile:
                 self._part(self._parts).unlink()
                 self._parts += 1
         except Exception as error:
-            raise self._error(error, "OKW-1651: Correct records_path, or its permissions. Nothing was sent.") from error
+            raise self._error(error, _CORRECT_IT) from error
         self._parts = 0
 
     def append(self, lines: bytes) -> None:
@@ -99,13 +104,11 @@ class RecordsFile:
     def _part(self, number: int) -> Any:
         return self.path.parent / f"{self.path.name}.part-{number:05}"
 
-    def _error(self, error: Exception, hint: str = "") -> OktaBatchFileError:
+    def _error(self, error: Exception, hint: str = _MAKE_ROOM) -> OktaBatchFileError:
         why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         return OktaBatchFileError(
             f"The records of the batch cannot be written: {why}.",
-            hint=hint
-            or "OKW-1652: Make room, and let Airflow retry: the outcomes are in the checkpoints (Airflow 3.3+), and"
-            " nothing is sent twice. Before 3.3 a retry sends all items again.",
+            hint=hint,
             detail=f"File: {self.path}",
             path=str(self.path),
         )

@@ -229,7 +229,7 @@ def test_a_connection_that_is_not_a_database_is_refused() -> None:
 class ServerSideCursor:
     """Connection of a driver that reads all rows at once unless its cursor has a name."""
 
-    description = None
+    description: Any = None
 
     def __init__(self) -> None:
         self.names: list[Any] = []
@@ -243,7 +243,7 @@ class ServerSideCursor:
         pass
 
     def fetchmany(self, most: int) -> list[tuple[Any, ...]]:
-        self.description = [("email",), ("dept",)]  # type: ignore[assignment]
+        self.description = [("email",), ("dept",)]
         rows, self.rows = self.rows[:most], self.rows[most:]
         return rows
 
@@ -360,9 +360,10 @@ def test_a_full_disk_for_the_records_ends_the_try_and_the_next_sends_nothing_twi
 ) -> None:
     store, out = Store(), tmp_path / "records.jsonl"
     monkeypatch.setattr(records_file, "_WRITTEN_AFTER", 0)
-    with monkeypatch.context() as patched, pytest.raises(OktaBatchFileError, match="No space left on device"):
+    with monkeypatch.context() as patched:
         patched.setattr(records_file, "RecordsFile", FullDisk)
-        batch(csv_file(tmp_path), records_path=path(out), max_in_flight=1, max_rate=50).execute(with_store(store))
+        with pytest.raises(OktaBatchFileError, match="No space left on device"):
+            batch(csv_file(tmp_path), records_path=path(out), max_in_flight=1, max_rate=50).execute(with_store(store))
     assert 3 <= len(org.log) <= 5
 
     batch(csv_file(tmp_path), records_path=path(out)).execute(with_store(store, try_number=2))

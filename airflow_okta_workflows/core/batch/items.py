@@ -65,7 +65,7 @@ def list_rows(payloads: Any) -> Iterator[Row]:
     if isinstance(payloads, (str, bytes)):
         payloads = parse_text(payloads, "payloads")
     if isinstance(payloads, _NO_LISTS) or not isinstance(payloads, Iterable) or _has_members(payloads):
-        fix = "OKW-1534: Use .to_dict('records')." if hasattr(type(payloads), "to_dict") else ""
+        fix = "OKW-1534: Give the frame itself, or .tolist() of a column." if hasattr(type(payloads), "to_dict") else ""
         raise configuration_error(
             f"payloads is of type {type(payloads).__name__}, not a list.",
             fix or "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",

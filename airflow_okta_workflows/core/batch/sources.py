@@ -77,7 +77,7 @@ def csv_rows(lines: Iterable[bytes]) -> tuple[list[str], Iterator[Row]]:
     except csv.Error as error:
         raise _unreadable(reader.line_num, str(error)) from None
     if header is None:
-        raise _empty("a CSV file begins with a line of column names")
+        raise _empty()
     columns = [name.strip() for name in header]
     wrong = "an empty" if "" in columns else "a repeated" if len(set(columns)) < len(columns) else None
     if wrong:
@@ -134,7 +134,7 @@ def json_lines_rows(lines: Iterable[bytes]) -> Iterator[Row]:
         else:
             yield Row(number, payload)
     if not number:
-        raise _empty("a batch without items is a file with an empty line, or [] in a .json file")
+        raise _empty()
 
 
 def json_list_rows(chunks: Iterable[bytes]) -> Iterator[Row]:
@@ -145,7 +145,7 @@ def json_list_rows(chunks: Iterable[bytes]) -> Iterator[Row]:
     """
     text = _JsonText(codecs.iterdecode(_utf_8(chunks), "utf-8-sig", errors="surrogateescape"))
     if not (first := text.peek()):
-        raise _empty("a batch without items is []")
+        raise _empty()
     if first != "[":
         raise configuration_error(
             "The file is JSON, but not a list.",
@@ -293,7 +293,9 @@ def _too_large(line: int) -> CoreError:
     return _unreadable(line, f"a row has more than {LARGEST_ROW // 1024 // 1024} MiB")
 
 
-def _empty(instead: str) -> CoreError:
+def _empty() -> CoreError:
     return configuration_error(
-        "The file is empty.", f"OKW-1546: Look at the task that writes it; {instead}. Nothing was sent."
+        "The file is empty.",
+        "OKW-1546: Look at the task that writes it. A file without rows has a header (CSV), a blank line (JSON Lines) or"
+        " [] (JSON). Nothing was sent.",
     )
