@@ -7,12 +7,15 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
 from airflow_okta_workflows.core.batch.items import list_rows, parse_items
+from airflow_okta_workflows.core.batch.sources import csv_rows
+from airflow_okta_workflows.core.flows.expressions import Expression
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.operators.batch_items import BatchItems
 from airflow_okta_workflows.operators.batch_records import BatchRecords
@@ -23,10 +26,11 @@ from benchmarks.simulation.org import FLOW, Network, SimulatedHook, SimulatedOrg
 from benchmarks.simulation.virtual_time import in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
+    from airflow_okta_workflows.core.batch.sources import Row as SourceRow
     from benchmarks.simulation.comparison import Formulas
 
 PLAIN = Network(handshake=0)
@@ -69,6 +73,7 @@ class Plan:
     :param varies: whether ``flow_seconds`` is only the mean of an exponential distribution
     :param max_rate: ``max_rate`` of each batch
     :param max_in_flight: ``max_in_flight`` of each batch
+    :param from_file: whether the payloads are rows of a CSV file, with an ``item_key``
     """
 
     items: Sequence[int]
@@ -77,6 +82,7 @@ class Plan:
     varies: bool = True
     max_rate: float = 10.0
     max_in_flight: int = 600
+    from_file: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,13 +137,19 @@ async def _simulate(plan: Plan) -> Seen:
     for number, count in enumerate(plan.items):
         store = CountingStore()
         checkpoints = BatchCheckpointStore({"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}, FLOW)
-        payloads = list_rows({"id": item} for item in range(count))
-        items = BatchItems(parse_items(payloads, checkpoints.key, None))
+        items = BatchItems(parse_items(*_rows(count, checkpoints.key, from_file=plan.from_file)))
         pace = {"max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
         batches.append(_Batch(SimulatedHook(org, f"batch {number}"), items, checkpoints, **pace))
         stores.append(store)
     records = await asyncio.gather(*(batch.finish() for batch in batches))
     return Seen(org, org.runtime.monotonic(), stores, records)
+
+
+def _rows(count: int, key: str, *, from_file: bool) -> tuple[Iterator[SourceRow], str, Expression | None]:
+    if not from_file:
+        return list_rows({"id": item} for item in range(count)), key, None
+    lines = chain([b"email,name\n"], (f"person{item}@example.com,Person {item}\n".encode() for item in range(count)))
+    return csv_rows(lines)[1], key, Expression("email", "item_key")
 
 
 def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
@@ -154,6 +166,7 @@ def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
         exactly("all batches above: items lost or doubled", 0, alone.lost_or_doubled + together.lost_or_doubled),
         *_divided(formulas, quick=quick),
         *_left_behind(formulas, quick=quick),
+        *_from_file(formulas, quick=quick),
     ]
 
 
@@ -290,4 +303,23 @@ def _left_behind(formulas: Formulas, *, quick: bool) -> list[Row]:
         ),
         at_most(f"checkpoints of a batch of {count:,}: writes/s", formulas["MOST_WRITES"], store.sets / seen.seconds),
         about(f"XCom of a batch of {count:,}: bytes", formulas["batch_xcom_bytes"](count, result), xcom),
+    ]
+
+
+def _from_file(formulas: Formulas, *, quick: bool) -> list[Row]:
+    count = 2_000 if quick else 1_000_000
+    seen = simulate(Plan([count], from_file=True))
+    (store,), (records,) = seen.stores, seen.records
+    result, name = (len(json.dumps(records[0][member])) for member in ("result", "item"))
+    what = f"batch of {count:,} from a CSV file"
+    return [
+        exactly(f"{what}: items lost or doubled", 0, seen.lost_or_doubled),
+        at_least(f"{what}: invocations/s", formulas["LEAST_PACE"], count / seen.seconds),
+        about(f"{what}: rows of checkpoints", formulas["batch_rows"](count), len(store), tolerance=0.05),
+        about(
+            f"{what}: bytes of checkpoints",
+            formulas["batch_checkpoint_bytes"](count, result, name),
+            store.bytes,
+            tolerance=0.05,
+        ),
     ]

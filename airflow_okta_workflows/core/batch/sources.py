@@ -296,6 +296,6 @@ def _too_large(line: int) -> CoreError:
 def _empty() -> CoreError:
     return configuration_error(
         "The file is empty.",
-        "OKW-1546: Look at the task that writes it. A file without rows has a header (CSV), a blank line (JSON Lines) or"
-        " [] (JSON). Nothing was sent.",
+        "OKW-1546: Look at the task that writes it. A file without rows has a header (CSV), a blank line (JSON"
+        " Lines) or [] (JSON). Nothing was sent.",
     )
