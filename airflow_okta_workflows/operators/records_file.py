@@ -102,7 +102,8 @@ class RecordsFile:
         self._waiting.clear()
 
     def _part(self, number: int) -> Any:
-        return self.path.parent / f"{self.path.name}.part-{number:05}"
+        # Not parent / name, for which an older universal_pathlib warns.
+        return self.path.with_name(f"{self.path.name}.part-{number:05}")
 
     def _error(self, error: Exception, hint: str = _MAKE_ROOM) -> OktaBatchFileError:
         why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
