@@ -278,7 +278,16 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     def _path(self, path: ObjectStoragePath | str) -> ObjectStoragePath:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        return ObjectStoragePath(path) if isinstance(path, str) else path
+        if not isinstance(path, str):
+            return path
+        try:
+            return ObjectStoragePath(path)
+        except Exception as error:
+            raise OktaConfigurationError(
+                f"records_path is not a path that Airflow can open: {type(error).__name__}.",
+                hint="OKW-1648: Give the URL of a file, such as s3://conn_id@bucket/records.jsonl, and install the"
+                " provider of its file system. Airflow 3.0 also needs universal-pathlib<0.3.",
+            ) from error
 
     def _ask_about(
         self,

@@ -21,7 +21,10 @@ from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError, OktaFlowFailedError
 from airflow_okta_workflows.operators import batch_source, records_file
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, SqlRows
+from tests.airflow_features import OBJECT_STORAGE, needs
 from tests.integration.task_context import Store, StoreOfACutOffTask, context, with_store
+
+pytestmark = needs(OBJECT_STORAGE)
 
 Connect = Callable[..., None]
 PEOPLE = [{"email": f"{name}@example.com", "dept": name[0]} for name in ("ada", "alan", "barbara", "grace", "edsger")]
@@ -370,6 +373,12 @@ def test_a_full_disk_for_the_records_ends_the_try_and_the_next_sends_nothing_twi
 
     assert [(record["item"], record["outcome"]) for record in lines(out)] == [(one, "succeeded") for one in EMAILS]
     assert runs(org) == Counter(EMAILS)
+
+
+def test_a_records_path_that_airflow_cannot_open_is_refused(tmp_path: Path, org: LocalOrg) -> None:
+    with pytest.raises(OktaConfigurationError, match="OKW-1648"):
+        batch(csv_file(tmp_path), records_path="nosuch://conn@bucket/records.jsonl").execute(context())
+    assert org.log == []
 
 
 def test_records_that_cannot_be_written_are_told_before_anything_is_sent(tmp_path: Path, org: LocalOrg) -> None:

@@ -16,6 +16,7 @@ from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, OktaFlowOutcomeUnknownError
 from airflow_okta_workflows.operators.batch_question import batch_question
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
+from tests.airflow_features import OBJECT_STORAGE, needs
 from tests.integration.task_context import Store, context, with_store
 
 hitl = pytest.importorskip("airflow.sdk.execution_time.hitl", reason="required actions came with Airflow 3.1")
@@ -259,6 +260,7 @@ def test_ten_thousand_items_fit_into_what_every_database_stores() -> None:
     assert f"- And {10_000 - listed} more, which the task's XCom `records` has as `unknown`." in body
 
 
+@needs(OBJECT_STORAGE)
 def test_records_in_a_file_are_asked_about_and_what_stands_is_read_from_there(
     org: LocalOrg, asked: Asked, tmp_path: Path
 ) -> None:
@@ -278,6 +280,7 @@ def test_records_in_a_file_are_asked_about_and_what_stands_is_read_from_there(
     assert runs(org) == EVERYONE
 
 
+@needs(OBJECT_STORAGE)
 def test_a_file_of_records_that_is_gone_ends_the_task_without_another_run(
     org: LocalOrg, asked: Asked, tmp_path: Path
 ) -> None:

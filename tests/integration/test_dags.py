@@ -26,6 +26,7 @@ from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from demo.hr_table import TABLE, hr_database
+from tests.airflow_features import OBJECT_STORAGE, needs
 from tests.matrix.probe import printed_json
 from tests.own_airflow import flows_that_keep_a_task_waiting
 
@@ -84,7 +85,7 @@ def ran(airflow: dict[str, str]) -> Iterator[Ran]:
         org.add_flows(flows_that_keep_a_task_waiting())
         dags = sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
         assert dags == ["okta_access_review", "okta_first_flow", "okta_offboarding", "okta_onboarding"]
-        if importlib.util.find_spec("airflow.providers.sqlite") is None:
+        if importlib.util.find_spec("airflow.providers.sqlite") is None or not OBJECT_STORAGE.there:
             dags.remove("okta_offboarding")
         home = Path(airflow["AIRFLOW_HOME"])
         yield Ran(org, run({**airflow, **org.environment(), **hr_database(home)}, "-m", "demo.run_dags", *dags))
@@ -145,6 +146,7 @@ def offboarded(org: LocalOrg, output: str) -> list[dict[str, Any]]:
     return records
 
 
+@needs(OBJECT_STORAGE)
 @pytest.mark.skipif(
     importlib.util.find_spec("airflow.providers.sqlite") is None, reason="there is no provider of SQLite"
 )
@@ -191,6 +193,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@needs(OBJECT_STORAGE)
 def test_the_offboarding_reads_the_hr_table_of_postgresql(airflow: dict[str, str], postgres: str) -> None:
     with LocalOrg() as org:
         org.add_flows(flows_that_keep_a_task_waiting())
