@@ -6,6 +6,7 @@
     ├── OktaConfigurationError              also AirflowFailException: no retry can help
     ├── OktaTokenError                      no token now; a retry may help
     │   └── OktaTokenRefusedError           also OktaConfigurationError
+    ├── OktaBatchFileError                  a batch's payloads cannot be read, or its records not written, now
     └── OktaFlowError
         ├── OktaFlowNotSentError            no connection after 3 attempts; a retry is safe
         ├── OktaFlowRefusedError            401/403/404 before the flow ran
@@ -100,6 +101,13 @@ class OktaTokenRefusedError(OktaTokenError, OktaConfigurationError):
     """The org refused the token request; the hint says what to change in the org or in the connection."""
 
 
+class OktaBatchFileError(OktaWorkflowsError):
+    """The payloads of a batch could not be read, or its records could not be written; a retry may help, and is safe."""
+
+    path: str | None = None
+    """The file, or None if there is none."""
+
+
 class OktaFlowError(OktaWorkflowsError):
     """Base class of the errors of one invocation."""
 
@@ -166,6 +174,7 @@ def error_from(error: CoreError) -> OktaWorkflowsError:
 
 _BY_NAME: dict[str, type[OktaWorkflowsError]] = {
     OktaFlowError.__name__: OktaFlowError,
+    OktaBatchFileError.__name__: OktaBatchFileError,
     **{error.__name__: error for error in _CLASSES.values()},
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Unit = Literal["ms", "s", "KiB", "/s", "%", ""]
+Unit = Literal["ms", "s", "KiB", "MB", "/s", "%", ""]
 
 
 @dataclass(frozen=True)

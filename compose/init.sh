@@ -11,6 +11,16 @@ twice "$ADMIN_PASSWORD" | airflow users create --role Admin --username "$ADMIN_U
   --firstname "$ADMIN_USER" --lastname Admin
 twice "$ADMIN_PASSWORD" | airflow users reset-password --username "$ADMIN_USER"
 
+# The table that the example okta_offboarding reads.
+python - <<'PYTHON'
+import os
+import psycopg2
+
+with psycopg2.connect(os.environ["AIRFLOW_CONN_HR_DATABASE"]) as connection, connection.cursor() as cursor:
+    with open("/opt/airflow/okta_offboarding.sql", encoding="utf-8") as table:
+        cursor.execute(table.read())
+PYTHON
+
 if [ -z "${OKTA_DOMAIN:-}" ]; then
   airflow connections import --overwrite /opt/airflow/okta/connections.json
   exit

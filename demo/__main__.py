@@ -11,11 +11,12 @@ from pathlib import Path
 
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
+from demo.hr_table import hr_database
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".demo"
 LOG = HOME / "airflow.log"
-DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review")
+DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review", "okta_offboarding")
 WIDTH = 100
 
 
@@ -27,7 +28,7 @@ def main() -> int:
     with LocalOrg(key_type="rsa2048") as org:
         org.add_flows(sample_flows(provisioning_seconds=4.0))
         print(f"[1/3] A local org listens at {org.url}: {len(org.flows)} flows, secured with OAuth 2.0.")
-        environment = _airflow_environment(org)
+        environment = {**_airflow_environment(org), **hr_database(HOME)}
         print("[2/3] A real Airflow prepares its database (SQLite).", flush=True)
         if _run(["-m", "airflow", "db", "migrate"], environment, org) != 0:
             return _failed("Airflow could not prepare its database")

@@ -59,6 +59,20 @@ PROVIDER_COMMANDS = Feature(
 )
 
 
+def _has_object_storage() -> bool:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    try:
+        ObjectStoragePath("file:///tmp")
+    except TypeError:
+        return False
+    return True
+
+
+OBJECT_STORAGE = Feature("an ObjectStoragePath that works with this universal-pathlib", _has_object_storage())
+"""That of Airflow 3.0 does not work with universal-pathlib 0.3."""
+
+
 def connection_class() -> Any:
     """Return the connection class that has ``from_json``."""
     from airflow.providers.common.compat.sdk import Connection

@@ -1,17 +1,26 @@
 """The checkpoints of a batch in Airflow's task state store (Airflow 3.3+), which outlive a killed task.
 
-They are stored in pages of several items. A page lists an item before it is sent, and the item's outcome once it is
-known. An item that a page lists without an outcome may have run.
+Theory of operation: they are stored in pages of several items, one row each. A page lists an item before it is sent,
+and the item's outcome once it is known. An item that a page lists without an outcome may have run.
+
+Only pages with an item that is under way stay in memory. A page whose items all have outcomes is forgotten once it is
+written, so that memory does not grow with the batch. Each try begins a new page. An item that it sends again is
+therefore listed twice, and the last page counts.
+
+A batch that has ended replaces its first page by its XCom, in one write, and then deletes the other pages. A try that
+follows a crash in between finds the XCom and sends nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.invocation import FORGET_IT
+from airflow_okta_workflows.checkpoints.spool import SpooledMapping
 from airflow_okta_workflows.checkpoints.wanted_run import known_without_store, new_wanted_run
 from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
@@ -21,12 +30,17 @@ from airflow_okta_workflows.core.runtime import Runtime, time_text
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from airflow_okta_workflows.core.batch.items import BatchItem
 
 log = logging.getLogger(__name__)
 
 _NAME = "okta_workflows_batch_{}"
 _ITEMS_ON_A_PAGE = 40
+_LARGEST_XCOM = 60_000
+"""Bytes of an XCom that is stored when the batch has ended: Airflow's ``[state_store] max_value_storage_bytes`` is 64
+KiB, beyond which it logs a warning."""
 _OUTCOMES_WRITTEN_AFTER = 1.0
 """Seconds after which an outcome is written, unless another write includes it earlier."""
 
@@ -40,6 +54,7 @@ class ItemCheckpoint:
     :param exists: whether the run is known to exist. Written only for a flow with a status flow
     :param execution_id: the execution id of a run that exists, or None
     :param sent_at: when it was about to be sent, as text; None once it has a result that is not ``UNKNOWN``
+    :param name: the value of ``item_key``, for the record of an item that a later try does not find; None without one
     """
 
     ordinal: int = 0
@@ -47,6 +62,7 @@ class ItemCheckpoint:
     exists: bool = False
     execution_id: str | None = None
     sent_at: str | None = None
+    name: str | int | None = None
 
     def to_json(self) -> dict[str, Any] | None:
         """Return the checkpoint as a JSON value, None if it has only default values."""
@@ -55,6 +71,7 @@ class ItemCheckpoint:
         checkpoint |= {"ordinal": self.ordinal} if self.ordinal else {}
         checkpoint |= {"exists": True} if self.exists else {}
         checkpoint |= {"sent_at": self.sent_at} if self.sent_at else {}
+        checkpoint |= {"item": self.name} if self.name is not None else {}
         return checkpoint or None
 
     @classmethod
@@ -69,13 +86,14 @@ class ItemCheckpoint:
         record = BatchRecord.from_checkpoint(checkpoint) if "outcome" in checkpoint else None
         if not isinstance(ordinal, int) or ordinal < 0:
             return cls()
-        execution_id, sent_at = checkpoint.get("execution_id"), checkpoint.get("sent_at")
+        execution_id, sent_at, name = (checkpoint.get(one) for one in ("execution_id", "sent_at", "item"))
         return cls(
             ordinal,
             record,
             checkpoint.get("exists") is True,
             execution_id if isinstance(execution_id, str) else None,
             sent_at if isinstance(sent_at, str) else None,
+            name if isinstance(name, (str, int)) else None,
         )
 
 
@@ -83,6 +101,8 @@ class ItemCheckpoint:
 class _Page:
     number: int
     items: dict[str, ItemCheckpoint] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    """Keys of the items that are under way."""
 
     def to_json(self, run: WantedRun) -> dict[str, Any]:
         return {**run.to_json(), "items": {key: item.to_json() for key, item in self.items.items()}}
@@ -102,7 +122,14 @@ class BatchCheckpointStore:
     def __init__(self, context: Mapping[str, Any], flow: str) -> None:
         self._store: Any = context.get("task_state_store")
         self._flow = flow
-        self._pages: list[_Page] = []
+        self.earlier: SpooledMapping[ItemCheckpoint] = SpooledMapping(ItemCheckpoint.from_json)
+        """The checkpoints of earlier tries, by the key of each item's first run."""
+        self.done: Any = None
+        """The XCom of an earlier try that has settled all items; None if there is none."""
+        self._next = 0
+        """Number of the next page."""
+        self._pages: dict[int, _Page] = {}
+        """The pages of this try that can still change."""
         self._page_of: dict[str, _Page] = {}
         self._dirty: set[int] = set()
         self._writing = asyncio.Lock()
@@ -118,11 +145,6 @@ class BatchCheckpointStore:
         return self._run.key
 
     @property
-    def earlier(self) -> dict[str, ItemCheckpoint]:
-        """The checkpoints of earlier tries, by the key of each item's first run."""
-        return {key: page.items[key] for key, page in self._page_of.items()}
-
-    @property
     def is_kept(self) -> bool:
         """Whether checkpoints outlive this try."""
         return self._store is not None
@@ -135,10 +157,9 @@ class BatchCheckpointStore:
         """
         if self._store is None:
             return known_without_store(WantedRun(key, None), self._ti)
-        page = self._page_of.get(key)
-        if page is None:
+        item = self.earlier.get(key)
+        if item is None:
             return KnownRun(WantedRun(key, None), Knowledge.NEVER_SENT)
-        item = page.items[key]
         run = WantedRun(key, None, item.ordinal)
         match item.record.outcome if item.record else Outcome.UNKNOWN:
             case Outcome.SUCCEEDED:
@@ -151,51 +172,68 @@ class BatchCheckpointStore:
                 knowledge = Knowledge.EXISTS if item.exists else Knowledge.MAY_RUN
                 return KnownRun(run, knowledge, execution_id=item.execution_id if item.exists else None)
 
-    async def announce(self, ordinals: Mapping[str, int]) -> None:
+    async def announce(self, turns: Iterable[tuple[BatchItem, int]]) -> None:
         """Checkpoint that items are about to be sent, and return once that is stored.
 
-        :param ordinals: how many runs of each item are known to have failed, by the key of its first run
+        :param turns: the items, each with how many runs of it are known to have failed
         :raises Exception: any error of the store; an item without a checkpoint must not be sent
         """
         if self._store is None:
             return
         now = time_text(Runtime.clock())
-        for key, ordinal in ordinals.items():
-            page = self._page_of.get(key) or self._page_with_room()
-            page.items[key] = ItemCheckpoint(ordinal, sent_at=now)
-            self._page_of[key] = page
+        for item, ordinal in turns:
+            page = self._page_of.get(item.key) or self._page_with_room()
+            page.items[item.key] = ItemCheckpoint(ordinal, sent_at=now, name=item.name)
+            page.open.add(item.key)
+            self._page_of[item.key] = page
             self._dirty.add(page.number)
         await self._write()
 
-    def started(self, key: str, execution_id: str | None) -> None:
+    def started(self, item: BatchItem, execution_id: str | None) -> None:
         """Checkpoint that the run of an item exists, within about a second.
 
-        :param key: the key of the item's first run
+        :param item: the item
         :param execution_id: the run's execution id, or None
         """
-        if page := self._page_of.get(key):
-            page.items[key] = ItemCheckpoint(page.items[key].ordinal, exists=True, execution_id=execution_id)
+        page = self._page_of.get(item.key) or self._page_again(item.key)
+        if page:
+            page.open.add(item.key)
+            page.items[item.key] = replace(
+                page.items[item.key], record=None, exists=True, execution_id=execution_id, sent_at=None
+            )
             self._write_soon(page)
 
-    def settle(self, key: str, record: BatchRecord) -> None:
+    def settle(self, key: str, record: BatchRecord, *, final: bool = True) -> None:
         """Checkpoint the result of an item, within about a second.
 
         :param key: the key of the item's first run
         :param record: the result
+        :param final: whether this try does nothing more with the item
         """
-        page = self._page_of.get(key)
+        page = self._page_of.get(key) or self._page_again(key)
         if page is None:
             return
         item = page.items[key]
-        if record.outcome is Outcome.NOT_SENT and not item.ordinal:
+        if final:
+            page.open.discard(key)
+        if record.outcome is Outcome.NOT_SENT and not item.ordinal and key not in self.earlier:
             # As if it had never been announced. A later run is kept, since without its ordinal a retry would reuse the
             # key of a failed run.
+            page.open.discard(key)
             del page.items[key], self._page_of[key]
         else:
             page.items[key] = replace(
                 item, record=record, sent_at=item.sent_at if record.outcome is Outcome.UNKNOWN else None
             )
         self._write_soon(page)
+
+    def _page_again(self, key: str) -> _Page | None:
+        """List an item of an earlier try on a page of this try."""
+        if self._store is None or not (earlier := self.earlier.get(key)):
+            return None
+        page = self._page_of[key] = self._page_with_room()
+        page.items[key] = earlier
+        return page
 
     def _write_soon(self, page: _Page) -> None:
         self._dirty.add(page.number)
@@ -210,14 +248,42 @@ class BatchCheckpointStore:
             await self._background
         await self._write_outcomes()
 
+    def finish(self, xcom: Any) -> None:
+        """Checkpoint that all items are settled, and delete the other pages. A failure is only logged.
+
+        A large XCom is not stored. Then the pages stay, from which a retry makes it again.
+
+        :param xcom: what the task returns
+        """
+        if self._store is None or len(json.dumps(xcom)) > _LARGEST_XCOM:
+            return
+        try:
+            self._store.set(_NAME.format(0), {**self._run.to_json(), "done": xcom})
+            self._delete_pages()
+        except Exception:
+            log.warning("The end of the batch could not be stored", exc_info=True)
+
+    def _delete_pages(self) -> None:
+        last = self._next
+        # Before the task was cleared, the batch may have had more pages.
+        while self._store.get(_NAME.format(last)) is not None:
+            last += 1
+        # The last first: if this is interrupted, those that are left have no gap, and the next try finds them all.
+        for number in range(last - 1, 0, -1):
+            self._store.delete(_NAME.format(number))
+
     def _read(self) -> None:
         while self._store is not None:
-            value = self._store.get(_NAME.format(len(self._pages)))
+            value = self._store.get(_NAME.format(self._next))
             if value is None:
                 return
             run = WantedRun.from_json(value) if isinstance(value, dict) else None
             if run and run.max_tries != self._run.max_tries:
                 # The task was cleared since this page was written.
+                return
+            if run and not self._next and "done" in value:
+                self.done, self._next = value["done"], 1
+                self._delete_pages()
                 return
             items = value.get("items") if run else None
             if run is None or not isinstance(items, dict):
@@ -228,18 +294,20 @@ class BatchCheckpointStore:
                     hint=FORGET_IT,
                     flow=self._flow,
                 )
-            if not self._pages:
+            if not self._next:
                 self._run = run
             elif run != self._run:
                 return
-            page = _Page(len(self._pages), {key: ItemCheckpoint.from_json(item) for key, item in items.items()})
-            self._page_of.update(dict.fromkeys(page.items, page))
-            self._pages.append(page)
+            for key, item in items.items():
+                self.earlier.add(key, item)
+            self._next += 1
 
     def _page_with_room(self) -> _Page:
-        if not self._pages or len(self._pages[-1].items) >= _ITEMS_ON_A_PAGE:
-            self._pages.append(_Page(len(self._pages)))
-        return self._pages[-1]
+        page = self._pages.get(self._next - 1)
+        if page is None or len(page.items) >= _ITEMS_ON_A_PAGE:
+            page = self._pages[self._next] = _Page(self._next)
+            self._next += 1
+        return page
 
     def _write_in_background(self) -> None:
         self._later = None
@@ -261,6 +329,14 @@ class BatchCheckpointStore:
             except BaseException:
                 self._dirty |= dirty
                 raise
+            self._forget_pages()
+
+    def _forget_pages(self) -> None:
+        """Forget the pages that cannot change any more. New items go to the last page."""
+        for number in [one for one, page in self._pages.items() if not page.open]:
+            if number < self._next - 1 and number not in self._dirty:
+                for key in self._pages.pop(number).items:
+                    del self._page_of[key]
 
     def _store_all(self, pages: dict[str, dict[str, Any]]) -> None:
         for name, page in pages.items():

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
 
 from airflow_okta_workflows import metrics
-from airflow_okta_workflows.client.observation import OTHER_FLOW, observe
+from airflow_okta_workflows.client.observation import observe
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.exactly_once import LEAVES_WITHIN
@@ -98,10 +98,7 @@ class Client(Generic[TransportT]):
 
         :param call: the invocation
         """
-        address = call.address
-        # The name as a tag only if it is the connection's: a task may invoke any number of aliases.
-        flow = address.name if address.name in self.settings.flows else OTHER_FLOW
-        observation = observe(call, flow, self.runtime.monotonic)
+        observation = observe(call, self.settings.flow_tag(call.address), self.runtime.monotonic)
         if observation is None:
             return invoke_flow(call, self.flow_auth(), self.runtime)
         call = call.with_headers(observation.headers)

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.protocol import Step
 
 
-OTHER_FLOW = "other"
-"""Tag of all flows that the connection does not name: the values of a tag have to be few."""
-
-
 def observe(call: Invocation, flow: str, monotonic: Callable[[], float]) -> Observation | None:
     """Begin to observe an invocation; return None if there are neither metrics nor a trace.
 

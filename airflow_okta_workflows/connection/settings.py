@@ -112,6 +112,13 @@ class OktaWorkflowsSettings:
         """Return the address of a flow; see :func:`~airflow_okta_workflows.core.addresses.find_flow`."""
         return addresses.find_flow(reference, self.flows, self.workflows, self.allowed)
 
+    def flow_tag(self, flow: FlowAddress) -> str:
+        """Return the name of a flow as a tag of metrics, of which there must be few: ``other`` for those not named here.
+
+        :param flow: the flow
+        """
+        return flow.name if flow.name in self.flows else "other"
+
     def build_invocation(
         self, flow: str, payload: Any = None, *, idempotency_key: str, **options: Unpack[InvocationOptions]
     ) -> Invocation:

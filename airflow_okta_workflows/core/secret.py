@@ -86,6 +86,9 @@ def redact(text: str, secrets: tuple[str, ...]) -> str:
     :param secrets: the secrets that were sent to that server
     """
     secrets = tuple(filter(None, secrets))
+    # Most headers of most responses: a batch has a hundred thousand responses.
+    if "\\" not in text and "%" not in text and "&" not in text and not any(secret in text for secret in secrets):
+        return text
     for _ in range(_NESTED + 1):
         form = next((form for form in _decodings(text) if any(secret in form for secret in secrets)), None)
         if form is None:

@@ -72,6 +72,12 @@ def sample_flows(
             return ReturnError(409, "this account is locked")
         return {"id": member.get("id"), "keep": not str(member.get("id")).endswith("3")}
 
+    def offboard(request: FlowRequest) -> Any:
+        leaver = request.body or {}
+        if not leaver.get("email"):
+            return ReturnError(400, "email is missing")
+        return {"employee_id": leaver.get("employee_id"), "suspended": True}
+
     return {
         "hello": hello,
         "create_account": create_account,
@@ -81,4 +87,5 @@ def sample_flows(
         "send_welcome": send_welcome,
         "list_members": list_members,
         "review_access": review_access,
+        "offboard": offboard,
     }

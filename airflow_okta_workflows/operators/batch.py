@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,13 +22,17 @@ from airflow_okta_workflows.exceptions import (
     raise_provider_errors,
 )
 from airflow_okta_workflows.operators.asking import AskingOperator
+from airflow_okta_workflows.operators.batch_arguments import SqlRows, missing_item_key, needs_item_key
 from airflow_okta_workflows.operators.question import GIVE_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
+    from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
+    from airflow_okta_workflows.operators.batch_items import BatchItems
+    from airflow_okta_workflows.operators.batch_records import BatchRecords
     from airflow_okta_workflows.operators.batch_runner import BatchRun
 
 
@@ -51,52 +56,74 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     an earlier one, is asked about at the status flow's own pace, and is sent again only if its run never began. An item
     that waits for its end is not one of the ``max_in_flight`` calls.
 
-    XCom: one record per payload, in order: ``{"index", "key", "outcome", "status_code", "execution_id", "result",
-    "error"}``, with the outcome ``succeeded``, ``failed``, ``unknown`` or ``not_sent``. A task that fails pushes the
-    records under the key ``records``.
+    The payloads are read once, as a stream, before the first is sent. They and the records are kept in temporary files
+    without a name, so memory does not grow with the batch.
+
+    XCom: one record per payload, in order: ``{"index", "item", "key", "outcome", "status_code", "execution_id",
+    "result", "error"}``, with the outcome ``succeeded``, ``failed``, ``unknown`` or ``not_sent``; ``item`` is the value
+    of ``item_key``, and ``key`` the last idempotency key. Then follow records of items that an earlier try has sent and
+    that are not among the payloads any more, with no ``index``. With ``records_path`` the records are in that file, and
+    the XCom is ``{"path", "counts", "first_errors"}``. A task that fails pushes its XCom under the key ``records``.
 
     The parameters ``flow``, ``query``, ``headers``, ``success_when``, ``result``, ``response_check``, ``idempotent``,
     ``status``, ``timeout`` and ``okta_workflows_conn_id`` are those of
     :class:`~airflow_okta_workflows.operators.base.FlowOperator`, and apply to each item. ``response_check`` runs on the
     event loop that sends the invocations, so it has to be fast.
 
-    :param payloads: a list of JSON values, a JSON string of such a list, the XCom of a task that returns one, or a
-        callable that returns an iterable and takes by name any of the context's variables (templated)
+    :param payloads: a list of JSON values, a JSON string of such a list, the XCom of a task that returns one; an
+        ``ObjectStoragePath`` of JSON Lines, of CSV with a header, or of a JSON list, also with gzip; ``SqlRows``; a
+        frame of Arrow, pandas or polars; or a callable that returns one of these or another iterable, and takes by
+        name any of the context's variables (templated)
     :param item_key: a JMESPath expression over a payload that selects its identity, such as ``email``. With it the
         tries of a task recognize a payload even if the list has changed. Without it they compare position and content,
-        and a changed list is an error
+        and a changed list is an error. A file and a query need it
     :param max_rate: most invocations per second of this batch. It only lowers the batch's share of the flow's pace,
         whose limit is ``[okta_workflows] flow_rate``
     :param max_in_flight: most calls that may be open at the same time
     :param on_unknown: ``fail``: an item whose outcome is unknown counts as failed; ``ask``: once all others are
         settled, a person decides about all such items in one question, in Airflow's Required Actions (Airflow 3.1+).
         Not together with ``status``
-    :param on_error: ``fail``: the task fails at the end unless all succeeded; ``collect``: it returns the records
+    :param on_error: ``fail``: nothing is sent if any payload cannot be, and the task fails at the end unless all
+        succeeded; ``collect``: a payload that cannot be sent is a failed record, and the task returns the records
+    :param records_path: an ``ObjectStoragePath``, or the URL of one, of a file for the records as JSON Lines; it is
+        replaced if it is there (templated)
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
+    :raises OktaBatchFileError: if the payloads cannot be read, or the records cannot be written, now
     :raises OktaTokenError: if the org grants no token; nothing was sent
     :raises OktaFlowFailedError: with ``on_error="fail"``, if a retry may succeed
     :raises OktaFlowOutcomeUnknownError: with ``on_error="fail"`` and without ``idempotent`` or ``status``, if the
         outcome of every item that did not succeed is unknown
     """
 
-    template_fields: Sequence[str] = ("flow", "payloads", "query", "headers", "status", "okta_workflows_conn_id")
+    template_fields: Sequence[str] = (
+        "flow",
+        "payloads",
+        "query",
+        "headers",
+        "status",
+        "records_path",
+        "okta_workflows_conn_id",
+    )
 
     def __init__(
         self,
         *,
-        payloads: Iterable[Any] | str | Callable[..., Iterable[Any]],
+        payloads: Iterable[Any] | str | ObjectStoragePath | SqlRows | Callable[..., Any],
         item_key: str | None = None,
         max_rate: float = FLOW_RATE,
         max_in_flight: int = 600,
         on_error: Literal["fail", "collect"] = "fail",
+        records_path: ObjectStoragePath | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.payloads = payloads
+        # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
+        self.payloads = copy(payloads) if isinstance(payloads, SqlRows) else payloads
         self.item_key = item_key
         self.max_rate = max_rate
         self.max_in_flight = max_in_flight
         self.on_error = on_error
+        self.records_path = records_path
         self._run: BatchRun | None = None
         if on_error not in ("fail", "collect"):
             raise OktaConfigurationError(
@@ -111,9 +138,11 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             check_pace(max_rate, max_in_flight)
             check_as_parsed("POST", None, self.query, self.headers)
             compile_optional(item_key, "item_key")
+            if item_key is None and needs_item_key(payloads):
+                raise missing_item_key()
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Invoke the flow for each payload, and return the records.
+    def execute(self, context: Context) -> Any:
+        """Invoke the flow for each payload, and return the records, or with ``records_path`` where they are.
 
         :param context: the task's context
         """
@@ -127,7 +156,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         event: Any = None,
         sent: Mapping[str, str] | None = None,
         deadline: float | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         """Do what the person answered.
 
         :param context: the task's context
@@ -139,10 +168,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         from airflow_okta_workflows.operators.question import parse_answer
 
         self._begin()
-        ti = context["ti"]
-        told = ti.xcom_pull(task_ids=ti.task_id, key="records", map_indexes=ti.map_index)
-        if not isinstance(told, list):
-            raise self._unanswered("its records, in the XCom 'records', are gone")
+        told = self._earlier_records(context)
         answer = parse_answer(event, OPTIONS)
         self._require_in_time(answer)
         if answer.choice == GIVE_UP:
@@ -154,43 +180,48 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         if problem:
             self.log.warning("The answer cannot be used: %s The question is asked again.", problem)
             return self._ask_about(context, told, sent or {}, deadline, problem)
-        stands = {record["key"]: record for record in told if record["index"] not in unknown}
-        return self._run_batch(context, deadline, (stands, {unknown[index]: bodies[index] for index in bodies}))
+        return self._run_batch(context, deadline, (told, {unknown[index]: bodies[index] for index in bodies}))
+
+    def _earlier_records(self, context: Context) -> BatchRecords:
+        """Return the records of the process that has asked."""
+        from airflow_okta_workflows.operators.batch_records import BatchRecords
+        from airflow_okta_workflows.operators.records_file import read_records
+
+        ti = context["ti"]
+        told = ti.xcom_pull(task_ids=ti.task_id, key="records", map_indexes=ti.map_index)
+        if self.records_path is not None:
+            records = read_records(self._path(self.records_path))
+        else:
+            records = iter(told) if isinstance(told, list) else None
+        if told is None or records is None:
+            raise self._unanswered("its records, in the XCom 'records', are gone")
+        return BatchRecords.of(records)
 
     def _run_batch(
-        self,
-        context: Context,
-        deadline: float | None,
-        answers: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any]] | None = None,
-    ) -> list[dict[str, Any]]:
+        self, context: Context, deadline: float | None, answers: tuple[BatchRecords, Mapping[str, Any]] | None = None
+    ) -> Any:
         """Invoke the flow for each item that is not settled, and ask a person about those of unknown outcome.
 
-        :param answers: after a person was asked: the records that stand, and the bodies of the runs that the person has
-            looked up, both by idempotency key
+        :param answers: after a person was asked: the records, and the bodies of the runs that the person has looked up,
+            by idempotency key
         """
         from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
-        from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
-        from airflow_okta_workflows.core.flows.idempotency_key import derive_key
         from airflow_okta_workflows.operators.batch_question import read_answers
+        from airflow_okta_workflows.operators.batch_records import BatchRecords
         from airflow_okta_workflows.operators.batch_runner import BatchRun
         from airflow_okta_workflows.operators.batch_status import BatchStatus
+        from airflow_okta_workflows.operators.records_file import RecordsFile
         from airflow_okta_workflows.pace.configured import configured_pace
 
         hook = self.hook
         checkpoints = BatchCheckpointStore(context, self.flow)
-        earlier = checkpoints.earlier
+        if checkpoints.done is not None:
+            self.log.info("All items were settled in an earlier try, which was then cut off: nothing is sent")
+            return checkpoints.done
         with raise_provider_errors(), NoFrames():
             template = hook.settings.build_invocation(self.flow, {}, idempotency_key=checkpoints.key, **self._options)
-            items = parse_items(
-                self._read_payloads(context), checkpoints.key, compile_optional(self.item_key, "item_key")
-            )
-            if self.item_key is None:
-                check_unchanged(items, earlier)
-        answered = None
-        if answers:
-            # The first run's key is what a checkpoint has; a record tells that of the run that was sent.
-            first = {derive_key(i.key, earlier[i.key].ordinal if i.key in earlier else 0): i.key for i in items}
-            answered = read_answers(first, *answers)
+            items = self._read_items(context, checkpoints)
+        answered = read_answers(items, checkpoints.earlier, *answers) if answers else None
         pace, status = configured_pace(), None
         if self.status:
             status = BatchStatus(
@@ -201,11 +232,17 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
                 read_timeout=self._read_timeout,
                 checkpointed=checkpoints.is_kept,
             )
+        file = None
+        if self.records_path is not None:
+            file = RecordsFile(self._path(self.records_path))
+            file.begin()
         self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
+        records = BatchRecords(len(items))
         self._run = BatchRun(
             hook,
             template,
             items,
+            records,
             checkpoints=checkpoints,
             evaluate=lambda response, key: self._evaluate(response, context, key),
             pace=pace,
@@ -213,46 +250,99 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             max_in_flight=self.max_in_flight,
             status=status,
             answered=answered,
+            file=file,
         )
-        records = self._run.run()
-        key_of = self._run.key_of
-        told = [{"index": i.index, "key": key_of(i), **r.to_json()} for i, r in zip(items, records, strict=True)]
-        if self._asks and not self.idempotent and _unknown(told):
-            sent = {key_of(item): sent_at for item in items if (sent_at := self._run.sent_at(item))}
-            return self._ask_about(context, told, sent, deadline)
-        return self._end(told, context)
+        self._run.run()
+        if self._asks and not self.idempotent and (unknown := _unknown(records)):
+            sent = {key: sent_at for index, key in unknown.items() if (sent_at := self._run.sent_at(index))}
+            return self._ask_about(context, records, sent, deadline)
+        return self._end(records, context, checkpoints)
+
+    def _read_items(self, context: Context, checkpoints: BatchCheckpointStore) -> BatchItems:
+        from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
+        from airflow_okta_workflows.operators.batch_items import BatchItems
+        from airflow_okta_workflows.operators.batch_source import open_source
+
+        item_key = compile_optional(self.item_key, "item_key")
+        with open_source(self._read_payloads(context), self.item_key) as source:
+            items = BatchItems(
+                parse_items(source.rows, checkpoints.key, item_key, source.unit), earlier=checkpoints.earlier
+            )
+        if self.on_error == "fail":
+            items.require_good()
+        elif items.bad:
+            self.log.warning("%d payloads cannot be sent, such as %s", len(items.bad), items.bad[0].problem)
+        if self.item_key is None:
+            check_unchanged(items.missing)
+        elif items.missing:
+            self.log.warning(
+                "%d items that an earlier try has sent are not among the payloads any more. They are not sent, and"
+                " their records follow those of the others.",
+                len(items.missing),
+            )
+        return items
+
+    def _path(self, path: ObjectStoragePath | str) -> ObjectStoragePath:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        if not isinstance(path, str):
+            return path
+        try:
+            return ObjectStoragePath(path)
+        except Exception as error:
+            raise OktaConfigurationError(
+                f"records_path is not a path that Airflow can open: {type(error).__name__}.",
+                hint="OKW-1648: Give the URL of a file, such as s3://conn_id@bucket/records.jsonl, and install the"
+                " provider of its file system. Airflow 3.0 also needs universal-pathlib<0.3.",
+            ) from error
 
     def _ask_about(
         self,
         context: Context,
-        told: list[dict[str, Any]],
+        told: BatchRecords,
         sent: Mapping[str, str],
         deadline: float | None,
         problem: str = "",
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         from airflow_okta_workflows.operators.batch_question import batch_question
 
         unknown = _unknown(told)
         # The process that gets the answer finds here what became of the other items.
-        context["ti"].xcom_push(key="records", value=told)
+        context["ti"].xcom_push(key="records", value=self._xcom(told))
         self.log.warning("The outcome of %d items is unknown. A person is asked, under Required Actions", len(unknown))
         items = [(index, key, sent.get(key)) for index, key in unknown.items()]
-        asked: list[dict[str, Any]] = self._ask(
+        return self._ask(
             context,
             partial(batch_question, self.flow, items, problem),
             key=None,
             deadline=deadline,
             kwargs={"sent": {key: sent_at for _, key, sent_at in items[:MOST_LISTED] if sent_at}},
         )
-        return asked
 
-    def _end(self, told: list[dict[str, Any]], context: Context | None = None) -> list[dict[str, Any]]:
-        """Return the records, or raise the error about them."""
-        if error := self._error(told):
+    def _xcom(self, records: BatchRecords) -> Any:
+        if self.records_path is None:
+            return list(records)
+        return {
+            "path": str(self.records_path),
+            "counts": {outcome.value: number for outcome, number in records.counts.items() if number},
+            "first_errors": records.first_errors(),
+        }
+
+    def _end(
+        self,
+        records: BatchRecords,
+        context: Context | None = None,
+        checkpoints: BatchCheckpointStore | None = None,
+    ) -> Any:
+        """Return the XCom, or raise the error about the records."""
+        xcom = self._xcom(records)
+        if error := self._error(records):
             if context:
-                context["ti"].xcom_push(key="records", value=told)
+                context["ti"].xcom_push(key="records", value=xcom)
             raise error
-        return told
+        if checkpoints:
+            checkpoints.finish(xcom)
+        return xcom
 
     def on_kill(self) -> None:
         """Send nothing more, and give open calls a few seconds; the log and the checkpoints record what was sent.
@@ -268,13 +358,12 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             return self.payloads(**determine_kwargs(self.payloads, [], context))
         return self.payloads
 
-    def _error(self, told: Sequence[Mapping[str, Any]]) -> OktaWorkflowsError | None:
+    def _error(self, records: BatchRecords) -> OktaWorkflowsError | None:
         """Return the error that the task has to raise; None if it returns the records."""
-        from airflow_okta_workflows.core.batch.records import BatchRecord, count, first_errors, in_words
+        from airflow_okta_workflows.core.batch.records import in_words
         from airflow_okta_workflows.core.flows.outcome import Outcome
 
-        records = [BatchRecord.from_checkpoint(record) for record in told]
-        counts = count(records)
+        counts = records.counts
         failed = len(records) - counts[Outcome.SUCCEEDED]
         stopped = self._run is not None and self._run.stopped
         if not stopped and (not failed or self.on_error == "collect"):
@@ -284,12 +373,18 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent and self.status is None
         return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(
             summary,
-            hint="OKW-1610: Look at each record's error in the XCom 'records'.",
-            detail="\n".join([*stop, *first_errors(records)]),
+            hint="OKW-1610: Look at each record's error in the XCom 'records', or in the file at records_path.",
+            detail="\n".join([*stop, *records.first_errors()]),
             flow=self.flow,
         )
 
 
-def _unknown(told: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+def _unknown(records: BatchRecords) -> dict[int, str]:
     """Return the idempotency key of each record whose outcome is unknown, by its index."""
-    return {record["index"]: record["key"] for record in told if record["outcome"] == "unknown"}
+    from airflow_okta_workflows.core.flows.outcome import Outcome
+
+    return {
+        record["index"]: record["key"]
+        for record in records.with_outcome(Outcome.UNKNOWN)
+        if record["index"] is not None
+    }

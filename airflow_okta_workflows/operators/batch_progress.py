@@ -6,11 +6,12 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from airflow_okta_workflows.core.batch.records import in_words
+from airflow_okta_workflows import metrics
+from airflow_okta_workflows.core.batch.records import in_words, item_label
 from airflow_okta_workflows.core.flows.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
     from airflow_okta_workflows.core.batch.items import BatchItem
     from airflow_okta_workflows.core.batch.records import BatchRecord
@@ -27,23 +28,27 @@ class BatchProgress:
     """Numbers of a batch, which it logs now and then.
 
     :param flow: the name of the flow
+    :param tag: the flow as a tag of metrics
     :param monotonic: returns seconds of a clock that never goes back
-    :param earlier: the records of earlier tries that stand
+    :param earlier: how many records of earlier tries stand, by outcome
     :param open_calls: returns the number of open calls, and of items whose run is waited for
     """
 
     def __init__(
         self,
         flow: str,
+        tag: str,
         monotonic: Callable[[], float],
-        earlier: Iterable[BatchRecord],
+        earlier: Mapping[Outcome, int],
         open_calls: Callable[[], tuple[int, int]],
     ) -> None:
-        self.counts = Counter(record.outcome for record in earlier)
+        self.counts = Counter(earlier)
         """Number of items with each outcome."""
         self.to_send = 0
         """Number of invocations, those that have been sent included."""
         self._flow = flow
+        self._tag = tag
+        self._earlier = dict(self.counts)
         self._monotonic = monotonic
         self._open_calls = open_calls
         self._started = 0
@@ -65,10 +70,22 @@ class BatchProgress:
         if error:
             failures = self.counts.total() - self.counts[Outcome.SUCCEEDED]
             if failures <= _ERRORS_LOGGED:
-                log.warning("Item %d: %s", item.index, error)
+                log.warning("%s: %s", item_label(item.index, item.name), error)
             if failures == _ERRORS_LOGGED:
                 log.warning("Further failures are counted, and told in the records only")
         self._tell_now_and_then()
+
+    def ends(self) -> None:
+        """Log the numbers, and send them as metrics."""
+        self.tell("ended")
+        for outcome, number in self.counts.items():
+            if settled := number - self._earlier.get(outcome, 0):
+                metrics.count("batch.items", settled, flow=self._tag, outcome=outcome.value)
+        metrics.gauge("batch.rate", self._rate, flow=self._tag)
+
+    @property
+    def _rate(self) -> float:
+        return self._started / max(self._monotonic() - self._began_at, 1e-9)
 
     def _tell_now_and_then(self) -> None:
         now = self._monotonic()
@@ -81,8 +98,7 @@ class BatchProgress:
 
         :param how: how the batch is doing
         """
-        seconds = max(self._monotonic() - self._began_at, 1e-9)
-        rate = self._started / seconds
+        rate = self._rate
         left = self.to_send - self._started
         time_left = f", about {left / rate:.0f} s left" if left and rate and how != "ended" else ""
         open_calls, waiting = self._open_calls()

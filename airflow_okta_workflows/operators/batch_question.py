@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.checkpoints.spool import SpooledMapping
 from airflow_okta_workflows.core.batch.records import BatchRecord
+from airflow_okta_workflows.core.flows.idempotency_key import derive_key
+from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.flows.response import reported_response
 from airflow_okta_workflows.operators.question import GIVE_UP, Field, Question, code, framed, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from airflow_okta_workflows.checkpoints.batch import ItemCheckpoint
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.operators.batch_items import BatchItems
+    from airflow_okta_workflows.operators.batch_records import BatchRecords
 
 RAN, NOT_RUN = "They ran", "They did not run: invoke them"
 OPTIONS = (RAN, NOT_RUN, GIVE_UP)
@@ -110,15 +116,28 @@ class Answered:
 
 
 def read_answers(
-    first_keys: Mapping[str, str], records: Mapping[str, Mapping[str, Any]], bodies: Mapping[str, Any]
+    items: BatchItems, earlier: Mapping[str, ItemCheckpoint], told: BatchRecords, bodies: Mapping[str, Any]
 ) -> Answered:
     """Return what stands after a person was asked.
 
-    :param first_keys: the keys of the items' first runs, by the idempotency keys in the records
-    :param records: the records that stand, by idempotency key
+    :param items: the items
+    :param earlier: the checkpoints of the process that has asked
+    :param told: the records of that process
     :param bodies: the bodies of the runs that the person has looked up, by idempotency key
     """
-    return Answered(
-        {first_keys[key]: BatchRecord.from_checkpoint(one) for key, one in records.items() if key in first_keys},
-        {first_keys[key]: reported_response(body) for key, body in bodies.items() if key in first_keys},
-    )
+    # The first run's key is what a checkpoint has; a record tells that of the run that was sent.
+    first_keys = {
+        derive_key(key, checkpoint.ordinal if (checkpoint := earlier.get(key)) else 0): key
+        for key in map(items.key, items.indices())
+    }
+    records: SpooledMapping[BatchRecord] = SpooledMapping(BatchRecord.from_checkpoint)
+    reported: dict[str, FlowResponse] = {}
+    for record in told:
+        key = first_keys.get(record["key"])
+        if key is None:
+            continue
+        if record["outcome"] != Outcome.UNKNOWN.value:
+            records.add(key, record)
+        elif record["key"] in bodies:
+            reported[key] = reported_response(bodies[record["key"]])
+    return Answered(records, reported)

@@ -15,9 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.client.loop_resources import loop_resources
-from airflow_okta_workflows.core.batch.records import BatchRecord, in_words
-from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
-from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, derive_key
+from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.stopping import StopSignal
@@ -29,23 +27,29 @@ from airflow_okta_workflows.exceptions import (
     outcome_of,
     raise_provider_errors,
 )
+from airflow_okta_workflows.operators.batch_plan import BatchPlan
 from airflow_okta_workflows.operators.batch_progress import BatchProgress
 from airflow_okta_workflows.operators.batch_sender import BatchSender, Turn
 from airflow_okta_workflows.operators.batch_status import BatchStatus, ItemRun
+from airflow_okta_workflows.operators.records_file import RecordsWriter
 from airflow_okta_workflows.tokens.source import token_source_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore, ItemCheckpoint
+    from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.core.batch.items import BatchItem
+    from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.protocol import InvocationState
     from airflow_okta_workflows.hooks.flow_hook import FlowHook
+    from airflow_okta_workflows.operators.batch_items import BatchItems
     from airflow_okta_workflows.operators.batch_question import Answered
+    from airflow_okta_workflows.operators.batch_records import BatchRecords
+    from airflow_okta_workflows.operators.records_file import RecordsFile
     from airflow_okta_workflows.pace.configured import Pace
 
 log = logging.getLogger(__name__)
@@ -56,7 +60,6 @@ _GIVE_UP_AFTER = 20
 """Consecutive items that did not run before the batch gives up: the flow is off or the org is unreachable, and the
 remaining items would fail, too."""
 
-_LEFT_UNKNOWN = "an earlier try of this task was cut off while it was under way; it may have run and is not sent again"
 _STOPPED = "the task was stopped before it was sent"
 _STOPPED_OPEN = "the task was stopped while it was under way; it may have run"
 _STOPPED_WAITING = "the task was stopped before the end of the run was known; a retry asks the status flow"
@@ -65,9 +68,12 @@ _STOPPED_WAITING = "the task was stopped before the end of the run was known; a 
 class BatchRun:
     """Run of one flow for many items, with a record of each.
 
+    Only the items that are under way are in memory. Of all others there are a few bytes: keys, places and outcomes.
+
     :param hook: the connection
     :param template: the invocation without payload and idempotency key
     :param items: the items, in the order in which they are sent
+    :param records: the records, of which those of payloads that cannot be sent are there already
     :param checkpoints: checkpoints of earlier tries of the task, and the store for those of this try
     :param evaluate: returns the result of a response, given the response and its idempotency key, or raises if the
         task's conditions are not met
@@ -76,13 +82,15 @@ class BatchRun:
     :param max_in_flight: most calls that may be open at the same time
     :param status: the flow's status flow, or None
     :param answered: what stands after a person was asked, or None
+    :param file: the file that gets the records, or None
     """
 
     def __init__(
         self,
         hook: FlowHook,
         template: Invocation,
-        items: Sequence[BatchItem],
+        items: BatchItems,
+        records: BatchRecords,
         *,
         checkpoints: BatchCheckpointStore,
         evaluate: Callable[[FlowResponse, str], Any],
@@ -91,6 +99,7 @@ class BatchRun:
         max_in_flight: int,
         status: BatchStatus | None = None,
         answered: Answered | None = None,
+        file: RecordsFile | None = None,
     ) -> None:
         self.gave_up: OktaWorkflowsError | None = None
         """Error for which the remaining items were not sent; None if the batch did not give up."""
@@ -98,14 +107,12 @@ class BatchRun:
         self._stop_signal = hook.runtime.stop
         self._template = template
         self._items = items
+        self._records = records
         self._checkpoints = checkpoints
         self._evaluate = evaluate
         self._status = status
-        self._answered = answered
         self._reported = answered.reported if answered else {}
         self._monotonic = hook.runtime.monotonic
-        self._records: dict[str, BatchRecord] = {}
-        self._ordinals = dict.fromkeys((item.key for item in items), 0)
         self._sender = BatchSender(
             template.address.url,
             checkpoints,
@@ -117,15 +124,27 @@ class BatchRun:
         )
         self._changed = asyncio.Event()
         """Set when a call has ended, or an item is to be sent again."""
-        self._known: dict[str, KnownRun] = {}
-        self._to_ask: list[BatchItem] = []
-        self._earlier = checkpoints.earlier
-        turns = self._sort(self._earlier)
-        self._sender.add(turns)
+        self._plan = plan = BatchPlan(
+            items,
+            records,
+            checkpoints,
+            idempotent=template.idempotent,
+            has_status=status is not None,
+            answered=answered,
+        )
+        self._sender.begin(Turn(item := items[index], plan.ordinal(item)) for index in plan.to_send)
+        self._sender.may_run.update(items.key(index) for index in plan.to_ask)
+        self._writer = RecordsWriter(records, file, self._cannot_write)
         self._unexpected: Exception | None = None
         self._calls: set[asyncio.Task[None]] = set()
-        self._progress = BatchProgress(template.address.name, self._monotonic, self._records.values(), self._open_calls)
-        self._progress.to_send = len(turns)
+        self._progress = BatchProgress(
+            template.address.name,
+            hook.settings.flow_tag(template.address),
+            self._monotonic,
+            records.counts,
+            self._open_calls,
+        )
+        self._progress.to_send = len(plan.to_send)
         self._not_run_in_a_row = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -139,17 +158,25 @@ class BatchRun:
         """Whether the task was stopped."""
         return self._stop_signal.requested
 
-    def run(self) -> list[BatchRecord]:
-        """Send all items that earlier tries have not settled, or ask about them, and return all records in order.
+    def run(self) -> None:
+        """Send all items that earlier tries have not settled, or ask about them. Then each item has a record.
 
         :raises OktaWorkflowsError: if there is no token; nothing was sent
         """
-        if self._records:
-            log.info("%s of earlier tries stand; %d to send", in_words(self._progress.counts), self._progress.to_send)
-        if self._to_ask:
-            log.info("The status flow is asked about %d of an earlier try", len(self._to_ask))
-        if not self._progress.to_send and not self._to_ask and not self._reported:
-            return [self._records[item.key] for item in self._items]
+        stand = self._records.counts.total() - self._plan.cannot_be_sent
+        if stand:
+            log.info("%d records of earlier tries stand; %d to send", stand, self._progress.to_send)
+        if self._plan.to_ask:
+            log.info("The status flow is asked about %d of an earlier try", len(self._plan.to_ask))
+        if self._plan.to_send or self._plan.to_ask or self._plan.to_report:
+            self._run_thread()
+        for index in (one for one in self._items.indices() if one not in self._records):
+            item = self._items[index]
+            self._records.put(index, item.name, self._plan.key_of(item), self._unsettled(item))
+        self._plan.append_missing()
+        self._writer.write_rest()
+
+    def _run_thread(self) -> None:
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(self._run_loop,), name="okta-batch", daemon=True)
         try:
@@ -162,7 +189,6 @@ class BatchRun:
             raise
         if self._error:
             raise self._error
-        return [self._records.get(item.key) or self._unsettled(item) for item in self._items]
 
     def stop(self) -> None:
         """Send nothing more, and give open calls a few seconds. May be called from a signal handler."""
@@ -171,53 +197,14 @@ class BatchRun:
             with suppress(RuntimeError):  # the loop has just been closed
                 self._loop.call_soon_threadsafe(self._stop.set)
 
-    def key_of(self, item: BatchItem) -> str:
-        """Return the idempotency key under which an item was, or would be, sent.
-
-        :param item: one of the items
-        """
-        return derive_key(item.key, self._ordinals[item.key])
-
-    def sent_at(self, item: BatchItem) -> str | None:
+    def sent_at(self, index: int) -> str | None:
         """Return when an item was last sent, as text; None if that is not known.
 
-        :param item: one of the items
+        :param index: the item's index
         """
-        checkpoint = self._earlier.get(item.key)
-        return self._sender.sent_at.get(item.key) or (checkpoint.sent_at if checkpoint else None)
-
-    def _sort(self, earlier: Mapping[str, ItemCheckpoint]) -> list[Turn]:
-        """Sort the items into those that are settled, those to ask about, and those to send, and return the latter."""
-        turns: list[Turn] = []
-        for item in self._items:
-            known = self._checkpoints.known_run(item.key) if self._status else None
-            if known and known.knowledge is not Knowledge.NEVER_SENT:
-                self._known[item.key] = known
-                self._ordinals[item.key] = known.run.ordinal
-                self._to_ask.append(item)
-                self._sender.may_run.add(item.key)
-            elif not self._is_settled(item, earlier) and item.key not in self._reported:
-                turns.append(Turn(item, self._ordinals[item.key]))
-        return turns
-
-    def _is_settled(self, item: BatchItem, earlier: Mapping[str, ItemCheckpoint]) -> bool:
-        """Return whether an item must not be sent, and store its record if so."""
-        checkpoint = earlier.get(item.key)
-        if self._answered:
-            # The same try goes on, so what has failed is not run again.
-            self._ordinals[item.key] = checkpoint.ordinal if checkpoint else 0
-            if stands := self._answered.records.get(item.key):
-                self._records[item.key] = stands
-            return stands is not None
-        if checkpoint is None:
-            return False
-        record = checkpoint.record or BatchRecord(Outcome.UNKNOWN, error=_LEFT_UNKNOWN)
-        # A run that is known to have failed is final: the retry wants another run, with another key.
-        self._ordinals[item.key] = checkpoint.ordinal + (record.outcome is Outcome.FAILED)
-        if record.outcome is Outcome.SUCCEEDED or (record.outcome is Outcome.UNKNOWN and not self._template.idempotent):
-            self._records[item.key] = record
-            return True
-        return False
+        key = self._items.key(index)
+        checkpoint = self._checkpoints.earlier.get(key)
+        return self._sender.sent_at.get(key) or (checkpoint.sent_at if checkpoint else None)
 
     def _unsettled(self, item: BatchItem) -> BatchRecord:
         if item.key in self._sender.may_run:
@@ -275,7 +262,8 @@ class BatchRun:
                 await asyncio.gather(work, *open_calls, return_exceptions=True)
                 await self._sender.close()
                 await self._checkpoints.close()
-                self._progress.tell("ended")
+                await self._writer.close()
+                self._progress.ends()
             if not work.cancelled():
                 work.result()
             if self._unexpected:
@@ -286,15 +274,12 @@ class BatchRun:
         return resources.client(settings, token_source_for(settings), self._hook.runtime)
 
     async def _work(self, client: AsyncFlowClient) -> None:
-        if self._progress.to_send or self._to_ask:
+        if self._plan.to_send or self._plan.to_ask:
             with raise_provider_errors(), NoFrames():
                 # Before the first item, so that nothing is sent if the org grants no token.
                 await client.access_token()
-        for item in self._items:
-            if item.key in self._reported:
-                self._start(client, item, None)
-        for item in self._to_ask:
-            self._start(client, item, None)
+        for index in (*self._plan.to_report, *self._plan.to_ask):
+            self._start(client, self._items[index], None)
         while not self._gives_up():
             turn = await self._sender.next()
             if turn is None:
@@ -307,6 +292,11 @@ class BatchRun:
                 self._start(client, turn.item, turn)
             elif not turn.granted.done():
                 turn.granted.set_result(True)
+
+    def _cannot_write(self, error: Exception) -> None:
+        """Send nothing more, and fail with an error once all open calls have ended."""
+        self._unexpected = self._unexpected or error
+        self._changed.set()
 
     def _gives_up(self) -> bool:
         return self.gave_up is not None or self._unexpected is not None
@@ -346,13 +336,13 @@ class BatchRun:
         try:
             with raise_provider_errors(), NoFrames():
                 if watched and self._status:
-                    known = self._known.get(item.key) or self._never_sent(item)
+                    known = self._plan.never_sent(item) if turn else self._plan.known_run(item)
                     response = await self._status.watch(watched, client, known)
                 elif turn:
                     response = await self._send(client, turn)
                 else:
                     response = self._reported[item.key]
-            result = self._evaluate(response, self.key_of(item))
+            result = self._evaluate(response, self._plan.key_of(item))
             record = BatchRecord(Outcome.SUCCEEDED, response.status_code, response.execution_id, result)
         except OktaWorkflowsError as failure:
             error = failure
@@ -380,7 +370,7 @@ class BatchRun:
         self, client: AsyncFlowClient, turn: Turn, reached: Callable[[InvocationState], None] | None = None
     ) -> FlowResponse:
         self._progress.starts()
-        call = self._template.with_payload(turn.item.body, self.key_of(turn.item))
+        call = self._template.with_payload(turn.item.body, self._plan.key_of(turn.item))
         return await self._sender.send(client, turn, call, reached)
 
     def _open_calls(self) -> tuple[int, int]:
@@ -388,15 +378,12 @@ class BatchRun:
             return len(self._calls), 0
         return self._sender.open, len(self._calls) - self._sender.open
 
-    def _never_sent(self, item: BatchItem) -> KnownRun:
-        return KnownRun(WantedRun(item.key, None, self._ordinals[item.key]), Knowledge.NEVER_SENT)
-
     def _watched(self, status: BatchStatus, client: AsyncFlowClient, item: BatchItem, turn: Turn | None) -> ItemRun:
         """Return the conversation with an item's flow and its status flow."""
         sender = self._sender
 
         def wants(run: WantedRun) -> None:
-            self._ordinals[item.key] = run.ordinal
+            self._plan.set_ordinal(item, run.ordinal)
             sender.may_run.add(item.key)
 
         async def send(run: WantedRun, reached: Callable[[InvocationState], None]) -> FlowResponse:
@@ -409,13 +396,20 @@ class BatchRun:
             return await self._send(client, current, reached)
 
         def exists(execution_id: str | None) -> None:
-            self._checkpoints.started(item.key, execution_id)
+            self._checkpoints.started(item, execution_id)
 
         return ItemRun(status, send=send, wants=wants, exists=exists)
 
     def _settle(self, item: BatchItem, record: BatchRecord, error: OktaWorkflowsError | None) -> None:
-        self._records[item.key] = record
+        # Before the record: if that cannot be kept, a retry knows the outcome all the same.
         self._checkpoints.settle(item.key, record)
+        self._sender.settled(item.key, record.outcome)
+        try:
+            self._records.put(item.index, item.name, self._plan.key_of(item), record)
+        except OktaWorkflowsError as failure:
+            self._cannot_write(failure)
+        self._plan.forget(item)
+        self._writer.wake()
         if record.outcome is Outcome.NOT_SENT:
             self._not_run_in_a_row += 1
         else:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
 from airflow_okta_workflows.core.runtime import time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
@@ -97,7 +97,10 @@ class BatchSender:
         self._size = max(1, round(max_rate * _LOT))
         self._most_open = max_in_flight
         self._on_turn = on_turn
+        self._first: Iterator[Turn] = iter(())
+        """The items that this try sends for the first time. They are read when their checkpoints are due."""
         self._queue: deque[Turn] = deque()
+        """The items that are sent again, once all others have been sent."""
         self._ahead: deque[Turn] = deque()
         """The lot whose checkpoints are being written."""
         self._lot: deque[Turn] = deque()
@@ -108,12 +111,12 @@ class BatchSender:
         self._room = asyncio.Semaphore(max_in_flight)
         self._closed = False
 
-    def add(self, turns: Iterable[Turn]) -> None:
-        """Add items to the queue.
+    def begin(self, turns: Iterator[Turn]) -> None:
+        """Take the items that are to be sent.
 
         :param turns: the items
         """
-        self._queue.extend(turns)
+        self._first = turns
 
     async def turn(self, item: BatchItem, ordinal: int) -> Turn | None:
         """Return an item's turn once it may be sent again; None if nothing is sent any more.
@@ -149,15 +152,17 @@ class BatchSender:
         return turn
 
     def _announce_ahead(self) -> None:
-        if self._queue and self._announcing is None:
-            self._ahead = deque(islice(self._queue, self._size))
-            for _ in self._ahead:
-                self._queue.popleft()
-            self._announcing = asyncio.ensure_future(self._announce(self._ahead))
+        if self._announcing is None and (lot := deque(islice(self._waiting(), self._size))):
+            self._ahead = lot
+            self._announcing = asyncio.ensure_future(self._announce(lot))
+
+    def _waiting(self) -> Iterator[Turn]:
+        # Not "yield from", which would close the generator of the first items with this one.
+        return chain(self._first, (self._queue.popleft() for _ in range(len(self._queue))))
 
     async def _announce(self, lot: Sequence[Turn]) -> None:
         self._announced.update(dict.fromkeys((turn.item.key for turn in lot), self._monotonic()))
-        await self._checkpoints.announce({turn.item.key: turn.ordinal for turn in lot})
+        await self._checkpoints.announce([(turn.item, turn.ordinal) for turn in lot])
 
     def _is_old(self, written_at: float) -> bool:
         return self._monotonic() - written_at > WRITTEN_AHEAD
@@ -186,11 +191,11 @@ class BatchSender:
             if state is InvocationState.NOT_RUN:
                 written_at = -inf
                 self.may_run.discard(key)
-                self._checkpoints.settle(key, BatchRecord(Outcome.NOT_SENT))
+                self._checkpoints.settle(key, BatchRecord(Outcome.NOT_SENT), final=False)
             else:
                 if self._is_old(written_at):
                     now = self._monotonic()
-                    await self._checkpoints.announce({key: turn.ordinal})
+                    await self._checkpoints.announce([(turn.item, turn.ordinal)])
                     written_at = now
                 self.may_run.add(key)
                 self.sent_at[key] = time_text(self._clock())
@@ -202,6 +207,16 @@ class BatchSender:
         finally:
             self.open -= 1
             self._room.release()
+
+    def settled(self, key: str, outcome: Outcome) -> None:
+        """Forget an item, which this try does not send again.
+
+        :param key: the key of its first run
+        :param outcome: its outcome; of an item whose outcome is unknown the time of sending is kept, for the question
+        """
+        self.may_run.discard(key)
+        if outcome is not Outcome.UNKNOWN:
+            self.sent_at.pop(key, None)
 
     def refuse(self) -> None:
         """Grant no turn any more."""

@@ -40,6 +40,7 @@ ROWS = {
         Row("batch", "600 invocations of a flow that takes 10 a second"),
         Row("flows", "the same over 20 flows at once"),
         Row("pace", "four batches and forty single tasks on one flow"),
+        Row("files", "100,000 invocations from a CSV file to a file of JSON Lines"),
         Row("sensors", "1,000 deferred sensors in one process"),
         Row("parse", "import time of a DAG file"),
         Row("sign", "the first client assertion of a process, and how many a second"),

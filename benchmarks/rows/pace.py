@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 # Unused here, but loaded in the parent of the forks, as in a Celery worker whose broker is Redis.
 import redis.connection  # noqa: F401
+
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from benchmarks.airflow_environment import connect, log_as_in_a_task
 from benchmarks.batches import FLOW_SECONDS, POOL, RATE

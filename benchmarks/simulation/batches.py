@@ -7,13 +7,18 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
-from airflow_okta_workflows.core.batch.items import BatchItem, parse_items
+from airflow_okta_workflows.core.batch.items import list_rows, parse_items
+from airflow_okta_workflows.core.batch.sources import csv_rows
+from airflow_okta_workflows.core.flows.expressions import Expression
 from airflow_okta_workflows.core.flows.outcome import Outcome
+from airflow_okta_workflows.operators.batch_items import BatchItems
+from airflow_okta_workflows.operators.batch_records import BatchRecords
 from airflow_okta_workflows.operators.batch_runner import BatchRun
 from airflow_okta_workflows.pace.configured import Pace
 from benchmarks.simulation.comparison import Row, about, at_least, at_most, exactly
@@ -22,11 +27,11 @@ from benchmarks.simulation.org import FLOW, Network, SimulatedHook, SimulatedOrg
 from benchmarks.simulation.virtual_time import in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
-    from airflow_okta_workflows.core.batch.records import BatchRecord
+    from airflow_okta_workflows.core.batch.sources import Row as SourceRow
     from benchmarks.simulation.comparison import Formulas
 
 PLAIN = Network(handshake=0)
@@ -45,21 +50,27 @@ class SimulatedBatch(BatchRun):
     """
 
     def __init__(
-        self, hook: SimulatedHook, items: Sequence[BatchItem], checkpoints: BatchCheckpointStore, **options: Any
+        self, hook: SimulatedHook, items: BatchItems, checkpoints: BatchCheckpointStore, **options: Any
     ) -> None:
         self._simulated = hook.client
         template = hook.settings.build_invocation(FLOW, {}, idempotency_key="simulated")
         super().__init__(
-            hook, template, items, checkpoints=checkpoints, evaluate=lambda response, _key: response.body, **options
+            hook,
+            template,
+            items,
+            BatchRecords(len(items)),
+            checkpoints=checkpoints,
+            evaluate=lambda response, _key: response.body,
+            **options,
         )
 
     def _client(self, _resources: LoopResources) -> AsyncFlowClient:
         return self._simulated
 
-    async def finish(self) -> list[BatchRecord]:
+    async def finish(self) -> BatchRecords:
         """Run the batch, and return its records."""
         await self._main()
-        return [self._records[item.key] for item in self._items]
+        return self._records
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Plan:
     :param varies: whether ``flow_seconds`` is only the mean of an exponential distribution
     :param max_rate: ``max_rate`` of each batch
     :param max_in_flight: ``max_in_flight`` of each batch
+    :param from_file: whether the payloads are rows of a CSV file, with an ``item_key``
     """
 
     items: Sequence[int]
@@ -80,6 +92,7 @@ class Plan:
     varies: bool = True
     max_rate: float = 10.0
     max_in_flight: int = 600
+    from_file: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,14 +103,12 @@ class Seen:
     :param seconds: virtual seconds until the last batch ended
     :param stores: the task state store of each batch
     :param records: the records of each batch
-    :param items: the items of each batch
     """
 
     org: SimulatedOrg
     seconds: float
     stores: list[CountingStore]
-    records: list[list[BatchRecord]]
-    items: list[list[BatchItem]]
+    records: list[BatchRecords]
 
     def refused_share(self, begin: float = 0.0, end: float = float("inf")) -> float:
         """Return the share of requests that got 429.
@@ -110,9 +121,9 @@ class Seen:
     @property
     def lost_or_doubled(self) -> int:
         """Number of items that did not succeed, plus those that did not run exactly once."""
-        lost = sum(record.outcome is not Outcome.SUCCEEDED for records in self.records for record in records)
+        lost = sum(len(records) - records.counts[Outcome.SUCCEEDED] for records in self.records)
         runs = Counter(arrival.key for arrival in self.org.arrivals if arrival.ran)
-        return lost + sum(runs[item.key] != 1 for items in self.items for item in items)
+        return lost + sum(runs[record["key"]] != 1 for records in self.records for record in records)
 
     @property
     def shared_until(self) -> float:
@@ -132,18 +143,24 @@ async def _simulate(plan: Plan) -> Seen:
     chance = random.Random(1)
     mean = plan.flow_seconds
     org = SimulatedOrg(chance, plan.network, lambda: chance.expovariate(1 / mean) if plan.varies else mean)
-    batches, stores, all_items = [], [], []
+    batches, stores = [], []
     for number, count in enumerate(plan.items):
         store = CountingStore()
         checkpoints = BatchCheckpointStore({"task_state_store": store, "ti": SimpleNamespace(max_tries=0)}, FLOW)
-        items = parse_items([{"id": item} for item in range(count)], checkpoints.key, None)
+        items = BatchItems(parse_items(*_rows(count, checkpoints.key, from_file=plan.from_file)))
         # Each keeps its own pace, as batches on different hosts do.
         options = {"pace": Pace("off"), "max_rate": plan.max_rate, "max_in_flight": plan.max_in_flight}
         batches.append(SimulatedBatch(SimulatedHook(org, f"batch {number}"), items, checkpoints, **options))
         stores.append(store)
-        all_items.append(items)
     records = await asyncio.gather(*(batch.finish() for batch in batches))
-    return Seen(org, org.runtime.monotonic(), stores, records, all_items)
+    return Seen(org, org.runtime.monotonic(), stores, records)
+
+
+def _rows(count: int, key: str, *, from_file: bool) -> tuple[Iterator[SourceRow], str, Expression | None]:
+    if not from_file:
+        return list_rows({"id": item} for item in range(count)), key, None
+    lines = chain([b"email,name\n"], (f"person{item}@example.com,Person {item}\n".encode() for item in range(count)))
+    return csv_rows(lines)[1], key, Expression("email", "item_key")
 
 
 def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
@@ -160,6 +177,7 @@ def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
         exactly("all batches above: items lost or doubled", 0, alone.lost_or_doubled + together.lost_or_doubled),
         *_divided(formulas, quick=quick),
         *_left_behind(formulas, quick=quick),
+        *_from_file(formulas, quick=quick),
     ]
 
 
@@ -284,11 +302,9 @@ def _divided(formulas: Formulas, *, quick: bool) -> list[Row]:
 def _left_behind(formulas: Formulas, *, quick: bool) -> list[Row]:
     count = 1_000 if quick else 4_000
     seen = simulate(Plan([count], flow_seconds=5))
-    (store,), (items,), (records,) = seen.stores, seen.items, seen.records
-    result = len(json.dumps(records[0].result))
-    # The form in which the operator returns the records.
-    told = [{"index": i.index, "key": i.key, **r.to_json()} for i, r in zip(items, records, strict=True)]
-    xcom = len(json.dumps(told))
+    (store,), (records,) = seen.stores, seen.records
+    result = len(json.dumps(records[0]["result"]))
+    xcom = len(json.dumps(list(records)))
     return [
         about(f"checkpoints of a batch of {count:,}: rows", formulas["batch_rows"](count), len(store), tolerance=0.05),
         about(
@@ -298,4 +314,23 @@ def _left_behind(formulas: Formulas, *, quick: bool) -> list[Row]:
         ),
         at_most(f"checkpoints of a batch of {count:,}: writes/s", formulas["MOST_WRITES"], store.sets / seen.seconds),
         about(f"XCom of a batch of {count:,}: bytes", formulas["batch_xcom_bytes"](count, result), xcom),
+    ]
+
+
+def _from_file(formulas: Formulas, *, quick: bool) -> list[Row]:
+    count = 2_000 if quick else 1_000_000
+    seen = simulate(Plan([count], from_file=True))
+    (store,), (records,) = seen.stores, seen.records
+    result, name = (len(json.dumps(records[0][member])) for member in ("result", "item"))
+    what = f"batch of {count:,} from a CSV file"
+    return [
+        exactly(f"{what}: items lost or doubled", 0, seen.lost_or_doubled),
+        at_least(f"{what}: invocations/s", formulas["LEAST_PACE"], count / seen.seconds),
+        about(f"{what}: rows of checkpoints", formulas["batch_rows"](count), len(store), tolerance=0.05),
+        about(
+            f"{what}: bytes of checkpoints",
+            formulas["batch_checkpoint_bytes"](count, result, name),
+            store.bytes,
+            tolerance=0.05,
+        ),
     ]

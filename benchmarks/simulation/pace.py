@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
 from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
-from airflow_okta_workflows.core.batch.items import parse_items
+from airflow_okta_workflows.core.batch.items import list_rows, parse_items
+from airflow_okta_workflows.operators.batch_items import BatchItems
 from airflow_okta_workflows.pace.configured import Pace
 from benchmarks.simulation.batches import JITTER, SimulatedBatch
 from benchmarks.simulation.comparison import Row, at_least, at_most, exactly
@@ -99,7 +100,8 @@ async def _simulate(crowd: Crowd) -> Seen:
 
 def _batch(org: SimulatedOrg, name: str, count: int, pace: Pace) -> SimulatedBatch:
     checkpoints = BatchCheckpointStore({"task_state_store": CountingStore(), "ti": SimpleNamespace(max_tries=0)}, FLOW)
-    items = parse_items([{"from": name, "id": item} for item in range(count)], checkpoints.key, None)
+    rows = list_rows({"from": name, "id": item} for item in range(count))
+    items = BatchItems(parse_items(rows, checkpoints.key, None))
     return SimulatedBatch(SimulatedHook(org, name), items, checkpoints, pace=pace, max_rate=10.0, max_in_flight=600)
 
 

@@ -32,6 +32,7 @@ _CALLS = {
     "CommandFailedError": 0,
     "OktaWorkflowsError": 0,
     "OktaConfigurationError": 0,
+    "OktaBatchFileError": 0,
     "OktaFlowFailedError": 0,
     "OktaFlowNoResponseError": 0,
     "OktaFlowNotSentError": 0,

@@ -194,6 +194,15 @@ BATCH = [
         " unknown fate is left. The first five follow.", "Look at each record's error in the XCom `records`."),
     Row("The payloads have changed since an earlier try of this task: … that were sent are not among them.",
         "OktaConfigurationError", "A retry knows its items by place and content, and does not find them."),
+    Row("The file of payloads cannot be read: ….", "OktaBatchFileError", "It is not there, or not whole, or the file system"
+        " is away. A retry may find it."),
+    Row("The query of the payloads failed: ….", "OktaBatchFileError", "The first line of what the database says follows."),
+    Row("The records of the batch cannot be written: ….", "OktaBatchFileError", "The disk of `records_path` is full, say, or"
+        " the path cannot be written to. Open calls were waited for.", "OKW-1652: Make room, and let Airflow retry: the outcomes"
+        " are in the checkpoints (Airflow 3.3+), and nothing is sent twice. Before 3.3 a retry sends all items again. OKW-1651"
+        " (nothing was sent): correct `records_path`, or its permissions."),
+    Row("The temporary file of the batch cannot be used: ….", "OktaBatchFileError", "The worker's disk is full: payloads and"
+        " records of a batch are kept there while it runs."),
     Row("The checkpoint of flow … is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
         "The provider was changed to another version between two tries. Any item may have run, and none is sent.", FORGET_IT),
 ]  # fmt: skip
@@ -208,7 +217,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "keys": ("core/keys/parsing.py", "core/keys/pem.py", "core/keys/jwk.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
-        "core/flows/values.py", "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
+        "core/batch/sources.py", "operators/batch_arguments.py", "operators/batch_source.py", "core/flows/values.py",
+        "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
         "operators/status_flow.py", "operators/question.py", "operators/asking.py", "decorators/okta_workflows.py",
         "notifications/okta_workflows.py",
     ),
@@ -238,7 +248,6 @@ _MORE = {
     " it with the body in the execution history.",
     "item_key … gives …, neither a string nor a whole number.": "Name a member that each payload has. Nothing was sent.",
     "item_key … cannot be evaluated over it.": "Name a member that each payload has. Nothing was sent.",
-    "Payloads … and … have the same item_key.": "Name what tells each payload from all others. Nothing was sent.",
     "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into idempotency_key.",
     "… gave no response: ….": http_hints.UNREACHABLE,
     "give either --conn-id or --file": "Leave one of them out.",
@@ -312,6 +321,11 @@ WARNINGS = {
     " finds less.",
     "The outcome of some invocations could not be stored": "The same, of a batch.",
     "Further failures are counted, and told in the records only": "Ten have been logged.",
+    "The end of the batch could not be stored": "The same. Nothing is sent again all the same: the outcomes are stored.",
+    "… payloads cannot be sent, such as …": 'With `on_error="collect"`: each is a failed record, which says why.',
+    "… items that an earlier try has sent are not among the payloads any more. They are not sent, and their records follow"
+    " those of the others.": "The file or the result of the query has changed since. If that is not meant, look at what"
+    " changes it.",
     "… A person is asked, under Required Actions (idempotency key …)": 'With `on_unknown="ask"`: the task waits until'
     " someone answers there.",
     "The outcome of … items is unknown. A person is asked, under Required Actions": "The same, of a batch.",

@@ -13,7 +13,7 @@ import pytest
 from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.compose.stack import ROOT, Stack, page_after_sign_in
 
-DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review")
+DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review", "okta_offboarding")
 SERVICES = {"postgres", "okta", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
 
 pytestmark = pytest.mark.timeout(600)
@@ -96,6 +96,7 @@ def test_the_example_dags_run_and_each_flow_once(stack: Stack) -> None:
     assert {name: flows[name]["runs"] for name in once} == dict.fromkeys(once, 1)
     assert flows["add_to_group"]["runs"] == 3
     assert flows["review_access"]["runs"] == 10
+    assert flows["offboard"]["runs"] == 6
     assert {flow["most_runs_of_a_key"] for flow in flows.values()} == {1}
     assert counts["token_requests"] == 1, "all containers share one token"
     assert stack.airflow.xcom("okta_first_flow", runs["okta_first_flow"], "hello") == {"greeting": "Hello, Ada!"}

@@ -36,6 +36,18 @@ class Store(dict[str, Any]):
     def set(self, key: str, value: Any) -> None:
         self[key] = json.loads(json.dumps(value))
 
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class StoreOfACutOffTask(Store):
+    """Store whose task was killed after its last item, before it could say that the batch is done."""
+
+    def set(self, key: str, value: Any) -> None:
+        if "done" in value:
+            raise OSError("killed")
+        super().set(key, value)
+
 
 def with_store(store: Store, **fields: Any) -> Any:
     return {**context(**{"max_tries": 3, **fields}), "task_state_store": store}

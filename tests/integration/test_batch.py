@@ -30,7 +30,7 @@ from airflow_okta_workflows.exceptions import (
 )
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
-from tests.integration.task_context import Store, context, with_store
+from tests.integration.task_context import Store, StoreOfACutOffTask, context, with_store
 
 Connect = Callable[..., None]
 Records = list[dict[str, Any]]
@@ -80,7 +80,7 @@ def test_one_small_record_for_each_payload_in_order(org: LocalOrg, connect: Conn
     by_key = {run.idempotency_key: run.execution_id for run in org.flows["echo"].runs}
     assert {record["key"]: record["execution_id"] for record in records} == by_key
     assert len(by_key) == 30
-    assert list(records[0]) == ["index", "key", "outcome", "status_code", "execution_id", "result", "error"]
+    assert list(records[0]) == ["index", "item", "key", "outcome", "status_code", "execution_id", "result", "error"]
     assert json.loads(json.dumps(records)) == records
     assert org.tokens_granted == 1
     assert given["ti"].pushed == {"okta_workflows_console": f"{org.url}/app"}
@@ -371,7 +371,7 @@ def test_a_retry_sends_only_what_failed(org: LocalOrg, connect: Connect) -> None
     assert [record["result"]["id"] for record in records] == list(range(100)), "also those of the first try"
     assert list(runs(org).values()) == [1] * 101, "the run that failed, and the one that was wanted then"
     assert records[3]["key"] == derive_key(given["ti"].pushed["records"][3]["key"], 1)
-    assert len(store) == 3, "forty to a page"
+    assert list(store) == ["okta_workflows_batch_0"], "a batch that has ended leaves one row"
 
 
 def test_clearing_by_hand_begins_anew(org: LocalOrg, connect: Connect) -> None:
@@ -437,7 +437,7 @@ def test_what_cannot_be_stored_is_not_sent(org: LocalOrg, connect: Connect) -> N
 
 def test_payloads_that_have_changed_are_refused(org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    store = Store()
+    store = StoreOfACutOffTask()
     batch(people(5)).execute(with_store(store))
     with pytest.raises(OktaConfigurationError, match=r"(?s)3 that were sent are not among them.*item_key"):
         batch(people(2)).execute(with_store(store))
@@ -447,13 +447,16 @@ def test_payloads_that_have_changed_are_refused(org: LocalOrg, connect: Connect)
 
 def test_with_an_item_key_a_changed_list_goes_on(org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    store = Store()
+    store = StoreOfACutOffTask()
     batch(people(5), item_key="id").execute(with_store(store))
 
     records = batch([{"id": 7}, {"id": 3, "at": "now"}, {"id": 0}], item_key="id").execute(with_store(store))
 
     assert set(outcomes(records)) == {"succeeded"}
     assert len(org.log) == 6
+    assert [(record["index"], record["item"]) for record in records[:3]] == [(0, 7), (1, 3), (2, 0)]
+    assert {record["item"] for record in records[3:]} == {1, 2, 4}, "sent, and not in the list any more"
+    assert {record["index"] for record in records[3:]} == {None}
     assert records[1]["result"]["body"] == {"id": 3}, "as it was sent"
 
 
@@ -568,7 +571,7 @@ def test_a_call_that_is_open_when_the_task_ends_is_of_unknown_fate(
 def test_a_result_too_large_to_note_is_returned_and_only_missing_after_a_crash(org: LocalOrg, connect: Connect) -> None:
     org.flow("echo")(lambda request: {"text": "x" * 2000})
     connect(org)
-    store = Store()
+    store = StoreOfACutOffTask()
 
     assert batch(people(1), result="text").execute(with_store(store))[0]["result"] == "x" * 2000
     (record,) = batch(people(1), result="text").execute(with_store(store))

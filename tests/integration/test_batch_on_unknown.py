@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, OktaFlowOutcomeUnknownError
 from airflow_okta_workflows.operators.batch_question import batch_question
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
+from tests.airflow_features import OBJECT_STORAGE, needs
 from tests.integration.task_context import Store, context, with_store
 
 hitl = pytest.importorskip("airflow.sdk.execution_time.hitl", reason="required actions came with Airflow 3.1")
@@ -255,3 +258,37 @@ def test_ten_thousand_items_fit_into_what_every_database_stores() -> None:
     assert "these 10000 items" in body
     listed = body.count("- Item ")
     assert f"- And {10_000 - listed} more, which the task's XCom `records` has as `unknown`." in body
+
+
+@needs(OBJECT_STORAGE)
+def test_records_in_a_file_are_asked_about_and_what_stands_is_read_from_there(
+    org: LocalOrg, asked: Asked, tmp_path: Path
+) -> None:
+    given, file = context(id=TI_ID), tmp_path / "records.jsonl"
+    options = {"records_path": f"file://{file}", "on_error": "collect", "item_key": "email"}
+    wait = waits(lambda: operator(**options).execute(given))
+    before = [json.loads(line) for line in file.read_text().splitlines()]
+    assert outcomes(before) == "unknown unknown succeeded succeeded failed"
+    assert given["ti"].pushed["records"]["counts"] == {"unknown": 2, "succeeded": 2, "failed": 1}
+
+    xcom = answer(wait, given, RAN, options, except_="[1]", responses='{"0": {"ran": 7}}')
+
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    assert xcom["counts"] == {"succeeded": 4, "failed": 1}
+    assert told[2:] == before[2:]
+    assert [record["key"] for record in told] == [record["key"] for record in before]
+    assert runs(org) == EVERYONE
+
+
+@needs(OBJECT_STORAGE)
+def test_a_file_of_records_that_is_gone_ends_the_task_without_another_run(
+    org: LocalOrg, asked: Asked, tmp_path: Path
+) -> None:
+    given, file = context(id=TI_ID), tmp_path / "records.jsonl"
+    options = {"records_path": f"file://{file}"}
+    wait = waits(lambda: operator(**options).execute(given))
+    file.unlink()
+
+    with pytest.raises(OktaFlowOutcomeUnknownError, match="are gone"):
+        answer(wait, given, RAN, options)
+    assert len(runs(org)) == 4

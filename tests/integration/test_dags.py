@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import re
 import runpy
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +25,8 @@ from airflow_okta_workflows.connection.fields import FORM
 from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
+from demo.hr_table import TABLE, hr_database
+from tests.airflow_features import OBJECT_STORAGE, needs
 from tests.matrix.probe import printed_json
 from tests.own_airflow import flows_that_keep_a_task_waiting
 
@@ -76,8 +84,11 @@ def ran(airflow: dict[str, str]) -> Iterator[Ran]:
     with LocalOrg(key_type="rsa2048") as org:
         org.add_flows(flows_that_keep_a_task_waiting())
         dags = sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
-        assert dags == ["okta_access_review", "okta_first_flow", "okta_onboarding"]
-        yield Ran(org, run({**airflow, **org.environment()}, "-m", "demo.run_dags", *dags))
+        assert dags == ["okta_access_review", "okta_first_flow", "okta_offboarding", "okta_onboarding"]
+        if importlib.util.find_spec("airflow.providers.sqlite") is None or not OBJECT_STORAGE.there:
+            dags.remove("okta_offboarding")
+        home = Path(airflow["AIRFLOW_HOME"])
+        yield Ran(org, run({**airflow, **org.environment(), **hr_database(home)}, "-m", "demo.run_dags", *dags))
 
 
 def test_the_first_flow_is_invoked(ran: Ran) -> None:
@@ -125,6 +136,76 @@ def test_the_access_review_sends_one_batch(ran: Ran) -> None:
     assert len(reviewed) == len(set(reviewed)) == 10
     assert {request.status for request in ran.org.requests("review_access")} == {200, 409}
     assert "10 of 10 sent, 9 succeeded, 1 failed, 0 open" in ran.output
+
+
+def offboarded(org: LocalOrg, output: str) -> list[dict[str, Any]]:
+    """The records in the file that the task has reported."""
+    (path,) = set(re.findall(r"6 offboarded; the records are in file://(\S+?\.jsonl)", output))
+    records = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    assert {record["item"] for record in records} == {run.body["employee_id"] for run in org.flows["offboard"].runs}
+    return records
+
+
+@needs(OBJECT_STORAGE)
+@pytest.mark.skipif(
+    importlib.util.find_spec("airflow.providers.sqlite") is None, reason="there is no provider of SQLite"
+)
+def test_the_offboarding_reads_the_hr_table_and_writes_a_file(ran: Ran) -> None:
+    records = offboarded(ran.org, ran.output)
+
+    assert [record["item"] for record in records] == list(range(1001, 1007)), "one has not left yet"
+    assert {(record["outcome"], record["result"]) for record in records} == {("succeeded", True)}
+    assert ran.bodies("offboard")[0].keys() == {"employee_id", "email", "last_day"}
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL with the HR table."""
+    psycopg2 = pytest.importorskip("psycopg2")
+    pytest.importorskip("airflow.providers.postgres")
+    found = [Path(path).resolve().parent for path in map(shutil.which, ("postgres", "initdb", "pg_ctl")) if path]
+    if len(found) < 3:
+        pytest.skip("there is no PostgreSQL on this machine")
+    as_nobody = []
+    if os.geteuid() == 0:  # as whom it does not run
+        as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        # Above it are directories of this user alone.
+        home = Path(tempfile.mkdtemp(prefix="postgres-"))
+        os.chown(home, 65534, 65534)
+    else:
+        home = tmp_path
+    try:
+        for command in (
+            ["initdb", "--username=hr", "--auth=trust", "--no-sync", f"--pgdata={home}/data"],
+            ["pg_ctl", f"--pgdata={home}/data", f"--log={home}/log", "--wait", "start", f"--options=-k {home} -h ''"],
+        ):
+            done = subprocess.run(
+                [*as_nobody, *command], capture_output=True, text=True, check=False, cwd=home, timeout=100
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        with closing(psycopg2.connect(host=str(home), user="hr", dbname="postgres")) as connection:
+            connection.cursor().execute(TABLE.read_text("utf-8"))
+            connection.commit()
+        yield f"postgres://hr@/postgres?host={quote(str(home), safe='')}"
+    finally:
+        stop = [*as_nobody, "pg_ctl", f"--pgdata={home}/data", "--mode=immediate", "stop"]
+        subprocess.run(stop, capture_output=True, check=False, cwd=home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@needs(OBJECT_STORAGE)
+def test_the_offboarding_reads_the_hr_table_of_postgresql(airflow: dict[str, str], postgres: str) -> None:
+    with LocalOrg() as org:
+        org.add_flows(flows_that_keep_a_task_waiting())
+        environment = {**airflow, **org.environment(), "AIRFLOW_CONN_HR_DATABASE": postgres}
+        output = run(environment, "-m", "demo.run_dags", "okta_offboarding")
+
+        assert [record["item"] for record in offboarded(org, output)] == list(range(1001, 1007))
+        assert {run.body["last_day"] for run in org.flows["offboard"].runs} == {
+            "2026-01-31",
+            "2026-02-28",
+            "2026-03-31",
+        }
 
 
 def test_each_request_has_a_key_of_its_own_and_all_share_a_token(ran: Ran) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -90,7 +91,10 @@ def test_airflow_counts_and_times_each_invocation(measured: list[str]) -> None:
         "invocation,flow=hello,outcome=succeeded:1|c": 3,
         "invocation,flow=other,outcome=succeeded:1|c": 1,
         "rate_limited,flow=hello:1|c": 1,
+        "batch.items,flow=hello,outcome=succeeded:2|c": 1,
     }
+    (rate,) = (line for line in measured if line.endswith("|g"))
+    assert re.fullmatch(r"batch\.rate,flow=hello:[\d.]+\|g", rate)
     timed = {line.partition(":")[0] for line in measured if line.endswith("|ms")}
     assert timed == {
         "invocation.duration,flow=hello,outcome=succeeded",

@@ -32,6 +32,7 @@ DATA: dict[str, Any] = {
     "idempotency_key": "k1",
     "response": FlowResponse(409, Headers(), {"message": "there is one"}, "e1", 0.5),
     "retry_after": 7.5,
+    "path": "s3://hr/leavers.csv",
 }
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.flows.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
 LARGEST_CHECKPOINTED_RESULT = 1_024
 """Bytes of JSON; a checkpoint omits a larger result, so that a page of forty items fits into Airflow's default
 ``[state_store] max_value_storage_bytes`` of 64 KiB, beyond which it logs a warning."""
 _LONGEST_ERROR = 500
-_ERRORS_TOLD = 5
+_LONGEST_NAME = 80
+ERRORS_TOLD = 5
+"""Number of errors that the error of a task, and the XCom of a batch with ``records_path``, contain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +80,6 @@ class BatchRecord:
         )
 
 
-def count(records: Iterable[BatchRecord]) -> Counter[Outcome]:
-    """Return the number of records with each outcome.
-
-    :param records: the records
-    """
-    return Counter(record.outcome for record in records)
-
-
 def in_words(counts: Mapping[Outcome, int]) -> str:
     """Return counts as a phrase, such as ``590 succeeded, 7 failed, 3 unknown``.
 
@@ -98,13 +90,26 @@ def in_words(counts: Mapping[Outcome, int]) -> str:
     return ", ".join(parts) or "nothing sent"
 
 
-def first_errors(records: Sequence[BatchRecord]) -> list[str]:
-    """Return the first few errors, each on one line, such as ``Item 3: Flow 'onboard' returned 500``.
+def item_label(index: int | None, name: str | int | None) -> str:
+    """Return what a message calls an item, such as ``Item 3`` or ``Item 3 (ada@example.com)``.
 
-    :param records: the records, in the order of the payloads
+    :param index: its position among the payloads; None if it is not among those of this try
+    :param name: the value of ``item_key``, or None
     """
-    failed = ((i, str(one.short_error)) for i, one in enumerate(records) if one.outcome is not Outcome.SUCCEEDED)
-    return [f"Item {i}: {_gist(error)}" for i, error in islice(failed, _ERRORS_TOLD)]
+    text = "" if name is None else str(name)
+    if not text.isprintable():
+        text = ascii(text)[1:-1]
+    if len(text) > _LONGEST_NAME:
+        text = f"{text[: _LONGEST_NAME - 1]}…"
+    return f"Item{'' if index is None else f' {index}'}{f' ({text})' if text else ''}"
+
+
+def error_line(record: Mapping[str, Any]) -> str:
+    """Return the error of a record on one line, such as ``Item 3: Flow 'onboard' returned 500``.
+
+    :param record: the record as a JSON object
+    """
+    return f"{item_label(record.get('index'), record.get('item'))}: {_gist(str(record.get('error')))}"
 
 
 def _gist(error: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from tests.e2e.reliability.stage import FLOW_SECONDS, Stage
 pytestmark = pytest.mark.timeout(600)
 
 Say = Callable[[str], None]
-KILLED, SENSORS, MANY, BATCH, DEFERRED = 20, 50, 200, 150, 20
+KILLED, SENSORS, MANY, BATCH, DEFERRED, FROM_FILE = 20, 50, 200, 150, 20, 300
 
 
 def kill_when(stage: Stage, dag_id: str, stop: threading.Event) -> None:
@@ -159,6 +162,30 @@ def test_a_batch_goes_on_where_a_kill_left_it(stage: Stage, say: Say) -> None:
     assert 1 <= outcomes["unknown"] <= 10 * (FLOW_SECONDS + 3)
     assert {record["key"] for record in records if record["outcome"] == "succeeded"} <= set(ran)
     assert all(record["result"] == record["index"] for record in records if record["outcome"] == "succeeded")
+
+
+def test_a_batch_from_file_to_file_goes_on_where_a_kill_left_it(stage: Stage, say: Say) -> None:
+    source, written = stage.pids / "leavers.csv", stage.pids / "records.jsonl"
+    source.write_text("n,dag\n" + "".join(f"{n},files\n" for n in range(FROM_FILE)))
+    run_id = stage.airflow.trigger("files")
+    until(lambda: len(stage.runs("files")) >= FROM_FILE // 2 or None, 120, "the batch did not get half-way")
+    stage.kill("files")
+    before = written.read_text().splitlines()
+
+    assert stage.airflow.finished("files", run_id, within=180) == "success"
+    ran = stage.runs("files")
+    records = [json.loads(line) for line in written.read_text().splitlines()]
+    xcom = stage.airflow.xcom("files", run_id, "files")
+    say(f"batch of {FROM_FILE} from file to file, killed with {len(before)} lines written: {xcom['counts']}")
+    assert max(ran.values()) == 1
+    assert [(record["index"], record["item"]) for record in records] == [(n, str(n)) for n in range(FROM_FILE)]
+    assert set(xcom["counts"]) <= {"succeeded", "unknown"}
+    assert xcom["counts"].get("unknown", 0) <= 10 * 3
+    assert {record["key"] for record in records if record["outcome"] == "succeeded"} <= set(ran)
+    assert 1 <= len(before) < FROM_FILE
+    with closing(sqlite3.connect(stage.airflow.home / "airflow.db")) as database:
+        rows = database.execute("SELECT key FROM task_state_store WHERE task_id = 'files'").fetchall()
+    assert rows == [("okta_workflows_batch_0",)], "which says that the batch is done"
 
 
 def test_deferred_invocations_survive_their_triggerer(stage: Stage, say: Say) -> None:

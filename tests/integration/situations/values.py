@@ -64,6 +64,26 @@ def invocation(**options: Any) -> Act:
     return lambda stage: f"Sent as `{json.dumps(stage.invoke(**options)['body'])}`"
 
 
+class Frame:
+    """The part of a pandas frame that a batch uses."""
+
+    columns = ("email",)
+
+    def itertuples(self, index: bool, name: None) -> list[tuple[str]]:
+        return [("ada@example.com",), ("alan@example.com",)]
+
+
+class Column:
+    """The part of a pandas series that tells it from a list."""
+
+    def __iter__(self) -> Any:
+        return iter(["ada@example.com"])
+
+    def to_dict(self) -> dict[int, str]:
+        return {0: "ada@example.com"}
+
+
+Column.__name__ = "Series"
 PERSON = {"person": {"email": "ada@example.com", "manager": None}}
 VALUES = [
     taken("A Decimal", member("Decimal"), "Sent as `1.1`"),
@@ -92,7 +112,8 @@ VALUES = [
     refused("The same for a batch", batch("{{ people }}", {"people": [PERSON["person"]]}), "OKW-1507"),
     refused("A template whose value is None", operator({"person": None}, payload="{{ person }}"), "OKW-1508"),
     refused("A template with a name that does not exist", operator(payload="{{ person }}"), "OKW-1508"),
-    refused("A DataFrame as the payloads of a batch", batch(REFUSED["DataFrame of pandas"][0]), "OKW-1534"),
+    taken("A DataFrame as the payloads of a batch", batch(Frame()), "2 sent"),
+    refused("A Series as the payloads of a batch", batch(Column()), "OKW-1534"),
     refused("A form or XML as the payload", [invocation(payload="email=ada%40example.com"), invocation(payload="<user>ada</user>")], "OKW-1507"),
     refused("A form's or XML's content type", [
         headers({"Content-Type": value}) for value in ("application/x-www-form-urlencoded", "application/xml")

@@ -1,8 +1,9 @@
 """The DAGs of the end-to-end tests: tasks that get killed, sensors that wait, many tasks at once."""
 
+import os
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath
 from held_tasks import tell_pid
 
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
@@ -40,6 +41,20 @@ with DAG("batch", schedule=None):
         task_id="batch",
         flow="slow",
         payloads=[{"n": n, "dag": "batch"} for n in range(BATCH)],
+        result="n",
+        on_error="collect",
+        retries=2,
+        retry_delay=timedelta(seconds=1),
+        pre_execute=tell_pid,
+    )
+
+with DAG("files", schedule=None):
+    InvokeOktaFlowBatchOperator(
+        task_id="files",
+        flow="quick",
+        payloads=ObjectStoragePath(f"file://{os.environ['E2E_PIDS']}/leavers.csv"),
+        item_key="n",
+        records_path=f"file://{os.environ['E2E_PIDS']}/records.jsonl",
         result="n",
         on_error="collect",
         retries=2,

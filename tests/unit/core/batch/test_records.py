@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from airflow_okta_workflows.core.batch.records import (
     LARGEST_CHECKPOINTED_RESULT,
     BatchRecord,
-    count,
-    first_errors,
+    error_line,
     in_words,
+    item_label,
 )
 from airflow_okta_workflows.core.flows.outcome import Outcome
 
@@ -85,18 +85,30 @@ def test_any_record_survives_its_note(record: BatchRecord) -> None:
     assert BatchRecord.from_checkpoint(json.loads(json.dumps(record.to_checkpoint()))) == record
 
 
-def test_outcomes_are_counted_and_told_in_words() -> None:
-    records = [BatchRecord(one) for one in (*[Outcome.SUCCEEDED] * 3, Outcome.NOT_SENT, Outcome.UNKNOWN)]
-
-    assert count(records) == {Outcome.SUCCEEDED: 3, Outcome.NOT_SENT: 1, Outcome.UNKNOWN: 1}
-    assert in_words(count(records)) == "3 succeeded, 1 unknown, 1 not sent"
+def test_outcomes_are_told_in_words() -> None:
+    assert in_words({Outcome.NOT_SENT: 1, Outcome.SUCCEEDED: 3, Outcome.UNKNOWN: 1}) == (
+        "3 succeeded, 1 unknown, 1 not sent"
+    )
     assert in_words({Outcome.FAILED: 7}) == "7 failed"
     assert in_words({}) == "nothing sent"
 
 
-def test_the_first_errors_are_told_with_their_places() -> None:
-    records = [BatchRecord(Outcome.SUCCEEDED), *(BatchRecord(Outcome.FAILED, error=f"e{n}") for n in range(9))]
+@pytest.mark.parametrize(
+    ("index", "name", "label"),
+    [
+        (3, None, "Item 3"),
+        (3, "ada@example.com", "Item 3 (ada@example.com)"),
+        (3, 0, "Item 3 (0)"),
+        (None, "ada", "Item (ada)"),
+        (3, "two\nlines", "Item 3 (two\\nlines)"),
+        (3, "x" * 81, f"Item 3 ({'x' * 79}…)"),
+    ],
+)
+def test_an_item_is_called_by_its_place_and_its_item_key_on_one_line(index: Any, name: Any, label: str) -> None:
+    assert item_label(index, name) == label
 
-    assert first_errors(records) == ["Item 1: e0", "Item 2: e1", "Item 3: e2", "Item 4: e3", "Item 5: e4"]
-    assert first_errors([BatchRecord(Outcome.UNKNOWN, error="x" * 501)]) == ["Item 0: " + "x" * 499 + "…"]
-    assert first_errors(records[:1]) == []
+
+def test_an_error_is_one_line_with_what_the_flow_says() -> None:
+    record = {"index": 1, "item": "ada", "error": "Flow 'x' returned 500.\nWhat to change: …\nThe flow says: no"}
+
+    assert error_line(record) == "Item 1 (ada): Flow 'x' returned 500. The flow says: no"

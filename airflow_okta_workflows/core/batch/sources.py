@@ -1,0 +1,301 @@
+"""The rows of a batch's file, read as a stream: CSV with a header, JSON Lines, or a JSON list.
+
+The functions parse what the caller reads. They never hold more than one row and one chunk. A row that cannot be parsed
+is a row with a problem as long as the next one can be found; otherwise the whole source is refused.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
+from airflow_okta_workflows.core.secret import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+LARGEST_ROW = 16 * 1024 * 1024
+"""Bytes or characters of a row. It bounds the memory that a file without line ends can take."""
+
+CSV, JSON_LINES, JSON_LIST = "csv", "jsonl", "json"
+_FORMATS = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LIST}
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AFTER_VALUE = (",", "]", " ", "\t", "\n", "\r")
+_LONGEST_TOKEN = 16
+"""Characters of the longest token that the end of a chunk can cut, strings apart: ``-Infinity``, or an escape."""
+_COLUMNS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a source.
+
+    :param number: its number in the source: the line of a file, from 1; the position in a list, from 0
+    :param payload: the payload
+    :param problem: why there is no payload, or None
+    """
+
+    number: int
+    payload: Any = None
+    problem: CoreError | None = None
+
+
+def file_format(name: str) -> str:
+    """Return the format of a file, from its name.
+
+    :param name: the file's name; ``.gz`` at its end is ignored
+    :raises CoreError: if the name does not tell
+    """
+    lower = name.lower().removesuffix(".gz")
+    for suffix, kind in _FORMATS.items():
+        if lower.endswith(suffix):
+            return kind
+    raise configuration_error(
+        f"The format of payloads cannot be told from the file's name {shown(name)}.",
+        "OKW-1540: Name it .csv, .jsonl or .ndjson (one JSON value per line), or .json (one list). Each may end"
+        " with .gz.",
+    )
+
+
+def csv_rows(lines: Iterable[bytes]) -> tuple[list[str], Iterator[Row]]:
+    """Return the column names and the rows of a CSV file. Each payload is an object of strings.
+
+    :param lines: the lines in UTF-8, with their ends
+    :raises CoreError: if there is no usable header; also from the rows, if the rest of the file cannot be parsed
+    """
+    # strict: otherwise a cell with a stray quote becomes another value.
+    reader = csv.reader(_texts(lines), strict=True)
+    try:
+        header = next((cells for cells in reader if cells), None)
+    except csv.Error as error:
+        raise _unreadable(reader.line_num, str(error)) from None
+    if header is None:
+        raise _empty()
+    columns = [name.strip() for name in header]
+    wrong = "an empty" if "" in columns else "a repeated" if len(set(columns)) < len(columns) else None
+    if wrong:
+        raise configuration_error(
+            f"The header of the CSV file has {wrong} column name.",
+            "OKW-1541: Give each column a name of its own, in the first line of the file.",
+        )
+    return columns, _csv_rows(reader, columns)
+
+
+def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "expected after" not in str(error):
+                # An open quote, which hides where the next row begins.
+                raise _unreadable(number, str(error)) from None
+            yield Row(number, problem=_bad_row(f"It is not CSV: {_through(number, reader.line_num)}{error}."))
+            continue
+        if not cells:
+            continue
+        if len(cells) != len(columns):
+            yield Row(number, problem=_bad_row(f"It has {len(cells)} cells, and the header {len(columns)}."))
+            continue
+        yield Row(number, dict(zip(columns, cells, strict=True)))
+
+
+def _through(first: int, last: int) -> str:
+    return f"up to line {last}, " if last > first else ""
+
+
+def json_lines_rows(lines: Iterable[bytes]) -> Iterator[Row]:
+    """Return the rows of a file with one JSON value per line. Blank lines are skipped.
+
+    :param lines: the lines in UTF-8
+    :raises CoreError: if the file is empty
+    """
+    number = 0
+    for number, text in enumerate(_texts(lines), 1):
+        if text.isspace():
+            continue
+        try:
+            payload = json.loads(text)
+        except RecursionError:
+            yield Row(number, problem=_bad_row("It is nested too deeply."))
+        except json.JSONDecodeError as error:
+            yield Row(number, problem=_bad_row(f"It is not JSON: {error.msg} at column {error.colno}."))
+        except ValueError:
+            yield Row(number, problem=_bad_row("It has a number that is too long."))
+        else:
+            yield Row(number, payload)
+    if not number:
+        raise _empty()
+
+
+def json_list_rows(chunks: Iterable[bytes]) -> Iterator[Row]:
+    """Return the elements of a file that is one JSON list.
+
+    :param chunks: the file in UTF-8, in pieces of any size
+    :raises CoreError: if it is not a list, or at the first element that is not JSON
+    """
+    text = _JsonText(codecs.iterdecode(_utf_8(chunks), "utf-8-sig", errors="surrogateescape"))
+    if not (first := text.peek()):
+        raise _empty()
+    if first != "[":
+        raise configuration_error(
+            "The file is JSON, but not a list.",
+            "OKW-1543: Write a list of payloads; name a file with one JSON value per line .jsonl.",
+        )
+    text.skip()
+    if text.peek() == "]":
+        text.skip()
+    else:
+        yield from _elements(text)
+    if text.peek():
+        raise _unreadable(text.line, "there is more after the list")
+
+
+def _elements(text: _JsonText) -> Iterator[Row]:
+    while True:
+        text.peek()
+        yield Row(text.line, text.value())
+        separator = text.peek()
+        if separator not in (",", "]") or not separator:
+            raise _unreadable(text.line, "the list is not closed" if not separator else "a comma is missing")
+        text.skip()
+        if separator == "]":
+            return
+
+
+class _JsonText:
+    """Window over a text that holds one value at a time.
+
+    :param chunks: the text in pieces
+    """
+
+    def __init__(self, chunks: Iterable[str]) -> None:
+        self.line = 1
+        """Line of the next character."""
+        self._chunks = iter(chunks)
+        self._text = ""
+        self._at = 0
+        self._decoder = json.JSONDecoder()
+
+    def peek(self) -> str:
+        """Return the next character that is not white space, or an empty string at the end."""
+        while True:
+            match = _SPACE.match(self._text, self._at)
+            self._advance(match.end() if match else self._at)
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def skip(self) -> None:
+        """Skip one character, which is not a line end."""
+        self._at += 1
+
+    def value(self) -> Any:
+        """Return the value that begins here."""
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos + _LONGEST_TOKEN >= len(self._text)
+                if cut and self._more():
+                    continue
+                self._advance(min(error.pos, len(self._text)))
+                raise _unreadable(self.line, error.msg) from None
+            except RecursionError:
+                raise _unreadable(self.line, "it is nested too deeply") from None
+            except ValueError:
+                raise _unreadable(self.line, "a number is too long") from None
+            # A number may go on: 12 may be cut before .5, and 12. before 5.
+            cut = end + _LONGEST_TOKEN >= len(self._text) and self._text[end : end + 1] not in _AFTER_VALUE
+            if cut and self._more():
+                continue
+            self._advance(end)
+            return value
+
+    def _advance(self, end: int) -> None:
+        self.line += self._text.count("\n", self._at, end)
+        self._at = end
+
+    def _more(self) -> bool:
+        """Read on, at least as much as is there: so the value of any size is parsed in linear time."""
+        parts = [self._text[self._at :]]
+        wanted = len(parts[0])
+        if wanted > LARGEST_ROW:
+            raise _too_large(self.line)
+        read = 0
+        for chunk in self._chunks:
+            parts.append(chunk)
+            read += len(chunk)
+            if read > wanted:
+                break
+        self._text, self._at = "".join(parts), 0
+        return read > 0
+
+
+def check_column(item_key: str, columns: Sequence[str]) -> None:
+    """Raise if ``item_key`` is the name of a column that is not there.
+
+    :param item_key: the expression
+    :param columns: the names of the columns
+    :raises CoreError: if it is a plain name and no column has it
+    """
+    name = item_key.strip()
+    if _PLAIN_NAME.fullmatch(name) and name not in columns:
+        known = ", ".join(shown(column) for column in columns[:_COLUMNS_SHOWN])
+        more = f" and {len(columns) - _COLUMNS_SHOWN} more" if len(columns) > _COLUMNS_SHOWN else ""
+        raise configuration_error(
+            f"There is no column {shown(name)}, which item_key names.",
+            "OKW-1544: Name one of the columns below, spelled as there. Nothing was sent.",
+            detail=f"Columns: {known}{more}",
+        )
+
+
+def _utf_8(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    first = True
+    for chunk in chunks:
+        if first and chunk.startswith(_UTF_16):
+            raise configuration_error("The file is in UTF-16.", "OKW-1545: Save it as UTF-8.")
+        first = False
+        yield chunk
+
+
+def _texts(lines: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(_utf_8(lines), 1):
+        if len(line) > LARGEST_ROW:
+            raise _too_large(number)
+        # A byte that is not UTF-8 makes its own row one that cannot be sent.
+        text = line.decode("utf-8", "surrogateescape")
+        yield text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _bad_row(what: str) -> CoreError:
+    return configuration_error(what)
+
+
+def _unreadable(line: int, why: str) -> CoreError:
+    return configuration_error(
+        f"The file cannot be read from line {line} on: {why}.",
+        "OKW-1542: Correct the file there: what follows cannot be told apart. Nothing was sent.",
+    )
+
+
+def _too_large(line: int) -> CoreError:
+    return _unreadable(line, f"a row has more than {LARGEST_ROW // 1024 // 1024} MiB")
+
+
+def _empty() -> CoreError:
+    return configuration_error(
+        "The file is empty.",
+        "OKW-1546: Look at the task that writes it. A file without rows has a header (CSV), a blank line (JSON"
+        " Lines) or [] (JSON). Nothing was sent.",
+    )

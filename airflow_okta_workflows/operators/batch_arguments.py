@@ -1,0 +1,70 @@
+"""Arguments of the batch operator that name payloads elsewhere: in a file, or in a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.core.errors import CoreError, configuration_error
+from airflow_okta_workflows.exceptions import OktaConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class SqlRows:
+    """Rows of a query, one payload each: an object with the names and values of the columns.
+
+    The connection can be of any database whose hook is built on Airflow's common-sql provider. The rows are read as a
+    stream, before the first of them is sent.
+
+    :param conn_id: the connection to the database (templated)
+    :param sql: the query (templated)
+    :param parameters: the values of its placeholders, in the style of the database's driver (templated)
+    :raises OktaConfigurationError: for an argument that cannot work
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "sql", "parameters")
+
+    def __init__(self, conn_id: str, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> None:
+        self.conn_id = conn_id
+        self.sql = sql
+        self.parameters = parameters
+        for name, value in (("conn_id", conn_id), ("sql", sql)):
+            if not isinstance(value, str) or not value.strip():
+                raise OktaConfigurationError(
+                    f"{name} of SqlRows is not a string, or is empty.",
+                    hint="OKW-1647: Give SqlRows('connection id', 'SELECT …', parameters).",
+                )
+
+    def serialize(self) -> dict[str, Any]:
+        """Return the arguments, which Airflow shows among a task's rendered templates."""
+        return dict(vars(self))
+
+    def __repr__(self) -> str:
+        # Airflow before 3.3 stores this with the DAG, so it must be the same in each process.
+        return f"SqlRows({self.conn_id!r}, {self.sql!r}, {self.parameters!r})"
+
+
+def is_path(value: object) -> bool:
+    """Return whether a value is an ``ObjectStoragePath``, which is not imported for it.
+
+    :param value: the value
+    """
+    return any(kind.__name__ == "ObjectStoragePath" for kind in type(value).__mro__)
+
+
+def needs_item_key(payloads: object) -> bool:
+    """Return whether payloads are read elsewhere, where they may change between two tries: in a file or a database.
+
+    :param payloads: the argument
+    """
+    return isinstance(payloads, SqlRows) or is_path(payloads)
+
+
+def missing_item_key() -> CoreError:
+    """Return the error for a file or a query without ``item_key``."""
+    return configuration_error(
+        "payloads is a file or a query, and there is no item_key.",
+        "OKW-1547: Name what tells one row from all others, item_key='email'. By it a retry knows the rows that were"
+        " sent, even if others have come or gone.",
+    )

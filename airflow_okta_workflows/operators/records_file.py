@@ -1,0 +1,196 @@
+"""The file that gets the records of a batch, as JSON Lines in the order of the payloads.
+
+The checkpoints, not this file, tell a retry what was sent. So each try writes the file from its beginning, and a kill
+at any moment leaves no line that counts twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_okta_workflows.exceptions import OktaBatchFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_okta_workflows.operators.batch_records import BatchRecords
+
+_APPENDS = ("", "file", "local", "memory", "sftp", "ssh", "smb", "hdfs", "webhdfs")
+"""Protocols of file systems that append to a file. An object store, which all others may be, would copy the object."""
+_PART = 8 * 1024 * 1024
+"""Least bytes of a part, except the last."""
+_WRITTEN_AFTER = 1.0
+"""Seconds after which records are written."""
+_CORRECT_IT = "OKW-1651: Correct records_path, or its permissions. Nothing was sent."
+_MAKE_ROOM = (
+    "OKW-1652: Make room, and let Airflow retry: the outcomes are in the checkpoints (Airflow 3.3+), and nothing is"
+    " sent twice. Before 3.3 a retry sends all items again."
+)
+_AT_ONCE = 1024 * 1024
+"""Bytes that are read and written at once."""
+
+
+class RecordsFile:
+    """File of records, to which lines are appended; where that is impossible, it is joined from numbered parts.
+
+    :param path: an ``ObjectStoragePath``
+    """
+
+    def __init__(self, path: Any) -> None:
+        self.path = path
+        self._appends = path.protocol in _APPENDS
+        self._parts = 0
+        self._waiting = bytearray()
+
+    def begin(self) -> None:
+        """Create the file and its directory, or empty it.
+
+        :raises OktaBatchFileError: if it cannot be written; nothing was sent
+        """
+        try:
+            if self._appends:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_bytes(b"")
+            while self._part(self._parts).exists():
+                # Of a try that was cut off.
+                self._part(self._parts).unlink()
+                self._parts += 1
+        except Exception as error:
+            raise self._error(error, _CORRECT_IT) from error
+        self._parts = 0
+
+    def append(self, lines: bytes) -> None:
+        """Append lines.
+
+        :param lines: the lines
+        :raises OktaBatchFileError: if they cannot be written
+        """
+        try:
+            if self._appends:
+                with self.path.open("ab") as file:
+                    file.write(lines)
+            else:
+                self._waiting += lines
+                if len(self._waiting) >= _PART:
+                    self._part(self._parts).write_bytes(bytes(self._waiting))
+                    self._parts += 1
+                    self._waiting.clear()
+        except Exception as error:
+            raise self._error(error) from error
+
+    def finish(self) -> None:
+        """Join the parts, if there are any.
+
+        :raises OktaBatchFileError: if they cannot be written
+        """
+        if self._appends:
+            return
+        try:
+            with self.path.open("wb") as whole:
+                for number in range(self._parts):
+                    with self._part(number).open("rb") as part:
+                        while piece := part.read(_AT_ONCE):
+                            whole.write(piece)
+                whole.write(bytes(self._waiting))
+            for number in reversed(range(self._parts)):
+                self._part(number).unlink()
+        except Exception as error:
+            raise self._error(error) from error
+        self._parts = 0
+        self._waiting.clear()
+
+    def _part(self, number: int) -> Any:
+        # Not parent / name, for which an older universal_pathlib warns.
+        return self.path.with_name(f"{self.path.name}.part-{number:05}")
+
+    def _error(self, error: Exception, hint: str = _MAKE_ROOM) -> OktaBatchFileError:
+        why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        return OktaBatchFileError(
+            f"The records of the batch cannot be written: {why}.",
+            hint=hint,
+            detail=f"File: {self.path}",
+            path=str(self.path),
+        )
+
+
+def read_records(path: Any) -> Iterator[dict[str, Any]] | None:
+    """Return the records that an earlier process has written; None if there are none.
+
+    :param path: the file
+    """
+    try:
+        file = path.open("rb")
+    except OSError:
+        return None
+    return _read(file)
+
+
+def _read(file: Any) -> Iterator[dict[str, Any]]:
+    with file:
+        for line in file:
+            yield json.loads(line)
+
+
+class RecordsWriter:
+    """Task of an event loop that writes the records in order, as far as each item has one.
+
+    :param records: the records
+    :param file: the file; None for no file
+    :param failed: called with the error if the file cannot be written
+    """
+
+    def __init__(self, records: BatchRecords, file: RecordsFile | None, failed: Callable[[Exception], None]) -> None:
+        self._records = records
+        self._file = file
+        self._failed = failed
+        self._next = 0
+        self._later: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._broken = False
+
+    def wake(self) -> None:
+        """Write the records that can be written, within about a second."""
+        if self._file and self._later is None and not self._broken:
+            self._later = asyncio.get_running_loop().call_later(_WRITTEN_AFTER, self._begin)
+
+    def _begin(self) -> None:
+        self._later = None
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.ensure_future(self._write())
+        else:
+            self.wake()
+
+    async def _write(self) -> None:
+        while self._file and not self._broken and (lines := self._ready()):
+            try:
+                # In a thread, since it blocks.
+                await asyncio.to_thread(self._file.append, lines)
+            except OktaBatchFileError as error:
+                self._broken = True
+                self._failed(error)
+
+    async def close(self) -> None:
+        """Write what is ready, once nothing more is settled."""
+        if self._later:
+            self._later.cancel()
+        if self._writing:
+            await self._writing
+        await self._write()
+
+    def write_rest(self) -> None:
+        """Write all other records, and finish the file. Call this after the event loop has ended."""
+        while self._file and (lines := self._ready()):
+            self._file.append(lines)
+        if self._file:
+            self._file.finish()
+
+    def _ready(self) -> bytes:
+        lines: list[bytes] = []
+        size = 0
+        while self._next < len(self._records) and self._next in self._records and size < _AT_ONCE:
+            lines.append(self._records.line(self._next))
+            size += len(lines[-1])
+            self._next += 1
+        return b"".join(lines)

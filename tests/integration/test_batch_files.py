@@ -1,0 +1,553 @@
+"""Batches from file to file: payloads in a file, a database or a frame, and records in a file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath
+
+from airflow_okta_workflows.checkpoints import batch as checkpoints
+from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
+from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError, OktaFlowFailedError
+from airflow_okta_workflows.operators import batch_source, records_file
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, SqlRows
+from tests.airflow_features import OBJECT_STORAGE, needs
+from tests.integration.task_context import Store, StoreOfACutOffTask, context, with_store
+
+pytestmark = needs(OBJECT_STORAGE)
+
+Connect = Callable[..., None]
+PEOPLE = [{"email": f"{name}@example.com", "dept": name[0]} for name in ("ada", "alan", "barbara", "grace", "edsger")]
+EMAILS = [person["email"] for person in PEOPLE]
+
+
+@pytest.fixture(autouse=True)
+def _connected(org: LocalOrg, connect: Connect) -> None:
+    connect(org)
+
+
+def path(file: Path) -> Any:
+    return ObjectStoragePath(f"file://{file}")
+
+
+def batch(payloads: Any, **options: Any) -> InvokeOktaFlowBatchOperator:
+    given = {"task_id": "task", "flow": "echo", "max_rate": 2000, "item_key": "email", "retries": 3, "result": "body"}
+    return InvokeOktaFlowBatchOperator(**{**given, "payloads": payloads, **options})
+
+
+def csv_of(people: Iterable[dict[str, Any]]) -> str:
+    return "email,dept\n" + "".join(f"{one['email']},{one['dept']}\n" for one in people)
+
+
+def csv_file(tmp_path: Path, text: str | None = None) -> Any:
+    file = tmp_path / "leavers.csv"
+    file.write_text(csv_of(PEOPLE) if text is None else text)
+    return path(file)
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def runs(org: LocalOrg) -> Counter[str]:
+    return Counter(run.body["email"] for run in org.flows["echo"].runs)
+
+
+# ---- where payloads come from
+
+
+FILES = {
+    "leavers.csv": csv_of(PEOPLE).encode(),
+    "leavers.csv.gz": gzip.compress(csv_of(PEOPLE).encode()),
+    "named_without_gz.csv": gzip.compress(csv_of(PEOPLE).encode()),
+    "leavers.jsonl": "\n".join(map(json.dumps, PEOPLE)).encode(),
+    "leavers.ndjson.gz": gzip.compress("\n".join(map(json.dumps, PEOPLE)).encode()),
+    "leavers.json": json.dumps(PEOPLE, indent=1).encode(),
+    "leavers.json.gz": gzip.compress(json.dumps(PEOPLE).encode()),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_in_each_format_is_a_payload_for_each_row(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FILES[name])
+
+    records = batch(path(tmp_path / name)).execute(context())
+
+    assert [record["result"] for record in records] == PEOPLE
+    assert [record["item"] for record in records] == EMAILS
+
+
+class Frame:
+    """The part of a pandas frame that is used."""
+
+    columns = ("email", "dept")
+
+    def itertuples(self, index: bool, name: None) -> Iterable[tuple[str, str]]:
+        assert index is False
+        return (tuple(person.values()) for person in PEOPLE)  # type: ignore[misc]
+
+    def to_dict(self) -> None:
+        raise AssertionError("it is read as a stream")
+
+
+class Polars:
+    columns = ("email", "dept")
+
+    def iter_rows(self, named: bool) -> Iterable[dict[str, str]]:
+        assert named
+        return iter(PEOPLE)
+
+
+class ArrowBatch:
+    def __init__(self, people: list[dict[str, str]] = PEOPLE) -> None:
+        self.people = people
+        self.num_rows = len(people)
+
+    num_columns = 2
+
+    def slice(self, start: int, length: int) -> ArrowBatch:
+        return ArrowBatch(self.people[start : start + length])
+
+    def to_pylist(self) -> list[dict[str, str]]:
+        assert self.num_rows <= 2
+        return self.people
+
+
+class ArrowTable:
+    def to_batches(self) -> list[ArrowBatch]:
+        return [ArrowBatch()]
+
+
+class ParquetFile:
+    def iter_batches(self) -> Iterable[ArrowBatch]:
+        return iter([ArrowBatch()])
+
+
+class ArrowStream:
+    def read_next_batch(self) -> None:
+        raise AssertionError
+
+    def __iter__(self) -> Any:
+        return iter([ArrowBatch()])
+
+
+@pytest.mark.parametrize("kind", [Frame, Polars, ArrowBatch, ArrowTable, ParquetFile, ArrowStream])
+@pytest.mark.parametrize("item_key", ["email", None])
+def test_a_frame_is_read_row_by_row(monkeypatch: pytest.MonkeyPatch, kind: type[Any], item_key: str | None) -> None:
+    monkeypatch.setattr(batch_source, "_ROWS_AT_ONCE", 2)
+
+    records = batch(kind(), item_key=item_key).execute(context())
+
+    assert [record["result"] for record in records] == PEOPLE
+
+
+def test_a_callable_may_return_a_file_or_a_stream(tmp_path: Path) -> None:
+    file = csv_file(tmp_path)
+    for payloads in (lambda: file, lambda: iter(PEOPLE), lambda ti: iter(PEOPLE)):
+        assert [record["item"] for record in batch(payloads).execute(context())] == EMAILS
+
+
+# ---- a database
+
+
+class SqliteHook:
+    """Hook of SQLite, as its provider's is."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def get_records(self) -> None:
+        raise AssertionError("it is read as a stream")
+
+    def get_conn(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.file)
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sqlite3.Connection:
+    file = tmp_path / "hr.db"
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE leavers (email TEXT, dept TEXT, left DATE)")
+    connection.executemany("INSERT INTO leavers VALUES (:email, :dept, '2026-01-01')", PEOPLE)
+    connection.commit()
+    found = BaseHook.get_connection
+
+    def get_connection(conn_id: str) -> Any:
+        return SimpleNamespace(get_hook=lambda: SqliteHook(file)) if conn_id == "hr" else found(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(get_connection))
+    return connection
+
+
+ALL = "SELECT email, dept FROM leavers"
+
+
+def test_the_rows_of_a_query_are_payloads(database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_source, "_ROWS_AT_ONCE", 2)
+
+    assert [record["result"] for record in batch(SqlRows("hr", ALL)).execute(context())] == PEOPLE
+    few = SqlRows("hr", "SELECT email, left FROM leavers WHERE dept = ?", ["g"])
+    (record,) = batch(few).execute(context())
+    assert record["result"] == {"email": "grace@example.com", "left": date(2026, 1, 1).isoformat()}
+
+
+def test_a_query_without_rows_is_a_batch_without_items(database: sqlite3.Connection, org: LocalOrg) -> None:
+    assert batch(SqlRows("hr", f"{ALL} WHERE 0")).execute(context()) == []
+    assert org.log == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "error", "said"),
+    [
+        ("SELECT absent FROM leavers", OktaBatchFileError, "OperationalError.*no such column: absent"),
+        ("DELETE FROM leavers", OktaConfigurationError, "returns no rows.*OKW-1548"),
+        ("SELECT email, dept AS email FROM leavers", OktaConfigurationError, "the same name.*OKW-1549"),
+        ("SELECT dept FROM leavers", OktaConfigurationError, "There is no column 'email'.*OKW-1544.*Columns: 'dept'"),
+    ],
+)
+def test_a_query_that_cannot_be_used_is_told(
+    database: sqlite3.Connection, org: LocalOrg, sql: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=f"(?s){said}"):
+        batch(SqlRows("hr", sql)).execute(context())
+    assert org.log == []
+    assert len(database.execute("SELECT 1 FROM leavers").fetchall()) == 5
+
+
+def test_a_connection_that_is_not_a_database_is_refused() -> None:
+    with pytest.raises(OktaConfigurationError, match="'okta_workflows_default' is not one of a database"):
+        batch(SqlRows("okta_workflows_default", ALL)).execute(context())
+
+
+class ServerSideCursor:
+    """Connection of a driver that reads all rows at once unless its cursor has a name."""
+
+    description: Any = None
+
+    def __init__(self) -> None:
+        self.names: list[Any] = []
+        self.rows = [tuple(person.values()) for person in PEOPLE]
+
+    def cursor(self, name: str | None = None) -> ServerSideCursor:
+        self.names.append(name)
+        return self
+
+    def execute(self, sql: str) -> None:
+        pass
+
+    def fetchmany(self, most: int) -> list[tuple[Any, ...]]:
+        self.description = [("email",), ("dept",)]
+        rows, self.rows = self.rows[:most], self.rows[most:]
+        return rows
+
+    def close(self) -> None:
+        pass
+
+
+def test_postgres_is_read_with_a_cursor_of_the_server(monkeypatch: pytest.MonkeyPatch, database: Any) -> None:
+    connection = ServerSideCursor()
+    monkeypatch.setattr(ServerSideCursor, "__module__", "psycopg2.extensions")
+    monkeypatch.setattr(SqliteHook, "get_conn", lambda _: connection)
+
+    records = batch(SqlRows("hr", ALL)).execute(context())
+
+    assert [record["result"] for record in records] == PEOPLE
+    assert connection.names == ["okta_workflows_batch"]
+
+
+@pytest.mark.parametrize("arguments", [("", ALL), ("hr", " "), (None, ALL), ("hr", None)])
+def test_arguments_of_sql_rows_that_cannot_work_are_refused(arguments: Any) -> None:
+    with pytest.raises(OktaConfigurationError, match="OKW-1647"):
+        SqlRows(*arguments)
+
+
+# ---- item_key
+
+
+@pytest.mark.parametrize("payloads", [lambda tmp: path(tmp / "a.csv"), lambda tmp: SqlRows("hr", ALL)])
+def test_a_file_and_a_query_without_item_key_are_refused_as_the_dag_is_parsed(tmp_path: Path, payloads: Any) -> None:
+    with pytest.raises(OktaConfigurationError, match="OKW-1547"):
+        batch(payloads(tmp_path), item_key=None)
+
+
+def test_a_callable_that_returns_a_file_needs_an_item_key_too(tmp_path: Path) -> None:
+    with pytest.raises(OktaConfigurationError, match="OKW-1547"):
+        batch(lambda: csv_file(tmp_path), item_key=None).execute(context())
+
+
+def test_templates_in_paths_and_queries_are_rendered(tmp_path: Path) -> None:
+    with DAG("dag", schedule=None):
+        task = batch(path(tmp_path / "{{ run_id }}.csv"), records_path=path(tmp_path / "{{ run_id }}.jsonl"))
+        query = batch(SqlRows("{{ run_id }}", "SELECT '{{ run_id }}'", ["{{ run_id }}"]), task_id="query")
+    given = context()
+    task.render_template_fields(given)
+    query.render_template_fields(given)
+
+    assert (str(task.payloads), str(task.records_path)) == (
+        f"file://{tmp_path}/run.csv",
+        f"file://{tmp_path}/run.jsonl",
+    )
+    assert repr(query.payloads) == "SqlRows('run', \"SELECT 'run'\", ['run'])"
+
+
+# ---- records in a file
+
+
+def test_the_records_are_lines_of_json_in_order_and_the_xcom_says_where(tmp_path: Path, org: LocalOrg) -> None:
+    org.flow("echo")(lambda request: ReturnError(500, "down") if request.body["dept"] == "b" else {"body": 1})
+    out = tmp_path / "new" / "records.jsonl"
+
+    xcom = batch(csv_file(tmp_path), records_path=path(out), on_error="collect").execute(context())
+
+    assert xcom["path"] == f"file://{out}"
+    assert xcom["counts"] == {"succeeded": 4, "failed": 1}
+    (error,) = xcom["first_errors"]
+    assert error.startswith("Item 2 (barbara@example.com): Flow 'echo' returned 500")
+    assert "down" in error
+    told = lines(out)
+    assert [(record["index"], record["item"]) for record in told] == list(enumerate(EMAILS))
+    assert list(told[0]) == ["index", "item", "key", "outcome", "status_code", "execution_id", "result", "error"]
+    assert {record["key"] for record in told} == {run.idempotency_key for run in org.flows["echo"].runs}
+
+
+def test_a_task_that_fails_has_its_records_in_the_file_too(tmp_path: Path, org: LocalOrg) -> None:
+    org.flow("echo")(lambda request: ReturnError(500, "down") if request.body["dept"] == "b" else {})
+    out, given = tmp_path / "records.jsonl", context()
+
+    with pytest.raises(OktaFlowFailedError, match=r"(?s)1 of 5 .*Item 2 \(barbara@example\.com\): "):
+        batch(csv_file(tmp_path), records_path=str(path(out))).execute(given)
+
+    assert [record["outcome"] for record in lines(out)].count("failed") == 1
+    assert given["ti"].pushed["records"]["counts"] == {"succeeded": 4, "failed": 1}
+
+
+def test_where_a_file_cannot_be_appended_to_it_is_joined_from_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_file, "_APPENDS", ())
+    monkeypatch.setattr(records_file, "_PART", 1)
+    monkeypatch.setattr(records_file, "_AT_ONCE", 400)
+    out = tmp_path / "records.jsonl"
+    for number in range(3):
+        (tmp_path / f"records.jsonl.part-{number:05}").write_text("of a try that was cut off")
+
+    batch(csv_file(tmp_path), records_path=path(out)).execute(context())
+
+    assert [record["item"] for record in lines(out)] == EMAILS
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["leavers.csv", "records.jsonl"]
+
+
+class FullDisk(records_file.RecordsFile):
+    room = 700
+    written = 0
+
+    def append(self, lines: bytes) -> None:
+        self.written += len(lines)
+        if self.written > self.room:
+            raise self._error(OSError(28, "No space left on device"))
+        super().append(lines)
+
+
+def test_a_full_disk_for_the_records_ends_the_try_and_the_next_sends_nothing_twice(
+    tmp_path: Path, org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, out = Store(), tmp_path / "records.jsonl"
+    monkeypatch.setattr(records_file, "_WRITTEN_AFTER", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(records_file, "RecordsFile", FullDisk)
+        with pytest.raises(OktaBatchFileError, match="No space left on device"):
+            batch(csv_file(tmp_path), records_path=path(out), max_in_flight=1, max_rate=50).execute(with_store(store))
+    assert 3 <= len(org.log) <= 5
+
+    batch(csv_file(tmp_path), records_path=path(out)).execute(with_store(store, try_number=2))
+
+    assert [(record["item"], record["outcome"]) for record in lines(out)] == [(one, "succeeded") for one in EMAILS]
+    assert runs(org) == Counter(EMAILS)
+
+
+def test_a_records_path_that_airflow_cannot_open_is_refused(tmp_path: Path, org: LocalOrg) -> None:
+    with pytest.raises(OktaConfigurationError, match="OKW-1648"):
+        batch(csv_file(tmp_path), records_path="nosuch://conn@bucket/records.jsonl").execute(context())
+    assert org.log == []
+
+
+def test_records_that_cannot_be_written_are_told_before_anything_is_sent(tmp_path: Path, org: LocalOrg) -> None:
+    (tmp_path / "taken").write_text("a file, not a directory")
+
+    with pytest.raises(OktaBatchFileError, match=r"cannot be written.*\n.*OKW-1651"):
+        batch(csv_file(tmp_path), records_path=path(tmp_path / "taken" / "records.jsonl")).execute(context())
+    assert org.log == []
+
+
+# ---- what is left in the state store
+
+
+def test_a_batch_that_has_ended_leaves_one_row_with_its_xcom_and_is_not_sent_again(
+    tmp_path: Path, org: LocalOrg
+) -> None:
+    store, file, out = Store(), csv_file(tmp_path), path(tmp_path / "records.jsonl")
+    first = batch(file, records_path=out).execute(with_store(store))
+    file.unlink()
+
+    again = batch(file, records_path=out).execute(with_store(store, try_number=2))
+
+    assert first == again
+    assert list(store) == ["okta_workflows_batch_0"]
+    assert store["okta_workflows_batch_0"]["done"] == first
+    assert len(org.log) == 5
+    batch(csv_file(tmp_path), records_path=out).execute(with_store(store, max_tries=4))
+    assert len(org.log) == 10, "a task that is cleared begins anew"
+
+
+def test_a_try_that_was_cut_off_while_it_deleted_its_rows_is_done(tmp_path: Path, org: LocalOrg) -> None:
+    class CutOff(Store):
+        def delete(self, key: str) -> None:
+            if len(self) == 2:
+                raise OSError("killed")
+            super().delete(key)
+
+    store = CutOff()
+    many = [{"email": f"{number}@example.com"} for number in range(130)]
+    batch(many, records_path=path(tmp_path / "records.jsonl")).execute(with_store(store))
+    assert len(store) == 2
+
+    left = Store(store)
+    xcom = batch(many, records_path=path(tmp_path / "records.jsonl")).execute(with_store(left))
+
+    assert list(left) == ["okta_workflows_batch_0"]
+    assert xcom["counts"] == {"succeeded": 130}
+    assert len(org.log) == 130
+
+
+def test_pages_whose_items_are_settled_are_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 0
+    write = checkpoints.BatchCheckpointStore._store_all
+
+    def measured(self: Any, pages: Any) -> None:
+        nonlocal most
+        most = max(most, len(self._pages))
+        write(self, pages)
+
+    monkeypatch.setattr(checkpoints.BatchCheckpointStore, "_store_all", measured)
+    store = StoreOfACutOffTask()
+    many = [{"email": f"{number}@example.com"} for number in range(800)]
+
+    batch(many, max_rate=100, max_in_flight=5).execute(with_store(store))
+
+    assert len(store) == 20
+    assert most <= 7, "those of what is under way, and of the last second"
+
+
+# ---- input that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error", "said"),
+    [
+        ("a.csv", None, OktaBatchFileError, "cannot be read: No such file or directory.*OKW-1653.*a.csv"),
+        ("a.csv", "", OktaConfigurationError, "The file is empty.*OKW-1546"),
+        ("a.jsonl", "", OktaConfigurationError, "The file is empty.*OKW-1546"),
+        ("a.json", "", OktaConfigurationError, "The file is empty.*OKW-1546"),
+        ("a.csv", "mail,dept\n", OktaConfigurationError, "There is no column 'email'.*OKW-1544.*'mail', 'dept'"),
+        ("a.xlsx", "PK", OktaConfigurationError, "format of payloads cannot be told.*OKW-1540"),
+        ("a.json", "[1", OktaConfigurationError, "cannot be read from line 1 on.*OKW-1542"),
+        ("a.csv", csv_of([*PEOPLE, PEOPLE[1]]), OktaConfigurationError, "Lines 3 and 7 have the same item_key"),
+        ("a.csv", "email,dept\na,b\nc\n", OktaConfigurationError, "1 of 2 payloads.*Line 3: It has 1 cells"),
+        ("a.jsonl", '{"email": "a"}\nnope', OktaConfigurationError, "Line 2: It is not JSON"),
+        ("a.jsonl", '{"email": "a"}\n{}', OktaConfigurationError, "Line 2: item_key 'email' gives NoneType"),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_told_and_nothing_is_sent(
+    tmp_path: Path, org: LocalOrg, name: str, text: str | None, error: type[Exception], said: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(error, match=f"(?s){said}") as caught:
+        batch(path(tmp_path / name)).execute(context())
+
+    assert org.log == []
+    assert len(str(caught.value).splitlines()[0]) <= 120
+
+
+def test_a_gzip_file_that_is_cut_off_is_told_and_may_be_tried_again(tmp_path: Path, org: LocalOrg) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(os.urandom(50_000).hex().encode())[:-20_000])
+    with pytest.raises(OktaBatchFileError, match="EOFError"):
+        batch(path(tmp_path / "a.csv.gz")).execute(context())
+    assert org.log == []
+
+
+def test_with_collect_each_bad_row_is_a_failed_record_with_its_line(tmp_path: Path, org: LocalOrg) -> None:
+    file = csv_file(tmp_path, csv_of(PEOPLE[:2]) + "short\n" + csv_of(PEOPLE[1:])[len("email,dept\n") :])
+
+    told = batch(file, on_error="collect").execute(context())
+
+    assert [record["outcome"] for record in told] == ["succeeded"] * 2 + ["failed"] * 2 + ["succeeded"] * 3
+    assert told[2]["error"] == "Line 4: It has 1 cells, and the header 2."
+    assert told[3]["error"] == "Lines 3 and 5 have the same item_key."
+    assert [(record["item"], record["key"]) for record in told[2:4]] == [(None, None), ("alan@example.com", None)]
+    assert runs(org) == Counter(EMAILS)
+
+
+# ---- another try
+
+
+def test_a_source_that_has_changed_sends_what_is_new_and_reports_what_is_gone(tmp_path: Path, org: LocalOrg) -> None:
+    store, out = StoreOfACutOffTask(), tmp_path / "records.jsonl"
+    batch(csv_file(tmp_path), records_path=path(out)).execute(with_store(store))
+    eve = {"email": "eve@example.com", "dept": "e"}
+
+    xcom = batch(csv_file(tmp_path, csv_of([eve, PEOPLE[4], PEOPLE[0]])), records_path=path(out)).execute(
+        with_store(store, try_number=2)
+    )
+
+    told = lines(out)
+    assert [(record["index"], record["item"]) for record in told[:3]] == [
+        (0, eve["email"]),
+        (1, EMAILS[4]),
+        (2, EMAILS[0]),
+    ]
+    assert {(record["index"], record["item"], record["outcome"]) for record in told[3:]} == {
+        (None, email, "succeeded") for email in EMAILS[1:4]
+    }
+    assert xcom["counts"] == {"succeeded": 6}
+    assert runs(org) == Counter([*EMAILS, eve["email"]])
+
+
+def test_an_item_of_unknown_outcome_that_is_gone_is_not_forgotten(tmp_path: Path, org: LocalOrg) -> None:
+    store = Store()
+    org.inject(Reset(), flow="echo")
+    with pytest.raises(OktaFlowFailedError):
+        batch(csv_file(tmp_path), max_in_flight=1, success_when="body.dept != 'b'").execute(with_store(store))
+
+    told = batch(csv_file(tmp_path, csv_of(PEOPLE[1:])), on_error="collect").execute(with_store(store, try_number=2))
+
+    assert (told[-1]["index"], told[-1]["item"], told[-1]["outcome"]) == (None, EMAILS[0], "unknown")
+
+
+def test_a_retry_writes_the_file_from_its_beginning(tmp_path: Path, org: LocalOrg) -> None:
+    failures = [ReturnError(500, "down")]
+    org.flow("echo")(
+        lambda request: failures.pop() if request.body["dept"] == "b" and failures else {"body": request.body}
+    )
+    store, out = Store(), tmp_path / "records.jsonl"
+    with pytest.raises(OktaFlowFailedError):
+        batch(csv_file(tmp_path), records_path=path(out)).execute(with_store(store))
+    first = lines(out)
+
+    batch(csv_file(tmp_path), records_path=path(out)).execute(with_store(store, try_number=2))
+
+    again = lines(out)
+    assert [record["result"] for record in again] == PEOPLE
+    assert [one == other for one, other in zip(first, again, strict=True)] == [True, True, False, True, True]
+    assert again[2]["key"] != first[2]["key"], "the last one that was sent"
+    assert [count for _, count in sorted(runs(org).items())] == [1, 1, 2, 1, 1]
