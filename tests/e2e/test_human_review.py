@@ -12,9 +12,8 @@ import pytest
 
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
-from tests.airflow_rest import until
+from tests.airflow_rest import READING_TIME, until
 from tests.e2e.airflow_standalone import Airflow
-from tests.e2e.test_on_unknown import READING_TIME
 
 # A whole Airflow, on two cores that may be busy.
 pytestmark = pytest.mark.timeout(600)
