@@ -170,6 +170,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
         ],
         # For catalogs of providers: Airflow 3.3 uses a policy without looking it up here.
         "retry-policies": ["airflow_okta_workflows.retry_policy.OktaFlowRetryPolicy"],
+        "notifications": ["airflow_okta_workflows.notifications.okta_workflows.OktaFlowNotifier"],
         "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],
         "config": {

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import random
 import resource
 import subprocess
 import time
@@ -17,6 +18,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -63,6 +65,26 @@ def alternate(rounds: int, contestants: Mapping[str, Work[T]]) -> dict[str, list
     for number in range(rounds):
         for name in contestants if number % 2 == 0 else reversed(list(contestants)):
             found[name].append(contestants[name]())
+    return found
+
+
+def call_by_call(rounds: int, times: int, contestants: Mapping[str, Callable[[], object]]) -> dict[str, list[Cost]]:
+    """Call all functions one call at a time in random order, and return the median call of each function by round.
+
+    Load on the machine changes within a block of calls, but hardly from one call to the next.
+
+    :param rounds: number of rounds
+    :param times: number of calls of each function in a round
+    :param contestants: the functions, by name
+    """
+    found: dict[str, list[Cost]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        calls: dict[str, list[Cost]] = {name: [] for name in contestants}
+        for _ in range(times):
+            for name in random.sample(list(contestants), len(contestants)):
+                calls[name].append(cost_of(contestants[name]))
+        for name, costs in calls.items():
+            found[name].append(Cost(median(cost.wall for cost in costs), median(cost.cpu for cost in costs)))
     return found
 
 

@@ -33,6 +33,9 @@ class AsyncFlowClient(Client[AiohttpTransport]):
     If a task is cancelled after the stop signal while it waits, for example for a rate limit or a token, the
     conversation receives :class:`StopRequested` and raises an error that says how far it got. A cancellation while a
     request is being sent is an ordinary one.
+
+    Unlike the synchronous client, it leaves SIGTERM to its callers: operators have ``on_kill``, a triggerer cancels its
+    triggers, and only the hook has to heed the signal itself.
     """
 
     _blocks = False
@@ -60,7 +63,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         :param on_state: called with each state before the invocation continues
         :raises CoreError: if the invocation did not succeed
         """
-        with NoFrames(), self.runtime.stop.heeding_sigterm():
+        with NoFrames():
             return await self._drive(self.invoke(call), limiter, on_state)
 
     async def access_token(self, rejected_token: str | None = None) -> AccessToken:
@@ -69,7 +72,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         :param rejected_token: value of a token that was rejected, which is never returned; or None
         :raises CoreError: if the org grants no token
         """
-        with NoFrames(), self.runtime.stop.heeding_sigterm(), stopped_without_token():
+        with NoFrames(), stopped_without_token():
             return await self._drive(self.obtain_token(rejected_token))
 
     async def _drive(

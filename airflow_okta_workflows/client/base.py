@@ -109,10 +109,11 @@ class Client(Generic[TransportT]):
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""
-        leads_on = isinstance(
+        if not self.runtime.stop.requested:
+            return
+        if isinstance(
             step, (protocol.Send, protocol.Wait, protocol.Join, protocol.AcquireRateLimit)
-        ) or step == protocol.Checkpoint(InvocationState.SENDING)
-        if leads_on and self.runtime.stop.requested:
+        ) or step == protocol.Checkpoint(InvocationState.SENDING):
             raise StopRequested
 
 

@@ -108,11 +108,12 @@ class LoopResources:
             have been changed since, so it is looked up again sooner
         :raises OktaConfigurationError: if the connection cannot be used
         """
-        look_up = self._look_ups.setdefault(conn_id, _LookUp())
+        if (look_up := self._look_ups.get(conn_id)) is None:
+            look_up = self._look_ups[conn_id] = _LookUp()
+        if look_up.client and not self._is_due(look_up, rejected):
+            return look_up.client
         async with look_up.lock:
-            age = self._clock() - look_up.at
-            limit = _LOOK_AGAIN_REFUSED if look_up.client is rejected else _LOOK_AGAIN
-            if age > (limit if look_up.client else _LOOK_AGAIN_REFUSED):
+            if self._is_due(look_up, rejected):
                 try:
                     settings = await read()
                     if look_up.client is None or look_up.client.settings != settings:
@@ -128,6 +129,10 @@ class LoopResources:
                 # The stored error: a thousand triggers need only one look-up to learn that a connection is missing.
                 raise look_up.error or LookupError(conn_id)
             return look_up.client
+
+    def _is_due(self, look_up: _LookUp, rejected: AsyncFlowClient | None) -> bool:
+        soon = look_up.client is None or look_up.client is rejected
+        return self._clock() - look_up.at > (_LOOK_AGAIN_REFUSED if soon else _LOOK_AGAIN)
 
 
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopResources] = WeakKeyDictionary()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class FlowAddress:
     alias: str
     origin: Origin
 
-    @property
+    @cached_property
     def url(self) -> str:
         """The invoke URL."""
         return f"{self.origin.url}/api/flo/{self.alias}/invoke"

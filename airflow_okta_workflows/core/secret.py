@@ -130,7 +130,7 @@ def may_echo(text: str, secrets: tuple[str, ...]) -> bool:
 def _decodings(text: str) -> list[str]:
     """Return a string and what it decodes to, level by level."""
     forms = [text]
-    while len(forms) <= _NESTED and any(mark in forms[-1] for mark in "\\%&"):
+    while len(forms) <= _NESTED and ("%" in forms[-1] or "&" in forms[-1] or "\\" in forms[-1]):
         decoded = forms[-1]
         # The common escapes have their own replacements, which are fast: a response may be full of them.
         for name, character in _BY_NAME.items():

@@ -7,6 +7,7 @@ also an ``HttpHook``, whose import takes a task process longer than an invocatio
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -144,7 +145,7 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         await self.asettings()
-        with raise_provider_errors(), NoFrames():
+        with raise_provider_errors(), NoFrames(), self.runtime.stop.heeding_sigterm():
             call = self._build(flow, payload, idempotency_key, options)
             async with loop_resources() as resources:
                 limiter = resources.limiter(call.address.url, self.runtime)
@@ -180,7 +181,7 @@ class FlowHook(BaseHook):
         from airflow_okta_workflows.client.loop_resources import loop_resources
 
         await self.asettings()
-        with raise_provider_errors(), NoFrames():
+        with raise_provider_errors(), NoFrames(), self.runtime.stop.heeding_sigterm():
             async with loop_resources() as resources:
                 return await self._aclient(resources).access_token()
 
@@ -189,6 +190,15 @@ class FlowHook(BaseHook):
         hook = FlowHook(self.okta_workflows_conn_id)
         hook.__dict__["settings"] = self.settings
         return hook
+
+    def limit_times(self, **most: float) -> OktaWorkflowsSettings:
+        """Lower time limits of the connection for this hook, and return its settings, which must have been read.
+
+        :param most: the highest values, in seconds, by the names of the settings
+        """
+        limits: dict[str, Any] = {name: min(getattr(self.settings, name), value) for name, value in most.items()}
+        settings = self.__dict__["settings"] = replace(self.settings, **limits)
+        return settings
 
     def close(self) -> None:
         """Close the connections that :meth:`invoke` keeps open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -17,20 +18,20 @@ from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.transport import failures
 from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
-    CHUNK,
     MAX_HEAD,
     all_headers,
     fallback_name,
     is_too_large,
+    origin_of,
     proxy_for,
     tls_context,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import SimpleNamespace
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.proxies import Proxy
     from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
@@ -75,6 +76,17 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
         return None
 
+    async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
+        """Return a connection; from now on the request may have reached the host, and its read time-out runs."""
+        connection = await super().connect(*args, **options)
+        _progress.get().connected()
+        return connection
+
+    async def _create_connection(self, *args: Any, **options: Any) -> Any:
+        """Return a new connection, in time; until then nothing is sent."""
+        _progress.get().connecting()
+        return await super()._create_connection(*args, **options)
+
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         """Keep a connection, or abort it: a mere close would wait until the host has read everything sent to it."""
         transport = protocol.transport
@@ -88,32 +100,41 @@ class _Progress:
     """How far a request got.
 
     :param limit: the time-out that ends it
-    :param read_timeout: seconds that it may take once it has a connection
-    :param connect_by: when it must have one, by the clock of the event loop
+    :param connect_by: when it must have a connection, by the clock of the event loop
+    :param read_timeout: seconds that it may take once it has one
     :param sent: whether some of it may have left
     """
 
     limit: asyncio.Timeout
+    connect_by: float
     read_timeout: float
-    connect_by: float | None
     sent: bool = False
+
+    def connecting(self) -> None:
+        """Record that nothing was sent yet: a kept connection, if there was one, could not be used."""
+        self.sent = False
+        self.limit.reschedule(self.connect_by)
+
+    def connected(self) -> None:
+        """Record that the request may have reached the host from now on, and start its read time-out."""
+        self.sent = True
+        self.limit.reschedule(asyncio.get_running_loop().time() + self.read_timeout)
+
+
+_progress: ContextVar[_Progress] = ContextVar("progress of the request that this task sends")
+"""A variable, because aiohttp passes nothing else of ours on to the connector, except through a trace: that would cost
+as much as all that this module does for a request."""
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Return a new session, whose requests record how far they got in the :class:`_Progress` they are given."""
-    progress = aiohttp.TraceConfig()
-    progress.on_connection_create_start.append(_connecting)
-    progress.on_connection_create_end.append(_connected)
-    progress.on_connection_reuseconn.append(_connected)
+    """Return a new session, whose requests record how far they got in :data:`_progress`."""
     session = aiohttp.ClientSession(
         # AiohttpTransport limits the connections: a request queued here would use up its connect time-out.
         connector=_Connector(limit=0, resolver=_Resolver()),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[progress],
         timeout=_NO_TIMEOUT,
         # One decoder for all transports: core/http/content.py.
         auto_decompress=False,
-        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         max_line_size=MAX_HEAD,
         max_field_size=MAX_HEAD,
         max_headers=MAX_HEAD,
@@ -122,20 +143,6 @@ def open_session() -> aiohttp.ClientSession:
     # would run twice. There is no public switch; a test checks that this one works.
     session._retry_connection = False  # noqa: SLF001
     return session
-
-
-async def _connecting(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Record that nothing was sent yet: a kept connection, if there was one, could not be used."""
-    progress: _Progress = context.trace_request_ctx
-    progress.sent = False
-    progress.limit.reschedule(progress.connect_by)
-
-
-async def _connected(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Record that the request may have reached the host from now on, and start its read time-out."""
-    progress: _Progress = context.trace_request_ctx
-    progress.sent = True
-    progress.limit.reschedule(asyncio.get_running_loop().time() + progress.read_timeout)
 
 
 def connection_limit() -> int:
@@ -164,6 +171,7 @@ class AiohttpTransport:
         self._settings = settings
         self._slots = slots
         self._clock = clock
+        self._proxies: dict[Origin, Proxy | None] = {}
 
     async def send(
         self, request: HttpRequest, *, connect_timeout: float | None = None
@@ -185,11 +193,17 @@ class AiohttpTransport:
         proxy: Proxy | None = None
         progress: _Progress | None = None
         try:
-            proxy = proxy_for(request.url, self._settings)
+            proxy = self._proxy_for(request.url)
             options = self._options(request, proxy)
-            async with asyncio.timeout(connect_timeout) as limit:
-                progress = _Progress(limit, request.read_timeout or self._settings.read_timeout, limit.when())
-                return await self._exchange(request, options, progress)
+            connect_by = asyncio.get_running_loop().time() + connect_timeout
+            # A kept connection needs no time to connect.
+            async with asyncio.timeout(None) as limit:
+                progress = _Progress(limit, connect_by, request.read_timeout or self._settings.read_timeout)
+                token = _progress.set(progress)
+                try:
+                    return await self._exchange(request, options)
+                finally:
+                    _progress.reset(token)
         except CoreError as error:
             return unusable(error)
         except aiohttp.ClientHttpProxyError as error:
@@ -197,24 +211,35 @@ class AiohttpTransport:
         except (TransportError, aiohttp.ClientError, OSError, ValueError) as error:
             return lost_by(error, sent=progress is not None and progress.sent, proxy=proxy)
 
+    def _proxy_for(self, url: str) -> Proxy | None:
+        # The environment of a triggerer does not change.
+        origin = origin_of(url)
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(url, self._settings)
+        return self._proxies[origin]
+
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         data: Any = request.body
         if data and len(data) > _LARGE:
             data = BytesIO(data)  # aiohttp sends a file object in pieces
-        options: dict[str, Any] = {"headers": all_headers(request), "data": data, "allow_redirects": False}
+        headers = all_headers(request)
+        options: dict[str, Any] = {"headers": headers, "data": data, "allow_redirects": False}
+        # Requests to flows have both. Headers that aiohttp has to leave out cost it much more than those that it has.
+        if absent := [name for name in ("Accept", "Content-Type") if name not in headers]:
+            options["skip_auto_headers"] = absent
         https = request.url.startswith("https")
         if https or (proxy and proxy.scheme == "https"):
             options["ssl"] = tls_context(self._settings)
         if proxy:
             options |= {"proxy": URL(proxy.url), "proxy_headers": proxy.headers}
             if not https:
-                options["headers"] |= proxy.headers
+                headers |= proxy.headers
         return options
 
-    async def _exchange(self, request: HttpRequest, options: dict[str, Any], progress: _Progress) -> HttpResponse:
+    async def _exchange(self, request: HttpRequest, options: dict[str, Any]) -> HttpResponse:
         started = self._clock()
         url = URL(request.url, encoded=True)
-        async with self._session.request(request.method, url, trace_request_ctx=progress, **options) as response:
+        async with self._session.request(request.method, url, **options) as response:
             if response.status < 200:
                 raise TransportError(failures.NOT_HTTP)
             if is_too_large(response.raw_headers):
@@ -231,7 +256,7 @@ class AiohttpTransport:
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Return the body, or just more than the limit of one that is too large."""
         body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK):
+        while chunk := await response.content.readany():
             body += chunk
             if len(body) > self._settings.max_response_bytes:
                 response.close()

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.http.types import HttpRequest
 
-CHUNK = 65_536
-"""Bytes of a response that one call reads at most."""
-
 MAX_HEAD = 65_536
 """Largest head of a response, in bytes."""
 
@@ -127,6 +124,7 @@ def fallback_name(host: str) -> str | None:
     return "localhost" if host.endswith(".localhost") else None
 
 
+@lru_cache(maxsize=128)
 def origin_of(url: str) -> Origin:
     """Return the origin of a URL that is known to be valid.
 

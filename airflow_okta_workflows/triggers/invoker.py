@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.runtime import Runtime
 
@@ -39,6 +40,7 @@ class TriggererInvoker:
     runtime: Runtime
     flow: str
     request: dict[str, Any] = field(repr=False)
+    _last: tuple[AsyncFlowClient, Invocation] | None = field(default=None, init=False, repr=False)
 
     async def invoke(self, idempotency_key: str | None = None) -> FlowResponse:
         """Invoke the flow; if the connection did not work and has been changed since, invoke it a second time.
@@ -81,8 +83,17 @@ class TriggererInvoker:
 
     async def _invoke(self, client: AsyncFlowClient, idempotency_key: str) -> FlowResponse:
         with raise_provider_errors(), NoFrames():
+            call = self._build(client, idempotency_key)
+            limiter = self.resources.limiter(call.address.url, self.runtime)
+            return await client.invoke_flow(call, limiter=limiter)
+
+    def _build(self, client: AsyncFlowClient, idempotency_key: str) -> Invocation:
+        if self._last is None or self._last[0] is not client:
             call = client.settings.build_invocation(
                 self.flow, idempotency_key=idempotency_key, idempotent=True, **self.request
             )
-            limiter = self.resources.limiter(call.address.url, self.runtime)
-            return await client.invoke_flow(call, limiter=limiter)
+        else:
+            # A sensor sends the same again and again, so it is checked and encoded only once.
+            call = self._last[1].with_payload(self._last[1].body, idempotency_key)
+        self._last = client, call
+        return call

@@ -35,6 +35,7 @@ ROWS = {
     for row in (
         Row("invoke", "one warm invocation"),
         Row("task", "one invocation in a new task process"),
+        Row("api", "requests to Airflow's API by a task"),
         Row("authenticate", "a token for a new process, cold and warm cache"),
         Row("batch", "600 invocations of a flow that takes 10 a second"),
         Row("flows", "the same over 20 flows at once"),

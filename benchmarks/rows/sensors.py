@@ -169,8 +169,8 @@ def _lines_when_spread(plan: Plan, waits: Waits) -> list[Figure]:
     late = "lateness of asyncio.sleep(0.005), after the first polls"
     stall = partial(_beside, waits, attribute="stall", what=f"{many}: longest stall of the loop", unit="ms", scale=1000)
     return [
-        cpu(HTTP, how=how, target=at_most_times(0.25)),
-        cpu(BARE, how="the floor"),
+        cpu(HTTP, how=how),
+        cpu(BARE, how="the floor", target=at_most_times(1.25)),
         _beside(
             waits,
             HTTP,

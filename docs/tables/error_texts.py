@@ -34,6 +34,7 @@ _CALLS = {
     "OktaConfigurationError": 0,
     "OktaFlowFailedError": 0,
     "OktaFlowNoResponseError": 0,
+    "OktaFlowNotSentError": 0,
     "OktaFlowResponseError": 0,
     "OktaFlowOutcomeUnknownError": 0,
     "AirflowSensorTimeout": 0,

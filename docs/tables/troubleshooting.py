@@ -130,6 +130,8 @@ FLOW_RESPONDED = [
     Row("returned …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
         " [unreadable](#unreadable). With an execution id beside the status, the flow has run."),
     Row("returned …, a redirect", "OktaFlowResponseError", "The invoke URL leads somewhere else. Where to, is not followed."),
+    Row("The notification was given up: it took too long.", "OktaFlowNoResponseError", "`OktaFlowNotifier` in the triggerer"
+        " waited for a token, a rate limit or the response. The error is only logged."),
     Row("returned 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
         " execution and the flow's own message.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
     Row("Flow … returned …, but ….", "OktaFlowFailedError", "The flow is content, and the"
@@ -144,6 +146,8 @@ NOT_SENT = [
         " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "Nothing is to be done."),
     Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's; or this"
         " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", http_hints.CERTIFICATE),
+    Row("No notification could be sent within … s.", "OktaFlowNotSentError", "`OktaFlowNotifier` waited for a token, a rate"
+        " limit or a new connection. The callback ends, and the error is only logged."),
     Row("… may not receive the org's token.", "OktaConfigurationError", "The flow's host is none that the"
         " connection names. Nothing was sent, no token was asked for."),
 ]  # fmt: skip
@@ -206,6 +210,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/flows/values.py", "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
         "operators/status_flow.py", "operators/question.py", "operators/asking.py", "decorators/okta_workflows.py",
+        "notifications/okta_workflows.py",
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (

@@ -56,6 +56,7 @@ def test_each_block_is_of_a_kind_that_is_checked() -> None:
         ("docs/deployment.md", "yaml"),
         ("docs/key-rotation.md", "json"),
         ("docs/local-org.md", "python"),
+        ("docs/notifications.md", "python"),
         ("docs/writing-flows.md", "python"),
     }
     assert {block.page for block in ALL if block.language == "console"} == {

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_okta_workflows.client.loop_resources import LoopResources
+from airflow_okta_workflows.core.flows.encoding import encode_payload
 from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, TooManyRequests
 from airflow_okta_workflows.exceptions import (
@@ -91,6 +92,24 @@ async def test_each_invocation_without_a_key_has_one_of_its_own(
     flow = shared()
 
     assert (await flow.invoke()).body["key"] != (await flow.invoke()).body["key"]
+
+
+async def test_what_is_sent_again_and_again_is_encoded_once(
+    org: LocalOrg, connect: Connect, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(org)
+    flow, encoded = shared(payload={"a": 1}), []
+
+    def encode(payload: Any, method: str) -> bytes | None:
+        encoded.append(payload)
+        return encode_payload(payload, method)
+
+    monkeypatch.setattr("airflow_okta_workflows.core.flows.invocation.encode_payload", encode)
+    first, second = [(await flow.invoke()).body for _ in range(2)]
+
+    assert encoded == [{"a": 1}]
+    assert first["body"] == second["body"] == {"a": 1}
+    assert first["key"] != second["key"]
 
 
 async def test_it_may_run_twice_under_one_key_where_its_fate_is_unknown(

@@ -15,6 +15,8 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger
 
+from airflow.providers.common.compat.sdk import BaseNotifier
+
 import airflow_okta_workflows
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.connection.fields import FORM
@@ -83,6 +85,9 @@ def test_every_named_thing_is_there() -> None:
     for class_name in info["extra-links"]:
         module, _, name = class_name.rpartition(".")
         assert getattr(importlib.import_module(module), name) is OktaFlowLink
+    for class_name in info["notifications"]:
+        module, _, name = class_name.rpartition(".")
+        assert issubclass(getattr(importlib.import_module(module), name), BaseNotifier)
     module, _, name = FORM["hook-class-name"].rpartition(".")
     assert getattr(importlib.import_module(module), name) is OktaWorkflowsHook
     assert (OktaWorkflowsHook.conn_type, OktaWorkflowsHook.hook_name) == (FORM["connection-type"], FORM["hook-name"])

@@ -10,10 +10,11 @@ import pytest
 from tests.airflow_features import IMPORTS_OF_A_DAG_FILE
 
 
-@pytest.mark.parametrize("module", ["decorators", "operators", "sensors", "triggers"])
+@pytest.mark.parametrize("module", ["decorators", "notifications", "operators", "sensors", "triggers"])
 def test_a_dag_file_imports_no_http_client_and_no_cryptography(module: str) -> None:
     code = (
         f"import sys; {IMPORTS_OF_A_DAG_FILE}; import airflow.triggers.base;"
+        "from airflow.providers.common.compat.sdk import BaseNotifier;"
         "before = set(sys.modules);"
         f"import airflow_okta_workflows.{module}.okta_workflows;"
         "print(*sorted(set(sys.modules) - before))"

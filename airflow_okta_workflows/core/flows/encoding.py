@@ -212,9 +212,7 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
         value = payload if type(payload) in _PLAIN else _json_form(payload)
         if isinstance(value, Mapping):
             check_names(value, "payload")
-        return json.dumps(
-            value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_json_form
-        ).encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, ValueError, RecursionError):  # ValueError: NaN, a circle, UTF-8, or a value without a JSON form
         from airflow_okta_workflows.core.flows.values import find_problem
 
@@ -308,6 +306,10 @@ def _json_form(value: object) -> Any:
     from airflow_okta_workflows.core.flows.values import json_form
 
     return json_form(value)
+
+
+# Created once: json.dumps would create it again for each payload.
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_json_form)
 
 
 def _text_form(value: object, what: str, name: str) -> str | None:

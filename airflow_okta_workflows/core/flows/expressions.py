@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -57,11 +56,11 @@ class Expression:
         :param body: the response's body
         :raises ExpressionError: if it cannot be evaluated over this body
         """
-        from jmespath.exceptions import JMESPathError
-
-        # The message of a JMESPath error quotes the body, which may contain personal data.
-        with suppress(JMESPathError, TypeError, ValueError, AttributeError, RecursionError):
+        try:
             return self._compiled.search(body)
+        except (TypeError, ValueError, AttributeError, RecursionError):  # a JMESPathError is a ValueError
+            # Not chained: the message of a JMESPath error quotes the body, which may contain personal data.
+            pass
         found = self.describe(body)
         raise ExpressionError(f"{self.parameter} {shown(self.text, 60)} cannot be evaluated over the response: {found}")
 

@@ -91,3 +91,11 @@ def computed_identity(
     :param run_mark: distinguishes the run from a deleted one with the same id
     """
     return str(uuid5(_NAMESPACE, json.dumps([dag_id, run_id, task_id, map_index, max_tries, run_mark])))
+
+
+def event_key(*parts: str | int | None) -> str:
+    """Return the idempotency key of the notification of one event. Equal parts give equal keys.
+
+    :param parts: what makes it this event and this notification
+    """
+    return str(uuid5(_NAMESPACE, json.dumps(["notification", *parts])))

@@ -137,10 +137,10 @@ class Invocation:
             read_timeout=check_timeout(timeout),
         )
 
-    def with_payload(self, body: bytes, idempotency_key: str) -> Invocation:
+    def with_payload(self, body: bytes | None, idempotency_key: str) -> Invocation:
         """Return the same invocation with another payload, under another key.
 
-        :param body: the encoded payload
+        :param body: the encoded payload, or None
         :param idempotency_key: its idempotency key
         """
         headers = {**self.headers, "Idempotency-Key": idempotency_key}
@@ -168,7 +168,7 @@ def invoke_flow(call: Invocation, auth: FlowAuth, runtime: Runtime) -> Conversat
     :param runtime: clock and randomness
     :raises CoreError: if the invocation did not succeed; its kind says how far it got
     """
-    return (yield from _InvocationConversation(call, auth, runtime).run())
+    return _InvocationConversation(call, auth, runtime).run()
 
 
 class _InvocationConversation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
@@ -12,7 +13,7 @@ from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_okta_workflows.core.http.types import HttpResponse
 
@@ -111,7 +112,10 @@ def parse_response(response: HttpResponse, secrets: tuple[str, ...]) -> FlowResp
             body = _read_body(response, secrets)
         except UnreadableError as error:
             unreadable = str(error)
-    headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in response.headers.items()})
+    headers = response.headers
+    # Redact only if needed: each header is a string of its own, and few responses echo a secret.
+    if may_echo("\n".join(chain.from_iterable(headers.items())), secrets):
+        headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in headers.items()})
     return FlowResponse(
         status_code=response.status,
         headers=headers,
@@ -159,21 +163,25 @@ def _media_type(headers: Headers) -> str:
 
 def _execution_id(headers: Headers, body: Any) -> str | None:
     """Return the id of the flow's execution from a header, the body or Okta's error object; None if there is none."""
-    candidates: list[Any] = [
-        headers.get(EXECUTION_HEADER),
-        *(value for name, value in headers.items() if "execution" in name.lower() and _is_named(name, value)),
-    ]
-    if isinstance(body, dict):
-        candidates += [body.get("execution_id"), _member(body.get("context"), "execution_id")]
-        if body.get("_error") is True:
-            source = body.get("source")
-            candidates += [_text_of(body.get("execution")), _text_of(_member(source, "execution"))]
-    for candidate in candidates:
+    for candidate in _execution_id_candidates(headers, body):
         # A value that does not look like an id could forge log lines (CWE-117). The values of a repeated header are
         # joined with a comma, which no id contains.
         if isinstance(candidate, str) and _EXECUTION_ID.fullmatch(text := candidate.partition(",")[0].strip()):
             return text
     return None
+
+
+def _execution_id_candidates(headers: Headers, body: Any) -> Iterator[Any]:
+    yield headers.get(EXECUTION_HEADER)
+    for name, value in headers.items():
+        if "execution" in name.lower() and _is_named(name, value):
+            yield value
+    if isinstance(body, dict):
+        yield body.get("execution_id")
+        yield _member(body.get("context"), "execution_id")
+        if body.get("_error") is True:
+            yield _text_of(body.get("execution"))
+            yield _text_of(_member(body.get("source"), "execution"))
 
 
 def _is_named(name: str, value: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.http.types import Headers, HttpResponse
@@ -92,13 +93,18 @@ def decode_text(body: bytes, content_type: str) -> str:
     """
     named = _CHARSET_PARAMETER.search(content_type)
     name = named[1].lower() if named else "utf-8"
-    try:
-        codec = codecs.lookup(name) if "".join(filter(str.isalnum, name)) in _CHARSETS else None
-    except (LookupError, ValueError):
-        codec = None
+    codec = _codec(name)
     if codec is None:
         raise UnreadableError(f"its charset {_shown(name)} is not one that is read")
     return codec.decode(body, "replace")[0]
+
+
+@lru_cache(maxsize=16)
+def _codec(name: str) -> codecs.CodecInfo | None:
+    try:
+        return codecs.lookup(name) if "".join(filter(str.isalnum, name)) in _CHARSETS else None
+    except (LookupError, ValueError):
+        return None
 
 
 def _inflate(raw: bytes, window_bits: int, limit: int) -> bytes:

@@ -25,7 +25,7 @@ def parse_json_value(text: str) -> Any:
     :raises ValueError: if it is not JSON
     """
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_int=_integer, parse_float=_number)
+        value = _DECODER.decode(text)
     except UnreadableError:
         raise
     except (ValueError, RecursionError):
@@ -79,3 +79,7 @@ def _number(digits: str) -> float:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+# Created once: json.loads would create it again for each document.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer, parse_float=_number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
@@ -31,14 +31,20 @@ class Headers(Mapping[str, str]):
         return headers
 
     def _add(self, name: str, value: str) -> None:
-        first = self._values.get(name.lower())
-        self._values[name.lower()] = (first[0], f"{first[1]}, {value}") if first else (name, value)
+        key = name.lower()
+        first = self._values.get(key)
+        self._values[key] = (first[0], f"{first[1]}, {value}") if first else (name, value)
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()][1]
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self._values.values())
+
+    def items(self) -> ItemsView[str, str]:
+        """Return the names and values."""
+        # That of Mapping looks up each name again.
+        return dict(self._values.values()).items()
 
     def __len__(self) -> int:
         return len(self._values)

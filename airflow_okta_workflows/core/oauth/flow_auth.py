@@ -6,13 +6,13 @@ Flows are secured with OAuth 2.0. To authorize requests in another way, implemen
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
+
+from airflow_okta_workflows.core.http.types import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_okta_workflows.core.http.types import HttpRequest
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
     from airflow_okta_workflows.core.protocol import Conversation
 
@@ -49,7 +49,8 @@ class BearerAuth:
         if self._token is None or rejected:
             token = yield from self._obtain_token(self._token)
             self._token = token.value
-        return replace(request, headers={**request.headers, "Authorization": f"Bearer {self._token}"})
+        headers = {**request.headers, "Authorization": f"Bearer {self._token}"}
+        return HttpRequest(request.method, request.url, headers, request.body, request.read_timeout)
 
     @property
     def secrets(self) -> tuple[str, ...]:
