@@ -12,10 +12,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
+from airflow.providers.common.compat.sdk import BaseHook, BaseNotifier, BaseOperator, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger
-
-from airflow.providers.common.compat.sdk import BaseNotifier
 
 import airflow_okta_workflows
 from airflow_okta_workflows import __version__
