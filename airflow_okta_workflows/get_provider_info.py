@@ -15,6 +15,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
             {
                 "integration-name": "Okta Workflows",
                 "external-doc-url": "https://help.okta.com/wf/en-us/content/topics/workflows/workflows-main.htm",
+                # Where Airflow's own providers have theirs. The file is docs/images/okta-workflows.svg.
+                "logo": "/docs/integration-logos/okta-workflows.svg",
                 "tags": ["service"],
             }
         ],
@@ -166,6 +168,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                 "class-name": "airflow_okta_workflows.decorators.okta_workflows.okta_flow_batch_task",
             },
         ],
+        # For catalogs of providers: Airflow 3.3 uses a policy without looking it up here.
+        "retry-policies": ["airflow_okta_workflows.retry_policy.OktaFlowRetryPolicy"],
         "notifications": ["airflow_okta_workflows.notifications.okta_workflows.OktaFlowNotifier"],
         "extra-links": ["airflow_okta_workflows.links.okta_workflows.OktaFlowLink"],
         "cli": ["airflow_okta_workflows.cli.airflow_commands.get_okta_workflows_commands"],

@@ -7,12 +7,14 @@ with :func:`needs`: it is deselected where the feature is missing, and the reaso
 from __future__ import annotations
 
 import importlib
+import inspect
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
 
 def importable(module: str, *names: str) -> bool:
@@ -46,6 +48,11 @@ TASK_STATE_STORE = Feature(
 QUESTIONS = Feature("required actions", importable("airflow.sdk.execution_time.hitl"))
 
 RETRY_POLICY = Feature("retry policies", importable("airflow.sdk", "RetryPolicy"))
+
+CONFIGS_FILE = Feature(
+    "settings in the secrets backend for local files",
+    "configs_file_path" in inspect.signature(LocalFilesystemBackend).parameters,
+)
 
 SHARED_MASKER = Feature(
     "the masker that forgets (airflow.sdk._shared)", importable("airflow.sdk._shared.secrets_masker")

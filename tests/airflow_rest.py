@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+READING_TIME = 6.0
+"""Seconds after which a question is answered. An answer within about a second comes before the scheduler has heard that
+the worker's process ended, so Airflow 3.3.2 takes the resumed task for a failed one, and its retry asks again."""
 _ATTEMPTS = 5
 """Attempts per request: an API server on SQLite returns 500 during concurrent writes, having changed nothing."""
 
@@ -142,13 +145,24 @@ class AirflowRest:
         response.raise_for_status()
         return {detail["task_instance"]["task_id"]: detail for detail in response.json()["hitl_details"]}
 
-    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **params: Any) -> None:
+    def mapped_questions(self, dag_id: str, run_id: str, task_id: str) -> dict[int, dict[str, Any]]:
+        """Return the required actions of a mapped task that nobody has answered, by map index."""
+        response = self._api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false&limit=100")
+        response.raise_for_status()
+        asked = {detail["task_instance"]["id"]: detail for detail in response.json()["hitl_details"]}
+        tasks = [task for task in self.tasks(dag_id, run_id) if task["task_id"] == task_id]
+        return {task["map_index"]: asked[task["id"]] for task in tasks if task["id"] in asked}
+
+    def answer(
+        self, dag_id: str, run_id: str, task_id: str, option: str, *, map_index: int = -1, **params: Any
+    ) -> None:
         """Answer the required action of a task.
 
         :param option: the option that is chosen
+        :param map_index: the index of a mapped task
         :param params: what is entered
         """
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}/hitlDetails"
         self._api("PATCH", path, {"chosen_options": [option], "params_input": params}).raise_for_status()
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:

@@ -113,7 +113,7 @@ class OktaWorkflowsSettings:
         return addresses.find_flow(reference, self.flows, self.workflows, self.allowed)
 
     def flow_tag(self, flow: FlowAddress) -> str:
-        """Return the name of a flow as a tag of metrics, of which there must be few: ``other`` for those not named here.
+        """Return a flow's name as a tag of metrics, of which there must be few: ``other`` for one not named here.
 
         :param flow: the flow
         """

@@ -78,6 +78,22 @@ def sample_flows(
             return ReturnError(400, "email is missing")
         return {"employee_id": leaver.get("employee_id"), "suspended": True}
 
+    def list_accounts(request: FlowRequest) -> Any:
+        if not (request.body or {}).get("application"):
+            return ReturnError(400, "application is missing")
+        last_logins = {"ada": "2026-10-30", "alan": "2025-02-11", "grace": "2026-11-02", "ken": "2024-12-24"}
+        return {
+            "accounts": [
+                {"id": f"00u{number:07d}", "email": f"{name}@example.com", "last_login": last_login}
+                for number, (name, last_login) in enumerate(last_logins.items())
+            ]
+        }
+
+    def revoke_access(request: FlowRequest) -> Any:
+        if not (request.body or {}).get("account_id"):
+            return ReturnError(400, "account_id is missing")
+        return {"revoked": True}
+
     return {
         "hello": hello,
         "create_account": create_account,
@@ -88,4 +104,6 @@ def sample_flows(
         "list_members": list_members,
         "review_access": review_access,
         "offboard": offboard,
+        "list_accounts": list_accounts,
+        "revoke_access": revoke_access,
     }

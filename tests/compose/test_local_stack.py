@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_okta_workflows.core.keys.generation import pem_of
+from tests.airflow_rest import READING_TIME, until
 from tests.compose.stack import ROOT, Stack, page_after_sign_in
 
 DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review", "okta_offboarding")
+"""The examples that need no person."""
 SERVICES = {"postgres", "okta", "airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
 
 pytestmark = pytest.mark.timeout(600)
@@ -100,6 +104,24 @@ def test_the_example_dags_run_and_each_flow_once(stack: Stack) -> None:
     assert {flow["most_runs_of_a_key"] for flow in flows.values()} == {1}
     assert counts["token_requests"] == 1, "all containers share one token"
     assert stack.airflow.xcom("okta_first_flow", runs["okta_first_flow"], "hello") == {"greeting": "Hello, Ada!"}
+
+
+def test_the_human_review_waits_for_a_person_and_keeps_what_is_not_revoked(stack: Stack) -> None:
+    dag_id = "okta_human_review"
+    run_id = stack.airflow.trigger(dag_id)
+
+    def all_asked() -> dict[int, dict[str, Any]] | None:
+        questions = stack.airflow.mapped_questions(dag_id, run_id, "decide")
+        return questions if len(questions) == 4 else None
+
+    questions = until(all_asked, 120, lambda: f"not all were asked: {stack.airflow.states(dag_id, run_id)}")
+    # An answer before the scheduler has heard that the worker's process ended counts as a failure of the task.
+    time.sleep(READING_TIME)
+    for index in questions:
+        stack.airflow.answer(dag_id, run_id, "decide", "Revoke" if index == 1 else "Keep", map_index=index)
+
+    assert stack.airflow.finished(dag_id, run_id, 120) == "success"
+    assert stack.org_counts()["flows"]["revoke_access"]["runs"] == 1
 
 
 def test_no_secret_is_in_a_log_or_in_the_database(stack: Stack) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_okta_workflows.emulator import LocalOrg, Reset
-from tests.airflow_rest import until
+from tests.airflow_rest import READING_TIME, until
 from tests.e2e.airflow_standalone import Airflow
 
 # A whole Airflow, on two cores that may be busy.
@@ -20,9 +20,6 @@ pytestmark = pytest.mark.timeout(600)
 
 Say = Callable[[str], None]
 DAG_ID = "asks_a_person"
-READING_TIME = 6.0
-"""Seconds after which a question is answered. An answer within about a second comes before the scheduler has heard that
-the worker's process ended, so Airflow 3.3.2 takes the resumed task for a failed one, and its retry asks again."""
 DAG_FILE = """
 from datetime import timedelta
 

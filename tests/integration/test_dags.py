@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,11 +27,13 @@ from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from demo.hr_table import TABLE, hr_database
-from tests.airflow_features import OBJECT_STORAGE, needs
+from tests.airflow_features import OBJECT_STORAGE, QUESTIONS, lacks, needs
 from tests.matrix.probe import printed_json
 from tests.own_airflow import flows_that_keep_a_task_waiting
 
 ROOT = Path(__file__).parents[2]
+HUMAN_REVIEW = ROOT / "dags" / "okta_human_review.py"
+"""The example that needs a person, which tests/e2e/test_human_review.py runs."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ class Ran:
 def ran(airflow: dict[str, str]) -> Iterator[Ran]:
     with LocalOrg(key_type="rsa2048") as org:
         org.add_flows(flows_that_keep_a_task_waiting())
-        dags = sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
+        dags = sorted(path.stem for path in (ROOT / "dags").glob("*.py") if path != HUMAN_REVIEW)
         assert dags == ["okta_access_review", "okta_first_flow", "okta_offboarding", "okta_onboarding"]
         if importlib.util.find_spec("airflow.providers.sqlite") is None or not OBJECT_STORAGE.there:
             dags.remove("okta_offboarding")
@@ -121,7 +124,13 @@ def test_mapped_tasks_are_named_after_what_they_are_for(ran: Ran, airflow: dict[
     assert names == {"everyone", "engineering", "on-call"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[needs(QUESTIONS)] if path == HUMAN_REVIEW else [])
+        for path in sorted((ROOT / "dags").glob("*.py"))
+    ],
+)
 def test_each_example_can_be_found_by_its_tags(path: Path) -> None:
     dag = runpy.run_path(str(path))["dag"]
 
@@ -129,6 +138,45 @@ def test_each_example_can_be_found_by_its_tags(path: Path) -> None:
     assert [
         task.task_id for task in dag.tasks if getattr(task, "is_mapped", False) and not task.map_index_template
     ] == []
+
+
+@lacks(QUESTIONS)
+def test_without_required_actions_the_human_review_is_no_dag_and_no_error() -> None:
+    assert "dag" not in runpy.run_path(str(HUMAN_REVIEW))
+
+
+@needs(QUESTIONS)
+def test_the_human_review_asks_about_each_account_and_keeps_the_access_by_default() -> None:
+    dag = runpy.run_path(str(HUMAN_REVIEW))["dag"]
+    decide = dag.get_task("decide")
+
+    assert decide.is_mapped
+    assert decide.partial_kwargs["options"] == ["Keep", "Revoke"]
+    assert decide.partial_kwargs["defaults"] == "Keep"
+    assert decide.partial_kwargs["response_timeout"] == timedelta(days=7)
+    asked = dag.get_task("questions").python_callable(
+        [{"id": "00u1", "email": "ada@example.com", "last_login": "2026-10-30"}], params={"application": "payroll"}
+    )
+    assert asked == [
+        {
+            "subject": "Does ada@example.com still need payroll?",
+            "body": "Account `00u1` last logged in on 2026-10-30.",
+        }
+    ]
+
+
+@needs(QUESTIONS)
+@pytest.mark.parametrize(
+    ("chosen", "revoked"),
+    [(("Keep", "Revoke"), ["00u2"]), (("Keep", "Keep"), []), (("Revoke", "Revoke"), ["00u1", "00u2"])],
+)
+def test_the_human_review_revokes_what_was_chosen(chosen: tuple[str, str], revoked: list[str]) -> None:
+    revocations = runpy.run_path(str(HUMAN_REVIEW))["dag"].get_task("revocations").python_callable
+    answers = [{"chosen_options": [option]} for option in chosen]
+
+    payloads = revocations([{"id": "00u1"}, {"id": "00u2"}], answers, params={"application": "payroll"})
+
+    assert payloads == [{"account_id": account_id, "application": "payroll"} for account_id in revoked]
 
 
 def test_the_access_review_sends_one_batch(ran: Ran) -> None:

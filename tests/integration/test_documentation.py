@@ -52,6 +52,8 @@ def test_each_block_is_of_a_kind_that_is_checked() -> None:
         ("docs/command-line.md", "json"),
         ("docs/command-line.md", "python"),
         ("docs/connection.md", "json"),
+        ("docs/deployment.md", "json"),
+        ("docs/deployment.md", "yaml"),
         ("docs/key-rotation.md", "json"),
         ("docs/local-org.md", "python"),
         ("docs/notifications.md", "python"),
@@ -59,6 +61,7 @@ def test_each_block_is_of_a_kind_that_is_checked() -> None:
     }
     assert {block.page for block in ALL if block.language == "console"} == {
         "docs/command-line.md",
+        "docs/deployment.md",
         "docs/docker-compose.md",
         "docs/key-rotation.md",
         "docs/local-org.md",

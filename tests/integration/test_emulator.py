@@ -313,10 +313,17 @@ def test_the_sample_flows_do_what_the_examples_need(okta_local_org: LocalOrg) ->
     }
     assert body("provision_status", {"execution_id": "x"})["status"] == "NOT_FOUND"
     assert body("send_welcome", {"groups": [1]}) == {"sent": True, "groups": 1}
+    accounts = body("list_accounts", {"application": "payroll"})["accounts"]
+    assert len({account["id"] for account in accounts}) == len(accounts) == 4
+    assert body("revoke_access", {"account_id": accounts[0]["id"], "application": "payroll"}) == {"revoked": True}
     with pytest.raises(OktaFlowFailedError, match="email is missing"):
         hook.invoke("create_account", {})
     with pytest.raises(OktaFlowFailedError, match="no such account"):
         hook.invoke("add_to_group", {"account_id": "x"})
+    with pytest.raises(OktaFlowFailedError, match="application is missing"):
+        hook.invoke("list_accounts", {})
+    with pytest.raises(OktaFlowFailedError, match="account_id is missing"):
+        hook.invoke("revoke_access", {})
     hook.close()
 
 

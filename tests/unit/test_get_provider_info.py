@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
-from airflow.providers.common.compat.sdk import BaseNotifier
+import pytest
+from airflow.providers.common.compat.sdk import BaseHook, BaseNotifier, BaseOperator, BaseSensorOperator
+from airflow.triggers.base import BaseTrigger
 
 import airflow_okta_workflows
 from airflow_okta_workflows import __version__
@@ -16,7 +21,11 @@ from airflow_okta_workflows.connection.fields import FORM
 from airflow_okta_workflows.get_provider_info import get_provider_info
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
+from tests.airflow_features import RETRY_POLICY, needs
 
+ROOT = Path(airflow_okta_workflows.__file__).parents[1]
+BASE_CLASSES = {"FlowHook", "FlowOperator", "AskingOperator", "SingleInvocationOperator"}
+"""Classes that no DAG uses by themselves."""
 SENSITIVE = ("token", "secret", "password", "private_key", "authorization", "api_key")
 
 
@@ -80,6 +89,58 @@ def test_every_named_thing_is_there() -> None:
     module, _, name = FORM["hook-class-name"].rpartition(".")
     assert getattr(importlib.import_module(module), name) is OktaWorkflowsHook
     assert (OktaWorkflowsHook.conn_type, OktaWorkflowsHook.hook_name) == (FORM["connection-type"], FORM["hook-name"])
+
+
+@needs(RETRY_POLICY)
+def test_the_retry_policies_are_there() -> None:
+    from airflow.providers.common.compat.sdk import RetryPolicy
+
+    (path,) = get_provider_info()["retry-policies"]
+    module, _, name = path.rpartition(".")
+    assert issubclass(getattr(importlib.import_module(module), name), RetryPolicy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [("hooks", BaseHook), ("operators", BaseOperator), ("sensors", BaseSensorOperator), ("triggers", BaseTrigger)],
+)
+def test_each_class_is_in_a_listed_module(kind: str, base: type) -> None:
+    package = importlib.import_module(f"airflow_okta_workflows.{kind}")
+    there = {
+        name
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        for name, found in inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
+        if issubclass(found, base) and found.__module__.startswith(f"{package.__name__}.") and not name.startswith("_")
+    }
+    listed = {
+        name
+        for entry in get_provider_info()[kind]
+        for module in entry["python-modules"]
+        for name in vars(importlib.import_module(module))
+    }
+
+    assert there - BASE_CLASSES
+    assert there - BASE_CLASSES <= listed
+
+
+def test_each_list_of_modules_is_of_the_one_integration() -> None:
+    info = get_provider_info()
+    (integration,) = info["integrations"]
+    kinds = [value for value in info.values() if isinstance(value, list) and value and "python-modules" in value[0]]
+
+    assert len(kinds) == 4
+    assert {entry["integration-name"] for kind in kinds for entry in kind} == {integration["integration-name"]}
+    assert "bundles" not in info, "it has no DAG bundle"
+
+
+def test_the_logo_is_there_and_draws_nothing_from_elsewhere() -> None:
+    folder, _, name = get_provider_info()["integrations"][0]["logo"].rpartition("/")
+    text = (ROOT / "docs" / "images" / name).read_text()
+
+    assert folder == "/docs/integration-logos"
+    assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "prefers-color-scheme: dark" in text
+    assert text.count("://") == 1, "the name of its format alone"
 
 
 def test_the_form_can_be_left_empty_and_masks_what_is_secret() -> None:
