@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.operators.batch_records import BatchRecords
 
 LEFT_UNKNOWN = "an earlier try of this task was cut off while it was under way; it may have run and is not sent again"
+STOPPED = "the task was stopped before it was sent"
+STOPPED_OPEN = "the task was stopped while it was under way; it may have run"
+STOPPED_WAITING = "the task was stopped before the end of the run was known; a retry asks the status flow"
 
 
 class BatchPlan:

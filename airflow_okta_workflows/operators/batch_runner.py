@@ -27,7 +27,7 @@ from airflow_okta_workflows.exceptions import (
     outcome_of,
     raise_provider_errors,
 )
-from airflow_okta_workflows.operators.batch_plan import BatchPlan
+from airflow_okta_workflows.operators.batch_plan import STOPPED, STOPPED_OPEN, STOPPED_WAITING, BatchPlan
 from airflow_okta_workflows.operators.batch_progress import BatchProgress
 from airflow_okta_workflows.operators.batch_sender import BatchSender, Turn
 from airflow_okta_workflows.operators.batch_status import BatchStatus, ItemRun
@@ -59,10 +59,6 @@ _GRACE = 3.0
 _GIVE_UP_AFTER = 20
 """Consecutive items that did not run before the batch gives up: the flow is off or the org is unreachable, and the
 remaining items would fail, too."""
-
-_STOPPED = "the task was stopped before it was sent"
-_STOPPED_OPEN = "the task was stopped while it was under way; it may have run"
-_STOPPED_WAITING = "the task was stopped before the end of the run was known; a retry asks the status flow"
 
 
 class BatchRun:
@@ -125,12 +121,7 @@ class BatchRun:
         self._changed = asyncio.Event()
         """Set when a call has ended, or an item is to be sent again."""
         self._plan = plan = BatchPlan(
-            items,
-            records,
-            checkpoints,
-            idempotent=template.idempotent,
-            has_status=status is not None,
-            answered=answered,
+            items, records, checkpoints, idempotent=template.idempotent, has_status=bool(status), answered=answered
         )
         self._sender.begin(Turn(item := items[index], plan.ordinal(item)) for index in plan.to_send)
         self._sender.may_run.update(items.key(index) for index in plan.to_ask)
@@ -208,13 +199,13 @@ class BatchRun:
 
     def _unsettled(self, item: BatchItem) -> BatchRecord:
         if item.key in self._sender.may_run:
-            return BatchRecord(Outcome.UNKNOWN, error=_STOPPED_WAITING)
+            return BatchRecord(Outcome.UNKNOWN, error=STOPPED_WAITING)
         return self._not_sent()
 
     def _not_sent(self) -> BatchRecord:
         return BatchRecord(
             Outcome.NOT_SENT,
-            error=f"not sent, since {self.gave_up.message}" if self.gave_up and not self.stopped else _STOPPED,
+            error=f"not sent, since {self.gave_up.message}" if self.gave_up and not self.stopped else STOPPED,
         )
 
     def _run_loop(self) -> None:
@@ -355,7 +346,7 @@ class BatchRun:
                 error=str(failure),
             )
         except asyncio.CancelledError:
-            record = self._cut_off(item, _STOPPED, _STOPPED_WAITING if self._status else _STOPPED_OPEN)
+            record = self._cut_off(item, STOPPED, STOPPED_WAITING if self._status else STOPPED_OPEN)
         except Exception as failure:  # from response_check or the state store; raised once all checkpoints are written
             self._unexpected = self._unexpected or failure
             record = self._cut_off(item, *[f"{type(failure).__name__} in this task"] * 2)
