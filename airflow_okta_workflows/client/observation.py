@@ -105,15 +105,16 @@ class Observation:
 
 
 def _trace() -> Any:
-    """Return OpenTelemetry's API if this process has loaded it; a span without an exporter would lead nowhere."""
+    """Return OpenTelemetry's API if this process has loaded it: otherwise nothing can have configured it."""
     return sys.modules.get("opentelemetry.trace")
 
 
 def _start_span(call: Invocation, flow: str) -> Any:
     trace = _trace()
-    if trace is None:
+    # Without a configured provider it is a proxy, whose spans would cost something and lead nowhere.
+    if trace is None or isinstance(provider := trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None
-    span = trace.get_tracer("airflow_okta_workflows").start_span(
+    span = provider.get_tracer("airflow_okta_workflows").start_span(
         f"okta_workflows {flow}",
         kind=trace.SpanKind.CLIENT,
         attributes={

@@ -116,14 +116,14 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     yield exporter
     provider.shutdown()
 
 
 def in_task_span(work: Callable[[], object]) -> int:
     """Call a function within the span of a task, and return the span's id."""
-    with trace.get_tracer("airflow").start_as_current_span("task") as span:
+    with trace.get_tracer_provider().get_tracer("airflow").start_as_current_span("task") as span:
         work()
     return span.get_span_context().span_id
 
