@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from properdocs.config.defaults import ProperDocsConfig
     from properdocs.structure.pages import Page
 
-_PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
+_PAGES = {
+    "README.md": "index.md",
+    "ARCHITECTURE.md": "architecture.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
 _DOCS = "docs/"
 _FENCE_OR_LINK = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)|(?<=\]\()(?P<target>[^)\s#]+)", re.DOTALL | re.MULTILINE)
 

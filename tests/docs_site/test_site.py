@@ -15,7 +15,7 @@ from tests.pages import PAGES, ROOT, SCRIPTS, files
 
 SITE = ROOT / "site"
 NAMES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
-SOURCES = ("README.md", "CHANGELOG.md", "mkdocs.yml", "docs", "dags")
+SOURCES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "docs", "dags")
 """Sources of the site."""
 
 
