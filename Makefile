@@ -85,7 +85,7 @@ reliability: $(STAMP)  ## play every fault and all that happens to tasks, and wr
 	@$(BIN)/python -m docs.tables.status_tries docs/reliability.md
 	@$(BIN)/python -m docs.tables.faults docs/reliability.md
 
-bench: $(STAMP)  ## measure this provider beside its peers, and write docs/performance.md (10 to 12 minutes)
+bench: $(STAMP)  ## measure this provider beside its peers, and write docs/performance.md (about 30 minutes)
 	@$(BIN)/python -m benchmarks
 
 bench-quick: $(STAMP)  ## the same in a small form, which shows only that every row works

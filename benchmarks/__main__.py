@@ -28,7 +28,7 @@ rows:
 {rows}
 
 examples:
-  python -m benchmarks                    all rows; writes docs/performance.md; 10 to 12 minutes
+  python -m benchmarks                    all rows; writes docs/performance.md; about 30 minutes
   python -m benchmarks invoke parse       these two, and writes nothing
   python -m benchmarks --quick            all rows in a small form: shows that each works, its figures say little
 
