@@ -106,6 +106,9 @@ class _RemoteStore(Store):
     def set(self, key: str, value: Any) -> None:
         self._child.tell("set", key, value)
 
+    def delete(self, key: str) -> None:
+        self._child.tell("delete", key)
+
 
 class Processes:
     """The processes of one task, of which at most one exists at a time.
@@ -178,6 +181,10 @@ class Processes:
         """Return the reply to a message, and whether its process was killed instead."""
         if what == "get":
             return (self.store or {}).get(arguments[0]), False
+        if what == "delete":
+            assert self.store is not None
+            self.store.delete(arguments[0])
+            return None, False
         if what == "set":
             assert self.store is not None
             name, value = arguments
@@ -193,6 +200,8 @@ class Processes:
 
 def _state(checkpoint: dict[str, Any]) -> str:
     """Return how far the invocation of a checkpoint got, or the only item of a batch's checkpoint."""
+    if "done" in checkpoint:
+        return "done"
     if "items" not in checkpoint:
         return str(checkpoint["state"])
     (item,) = checkpoint["items"].values()

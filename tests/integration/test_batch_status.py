@@ -62,16 +62,24 @@ class Together(World):
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Together:
-    world, send = Together(), AiohttpTransport.send
+    world = Together()
 
-    async def counted(self: Any, *arguments: Any, **options: Any) -> Any:
-        world.requests += 1
-        try:
-            return await send(self, *arguments, **options)
-        finally:
-            world.requests -= 1
+    def counted(work: Any) -> Any:
+        """Return a coroutine function during whose calls time stands still."""
 
-    monkeypatch.setattr(AiohttpTransport, "send", counted)
+        async def call(*arguments: Any, **options: Any) -> Any:
+            world.requests += 1
+            try:
+                return await work(*arguments, **options)
+            finally:
+                world.requests -= 1
+
+        return call
+
+    send = counted(AiohttpTransport.send)
+    monkeypatch.setattr(AiohttpTransport, "send", lambda self, *given, **options: send(self, *given, **options))
+    # Checkpoints are written in a thread, which a busy machine may let wait.
+    monkeypatch.setattr(asyncio, "to_thread", counted(asyncio.to_thread))
     return world
 
 

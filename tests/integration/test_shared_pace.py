@@ -273,7 +273,9 @@ def test_a_task_that_is_stopped_while_it_waits_sends_nothing(org: LocalOrg) -> N
 
 
 def test_a_task_that_is_interrupted_while_it_waits_keeps_nobody_waiting(org: LocalOrg) -> None:
-    turns_of(org).reserve(time.monotonic())
+    # Several, so that there is something to wait for on a busy machine, too.
+    for _ in range(10):
+        turns_of(org).reserve(time.monotonic())
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt

@@ -196,7 +196,7 @@ def test_a_table_is_no_list_of_payloads(org: LocalOrg, connect: Connect) -> None
             return []
 
     with pytest.raises(
-        OktaConfigurationError, match=r"(?s)payloads is of type Table, not a list.*\.to_dict\('records'\)"
+        OktaConfigurationError, match=r"(?s)payloads is of type Table, not a list.*Give the frame itself"
     ):
         batch_of(Table).execute(context())
 

@@ -19,7 +19,7 @@ from airflow_okta_workflows.exceptions import OktaFlowError, OktaFlowFailedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger
-from tests.integration.task_context import Store, context, with_store
+from tests.integration.task_context import Store, StoreOfACutOffTask, context, with_store
 
 Connect = Callable[..., None]
 BEGAN = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
@@ -297,7 +297,7 @@ def test_an_item_that_failed_is_sent_under_its_next_ordinal_also_after_it_could_
     responses: list[Any] = [ReturnError(500, "no"), ReturnError(500, "no"), {}]
     org.flow("echo")(lambda request: responses.pop(0))
     connect(org)
-    store = Store()
+    store = StoreOfACutOffTask()
     keys = []
     for try_number, active in enumerate([True, False, True, True], 1):
         org.flows["echo"].active = active
@@ -336,7 +336,7 @@ def test_a_checkpoint_of_a_later_version_counts_as_a_try_until_the_task_is_clear
     org: LocalOrg, connect: Connect, make: Callable[..., Any], name: str
 ) -> None:
     connect(org)
-    store = Store()
+    store = StoreOfACutOffTask()
     make().execute(with_store(store))
     sent = len(org.log)
     store[name] = changed(store[name], make)
@@ -351,7 +351,7 @@ def test_a_checkpoint_of_a_later_version_counts_as_a_try_until_the_task_is_clear
 @pytest.mark.parametrize("checkpoint", [7, "x", {"outcome": "something new"}, {"ordinal": "1"}, {"ordinal": -1}])
 def test_an_item_whose_checkpoint_cannot_be_read_may_have_run(org: LocalOrg, connect: Connect, checkpoint: Any) -> None:
     connect(org)
-    store = Store()
+    store = StoreOfACutOffTask()
     records = batch(on_error="collect").execute(with_store(store))
     store[BATCH]["items"][records[2]["key"]] = checkpoint
 
