@@ -76,8 +76,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Together:
 
         return call
 
-    send = counted(AiohttpTransport.send)
-    monkeypatch.setattr(AiohttpTransport, "send", lambda self, *given, **options: send(self, *given, **options))
+    monkeypatch.setattr(AiohttpTransport, "send", counted(AiohttpTransport.send))
     # Checkpoints are written in a thread, which a busy machine may let wait.
     monkeypatch.setattr(asyncio, "to_thread", counted(asyncio.to_thread))
     return world
