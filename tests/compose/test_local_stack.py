@@ -101,7 +101,7 @@ def test_the_example_dags_run_and_each_flow_once(stack: Stack) -> None:
     assert flows["add_to_group"]["runs"] == 3
     assert flows["review_access"]["runs"] == 10
     assert flows["offboard"]["runs"] == 6
-    assert {flow["most_runs_of_a_key"] for flow in flows.values()} == {1}
+    assert {flow["most_runs_of_a_key"] for flow in flows.values() if flow["runs"]} == {1}
     assert counts["token_requests"] == 1, "all containers share one token"
     assert stack.airflow.xcom("okta_first_flow", runs["okta_first_flow"], "hello") == {"greeting": "Hello, Ada!"}
 
