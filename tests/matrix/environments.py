@@ -19,12 +19,24 @@ _NEEDED_NEWER = ("apache-airflow-providers-common-compat", "apache-airflow-provi
 
 WHOLE_SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
 """Tests of the provider; those of the benchmarks are excluded, since figures are measured on one Airflow only."""
-_WITHOUT_THE_CORE = (*WHOLE_SUITE, "--ignore=tests/unit/core")
-"""The core imports no Airflow, so its tests say nothing about one."""
+_OF_LIBRARIES = (
+    "authlib", "fault_table", "frames", "key_forms", "status_tries_table", "transports", "transports_and_proxies", "wire",
+)  # fmt: skip
+"""Integration tests of what depends on libraries and not on Airflow."""
+_OF_AIRFLOW = (
+    *WHOLE_SUITE,
+    "--ignore=tests/unit/core",
+    *(f"--ignore=tests/integration/test_{name}.py" for name in _OF_LIBRARIES),
+)
+"""The core imports no Airflow, so its tests say nothing about one. The libraries' lowest and newest versions have the
+whole suite in `lowest` and in `make test`."""
 _OF_PYTHON = (
     "tests/unit",
     "--ignore=tests/unit/benchmarks",
-    *(f"tests/integration/test_{name}.py" for name in ("frames", "stopping", "token_sharing", "transports", "wire")),
+    *(
+        f"tests/integration/test_{name}.py"
+        for name in ("dags", "frames", "stopping", "token_sharing", "transports", "wire")
+    ),
 )
 """The rest runs on the same Airflow in another environment or in `make test`."""
 
@@ -66,7 +78,7 @@ ENVIRONMENTS = (
         as_of="2026-07-01",
         caps=(("flask-jwt-extended<4.7.2", "later ones import of PyJWT what 2.10 does not have, and do not say so"),),
     ),
-    Environment("2.11.2", as_of="2026-07-01", suite=_WITHOUT_THE_CORE),
+    Environment("2.11.2", as_of="2026-07-01", suite=_OF_AIRFLOW),
     Environment(
         "3.0.6",
         as_of="2026-07-01",
@@ -74,13 +86,13 @@ ENVIRONMENTS = (
             ("fastapi<0.118", "with the starlette of later ones, each task of 3.0.6 ends in a validation error"),
             _FORM_BUILDER,
         ),
-        suite=_WITHOUT_THE_CORE,
+        suite=_OF_AIRFLOW,
     ),
-    Environment("3.1.8", as_of="2026-07-01", caps=(_FORM_BUILDER,), suite=_WITHOUT_THE_CORE),
-    Environment("3.2.2", as_of="2026-07-01", suite=_WITHOUT_THE_CORE),
+    Environment("3.1.8", as_of="2026-07-01", caps=(_FORM_BUILDER,), suite=_OF_AIRFLOW),
+    Environment("3.2.2", as_of="2026-07-01", suite=_OF_AIRFLOW),
     Environment("3.3.2", suite=_OF_PYTHON),
     Environment("3.3.2", python="3.12", suite=_OF_PYTHON),
-    Environment("3.3.2", python="3.13"),
+    Environment("3.3.2", python="3.13", suite=_OF_PYTHON),
 )
 
 
