@@ -36,7 +36,9 @@ class _PayloadFunctionOperator(DecoratedOperator):
         :param context: the task's context
         """
         self._context = context
-        return super().execute(context)
+        # Past DecoratedOperator.execute, which looks for assets among arguments and results; on Airflow 3.0 it needs an
+        # attribute that operators no longer have.
+        return super(DecoratedOperator, self).execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on with a task that was deferred; a worker may still have to invoke the flow.

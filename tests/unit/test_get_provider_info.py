@@ -23,7 +23,7 @@ from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from tests.airflow_features import RETRY_POLICY, needs
 
-ROOT = Path(airflow_okta_workflows.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BASE_CLASSES = {"FlowHook", "FlowOperator", "AskingOperator", "SingleInvocationOperator"}
 """Classes that no DAG uses by themselves."""
 SENSITIVE = ("token", "secret", "password", "private_key", "authorization", "api_key")

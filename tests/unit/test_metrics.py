@@ -11,7 +11,7 @@ import airflow_okta_workflows
 from airflow_okta_workflows.core.errors import ErrorKind
 
 PACKAGE = Path(airflow_okta_workflows.__file__).parent
-ROOT = PACKAGE.parent
+ROOT = Path(__file__).parents[2]
 KINDS = {"count": "counter", "timing": "timer", "gauge": "gauge"}
 ROW = re.compile(r"^\| `okta_workflows\.([a-z_.]+)` \| (\w+) \| ([^|]*)\|", re.MULTILINE)
 
