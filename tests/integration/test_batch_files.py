@@ -377,7 +377,7 @@ def test_a_full_disk_for_the_records_ends_the_try_and_the_next_sends_nothing_twi
 
 def test_a_records_path_that_airflow_cannot_open_is_refused(tmp_path: Path, org: LocalOrg) -> None:
     # Airflow 2.11 takes any path, and opens none.
-    with pytest.raises((OktaConfigurationError, OktaBatchFileError), match="OKW-1648|OKW-1651"):
+    with pytest.raises((OktaConfigurationError, OktaBatchFileError), match=r"OKW-1648|OKW-1651"):
         batch(csv_file(tmp_path), records_path="nosuch://conn@bucket/records.jsonl").execute(context())
     assert org.log == []
 
