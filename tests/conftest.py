@@ -12,10 +12,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from asgiref.sync import SyncToAsync
 from hypothesis import settings
 
 # The machine may be busy, so no example has a deadline.
@@ -48,6 +50,14 @@ from airflow_okta_workflows.core.runtime import Runtime  # noqa: E402  # after t
 from airflow_okta_workflows.emulator import LocalOrg  # noqa: E402
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook  # noqa: E402
 from tests import airflow_features  # noqa: E402  # after the environment
+
+
+def _renew_asgirefs_thread() -> None:  # pragma: no cover  # in another process
+    # Its only thread is not in a fork, whose sync_to_async would wait for it for ever.
+    SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
+
+
+os.register_at_fork(after_in_child=_renew_asgirefs_thread)
 
 # Here, not by its entry point: so coverage has begun before the package is imported.
 pytest_plugins = ("airflow_okta_workflows.emulator.pytest_plugin",)
