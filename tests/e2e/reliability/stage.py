@@ -71,7 +71,7 @@ class Flows:
         def status(request: FlowRequest) -> Any:
             return {"status": "SUCCEEDED" if self.finished.is_set() else "RUNNING", "n": request.body["n"]}
 
-        for name in ("quick", "limited", "limited_once"):
+        for name in ("quick", "limited", "limited_batch", "limited_own", "limited_once"):
             org.flow(name)(lambda request: {"n": request.body["n"]})
 
     def _until_released(self, dag_id: str, number: int) -> threading.Event:

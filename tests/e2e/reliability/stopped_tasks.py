@@ -11,12 +11,15 @@ from tests.e2e.reliability.stage import Stage, is_there
 PATIENCE = 100
 """Seconds of a rate limit: less than the connection waits, and more than a stopped task lives."""
 STOPPED = "the task was stopped"
+LIMITED = ("limited", "limited_batch", "limited_own")
+"""A flow for each task: of one flow, the first 429 holds back all of them."""
 
 
 def marked_failed(stage: Stage) -> str:
     """Tasks that are marked failed in a rate limit end by themselves, and their flow never runs."""
     name, tasks = "marked_failed", ("single", "batch", "own")
-    stage.org.inject(TooManyRequests(retry_after=PATIENCE), flow="limited", times=1000)
+    for flow in LIMITED:
+        stage.org.inject(TooManyRequests(retry_after=PATIENCE), flow=flow, times=1000)
     run_id = stage.airflow.trigger(name)
     until(lambda: {"single", "batch", "own"} <= asked(stage), 150, lambda: f"only these asked: {asked(stage)}")
     processes = [stage.process_of(task) for task in tasks]
@@ -36,7 +39,7 @@ def marked_failed(stage: Stage) -> str:
 
 def asked(stage: Stage) -> set[str]:
     """Return which tasks have met the rate limit."""
-    return {json.loads(request.text)["task"] for request in stage.org.requests("limited")}
+    return {json.loads(request.text)["task"] for flow in LIMITED for request in stage.org.requests(flow)}
 
 
 def cleared_while_its_flow_runs(stage: Stage) -> str:

@@ -14,12 +14,14 @@ USUAL: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=1), "pre
 with DAG("marked_failed", schedule=None, default_args=USUAL):
     InvokeOktaFlowOperator(task_id="single", flow="limited", payload={"dag": "marked_failed", "task": "single", "n": 0})
     InvokeOktaFlowBatchOperator(
-        task_id="batch", flow="limited", payloads=[{"dag": "marked_failed", "task": "batch", "n": n} for n in range(3)]
+        task_id="batch",
+        flow="limited_batch",
+        payloads=[{"dag": "marked_failed", "task": "batch", "n": n} for n in range(3)],
     )
 
     @task
     def own() -> Any:
-        return OktaWorkflowsHook().invoke("limited", {"dag": "marked_failed", "task": "own", "n": 0}).body
+        return OktaWorkflowsHook().invoke("limited_own", {"dag": "marked_failed", "task": "own", "n": 0}).body
 
     own()
 
