@@ -42,18 +42,25 @@ def private_directory(configured: str) -> Path | None:
     return None if configured.startswith("~") else Path(configured)
 
 
-def reason_to_distrust(directory: Path | None) -> str | None:
-    """Return why a directory cannot be trusted or used, or None if it can. It is created if it is missing.
+class UntrustedDirectoryError(Exception):
+    """Error of a directory that cannot be trusted or used; its text is the reason."""
+
+
+def trusted_directory(directory: Path | None) -> Path:
+    """Return a directory that can be trusted and used. It is created if it is missing.
 
     :param directory: the directory; None if the user has no home directory for it
+    :raises UntrustedDirectoryError: if it cannot
     """
     if directory is None:
-        return "there is no home directory to keep them in"
+        raise UntrustedDirectoryError("there is no home directory to keep them in")
     try:
         reason = _distrust(directory)
     except OS_FAILURES as error:
         reason = f"cannot be used ({getattr(error, 'strerror', None) or type(error).__name__})"
-    return f"{shown(directory)} {reason}" if reason else None
+    if reason:
+        raise UntrustedDirectoryError(f"{shown(directory)} {reason}")
+    return directory
 
 
 def _distrust(directory: Path) -> str | None:

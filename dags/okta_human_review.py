@@ -1,4 +1,4 @@
-"""Let a person review the access of each account: Airflow asks, and one task revokes what was chosen.
+"""Review of each account's access by a person: Airflow asks, and one task revokes what was chosen.
 
 Needs Airflow 3.1 or newer, which lists the questions under Required Actions. On an older Airflow this file defines no
 DAG.

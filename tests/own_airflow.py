@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
+
+ROOT = Path(__file__).parents[1]
 
 
 def own_environment(home: Path, **settings: str) -> dict[str, str]:
@@ -23,6 +27,27 @@ def own_environment(home: Path, **settings: str) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         **settings,
     }
+
+
+def run_python(environment: dict[str, str], *arguments: str) -> str:
+    """Run Python in the repository's folder, and return its output.
+
+    :param environment: its environment
+    :param arguments: its arguments
+    :raises AssertionError: if it fails; the message has the end of its output
+    """
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-5000:]
+    return output
 
 
 IN_ONE_PROCESS = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "0"}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
+    from airflow_okta_workflows.operators.base import FlowOperator
+
 
 class _PayloadFunctionOperator(DecoratedOperator):
     """Base class of operators whose payload is what the decorated function returns.
@@ -28,6 +30,10 @@ class _PayloadFunctionOperator(DecoratedOperator):
     """
 
     flow: str
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **DecoratedOperator.template_fields_renderers,
+        **InvokeOktaFlowOperator.template_fields_renderers,
+    }
     _context: Context
 
     def execute(self, context: Context) -> Any:
@@ -64,18 +70,16 @@ class _PayloadFunctionOperator(DecoratedOperator):
         return returned
 
 
+def _fields_beside(operator: type[FlowOperator], payload: str) -> tuple[str, ...]:
+    """Return the template fields of an operator without its payload, and with the function's arguments."""
+    return (*DecoratedOperator.template_fields, *(field for field in operator.template_fields if field != payload))
+
+
 class _FlowOperator(_PayloadFunctionOperator, InvokeOktaFlowOperator):
     """Operator of ``@task.okta_flow``."""
 
     custom_operator_name = "@task.okta_flow"
-    template_fields: Sequence[str] = (
-        *DecoratedOperator.template_fields,
-        *(field for field in InvokeOktaFlowOperator.template_fields if field != "payload"),
-    )
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **DecoratedOperator.template_fields_renderers,
-        **InvokeOktaFlowOperator.template_fields_renderers,
-    }
+    template_fields: Sequence[str] = _fields_beside(InvokeOktaFlowOperator, "payload")
 
     def __init__(self, **kwargs: Any) -> None:
         _require_absent("payload", kwargs)
@@ -90,14 +94,7 @@ class _FlowBatchOperator(_PayloadFunctionOperator, InvokeOktaFlowBatchOperator):
     """Operator of ``@task.okta_flow_batch``."""
 
     custom_operator_name = "@task.okta_flow_batch"
-    template_fields: Sequence[str] = (
-        *DecoratedOperator.template_fields,
-        *(field for field in InvokeOktaFlowBatchOperator.template_fields if field != "payloads"),
-    )
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **DecoratedOperator.template_fields_renderers,
-        **InvokeOktaFlowBatchOperator.template_fields_renderers,
-    }
+    template_fields: Sequence[str] = _fields_beside(InvokeOktaFlowBatchOperator, "payloads")
 
     def __init__(self, **kwargs: Any) -> None:
         _require_absent("payloads", kwargs)

@@ -36,8 +36,9 @@ from airflow_okta_workflows.pace.turns import ProcessTurns, Turns
 from airflow_okta_workflows.private_directory import (
     FORGOTTEN_AFTER,
     OS_FAILURES,
+    UntrustedDirectoryError,
     is_private_file,
-    reason_to_distrust,
+    trusted_directory,
 )
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class HostTurns(Turns):
             except OS_FAILURES as error:
                 reason = getattr(error, "strerror", None) or type(error).__name__
                 self._leave(now, f"{shown(self._directory)} cannot be used ({reason})")
-            except _UntrustedError as error:
+            except UntrustedDirectoryError as error:
                 self._leave(now, str(error))
             else:
                 self.slow = Runtime.monotonic() - began > _SLOW
@@ -176,10 +177,7 @@ class HostTurns(Turns):
 
     def _opened(self) -> PaceFile:
         if self._file is None:
-            reason = reason_to_distrust(self._directory)
-            if reason or self._directory is None:
-                raise _UntrustedError(reason)
-            self._file = PaceFile(self._directory, self._url)
+            self._file = PaceFile(trusted_directory(self._directory), self._url)
         return self._file
 
     def _leave(self, now: float, reason: str) -> None:
@@ -192,10 +190,6 @@ class HostTurns(Turns):
                 " token_cache_dir under [okta_workflows] to a directory of your own, or pace to process.",
                 reason,
             )
-
-
-class _UntrustedError(Exception):
-    """Error of a directory that cannot be trusted."""
 
 
 _warned: set[str] = set()

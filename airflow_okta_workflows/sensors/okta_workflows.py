@@ -34,6 +34,7 @@ from airflow_okta_workflows.core.flows.encoding import (
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.flows.hints import CONDITION_UNFIT, RUN_FAILED
 from airflow_okta_workflows.core.flows.status import Status, StatusRule, describe_response, is_not_found
+from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
 from airflow_okta_workflows.core.runtime import StopsOnKill
@@ -136,7 +137,6 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self.deferrable = deferrable
         self.okta_workflows_conn_id = okta_workflows_conn_id
         self._memory = ProcessMemory()
-        self._slow_polls: SlowPolls | None = None
         self._warned = False
         self._last_seen = ""
         with raise_provider_errors(), NoFrames():
@@ -165,7 +165,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             failed_polls.record_failure(error)
             return PokeReturnValue(is_done=False)
         failed_polls.reset()
-        self._record_wait(self._runtime.monotonic() - began - response.elapsed)
+        self._slow_polls.record(self._runtime.monotonic() - began - response.elapsed)
         rule = self._rule()
         try:
             status = rule.status(response.body)
@@ -182,12 +182,11 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             self.log.warning("Flow %r: %s The sensor goes on until its timeout.", self.flow, problem)
         return self._not_finished(rule.describe(response))
 
-    def _record_wait(self, waited: float) -> None:
+    @cached_property
+    def _slow_polls(self) -> SlowPolls:
         from airflow_okta_workflows.pace.slow_polls import SlowPolls
 
-        if self._slow_polls is None:
-            self._slow_polls = SlowPolls(self.flow, self.poke_interval)
-        self._slow_polls.record(waited)
+        return SlowPolls(self.flow, self.poke_interval)
 
     def _not_finished(self, seen: str) -> PokeReturnValue:
         self._last_seen = seen

@@ -25,8 +25,9 @@ from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.private_directory import (
     FORGOTTEN_AFTER,
     OS_FAILURES,
+    UntrustedDirectoryError,
     is_private_file,
-    reason_to_distrust,
+    trusted_directory,
 )
 
 if TYPE_CHECKING:
@@ -178,10 +179,10 @@ def open_token_cache(directory: Path | None, identity: str, key: bytes) -> Token
     :param identity: the entry's name: 64 hexadecimal digits
     :param key: 32 bytes, the entry's encryption key
     """
-    reason = reason_to_distrust(directory)
-    if directory is not None and reason is None:
-        return TokenCache(directory, identity, key)
-    reason = str(reason)
+    try:
+        return TokenCache(trusted_directory(directory), identity, key)
+    except UntrustedDirectoryError as error:
+        reason = str(error)
     if reason not in _warned:
         _warned.add(reason)
         log.warning(
@@ -240,9 +241,8 @@ def try_lock(lock: FileLock) -> bool | None:
         lock.acquire(blocking=False)
     except Timeout:
         return False
-    except (
-        OS_FAILURES
-    ):  # filelock before 3.24 raises NotImplementedError, a RuntimeError, on a file system without locks
+    except OS_FAILURES:
+        # On a file system without locks filelock before 3.24 raises NotImplementedError, which is a RuntimeError.
         return None
     return True
 

@@ -407,7 +407,7 @@ def test_a_batch_that_has_ended_leaves_one_row_with_its_xcom_and_is_not_sent_aga
     assert store["okta_workflows_batch_0"]["done"] == first
     assert len(org.log) == 5
     batch(csv_file(tmp_path), records_path=out).execute(with_store(store, max_tries=4))
-    assert len(org.log) == 10, "a task that is cleared begins anew"
+    assert len(org.log) == 10, "a task that is cleared sends all items again"
 
 
 def test_a_try_that_was_cut_off_while_it_deleted_its_rows_is_done(tmp_path: Path, org: LocalOrg) -> None:

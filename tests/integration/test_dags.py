@@ -10,7 +10,6 @@ import runpy
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -29,7 +28,7 @@ from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from demo.hr_table import TABLE, hr_database
 from tests.airflow_features import OBJECT_STORAGE, QUESTIONS, lacks, needs
 from tests.matrix.probe import printed_json
-from tests.own_airflow import flows_that_keep_a_task_waiting
+from tests.own_airflow import flows_that_keep_a_task_waiting, run_python
 
 ROOT = Path(__file__).parents[2]
 HUMAN_REVIEW = ROOT / "dags" / "okta_human_review.py"
@@ -40,21 +39,6 @@ HUMAN_REVIEW = ROOT / "dags" / "okta_human_review.py"
 def airflow(airflow: dict[str, str]) -> dict[str, str]:
     """The Airflow of this module, with the example DAGs."""
     return {**airflow, "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags")}
-
-
-def run(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output[-5000:]
-    return output
 
 
 def links_kept(airflow: dict[str, str]) -> dict[str, set[str]]:
@@ -91,7 +75,7 @@ def ran(airflow: dict[str, str]) -> Iterator[Ran]:
         if importlib.util.find_spec("airflow.providers.sqlite") is None or not OBJECT_STORAGE.there:
             dags.remove("okta_offboarding")
         home = Path(airflow["AIRFLOW_HOME"])
-        yield Ran(org, run({**airflow, **org.environment(), **hr_database(home)}, "-m", "demo.run_dags", *dags))
+        yield Ran(org, run_python({**airflow, **org.environment(), **hr_database(home)}, "-m", "demo.run_dags", *dags))
 
 
 def test_the_first_flow_is_invoked(ran: Ran) -> None:
@@ -246,7 +230,7 @@ def test_the_offboarding_reads_the_hr_table_of_postgresql(airflow: dict[str, str
     with LocalOrg() as org:
         org.add_flows(flows_that_keep_a_task_waiting())
         environment = {**airflow, **org.environment(), "AIRFLOW_CONN_HR_DATABASE": postgres}
-        output = run(environment, "-m", "demo.run_dags", "okta_offboarding")
+        output = run_python(environment, "-m", "demo.run_dags", "okta_offboarding")
 
         assert [record["item"] for record in offboarded(org, output)] == list(range(1001, 1007))
         assert {run.body["last_day"] for run in org.flows["offboard"].runs} == {
@@ -300,7 +284,7 @@ for command in ("list", "hooks", "behaviours"):
     print(f"== {command}", flush=True)
     arguments.func(arguments)
 """
-    listed, hooks, behaviours = run(airflow, "-W", "ignore", "-c", script).split("== ")[1:]
+    listed, hooks, behaviours = run_python(airflow, "-W", "ignore", "-c", script).split("== ")[1:]
 
     assert "airflow-provider-okta-workflows" in listed
     assert "okta_workflows" in hooks
@@ -311,7 +295,7 @@ for command in ("list", "hooks", "behaviours"):
 
 def test_airflow_shows_each_field_in_its_form(airflow: dict[str, str]) -> None:
     script = "import json; from tests.matrix.probe import form; print(); print(json.dumps(form()))"
-    shown = printed_json(run(airflow, "-W", "ignore", "-c", script))
+    shown = printed_json(run_python(airflow, "-W", "ignore", "-c", script))
 
     assert sorted(shown["fields"]) == sorted(FORM["conn-fields"])
     assert shown["relabeled"].items() >= {"host": "Okta domain", "login": "Client ID"}.items()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +13,8 @@ from airflow_okta_workflows.decorators.okta_workflows import okta_flow_batch_tas
 from airflow_okta_workflows.emulator import LocalOrg, StatusTable
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from tests.integration.task_context import Store, context, with_store
+from tests.own_airflow import run_python
 
-ROOT = Path(__file__).parents[2]
 Connect = Callable[..., None]
 
 DAG_FILE = """
@@ -158,16 +155,8 @@ def ran(airflow: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> It
         org.flow("work")(table.worker_flow(lambda request: {"done_by": request.body["worker"]}))
         org.flow("work_status")(table.status_flow)
         environment = {**airflow, **org.environment(), "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
-        done = subprocess.run(
-            [sys.executable, "-m", "demo.run_dags", "decorated"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=110,
-        )
-        assert "DAG run states: success" in done.stdout, (done.stdout + done.stderr)[-5000:]
+        output = run_python(environment, "-m", "demo.run_dags", "decorated")
+        assert "DAG run states: success" in output, output[-5000:]
         yield org
 
 

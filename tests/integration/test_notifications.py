@@ -260,7 +260,7 @@ def test_all_fields_are_templated(org: LocalOrg, connect: Connect, notify: Call)
         notify(notifier, in_the_worker(task, "failed", ValueError("no"), try_number=number))
 
     assert sent(org) == [{"who": ["task"], "what": "no"}] * 2
-    assert [run.query["try"] for run in org.flows["echo"].runs] == ["1", "2"], "rendered anew for each event"
+    assert [run.query["try"] for run in org.flows["echo"].runs] == ["1", "2"], "rendered for each event"
     assert [request.headers["x-run"] for request in org.requests("echo")] == ["run", "run"]
     assert notifier.flow == "{{ 'na' ~ 'med' }}"
 

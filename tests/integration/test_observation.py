@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +18,8 @@ from airflow_okta_workflows.emulator import LocalOrg, ReturnError, TooManyReques
 from airflow_okta_workflows.exceptions import OktaFlowFailedError
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from tests.integration.task_context import Store, context, with_store
+from tests.own_airflow import run_python
 
-ROOT = Path(__file__).parents[2]
 Connect = Callable[..., None]
 
 DAG_FILE = """
@@ -60,19 +57,11 @@ def measured(airflow: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         }
         reader = threading.Thread(target=_receive_into, args=(received, listener))
         reader.start()
-        done = subprocess.run(
-            [sys.executable, "-m", "demo.run_dags", "measured"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=110,
-        )
+        output = run_python(environment, "-m", "demo.run_dags", "measured")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
             last.sendto(b"", listener.getsockname())
         reader.join()
-        assert "DAG run states: success" in done.stdout, (done.stdout + done.stderr)[-5000:]
+        assert "DAG run states: success" in output, output[-5000:]
     return [line.partition("airflow.okta_workflows.")[2] for line in received if "okta" in line]
 
 

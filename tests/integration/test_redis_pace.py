@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import multiprocessing
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,9 @@ from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
 from airflow_okta_workflows.pace import configured, redis_turns
 from airflow_okta_workflows.pace.redis_turns import key_of
+from tests.forked import ended, start
 from tests.integration.task_context import Store, with_store
 from tests.redis_server import LocalRedis
-
-CONTEXT = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -60,25 +58,12 @@ def test_two_hosts_share_one_pace_and_get_even_turns(
     names = ["first", "second"]
 
     def batch_on(host: str) -> None:  # pragma: no cover  # in another process
-        all_forked.wait()
         monkeypatch.setenv("AIRFLOW__OKTA_WORKFLOWS__TOKEN_CACHE_DIR", str(tmp_path / host))
         payloads = [{"from": host, "n": number} for number in range(25)]
         operator = InvokeOktaFlowBatchOperator(task_id=host, flow="limited", payloads=payloads)
         operator.execute(with_store(Store()))
 
-    all_forked = CONTEXT.Event()
-    processes = [CONTEXT.Process(target=batch_on, args=(name,)) for name in names]
-    with warnings.catch_warnings():
-        # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        for process in processes:
-            process.start()
-    all_forked.set()
-    for process in processes:
-        process.join(90)
-        process.kill()
-
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert ended(start(*(partial(batch_on, name) for name in names))) == [0, 0]
     ran = [json.loads(request.text) for request in org.requests("limited") if request.ran]
     assert len(ran) == len({json.dumps(payload) for payload in ran}) == 50, "none is lost, none doubled"
     assert refused(org) <= 2

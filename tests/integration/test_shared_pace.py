@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import multiprocessing
 import os
 import threading
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -38,13 +36,10 @@ from airflow_okta_workflows.pace.host import HostTurns, PaceFile
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
+from tests.forked import ended, start
 from tests.integration.task_context import Store, context, with_store
 
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
-
 Connect = Callable[..., None]
-CONTEXT = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(autouse=True)
@@ -62,31 +57,6 @@ def org(connect: Connect) -> Iterator[LocalOrg]:
         org.flow("other")(lambda request: {"status": "UNDER WAY"})
         connect(org)
         yield org
-
-
-def start(*works: Callable[[], object]) -> Sequence[BaseProcess]:
-    """Start each function in a forked process, as an Airflow worker starts its tasks."""
-
-    def work_apart(work: Callable[[], object]) -> None:  # pragma: no cover  # in another process
-        all_forked.wait()
-        work()
-
-    all_forked = CONTEXT.Event()
-    processes = [CONTEXT.Process(target=work_apart, args=(work,)) for work in works]
-    with warnings.catch_warnings():
-        # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        for process in processes:
-            process.start()
-    all_forked.set()
-    return processes
-
-
-def ended(processes: Sequence[BaseProcess]) -> list[int | None]:
-    for process in processes:
-        process.join(90)
-        process.kill()
-    return [process.exitcode for process in processes]
 
 
 def batch(name: str, items: int, **options: Any) -> Callable[[], None]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import json
 import logging
-import multiprocessing
 import pwd
-import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,12 +19,12 @@ from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.tokens import file_cache as token_cache
 from airflow_okta_workflows.tokens.file_cache import try_lock
 from airflow_okta_workflows.tokens.source import token_source_for
+from tests.forked import ended, start
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Connect = Callable[..., None]
-CONTEXT = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(autouse=True)
@@ -37,26 +35,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def in_processes(count: int, work: Callable[[int], None]) -> list[int]:
     """Run something in so many forked processes at once, and return their exit codes; each is given its number."""
-
-    def watched(number: int) -> None:  # pragma: no cover  # in another process
-        # Should it hang, its stack says where.
-        faulthandler.dump_traceback_later(50, file=2)
-        # A fork while the org's thread logs would take along a lock of the logging library that nobody releases.
-        all_forked.wait()
-        work(number)
-
-    all_forked = CONTEXT.Event()
-    processes = [CONTEXT.Process(target=watched, args=(number,)) for number in range(count)]
-    with warnings.catch_warnings():
-        # Python 3.12 warns of forking with threads, which is what Airflow's workers do.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        for process in processes:
-            process.start()
-    all_forked.set()
-    for process in processes:
-        process.join(60)
-        process.kill()
-    return [process.exitcode if process.exitcode is not None else -1 for process in processes]
+    return ended(start(*(partial(work, number) for number in range(count))), within=60)
 
 
 def invoke_echo(_number: int = 0) -> None:  # pragma: no cover  # in another process

@@ -56,7 +56,7 @@ def redis(server: LocalRedis) -> LocalRedis:
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a busy machine be as slow as it is. Tests of a server that is slow are patient for less."""
+    """Time-outs that no busy machine reaches. Tests of a slow server set shorter ones."""
     monkeypatch.setattr(redis_turns, "_TIMEOUT", 20.0)
 
 
