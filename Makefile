@@ -53,7 +53,7 @@ format: $(STAMP)  ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-test: lint  ## lint, then the unit and integration tests with branch coverage
+test: lint  ## lint, then the unit, integration and interoperation tests with branch coverage
 	@$(BIN)/python -m pytest --numprocesses auto --cov
 
 fuzz: $(STAMP)  ## the property tests, with 1,500 examples each
