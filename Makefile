@@ -65,7 +65,7 @@ mutants: $(MUTANTS_STAMP)  ## mutation tests of what decides about retries, host
 e2e: $(STAMP)  ## the tests that take a whole Airflow
 	@$(BIN)/python -m pytest tests/e2e
 
-test-ui: $(UI_STAMP)  ## the connection form, its Test button and the extra link, in a real Chromium
+test-ui: $(UI_STAMP)  ## the connection form, the extra link and the local org's page in a real Chromium
 	@if $(BIN)/python -m tests.ui.chromium; then $(BIN)/python -m pytest tests/ui; fi
 
 screenshots: $(UI_STAMP)  ## the same, and keep the screenshots for the docs
