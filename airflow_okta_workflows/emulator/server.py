@@ -19,7 +19,7 @@ from airflow_okta_workflows.core.oauth.server_metadata import METADATA_PATH
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator.cards import FlowRequest, response_of
-from airflow_okta_workflows.emulator.console import history_page
+from airflow_okta_workflows.emulator.console import Filter, console_page
 from airflow_okta_workflows.emulator.counts import COUNTS_PATH, counts
 from airflow_okta_workflows.emulator.exchange import Exchange
 from airflow_okta_workflows.emulator.faults import TooManyRequests
@@ -144,8 +144,7 @@ class Server:
         await exchange.respond(json_response(200, metadata))
 
     async def _console(self, exchange: Exchange) -> None:
-        page = history_page(self._org.flows.values()).encode()
-        await exchange.respond(RawResponse(200, page, {"Content-Type": "text/html; charset=utf-8"}))
+        await exchange.respond(console_page(self._org, Filter.from_query(exchange.request.query)))
 
     async def _counts(self, exchange: Exchange) -> None:
         await exchange.respond(json_response(200, counts(self._org)))
@@ -154,7 +153,7 @@ class Server:
         request = exchange.request
         form = {name: str(value) for name, value in (await request.post()).items()}
         self._org.on_assertion(form.get("client_assertion", ""))
-        seen = SeenTokenRequest()
+        seen = SeenTokenRequest(received_at=self._org.now())
         self._org.token_requests.append(seen)
         fault = self._org.next_fault(None)
         response = await fault.before(exchange)
@@ -191,13 +190,23 @@ class Server:
             await exchange.respond(json_response(404, {"message": "The flow was not found"}))
             return
         text = await request.text()
-        seen = SeenRequest(flow.name, request.method, _headers(request), text)
+        # A client token is a secret.
+        query = {name: value for name, value in request.query.items() if name != "clientToken"}
+        seen = SeenRequest(flow.name, request.method, _headers(request), text, query=query, received_at=self._org.now())
         self._org.log.append(seen)
+        started = Runtime.monotonic()
+        try:
+            await self._invoke_flow(flow, exchange, seen)
+        finally:
+            seen.duration = Runtime.monotonic() - started
+
+    async def _invoke_flow(self, flow: Flow, exchange: Exchange, seen: SeenRequest) -> None:
         fault = self._org.next_fault(flow.name)
         response = await fault.before(exchange) or await self._refusal(flow, exchange)
         if response is None:
             seen.ran = True
-            response = await self._run(flow, _flow_request(request, text, Runtime.new_id()))
+            seen.execution_id = Runtime.new_id()
+            response = await self._run(flow, _flow_request(exchange.request, seen.text, seen.execution_id))
             if response is None:
                 exchange.reset()
             response = await fault.after(exchange, response)
