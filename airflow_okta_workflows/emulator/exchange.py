@@ -92,6 +92,14 @@ class Exchange:
         transport.abort()
         raise BrokenOff
 
+    def close(self) -> NoReturn:
+        """Close the connection without a response.
+
+        :raises BrokenOff: always
+        """
+        self._transport.close()
+        raise BrokenOff
+
     @property
     def _transport(self) -> asyncio.WriteTransport:
         transport: Any = self.request.transport

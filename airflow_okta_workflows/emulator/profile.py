@@ -129,7 +129,7 @@ def _is_observation(seen: object, rule: Rule) -> bool:
         return True
     status, media_type = seen.get("status"), seen.get("type")
     return (
-        seen.keys() <= {"status", "type", "body", "text"}
+        seen.keys() <= {"status", "type", "body", "text", "execution_id"}
         and _is_status(status, rule)
         and (media_type is None or (isinstance(media_type, str) and bool(_MEDIA_TYPE.fullmatch(media_type))))
         and isinstance(seen.get("text", ""), str)

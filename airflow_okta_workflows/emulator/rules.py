@@ -6,7 +6,8 @@ it sees of a real org, and docs/local-org.md lists them. A profile replaces some
 An observation is a small JSON object, in which placeholders such as ``<id>`` stand for what differs from org to org. It
 is either facts, such as ``{"seconds": 60}``, or the outcome of one request:
 
-- a response: ``status``, its media type ``type``, and its body as ``body`` (JSON) or ``text``;
+- a response: ``status``, its media type ``type``, its body as ``body`` (JSON) or ``text``, and for the time limit
+  ``execution_id``, whether it names the execution;
 - ``{"accepted": true}``: the request was accepted;
 - ``{"lost": …}``: the connection ended without a response.
 """
@@ -214,7 +215,7 @@ TOKENS = (
 )
 
 FLOWS = (
-    Rule("F1", "A flow sees the members of a JSON body.", {"body": True}),
+    Rule("F1", "A flow sees the members of a JSON body.", {"members": True}, playable=False),
     Rule("F2", "GET invokes a flow, which sees the query.", ACCEPTED),
     Rule("F3", "Other methods are refused.", _message(405, "Use GET or POST"), inferred=True),
     Rule("F4", "Without a token, a request is refused.", _message(401, _UNAUTHORIZED)),
@@ -272,8 +273,7 @@ EXECUTIONS = (
     Rule("E2", "So does Return Error.", {"execution_id": True}, inferred=True),
     Rule("E3", "So does a flow that fails.", {"execution_id": True}, inferred=True),
     Rule("E4", "So does Close.", {"execution_id": True}, inferred=True),
-    Rule("E5", "At the time limit, no execution is named.", {"execution_id": False}, inferred=True),
-    Rule("E6", "A refused request has no execution id.", {"execution_id": False}, inferred=True),
+    Rule("E5", "A refused request has no execution id.", {"execution_id": False}, inferred=True),
 )
 
 LIMITS = (

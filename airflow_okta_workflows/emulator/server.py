@@ -29,6 +29,7 @@ from airflow_okta_workflows.emulator.responses import (
     rate_headers,
     with_headers,
 )
+from airflow_okta_workflows.emulator.rules import RESET
 from airflow_okta_workflows.emulator.token_endpoint import Refusal, check_token_request
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Server:
             scope = check_token_request(form, self._org.app, rules, token_url=origin + TOKEN_PATH, now=self._org.now())
         except Refusal as refusal:
             return rules.response(refusal.rule), _oauth_error(rules[refusal.rule])
-        values = {
+        values: dict[str, str | int] = {
             "<seconds>": self._org.token_lifetime,
             "<token>": self._org.grant_token(origin, scope),
             "<scope>": scope,
@@ -216,8 +217,10 @@ class Server:
         if response is None:
             seen.ran = True
             response = await self._run(flow, self._flow_request(request, text))
-            if response is None:
+            if response is None and self._org.rules["L2"]["lost"] == RESET:
                 exchange.reset()
+            if response is None:
+                exchange.close()
             response = await fault.after(exchange, response)
         seen.response = response.body.decode("utf-8", "replace")
         seen.status = response.status
@@ -254,7 +257,7 @@ class Server:
         if "lost" in rules["L2"]:
             return None
         response = rules.response("L2")
-        return self._with_execution_id(response, flow_request) if rules["E5"]["execution_id"] else response
+        return self._with_execution_id(response, flow_request) if rules["L2"].get("execution_id") else response
 
     async def _refusal(self, flow: Flow, exchange: Exchange) -> RawResponse | None:
         """Return the response that refuses the request, or None if the flow may run."""
@@ -268,14 +271,17 @@ class Server:
 
     def _broken_rule(self, flow: Flow, request: web.Request) -> str | None:
         """Return the number of the rule that a request breaks, if any."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        authorization = request.headers.get("Authorization", "")
+        scheme, _, token = authorization.partition(" ")
+        is_good = scheme == "Bearer" and self._org.accepts_token(token)
+        oauth = flow.security == "oauth"
         broken = {
             "F2": request.method == "GET",
             "F3": request.method not in METHODS,
             "F8": not flow.active,
-            "F4": flow.security == "oauth" and not request.headers.get("Authorization"),
-            "F6": flow.security == "oauth" and self._org.is_of_another_domain(token),
-            "F5": flow.security == "oauth" and (scheme != "Bearer" or not self._org.accepts_token(token)),
+            "F4": oauth and not authorization,
+            "F6": oauth and self._org.is_of_another_domain(token),
+            "F5": oauth and authorization != "" and not is_good,
             "F9": flow.security == "client_token",
         }
         return next(
@@ -284,7 +290,7 @@ class Server:
 
     def _refused(self, rule: str) -> RawResponse:
         response = self._org.rules.response(rule)
-        if self._org.execution_header is None or not self._org.rules["E6"]["execution_id"]:
+        if self._org.execution_header is None or not self._org.rules["E5"]["execution_id"]:
             return response
         return with_headers(response, {self._org.execution_header: Runtime.new_id()})
 
@@ -295,7 +301,7 @@ class Server:
 
     def _flow_request(self, request: web.Request, text: str) -> FlowRequest:
         body = None
-        if text and self._org.rules["F1"]["body"]:
+        if text:
             with suppress(ValueError):
                 body = json.loads(text)
         is_uuid = self._org.rules["E1"]["form"] == "uuid"

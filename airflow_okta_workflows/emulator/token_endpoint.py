@@ -145,7 +145,8 @@ def _check_claims(
 def _granted_scope(form: Mapping[str, str], app: App, refuse_if: Callable[[bool, str], None]) -> str:
     refuse_if(not app.inside_network_zone, "T28")
     wanted = form.get("scope", "").split()
-    refuse_if(not wanted or not set(wanted) <= KNOWN_SCOPES, "T17")
-    refuse_if(not set(wanted) & app.granted_scopes, "T19")
+    known = KNOWN_SCOPES.intersection(wanted)
+    refuse_if(not wanted or not known.issuperset(wanted), "T17")
+    refuse_if(bool(known) and not known & app.granted_scopes, "T19")
     refuse_if(app.proof_of_possession, "T25")
     return " ".join(scope for scope in wanted if scope in app.granted_scopes)
