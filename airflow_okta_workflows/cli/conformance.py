@@ -83,7 +83,7 @@ def _compare(args: argparse.Namespace, output: Output, settings: OktaWorkflowsSe
         try:
             run_probes(session, flows, rate=args.rate)
         except INTERRUPTIONS as interruption:
-            output.say(f"Interrupted: {_sent(session)}, of which some flows may still run. Nothing is written.")
+            output.say(f"Interrupted: {_sent(session)}. The last flow may still run. Nothing is written.")
             return interrupted_code(interruption)
     findings = session.findings.all()
     document = session.findings.to_json()

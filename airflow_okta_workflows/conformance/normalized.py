@@ -40,9 +40,9 @@ _PATTERNS = tuple(
 )
 _DOTTED = re.compile(r"\b[a-z0-9_-]+(?:\.[a-z0-9_-]+)+\b(?::\d+\b)?", re.IGNORECASE)
 _SCOPE = re.compile(r"okta(?:\.[a-zA-Z]{2,30}){1,4}\.(?:read|manage|self)")
-_VERSION = re.compile(r"\d{1,3}\.\d{1,3}")
+_VERSION = re.compile(r"(?:TLSv)?\d{1,3}\.\d{1,3}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{10,}")
-_NUMBER = re.compile(r"(?<![\w<])\d{6,}(?!\w)")
+_NUMBER = re.compile(r"(?<![\w-])\d{6,}(?![\w-])")
 _LONG_WORD = re.compile(r"[^\s<>\"']{16,}")
 
 
@@ -109,8 +109,8 @@ class Normalizer:
         for pattern, placeholder in _PATTERNS:
             text = pattern.sub(placeholder, text)
         text = _DOTTED.sub(_host, text)
-        text = _RUN.sub(_id, text)
         text = _NUMBER.sub("<number>", text)
+        text = _RUN.sub(_id, text)
         return _LONG_WORD.sub(lambda word: word[0] if is_plain(word[0]) else "<id>", text)
 
 

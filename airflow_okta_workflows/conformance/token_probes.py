@@ -59,7 +59,7 @@ def probe_metadata(session: Session) -> None:
     findings.saw("M1", {"status": response.status, "type": media_type(response.headers)})
     metadata = json_object(response.body)
     if not metadata:
-        findings.skip("M2", "M3", "M4", why="there are no metadata")
+        findings.skip("M2", "M3", "M4", why="there is no metadata")
         return
     text = session.normalizer.text
     findings.saw("M2", {name: text(str(metadata.get(name, ""))) for name in ("issuer", "token_endpoint")})
@@ -107,6 +107,7 @@ class _TokenProbes:
         if not self._granted(first):
             return
         before = self._session.transport.connections_opened
+        self._session.say(f"T3: {self._claim('T3')}")
         self._probe("T3", self._form(first))
         self._findings.saw("C3", {"kept": self._session.transport.connections_opened == before})
         for rule, form in self._wrong_forms(used):

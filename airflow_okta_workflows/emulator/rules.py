@@ -75,18 +75,24 @@ _ALREADY_USED = "The client_assertion token has already been used."
 _UNKNOWN_CLIENT = "Invalid value for 'client_id' parameter."
 
 METADATA = (
-    Rule("M1", "The org's metadata are public.", {"status": 200, "type": _JSON}),
+    Rule("M1", "The org's metadata is public.", {"status": 200, "type": _JSON}),
     Rule(
         "M2",
-        "The metadata name the issuer, which is the org itself, and its token endpoint.",
+        "The metadata names the org itself as the issuer, and its token endpoint.",
         {"issuer": "<domain>", "token_endpoint": f"<domain>{TOKEN_PATH}"},
     ),
     Rule(
         "M3",
-        "The metadata list the grant type client_credentials and the method private_key_jwt.",
+        "The metadata lists the grant type client_credentials and the method private_key_jwt.",
         {"client_credentials": True, "private_key_jwt": True},
+        inferred=True,
     ),
-    Rule("M4", "The metadata list the signature algorithms of assertions.", {"algorithms": sorted(ALGORITHMS)}),
+    Rule(
+        "M4",
+        "The metadata lists the signature algorithms of assertions.",
+        {"algorithms": sorted(ALGORITHMS)},
+        inferred=True,
+    ),
 )
 
 TOKENS = (
@@ -100,7 +106,7 @@ TOKENS = (
         },
     ),
     Rule("T2", "A token lives for one hour.", {"expires_in": 3600}),
-    Rule("T3", "A granted assertion with a jti is used up.", _invalid_client(_ALREADY_USED)),
+    Rule("T3", "An assertion with a jti is granted a token once.", _invalid_client(_ALREADY_USED)),
     Rule("T4", "An expired assertion is refused.", _invalid_client("The client_assertion token is expired.")),
     Rule(
         "T5",
@@ -134,7 +140,11 @@ TOKENS = (
         "Algorithms other than RS and ES are refused.",
         _invalid_client("The client_assertion JWT signature algorithm is invalid."),
     ),
-    Rule("T13", "What is no JWT is refused.", _invalid_client("The parsing of the client_assertion failed.")),
+    Rule(
+        "T13",
+        "An assertion that is no JWT is refused.",
+        _invalid_client("The parsing of the client_assertion failed."),
+    ),
     Rule(
         "T14",
         "A request without an assertion is refused.",
@@ -166,10 +176,10 @@ TOKENS = (
         "A scope that is not granted to the app is refused.",
         _refusal(400, "consent_required", "You are not allowed any of the requested scopes."),
     ),
-    Rule("T20", "An assertion needs no jti.", ACCEPTED),
+    Rule("T20", "An assertion without a jti is accepted.", ACCEPTED),
     Rule(
         "T21",
-        "Parameters belong into the body: in the query they are refused.",
+        "Parameters in the query are refused: they belong in the body.",
         _refusal(400, "invalid_request", "The request must be a POST with its parameters in the body."),
         inferred=True,
     ),
@@ -218,8 +228,8 @@ FLOWS = (
     Rule("F1", "A flow sees the members of a JSON body.", {"members": True}, playable=False),
     Rule("F2", "GET invokes a flow, which sees the query.", ACCEPTED),
     Rule("F3", "Other methods are refused.", _message(405, "Use GET or POST"), inferred=True),
-    Rule("F4", "Without a token, a request is refused.", _message(401, _UNAUTHORIZED)),
-    Rule("F5", "With a token that is not good, a request is refused.", _message(401, _UNAUTHORIZED)),
+    Rule("F4", "Without a token, a request is refused.", _message(401, _UNAUTHORIZED), inferred=True),
+    Rule("F5", "With an unknown token, a request is refused.", _message(401, _UNAUTHORIZED)),
     Rule(
         "F6",
         "A token that was requested under the wrong one of the org's domains is refused.",
@@ -238,7 +248,12 @@ FLOWS = (
 
 CARDS = (
     Rule("R1", "Return responds 200 with a JSON object.", {"status": 200, "type": _JSON}),
-    Rule("R2", "Close responds with its status, and with an object as JSON.", {"status": 200, "type": _JSON}),
+    Rule(
+        "R2",
+        "Close responds with its status and with an object as JSON.",
+        {"status": 200, "type": _JSON},
+        inferred=True,
+    ),
     Rule(
         "R3", "Return Error responds with its status and its message.", _message(AS_GIVEN, "<message>"), inferred=True
     ),
@@ -294,17 +309,22 @@ LIMITS = (
         },
         inferred=True,
     ),
-    Rule("L5", "A 429 says when the limit resets.", {"headers": list(RATE_HEADERS)}, inferred=True),
-    Rule("L6", "The last second counts, not the one of the clock.", {"window": "sliding"}, inferred=True),
+    Rule("L5", "A 429 has headers that say when the limit resets.", {"headers": list(RATE_HEADERS)}, inferred=True),
+    Rule(
+        "L6",
+        "The limit counts the last second, not that of the clock.",
+        {"window": "sliding"},
+        inferred=True,
+    ),
     Rule("L7", "Other responses of a flow have no rate limit headers.", {"headers": []}, inferred=True),
 )
 
 CONNECTIONS = (
-    Rule("C1", "Responses of the token endpoint tell the time (Date).", {"date": True}),
-    Rule("C2", "Responses of a flow tell the time (Date).", {"date": True}),
+    Rule("C1", "Responses of the token endpoint have a Date.", {"date": True}, inferred=True),
+    Rule("C2", "Responses of a flow have a Date.", {"date": True}, inferred=True),
     Rule("C3", "The token endpoint keeps a connection open.", {"kept": True}, inferred=True),
     Rule("C4", "The flows' host keeps a connection open.", {"kept": True}, inferred=True),
-    Rule("C5", "TLS is of version 1.3, with a trusted certificate.", {"tls": "TLSv1.3"}, inferred=True, playable=False),
+    Rule("C5", "The org speaks TLS 1.3 with a trusted certificate.", {"tls": "TLSv1.3"}, inferred=True, playable=False),
 )
 
 RULES = {rule.id: rule for rule in (*METADATA, *TOKENS, *FLOWS, *CARDS, *EXECUTIONS, *LIMITS, *CONNECTIONS)}
