@@ -12,7 +12,7 @@ from airflow_okta_workflows.conformance.recipes import SLOW_SECONDS, add_conform
 from airflow_okta_workflows.conformance.run import run_probes
 from airflow_okta_workflows.conformance.session import Session
 from airflow_okta_workflows.connection.reader import parse_connection
-from airflow_okta_workflows.emulator import LocalOrg
+from airflow_okta_workflows.emulator import Flow, LocalOrg
 from airflow_okta_workflows.emulator.profile import OrgRules
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 from tests.conftest import World
@@ -40,8 +40,9 @@ class QuickOrg(LocalOrg):
 
         self.flow("conformance_slow")(slow)
 
-    def run_timeout(self) -> asyncio.Timeout:
-        return asyncio.timeout(self.time_limit and CUT_OFF_AFTER)
+    def run_timeout(self, flow: Flow) -> asyncio.Timeout:
+        is_cut_off = self.time_limit and flow.name == "conformance_slow"
+        return asyncio.timeout(CUT_OFF_AFTER if is_cut_off else None)
 
 
 def settings_of(org: LocalOrg, **extra: Any) -> OktaWorkflowsSettings:

@@ -24,6 +24,8 @@ _LARGEST = 1_000_000
 """A larger number may be an id or a time."""
 _SHORTEST_KNOWN = 4
 _PASSES = 5
+_ENDS = "… "
+"""What a cut leaves at the end of a string."""
 
 _PATTERNS = tuple(
     (re.compile(pattern, re.IGNORECASE if placeholder != "<error>" else 0), placeholder)
@@ -75,9 +77,9 @@ class Normalizer:
 
         :param text: the string
         """
-        text = one_line(redact(text[:_LONGEST_READ], self._secrets)[:_LONGEST_SEARCHED]).strip("…")
+        text = one_line(redact(text[:_LONGEST_READ], self._secrets)[:_LONGEST_SEARCHED]).strip(_ENDS)
         for _ in range(_PASSES):
-            replaced = self._replaced(text)[:_LONGEST].strip()
+            replaced = self._replaced(text)[:_LONGEST].strip(_ENDS)
             if replaced == text:
                 break
             text = replaced

@@ -236,7 +236,7 @@ class Server:
         else:
             running = self._loop.run_in_executor(self._threads, flow.function, flow_request)
         try:
-            async with self._org.run_timeout() as limit:
+            async with self._org.run_timeout(flow) as limit:
                 returned = await running
             response = response_of(returned, flow_request.execution_id, rules)
         except asyncio.CancelledError:

@@ -269,6 +269,9 @@ class OrgState:
         with self._lock:
             return takes_one_more(self.rules["L6"]["window"], flow.recent, self.rate_limit, self.now())
 
-    def run_timeout(self) -> asyncio.Timeout:
-        """Return the context that cuts a run off at the time limit; a subclass overrides this to make time pass."""
+    def run_timeout(self, flow: Flow) -> asyncio.Timeout:  # noqa: ARG002  # for a subclass
+        """Return the context that cuts a run off at the time limit; a subclass overrides this to shorten the wait.
+
+        :param flow: the flow that runs
+        """
         return asyncio.timeout(self.time_limit)

@@ -26,7 +26,7 @@ _GROUPS = {
 
 def tables() -> dict[str, str]:
     """Return the table in Markdown, by its name."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for letter, group in _GROUPS.items():
         rows.append(("", f"**{group}**", "", "", ""))
         rows += [_row(rule) for rule in RULES.values() if rule.id.startswith(letter)]
