@@ -62,13 +62,13 @@ class Normalizer:
         """
         self._secrets = (*self._secrets, *secrets)
 
-    def learn(self, text: str | None, placeholder: str) -> None:
+    def learn(self, text: str, placeholder: str) -> None:
         """Replace a string from now on, whatever its case.
 
         :param text: the string, such as a host; nothing happens if it is too short to be telling
         :param placeholder: its replacement, such as ``<domain>``
         """
-        if text and len(text) >= _SHORTEST_KNOWN:
+        if len(text) >= _SHORTEST_KNOWN:
             self._known[text.lower()] = placeholder
             self._known = dict(sorted(self._known.items(), key=lambda item: -len(item[0])))
 

@@ -44,7 +44,7 @@ RECIPES = (
             "Return: message = the body's message, parameter = the query's parameter",
         ),
     ),
-    Recipe("slow", (f"Wait For: {SLOW_SECONDS} seconds", "Return: status = DONE")),
+    Recipe("slow", (f"Wait For: delay {SLOW_SECONDS}, unit second", "Return: status = DONE")),
     Recipe(
         "failing",
         (
@@ -63,7 +63,10 @@ RECIPES = (
             "behind the block Return: where = behind",
         ),
     ),
-    Recipe("close", ('Close: status 200, body {"status": "RUNNING"}', f"behind it Wait For: {CLOSED_SECONDS} seconds")),
+    Recipe(
+        "close",
+        ('Close: status 200, body {"status": "RUNNING"}', f"behind it Wait For: delay {CLOSED_SECONDS}, unit second"),
+    ),
 )
 
 

@@ -17,15 +17,17 @@ from airflow_okta_workflows.emulator.profile import HTML
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.types import Headers, HttpRequest
     from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.emulator.profile import OrgRules
     from airflow_okta_workflows.emulator.rules import Observation
     from airflow_okta_workflows.transport.h11_transport import H11Transport
 
+_SHORTEST_SECRET = 8
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
 _RATE = re.compile(r"rate-?limit|retry-after", re.IGNORECASE)
 _ORDINARY = frozenset(
@@ -196,16 +198,24 @@ def text_member(response: HttpResponse, name: str) -> Any:
 
 def _normalizer(settings: OktaWorkflowsSettings) -> Normalizer:
     normalizer = Normalizer()
-    normalizer.hide(settings.secret_forms())
-    for origin, placeholder in ((settings.workflows, "<workflows>"), (settings.domain, "<domain>")):
-        for text in (origin.url, origin.netloc, origin.host):
-            normalizer.learn(text, placeholder)
-        for label in () if origin.is_loopback else origin.host.split("."):
-            if label not in _ORDINARY:
-                normalizer.learn(label, "<org>")
-    for flow in settings.flows.values():
-        normalizer.learn(flow.alias, "<alias>")
-        normalizer.learn(flow.origin.host, "<workflows>")
-    normalizer.learn(settings.client_id, "<client>")
-    normalizer.learn(settings.key_id or settings.key_text.kid, "<kid>")
+    # A shorter one, such as a passphrase, would take ordinary words out of messages; no response holds it.
+    normalizer.hide(form for form in settings.secret_forms() if len(form) >= _SHORTEST_SECRET)
+    names = [(flow.alias, "<alias>") for flow in settings.flows.values()]
+    names += [(settings.client_id, "<client>"), (settings.key_id or settings.key_text.kid or "", "<kid>")]
+    for origin, placeholder in _origins(settings):
+        normalizer.learn(origin.url, placeholder)
+        normalizer.learn(origin.netloc, placeholder)
+        normalizer.learn(origin.host, placeholder)
+        names += [(label, "<org>") for label in origin.host.split(".") if not origin.is_loopback]
+    for name, placeholder in names:
+        if name.lower() not in _ORDINARY:
+            normalizer.learn(name, placeholder)
     return normalizer
+
+
+def _origins(settings: OktaWorkflowsSettings) -> Iterator[tuple[Origin, str]]:
+    """Yield the origins of a connection and their placeholders; the last one counts for an origin with several roles."""
+    for origin in settings.allowed:
+        yield origin, "<workflows>"
+    yield settings.workflows, "<workflows>"
+    yield settings.domain, "<domain>"

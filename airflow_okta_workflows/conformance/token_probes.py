@@ -56,6 +56,7 @@ def probe_metadata(session: Session) -> None:
         findings.skip("M1", "M2", "M3", "M4", why=str(failure), failed=True)
         return
     session.clock_offset = clock_offset(response.headers, session.runtime.clock()) or 0.0
+    session.say(f"This machine's clock is within {max(1, round(abs(session.clock_offset)))} s of the org's.")
     findings.saw("M1", {"status": response.status, "type": media_type(response.headers)})
     metadata = json_object(response.body)
     if not metadata:

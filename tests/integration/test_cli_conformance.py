@@ -107,7 +107,7 @@ def test_the_recipes_are_printed_without_a_request(org: LocalOrg, okta_workflows
     assert ended.code == 0
     for recipe in RECIPES:
         assert f"\nconformance_{recipe.name}\n  1. API Endpoint" in ended.out
-    assert "Wait For: 70 seconds" in ended.out
+    assert "Wait For: delay 70, unit second" in ended.out
     assert len(RECIPES) == 6
     assert (org.log, org.token_requests) == ([], [])
 
