@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,6 @@ from airflow_okta_workflows.conformance.session import (
     ProbeFailedError,
     has_date,
     lost,
-    media_type,
-    rate_header_names,
     responded,
     text_member,
 )
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 90.0
 """Seconds that a response may take: more than the slow flow, so that the org ends it."""
 _WORD = "conformance"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _RULES_OF = {
     "echo": ("F1", "F2", "F3", "F4", "F5", "R1", "E1", "E5", "L7", "C2", "C4"),
     "off": ("F8",),
@@ -142,8 +142,8 @@ class _FlowProbes:
         with self._failing_softly("F1", "R1", "E1", "L7", "C2"):
             response = self._ran(self._invoke("F1", address, {"message": _WORD}))
             findings.saw("F1", {"members": text_member(response, "message") == _WORD})
-            findings.saw("R1", {"status": response.status, "type": media_type(response.headers)})
-            findings.saw("L7", {"headers": rate_header_names(response.headers)})
+            findings.saw("R1", {"status": response.status, "type": session.media_type(response.headers)})
+            findings.saw("L7", {"headers": session.rate_header_names(response.headers)})
             findings.saw("C2", {"date": has_date(response.headers)})
             self._saw_execution(response)
             session.note_headers("a flow that ran", response.headers)
@@ -163,8 +163,9 @@ class _FlowProbes:
             seen = session.observe(event)
             findings.saw("F4", seen)
             session.note_headers("a refused request", responded(event).headers)
-            if seen != ACCEPTED:
-                findings.saw("E5", {"execution_id": session.execution_header(responded(event))[0] is not None})
+            if seen == ACCEPTED:
+                raise ProbeFailedError("a request without a token was not refused")
+            findings.saw("E5", {"execution_id": session.execution_header(responded(event))[0] is not None})
         with self._failing_softly("F5"):
             seen = session.observe(self._send("F5", flow_request(session, address), token="no-token"))  # noqa: S106  # it is none
             findings.saw("F5", seen)
@@ -172,7 +173,7 @@ class _FlowProbes:
     def _saw_execution(self, response: HttpResponse) -> None:
         name, value = self._session.execution_header(response)
         self._names_executions = name is not None
-        form = "uuid" if _is_uuid(value) or name is None else "other"
+        form = "uuid" if name is None or _UUID.fullmatch(value) else "other"
         seen = name and self._session.normalizer.text(name)
         self._findings.saw("E1", {"header": seen, "form": form})
 
@@ -201,7 +202,7 @@ class _FlowProbes:
         with self._failing_softly("R2", "R6", "E4"):
             response = self._ran(self._invoke("R2", address, {}))
             took = self._session.runtime.monotonic() - began
-            self._findings.saw("R2", {"status": response.status, "type": media_type(response.headers)})
+            self._findings.saw("R2", {"status": response.status, "type": self._session.media_type(response.headers)})
             self._findings.saw("R6", {"early": took < CLOSED_SECONDS / 2})
             self._saw_whether_named("E4", response)
 
@@ -259,8 +260,3 @@ class _FlowProbes:
             yield
         except ProbeFailedError as failure:
             self._findings.skip(*rules, why=str(failure), failed=True)
-
-
-def _is_uuid(text: str) -> bool:
-    parts = [len(part) for part in text.split("-")]
-    return parts == [8, 4, 4, 4, 12] and all(char in "0123456789abcdefABCDEF-" for char in text)

@@ -13,7 +13,6 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.conformance.flow_probes import flow_request
-from airflow_okta_workflows.conformance.session import rate_header_names
 from airflow_okta_workflows.core.http.types import HttpResponse
 from airflow_okta_workflows.core.oauth.flow_auth import authorized
 
@@ -91,7 +90,7 @@ def _judge(session: Session, pairs: list[tuple[int, int]], refusals: list[HttpRe
         findings.skip("L4", "L5", "L6", why="no invocation was refused")
         return
     findings.saw("L4", session.describe(refusals[0]))
-    findings.saw("L5", {"headers": rate_header_names(refusals[0].headers)})
+    findings.saw("L5", {"headers": session.rate_header_names(refusals[0].headers)})
     session.note_headers("rule L4", refusals[0].headers)
     findings.saw("L6", {"window": _window(limit, [second for _, second in pairs])})
 

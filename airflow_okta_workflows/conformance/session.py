@@ -94,8 +94,6 @@ class Session:
         :raises ProbeFailedError: if there was no response, or one of a rate limit
         """
         response = responded(event)
-        if response.status == 429:
-            raise ProbeFailedError("returned 429, a rate limit")
         return ACCEPTED if 200 <= response.status < 300 else self.describe(response)
 
     def describe(self, response: HttpResponse) -> Observation:
@@ -103,7 +101,7 @@ class Session:
 
         :param response: the response
         """
-        observation: Observation = {"status": response.status, "type": media_type(response.headers)}
+        observation: Observation = {"status": response.status, "type": self.media_type(response.headers)}
         text = response.body.decode("utf-8", "replace").strip()
         if not text:
             return observation
@@ -115,6 +113,23 @@ class Session:
             except ValueError:
                 pass
         return {**observation, "text": self.normalizer.text(text)}
+
+    def media_type(self, headers: Headers) -> str | None:
+        """Return the media type of a response, without parameters; None if it names none.
+
+        :param headers: its headers
+        """
+        text = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not _MEDIA_TYPE.fullmatch(text):
+            return None
+        return text if self.normalizer.text(text) == text else "application/other"
+
+    def rate_header_names(self, headers: Headers) -> list[str]:
+        """Return the names of the headers of a response that are about a rate limit, in lower case.
+
+        :param headers: its headers
+        """
+        return sorted({self.normalizer.text(name.lower()) for name in headers if _RATE.search(name)})
 
     def note_headers(self, kind: str, headers: Headers) -> None:
         """Keep the names of headers that may tell more than the rules ask for.
@@ -142,12 +157,14 @@ def responded(event: HttpResponse | TransportFailure) -> HttpResponse:
     """Return the response of a request.
 
     :param event: the response or failure
-    :raises ProbeFailedError: if there was none, or its body is unreadable
+    :raises ProbeFailedError: if there was none, its body is unreadable, or it is that of a rate limit
     """
     if isinstance(event, TransportFailure):
         raise ProbeFailedError(f"no response: {event.detail}")
     if event.unreadable:
         raise ProbeFailedError(f"returned {event.status}, but {event.unreadable}")
+    if event.status == 429:
+        raise ProbeFailedError("returned 429, a rate limit")
     return event
 
 
@@ -161,29 +178,12 @@ def lost(event: HttpResponse | TransportFailure) -> Observation | None:
     return None
 
 
-def media_type(headers: Headers) -> str | None:
-    """Return the media type of a response, without parameters; None if it names none.
-
-    :param headers: its headers
-    """
-    text = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return text if _MEDIA_TYPE.fullmatch(text) else None
-
-
 def has_date(headers: Headers) -> bool:
     """Return whether a response tells the time.
 
     :param headers: its headers
     """
     return http_date(headers.get("Date", "")) is not None
-
-
-def rate_header_names(headers: Headers) -> list[str]:
-    """Return the names of the headers of a response that are about a rate limit, in lower case.
-
-    :param headers: its headers
-    """
-    return sorted({name.lower() for name in headers if _RATE.search(name)})
 
 
 def text_member(response: HttpResponse, name: str) -> Any:
@@ -214,7 +214,7 @@ def _normalizer(settings: OktaWorkflowsSettings) -> Normalizer:
 
 
 def _origins(settings: OktaWorkflowsSettings) -> Iterator[tuple[Origin, str]]:
-    """Yield the origins of a connection and their placeholders; the last one counts for an origin with several roles."""
+    """Yield the origins of a connection and their placeholders; the last one counts if one has several roles."""
     for origin in settings.allowed:
         yield origin, "<workflows>"
     yield settings.workflows, "<workflows>"

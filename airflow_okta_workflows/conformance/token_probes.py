@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from airflow_okta_workflows.conformance.session import (
     ProbeFailedError,
     has_date,
-    media_type,
-    rate_header_names,
     responded,
 )
 from airflow_okta_workflows.core.http.messages import json_object
@@ -57,7 +55,7 @@ def probe_metadata(session: Session) -> None:
         return
     session.clock_offset = clock_offset(response.headers, session.runtime.clock()) or 0.0
     session.say(f"This machine's clock is within {max(1, round(abs(session.clock_offset)))} s of the org's.")
-    findings.saw("M1", {"status": response.status, "type": media_type(response.headers)})
+    findings.saw("M1", {"status": response.status, "type": session.media_type(response.headers)})
     metadata = json_object(response.body)
     if not metadata:
         findings.skip("M2", "M3", "M4", why="there is no metadata")
@@ -147,7 +145,8 @@ class _TokenProbes:
             why = "a valid request was refused: okta-workflows check says why"
             findings.skip(*_rules("T2"), why=why, failed=True)
             return False
-        findings.saw("T22", {"headers": rate_header_names(response.headers)})
+        findings.skip("T2", why="the response has no expires_in", failed=True)
+        findings.saw("T22", {"headers": session.rate_header_names(response.headers)})
         return True
 
     def _wrong_forms(self, used: str) -> Iterator[tuple[str, Mapping[str, str]]]:

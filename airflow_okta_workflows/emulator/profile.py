@@ -20,7 +20,8 @@ FORMAT = 1
 _MAX_BYTES = 1_000_000
 _FIX = "OKW-1904: Give a file that okta-workflows conformance --write has made."
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
-_HEADER = re.compile(r"[a-z0-9_-]{1,80}")
+_HEADER = re.compile(r"[a-z0-9_<>-]{1,80}")
+"""The name of a header, possibly with a placeholder such as ``<org>``."""
 _PAGE = "<!doctype html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 _ONE_OF = {"window": WINDOWS, "returned": RETURNS, "form": ("uuid", "other")}
 HTML = "<html>"

@@ -54,7 +54,15 @@ def rate_headers(names: Iterable[str], limit: int | None, now: float) -> dict[st
         "x-rate-limit-remaining": "0",
         "x-rate-limit-reset": str(int(now) + 1),
     }
-    return {name.title(): values.get(name, "1") for name in names}
+    return {header_name(name).title(): values.get(name, "1") for name in names}
+
+
+def header_name(observed: str) -> str:
+    """Return a name for a header whose observed name may have a placeholder, such as ``x-<org>-limit``.
+
+    :param observed: the observed name
+    """
+    return observed.replace("<", "").replace(">", "")
 
 
 class BrokenOff(Exception):  # noqa: N818  # control flow, not an error

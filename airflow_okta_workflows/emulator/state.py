@@ -27,6 +27,7 @@ from airflow_okta_workflows.emulator.records import (
     SeenRequest,
     SeenTokenRequest,
 )
+from airflow_okta_workflows.emulator.responses import header_name
 from airflow_okta_workflows.emulator.token_endpoint import App
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ class OrgState:
         self.time_limit: float | None = time_limit or self.rules["L1"]["seconds"]
         self.token_lifetime: int = token_lifetime or self.rules["T2"]["expires_in"]
         self.custom_domains = custom_domains
-        self.execution_header: str | None = self.rules["E1"]["header"] if execution_header is ... else execution_header
+        seen = self.rules["E1"]["header"]
+        self.execution_header: str | None = (
+            (seen and header_name(seen)) if execution_header is ... else execution_header
+        )
         self.ssl_context = ssl_context
         self.clock_skew = 0.0
         """Seconds by which the org's clock is ahead; set it to skew the clock."""

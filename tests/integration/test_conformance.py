@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ from airflow_okta_workflows.conformance.budget import (
     Budget,
     BudgetExceededError,
 )
+from airflow_okta_workflows.conformance.session import Session
+from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.keys.generation import KeyType
 from airflow_okta_workflows.emulator import Answer, LocalOrg, ReturnError
 from airflow_okta_workflows.emulator.profile import FORMAT, OrgRules
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RATE_HEADERS, RULES, Observation, Rule
-from tests.conformance_run import QuickOrg, results, run_against
+from airflow_okta_workflows.transport.h11_transport import H11Transport
+from tests.conformance_run import QuickOrg, results, run_against, settings_of
 from tests.conftest import World
 from tests.integration.test_emulator import ask, assertion
 
@@ -261,16 +266,45 @@ def test_an_org_that_is_not_there_fails_each_probe(world: World) -> None:
     assert {"M1", "T1", "F1", "L3"} <= set(results(session, "failed"))
 
 
-def test_a_rate_limit_of_the_token_endpoint_is_no_difference(world: World) -> None:
-    with QuickOrg(world) as org:
-        org.inject(Answer(200, b""), flow="conformance_echo", times=0)
-        real = org.next_fault
-        numbers = iter(range(100))
-        org.next_fault = lambda flow: Answer(429) if flow is None and next(numbers) == 5 else real(flow)  # type: ignore[method-assign]
+@pytest.mark.parametrize(
+    ("limited", "failed"),
+    [(5, ["T7"]), (0, [*(f"T{number}" for number in range(1, 23)), "C1", "C3"])],
+    ids=["a wrong request", "the first request"],
+)
+def test_a_rate_limit_of_the_token_endpoint_is_no_difference(limited: int, failed: list[str], world: World) -> None:
+    class LimitedOrg(QuickOrg):
+        def on_assertion(self, assertion: str) -> None:
+            if len(self.token_requests) == limited:
+                self.inject(Answer(429, b""))
+
+    with LimitedOrg(world) as org:
         session = run_against(org, world, rate=False)
 
     assert results(session, "different") == []
-    assert len(results(session, "failed")) == 1
+    assert [rule for rule in results(session, "failed") if rule[0] in "TC"] == (
+        failed if limited else [*failed, "C2", "C4"]
+    )
+
+
+def test_a_name_of_the_org_in_a_header_is_replaced_and_can_be_played(world: World) -> None:
+    profile = profile_of(E1={"header": "x-<org>-execution-id", "form": "uuid"}, L7={"headers": ["x-<org>-ratelimit"]})
+    with QuickOrg(world, profile=profile) as org:
+        session = run_against(org, world, rate=False, compared_with=profile)
+
+    assert org.execution_header == "x-org-execution-id"
+    assert results(session, "different") == ["E1", "L7"]
+
+
+def test_a_media_type_of_the_org_s_own_is_replaced(world: World) -> None:
+    with QuickOrg(world) as org:
+        settings = replace(settings_of(org), domain=Origin("https", "acme.okta.com", 443))
+    session = Session(settings, H11Transport(settings), world.runtime(), OrgRules(), lambda _: None)
+
+    assert session.media_type(Headers({"Content-Type": "application/vnd.acme+json"})) == "application/other"
+    assert session.media_type(Headers({"Content-Type": "application/problem+json; charset=utf-8"})) == (
+        "application/problem+json"
+    )
+    assert session.media_type(Headers({"Content-Type": "nonsense"})) is None
 
 
 def test_a_skewed_clock_makes_no_difference(world: World) -> None:
