@@ -164,8 +164,9 @@ class _FlowProbes:
             findings.saw("F4", seen)
             session.note_headers("a refused request", responded(event).headers)
             if seen == ACCEPTED:
-                raise ProbeFailedError("a request without a token was not refused")
-            findings.saw("E5", {"execution_id": session.execution_header(responded(event))[0] is not None})
+                findings.skip("E5", why="a request without a token was not refused")
+            else:
+                findings.saw("E5", {"execution_id": session.execution_header(responded(event))[0] is not None})
         with self._failing_softly("F5"):
             seen = session.observe(self._send("F5", flow_request(session, address), token="no-token"))  # noqa: S106  # it is none
             findings.saw("F5", seen)
