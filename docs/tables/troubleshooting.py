@@ -224,7 +224,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
-        "cli/check.py", "cli/connection.py", "cli/connection_file.py", "emulator/public_keys.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
+        "cli/check.py", "cli/connection.py", "cli/connection_file.py", "emulator/public_keys.py", "emulator/profile.py",
+        "cli/conformance.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
     ),
 }  # fmt: skip
 """Tables of messages that need no explanation, with the modules that have them."""
@@ -253,6 +254,8 @@ _MORE = {
     "give either --conn-id or --file": "Leave one of them out.",
     "--yes goes with --flow": "Name a flow, or leave --yes out.",
     "--flow asks before it invokes the flow, and nobody is here to confirm: add --yes": "Add it, if the flow may run.",
+    "it asks before it sends anything, and nobody is here to confirm: add --yes": "Add it, if the requests may be sent.",
+    "Not confirmed: nothing was sent.": "Answer y, or add --yes.",
     "no shell can set a variable for the id …: use --format json or --add": "Or take an id of letters, digits and _.",
     "the connection does not work yet, so it is neither printed nor added.": "Mend the step above that failed.",
     "--replace goes with --add": "Add --add, or leave --replace out.",

@@ -47,7 +47,7 @@ def test_the_command_line(reader: Reader, org: LocalOrg) -> None:
     page = blocks("docs/command-line.md")
     read_all(reader, org, page)
 
-    assert sorted(block.language for block in page) == [*["console"] * 8, "json", "python"]
+    assert sorted(block.language for block in page) == [*["console"] * 10, "json", "python"]
     assert len(org.flows["hello"].runs) == 3
     assert org.flows["hello"].runs[-1].idempotency_key == "7d2b0c1e-5f0a-4f0e-9b6c-2f6f3f1d8a11"
 
