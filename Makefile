@@ -9,10 +9,10 @@ DOCS_STAMP := $(VENV)/.docs-installed
 MUTANTS_STAMP := $(VENV)/.mutants-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz mutants e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist docs matrix matrix-pins constraints clean
+.PHONY: help demo test lint format fuzz mutants e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist release-check docs matrix matrix-pins constraints clean
 
 help:  ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== setting up $(VENV)"
@@ -97,6 +97,9 @@ dist: $(DIST_STAMP)  ## build sdist and wheel into dist/, check them, and use th
 	@rm -rf dist
 	@$(BIN)/uv build --quiet --python $(BIN)/python --build-constraints constraints.txt
 	@$(BIN)/python -m pytest tests/distribution
+
+release-check: $(DIST_STAMP)  ## check that the last commit can be released: version, changelog, builds, SBOM, licenses
+	@$(BIN)/python -m release
 
 docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, and follow each of its links
 	@$(BIN)/properdocs build --strict --config-file mkdocs.yml
