@@ -72,6 +72,10 @@ class Candidate:
         """Check the licenses of all that is installed."""
         return licenses.require_allowed(self.bill, self.target / "licenses.txt")
 
+    def write_notes(self) -> None:
+        """Write the text of the release's page."""
+        (self.target / "notes.md").write_text(changelog.section_text(self.root, self.version), "utf-8")
+
 
 @dataclass(frozen=True)
 class Check:
@@ -130,6 +134,7 @@ def main(root: Path) -> int:
     if not run_checks(checks_of(candidate)):
         print("\nThis commit cannot be released.", file=sys.stderr)
         return 1
+    candidate.write_notes()
     print(
         f"\n{candidate.version} can be released: {candidate.target.relative_to(root)}. RELEASING.md has the next step."
     )

@@ -79,6 +79,16 @@ def require_section(root: Path, version: str, today: date) -> str:
     return f"{released[0].entries} entries, {day}"
 
 
+def section_text(root: Path, version: str) -> str:
+    """Return the changelog's entries of a version, for the page of its release.
+
+    :param root: the tree
+    :param version: the version, which has a section
+    """
+    (text,) = [one.text for one in sections((root / FILE).read_text("utf-8")) if one.version == version]
+    return f"{text}\n"
+
+
 def with_release(changelog: str, version: str, today: date) -> str:
     """Return a changelog in which all that was unreleased belongs to a version.
 

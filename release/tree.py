@@ -42,14 +42,18 @@ def require_untagged(root: Path, version: str) -> None:
     :param version: the version
     :raises ReleaseError: if the version's tag is on another commit
     """
-    tag = tag_of(version)
+    tag = f"v{version}"
     if git(root, "tag", "--list", tag) and git(root, "rev-list", "-1", tag) != git(root, "rev-parse", "HEAD"):
         raise ReleaseError(f"The tag {tag} is on another commit. Choose the next version: python -m release.cut X.Y.Z")
 
 
-def tag_of(version: str) -> str:
-    """Return the tag of a version.
+def require_own_tag(root: Path, version: str) -> None:
+    """Raise if the commit has the tag of another version than its own.
 
-    :param version: the version
+    :param root: the tree
+    :param version: the version of the package
+    :raises ReleaseError: if the tag and the version differ, so that a push of the tag would publish another version
     """
-    return f"v{version}"
+    tags = [tag for tag in git(root, "tag", "--points-at", "HEAD", "--list", "v[0-9]*").split() if tag != f"v{version}"]
+    if tags:
+        raise ReleaseError(f"The commit is tagged {' and '.join(tags)}, and its version is {version}.")

@@ -7,7 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 from release.findings import ReleaseError
-from release.tree import require_untagged
+from release.tree import require_own_tag, require_untagged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,4 +62,5 @@ def require_one_version(root: Path) -> str:
     if "version" in build["project"] or "version" not in build["project"].get("dynamic", ()) or source != SOURCE:
         raise ReleaseError(f"pyproject.toml has a version of its own. It must take the one in {SOURCE}.")
     require_untagged(root, version)
+    require_own_tag(root, version)
     return version

@@ -127,6 +127,13 @@ def test_a_released_version_is_not_released_from_another_commit(root: Path) -> N
         versions.require_one_version(root)
 
 
+def test_a_tag_of_another_version_is_not_released(root: Path) -> None:
+    tree.git(root, "tag", "v1.2.0")
+
+    with pytest.raises(ReleaseError, match=r"tagged v1\.2\.0, and its version is 1\.1\.0"):
+        versions.require_one_version(root)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

@@ -79,5 +79,7 @@ def test_the_steps_lead_to_a_tag_with_checked_files(clone: Path) -> None:
         f"airflow_provider_okta_workflows-{version}-py3-none-any.whl",
         f"airflow_provider_okta_workflows-{version}.tar.gz",
         "licenses.txt",
+        "notes.md",
         "sbom.cdx.json",
     }
+    assert (released / "notes.md").read_text() == "### Added\n\n- A rehearsal.\n"
