@@ -121,7 +121,6 @@ def operators() -> None:
         deferrable=False,
     )
     InvokeOktaFlowOperator.partial(task_id="mapped", flow="onboard").expand(payload=[{"id": 1}, {"id": 2}])
-    assert_type(InvokeOktaFlowOperator(task_id="link", flow="onboard").operator_extra_links, Any)  # Airflow's own
     OktaFlowLink()
 
 
@@ -180,6 +179,6 @@ def local_org() -> None:
             assert_type(request.idempotency_key, str | None)
             return {"account": request.body["email"]}
 
-        table = StatusTable(lambda request: {"done": True})
-        org.add_flows({"provision": table.start, "provision_status": table.status})
+        table = StatusTable(seconds=2)
+        org.add_flows({"provision": table.worker_flow(lambda request: {}), "status": table.status_flow})
     LocalProxy()
