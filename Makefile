@@ -70,7 +70,7 @@ screenshots: $(UI_STAMP)  ## the same, and keep the screenshots for the docs
 	@$(BIN)/python -m tests.ui.chromium
 	@$(BIN)/python -m pytest tests/ui --screenshots docs/images
 
-compose-env:  ## write .env for docker compose, with fresh random keys
+compose-env:  ## write .env for docker compose, with fresh random keys and free ports
 	@$(PYTHON) compose/environment.py
 
 compose-down:  ## take down what docker compose has started, with all that it has kept, and its image
