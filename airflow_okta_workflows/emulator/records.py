@@ -25,6 +25,8 @@ class SeenRequest:
     :param status: the status of the response; None if the connection was cut instead, or the exchange is not over
     :param response: the body of the response as a string
     :param ran: whether the flow ran
+    :param received_at: when it arrived, by the org's clock, in seconds since the epoch
+    :param elapsed: seconds until its response; None until then
     """
 
     flow: str
@@ -34,6 +36,8 @@ class SeenRequest:
     status: int | None = None
     response: str = ""
     ran: bool = False
+    received_at: float = 0.0
+    elapsed: float | None = None
 
 
 @dataclass

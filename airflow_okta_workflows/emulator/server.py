@@ -191,7 +191,7 @@ class Server:
             await exchange.respond(json_response(404, {"message": "The flow was not found"}))
             return
         text = await request.text()
-        seen = SeenRequest(flow.name, request.method, _headers(request), text)
+        seen = SeenRequest(flow.name, request.method, _headers(request), text, received_at=self._org.now())
         self._org.log.append(seen)
         fault = self._org.next_fault(flow.name)
         response = await fault.before(exchange) or await self._refusal(flow, exchange)
@@ -202,6 +202,7 @@ class Server:
                 exchange.reset()
             response = await fault.after(exchange, response)
         seen.response = response.body.decode("utf-8", "replace")
+        seen.elapsed = self._org.now() - seen.received_at
         seen.status = response.status
         self._org.on_response(seen)
         await fault.send(exchange, response)

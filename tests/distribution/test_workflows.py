@@ -22,7 +22,14 @@ def parsed(name: str) -> Any:
 
 def zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
     # Offline: without the rules that look something up.
-    command: list[str | Path] = [SCRIPTS / "zizmor", "--offline", "--no-config", "--persona=auditor", "--no-progress", folder]
+    command: list[str | Path] = [
+        SCRIPTS / "zizmor",
+        "--offline",
+        "--no-config",
+        "--persona=auditor",
+        "--no-progress",
+        folder,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
