@@ -64,7 +64,7 @@ class Run:
     @property
     def ended(self) -> float:
         """When that response came, in seconds since the epoch."""
-        return self.last.received_at + (self.last.elapsed or 0.0)
+        return self.last.received_at + (self.last.duration or 0.0)
 
 
 def parse_tasks(lines: str) -> list[RanTask]:

@@ -222,9 +222,8 @@ class BatchCheckpointStore:
             page.open.discard(key)
             del page.items[key], self._page_of[key]
         else:
-            page.items[key] = replace(
-                item, record=record, sent_at=item.sent_at if record.outcome is Outcome.UNKNOWN else None
-            )
+            sent_at = item.sent_at if record.outcome is Outcome.UNKNOWN else None
+            page.items[key] = ItemCheckpoint(item.ordinal, record, item.exists, item.execution_id, sent_at, item.name)
         self._write_soon(page)
 
     def _page_again(self, key: str) -> _Page | None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import UUID
 from weakref import finalize
 
+from airflow_okta_workflows.core.flows.idempotency_key import packed_key, unpacked_key
 from airflow_okta_workflows.exceptions import OktaBatchFileError
 
 if TYPE_CHECKING:
@@ -82,19 +82,19 @@ class SpooledMapping(Mapping[str, V], Generic[V]):
         :param value: what ``parse`` gets
         """
         # Half the memory of a string; a batch may have a hundred thousand.
-        self._numbers[UUID(key).bytes] = self._spool.add(json.dumps(value).encode())
+        self._numbers[packed_key(key)] = self._spool.add(json.dumps(value).encode())
 
     def __getitem__(self, key: str) -> V:
-        return self._parse(json.loads(self._spool[self._numbers[UUID(key).bytes]]))
+        return self._parse(json.loads(self._spool[self._numbers[packed_key(key)]]))
 
     def __iter__(self) -> Iterator[str]:
-        return (str(UUID(bytes=key)) for key in self._numbers)
+        return map(unpacked_key, self._numbers)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and UUID(key).bytes in self._numbers
+        return isinstance(key, str) and packed_key(key) in self._numbers
 
 
 def _close(file: SpooledTemporaryFile[bytes]) -> None:

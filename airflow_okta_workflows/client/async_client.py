@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, stopped_without_token
+from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, SendOptions, stopped_without_token
 from airflow_okta_workflows.client.log_masking import amask
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
@@ -16,11 +16,12 @@ from airflow_okta_workflows.core.protocol import Conversation, End, InvocationSt
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from airflow_okta_workflows.client.rate_limiter import RateLimiter
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
+    from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
     from airflow_okta_workflows.core.oauth.access_token import AccessToken
 
 log = logging.getLogger(__name__)
@@ -42,10 +43,10 @@ class AsyncFlowClient(Client[AiohttpTransport]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._sending: set[asyncio.Task[Any]] = set()
+        self._sending: set[asyncio.Task[Any] | None] = set()
 
     @property
-    def sending(self) -> frozenset[asyncio.Task[Any]]:
+    def sending(self) -> frozenset[asyncio.Task[Any] | None]:
         """The tasks in which a request is being sent."""
         return frozenset(self._sending)
 
@@ -103,8 +104,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         self._require_not_stopped(step)
         if isinstance(step, protocol.Send):
             options = departure.send_options(self.settings.connect_timeout)
-            with self._on_its_way():
-                return TOO_LATE if options is None else await self.transport.send(step.request, **options)
+            return TOO_LATE if options is None else await self._send(step.request, options)
         if isinstance(step, protocol.Checkpoint) and on_state:
             departure.begin(WRITTEN_AHEAD)
         try:
@@ -140,14 +140,10 @@ class AsyncFlowClient(Client[AiohttpTransport]):
                 log.warning("%s", text)
         return None
 
-    @contextmanager
-    def _on_its_way(self) -> Iterator[None]:
+    async def _send(self, request: HttpRequest, options: SendOptions) -> HttpResponse | TransportFailure:
         task = asyncio.current_task()
-        if task is None:  # pragma: no cover  # only for a coroutine that runs outside a task
-            yield
-            return
         self._sending.add(task)
         try:
-            yield
+            return await self.transport.send(request, **options)
         finally:
             self._sending.discard(task)

@@ -26,7 +26,7 @@ class SeenRequest:
     :param response: the body of the response as a string
     :param ran: whether the flow ran
     :param received_at: when it arrived, by the org's clock, in seconds since the epoch
-    :param elapsed: seconds until its response; None until then
+    :param duration: seconds until the exchange was over; None before
     """
 
     flow: str
@@ -37,7 +37,7 @@ class SeenRequest:
     response: str = ""
     ran: bool = False
     received_at: float = 0.0
-    elapsed: float | None = None
+    duration: float | None = None
 
 
 @dataclass

@@ -193,16 +193,22 @@ class Server:
         text = await request.text()
         seen = SeenRequest(flow.name, request.method, _headers(request), text, received_at=self._org.now())
         self._org.log.append(seen)
+        started = Runtime.monotonic()
+        try:
+            await self._invoke_flow(flow, exchange, seen)
+        finally:
+            seen.duration = Runtime.monotonic() - started
+
+    async def _invoke_flow(self, flow: Flow, exchange: Exchange, seen: SeenRequest) -> None:
         fault = self._org.next_fault(flow.name)
         response = await fault.before(exchange) or await self._refusal(flow, exchange)
         if response is None:
             seen.ran = True
-            response = await self._run(flow, _flow_request(request, text, Runtime.new_id()))
+            response = await self._run(flow, _flow_request(exchange.request, seen.text, Runtime.new_id()))
             if response is None:
                 exchange.reset()
             response = await fault.after(exchange, response)
         seen.response = response.body.decode("utf-8", "replace")
-        seen.elapsed = self._org.now() - seen.received_at
         seen.status = response.status
         self._org.on_response(seen)
         await fault.send(exchange, response)

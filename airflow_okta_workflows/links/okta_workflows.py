@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_STORED_AT_END = find_spec("airflow.sdk") is not None
+"""Whether Airflow itself stores the link of a task when its process ends, as it does from 3.0 on."""
+_URL = "_okta_workflows_console"
+"""Attribute of a task with the URL that its process knows last."""
+
 
 class OktaFlowLink(BaseOperatorLink):
     """Link from a task instance to the Workflows console of its flow's org, with the execution id in the fragment.
 
-    The task stores the URL as an XCom. Airflow 3 shows that XCom; Airflow 2 calls :meth:`get_link` in its web server,
-    which cannot read the connection.
+    The URL is stored as an XCom. Airflow 3 shows that XCom, and calls :meth:`get_link` in the task's process when it
+    ends, to store it. Airflow 2 calls :meth:`get_link` in its web server, which cannot read the connection.
     """
 
     name = "Okta Workflows console"
@@ -32,19 +38,24 @@ class OktaFlowLink(BaseOperatorLink):
         """The key of the XCom that contains the URL."""
         return "okta_workflows_console"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002  # the signature of BaseOperatorLink
-        """Return the URL that a task instance stored; empty if it stored none.
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the URL of a task instance; empty if it has none.
 
         :param operator: the task
         :param ti_key: the task instance
         """
+        if url := getattr(operator, _URL, None):
+            return str(url)
         from airflow.providers.common.compat.sdk import XCom
 
         return str(XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "")
 
-    def persist(self, context: Context, hook: FlowHook, flow: str, execution_id: str | None = None) -> None:
-        """Store the URL as an XCom. An error is only logged, so that it does not fail the task.
+    def persist(
+        self, operator: Any, context: Context, hook: FlowHook, flow: str, execution_id: str | None = None
+    ) -> None:
+        """Store the URL, so that it can be followed while the task runs. An error is only logged.
 
+        :param operator: the task
         :param context: the task's context
         :param hook: the hook, whose connection determines the host of the flow
         :param flow: the flow as the task names it
@@ -55,6 +66,10 @@ class OktaFlowLink(BaseOperatorLink):
         try:
             with raise_provider_errors(), NoFrames():
                 origin = hook.settings.find_flow(flow).origin
-            context["ti"].xcom_push(key=self.xcom_key, value=console_url(origin, execution_id))
+            url = console_url(origin, execution_id)
+            is_stored = hasattr(operator, _URL)
+            setattr(operator, _URL, url)
+            if not (is_stored and _STORED_AT_END):
+                context["ti"].xcom_push(key=self.xcom_key, value=url)
         except Exception as error:  # in the connection, which the task itself reports, or of Airflow's API
             log.debug("No link to the Workflows console: %s", error)

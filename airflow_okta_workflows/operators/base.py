@@ -122,7 +122,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
         return check_timeout(self.timeout) or self.hook.settings.read_timeout
 
     def _link(self, context: Context, execution_id: str | None = None) -> None:
-        OktaFlowLink().persist(context, self.hook, self.flow, execution_id)
+        OktaFlowLink().persist(self, context, self.hook, self.flow, execution_id)
 
     def _evaluate(self, response: FlowResponse, context: Context, key: str) -> Any:
         """Return the response's result, or raise if the task's own conditions are not met.

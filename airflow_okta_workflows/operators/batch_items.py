@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from array import array
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from airflow_okta_workflows.checkpoints.spool import Spool
 from airflow_okta_workflows.core.batch.items import PROBLEMS_SHOWN, BadItem, BatchItem, bad_items_error
+from airflow_okta_workflows.core.flows.idempotency_key import packed_key, unpacked_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ class BatchItems:
     def __init__(self, parsed: Iterable[BatchItem | BadItem], earlier: Iterable[str] = ()) -> None:
         self.bad: list[BadItem] = []
         """The payloads that cannot be sent."""
-        self.missing = {UUID(key).bytes for key in earlier}
+        self.missing = set(map(packed_key, earlier))
         """Keys of the items that an earlier try has sent and that are not among the payloads any more."""
         self._spool = Spool()
         self._keys = bytearray()
@@ -41,7 +41,7 @@ class BatchItems:
                 self._numbers.append(-1)
                 self._keys += bytes(_KEY)
                 continue
-            key = UUID(item.key).bytes
+            key = packed_key(item.key)
             self.missing.discard(key)
             self._keys += key
             self._numbers.append(self._spool.add(json.dumps(item.name).encode() + b"\n" + item.body))
@@ -66,7 +66,7 @@ class BatchItems:
 
         :param index: the item's index
         """
-        return str(UUID(bytes=bytes(self._keys[_KEY * index : _KEY * (index + 1)])))
+        return unpacked_key(self._keys[_KEY * index : _KEY * (index + 1)])
 
     def require_good(self) -> None:
         """Raise if a payload cannot be sent.

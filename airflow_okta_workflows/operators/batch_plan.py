@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from array import array
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
-from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, derive_key
+from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, derive_key, unpacked_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -64,6 +63,10 @@ class BatchPlan:
         """Number of payloads that cannot be sent."""
         # Only of items that have failed, so that the plan stays small.
         self._ordinals: dict[str, int] = {}
+        if not (checkpoints.earlier or has_status or answered):
+            # The first try of a batch: no item needs to be looked at.
+            self.to_send.extend(items.indices())
+            return
         for item in items:
             known = checkpoints.known_run(item.key) if has_status else None
             if known and known.knowledge is not Knowledge.NEVER_SENT:
@@ -124,7 +127,7 @@ class BatchPlan:
     def append_missing(self) -> None:
         """Append the records of items that an earlier try has sent and that are not among the payloads any more."""
         for identity in sorted(self._missing):
-            key = str(UUID(bytes=identity))
+            key = unpacked_key(identity)
             checkpoint = self._checkpoints.earlier[key]
             record = checkpoint.record or BatchRecord(Outcome.UNKNOWN, error=LEFT_UNKNOWN)
             if record.outcome is not Outcome.NOT_SENT:

@@ -18,6 +18,7 @@ from airflow_okta_workflows.client.loop_resources import loop_resources
 from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
+from airflow_okta_workflows.core.runtime import time_text
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
@@ -194,8 +195,10 @@ class BatchRun:
         :param index: the item's index
         """
         key = self._items.key(index)
+        if sent_at := self._sender.sent_at.get(key):
+            return time_text(sent_at)
         checkpoint = self._checkpoints.earlier.get(key)
-        return self._sender.sent_at.get(key) or (checkpoint.sent_at if checkpoint else None)
+        return checkpoint.sent_at if checkpoint else None
 
     def _unsettled(self, item: BatchItem) -> BatchRecord:
         if item.key in self._sender.may_run:
@@ -310,12 +313,11 @@ class BatchRun:
     def _start(self, client: AsyncFlowClient, item: BatchItem, turn: Turn | None) -> None:
         call = asyncio.ensure_future(self._process(client, item, turn))
         self._calls.add(call)
+        call.add_done_callback(self._call_ended)
 
-        def done(call: asyncio.Task[None]) -> None:
-            self._calls.discard(call)
-            self._changed.set()
-
-        call.add_done_callback(done)
+    def _call_ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._changed.set()
 
     async def _process(self, client: AsyncFlowClient, item: BatchItem, turn: Turn | None) -> None:
         """Settle one item.

@@ -20,7 +20,6 @@ from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
-from airflow_okta_workflows.core.runtime import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,8 +78,8 @@ class BatchSender:
     ) -> None:
         self.may_run: set[str] = set()
         """Keys of the items whose current run may exist although no outcome is known."""
-        self.sent_at: dict[str, str] = {}
-        """When the items were sent, as text, by the keys of their first runs."""
+        self.sent_at: dict[str, float] = {}
+        """When the items were sent, in seconds since the epoch, by the keys of their first runs."""
         self.open = 0
         """Number of open calls."""
         self._checkpoints = checkpoints
@@ -198,7 +197,7 @@ class BatchSender:
                     await self._checkpoints.announce([(turn.item, turn.ordinal)])
                     written_at = now
                 self.may_run.add(key)
-                self.sent_at[key] = time_text(self._clock())
+                self.sent_at[key] = self._clock()
             if reached:
                 reached(state)
 

@@ -363,7 +363,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         else:
             return response
         finally:
-            OktaFlowLink().persist(context, hook, self.flow, response.execution_id if response else None)
+            OktaFlowLink().persist(self, context, hook, self.flow, response.execution_id if response else None)
             hook.close()
 
     def _trigger(self, deadline: float) -> OktaFlowStatusTrigger:

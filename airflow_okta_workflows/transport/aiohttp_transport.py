@@ -256,8 +256,9 @@ class AiohttpTransport:
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Return the body, or just more than the limit of one that is too large."""
         body = bytearray()
-        while chunk := await response.content.readany():
-            body += chunk
+        content = response.content
+        while not content.at_eof():
+            body += await content.readany()
             if len(body) > self._settings.max_response_bytes:
                 response.close()
                 break

@@ -35,6 +35,7 @@ BASE_HEADERS = {
     "Accept-Encoding": ACCEPT_ENCODING,
 }
 """Headers of every request that does not set its own."""
+_BASE_NAMES = frozenset(map(str.lower, BASE_HEADERS))
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
@@ -101,8 +102,13 @@ def all_headers(request: HttpRequest) -> dict[str, str]:
 
     :param request: the request
     """
-    named = {name.lower() for name in request.headers}
-    return {**{name: value for name, value in BASE_HEADERS.items() if name.lower() not in named}, **request.headers}
+    named = set(map(str.lower, request.headers))
+    own = (
+        BASE_HEADERS
+        if named.isdisjoint(_BASE_NAMES)
+        else {name: value for name, value in BASE_HEADERS.items() if name.lower() not in named}
+    )
+    return {**own, **request.headers}
 
 
 def is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -71,7 +71,7 @@ def measure(*, quick: bool) -> list[Figure]:  # noqa: ARG001  # one task of each
             "XComs more than HttpOperator",
             "",
             [counts[OURS]["SetXCom"] - counts[HTTP]["SetXCom"]],
-            how="execution_id, status_code, and the link to the console: twice, and once more by Airflow at the end",
+            how="execution_id, status_code, and the link to the console, which Airflow stores again at the end",
         ),
         _beside("connections looked up", counts, OURS, how="of the requests above", message="GetConnection"),
     ]

@@ -1,4 +1,7 @@
-"""100,000 invocations from a CSV file to a file of JSON Lines, beside a loop over the http provider's hook."""
+"""100,000 invocations from a CSV file to a file of JSON Lines, beside a loop over the http provider's hook.
+
+A bare aiohttp session shows how much of the CPU is the event loop's and the HTTP library's.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import signal
 import tempfile
 import time
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +26,18 @@ from benchmarks.airflow_environment import HTTP_CONN_ID, connect, connect_http, 
 from benchmarks.figures import Figure, alone, at_most, compare
 from benchmarks.measuring import cost_of, in_fork
 from benchmarks.org_process import CONN_ID, FlowPlan, OrgProcess
-from benchmarks.peers import hand_script
+from benchmarks.peers import bare_session, hand_script
 from tests.integration.task_context import Store, with_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FLOW = "offboard"
-PEER = "a loop over HttpHook"
-RATE = 500
-"""Invocations per second of both, far above Okta's limit, so that the row ends in minutes."""
+PEER, BARE = "a loop over HttpHook", "a bare aiohttp session"
+RATE = 1000
+"""Invocations per second, far above Okta's limit, so that the row ends in minutes."""
 _PEER_SHARE = 10
-"""The loop sends one in so many items; its memory is extrapolated, as it grows with each."""
+"""The peers send one in so many items."""
 _LOOK_EVERY = 0.5
 
 
@@ -70,10 +74,12 @@ def measure(*, quick: bool) -> list[Figure]:
         folder = Path(name)
         source = _write_source(folder / "leavers.csv", count)
         connect(CONN_ID, org.connection)
-        connect_http(org.url, hand_script.ask_for_token(org.token_url, org.client_id, org.private_key_pem, org.key_id))
+        token = hand_script.ask_for_token(org.token_url, org.client_id, org.private_key_pem, org.key_id)
+        connect_http(org.url, token)
         cpu, memory = in_fork(partial(_costs, partial(_ours, source, folder / "records.jsonl")))
         few = max(count // _PEER_SHARE, 100)
         peer_cpu, peer_memory = in_fork(partial(_costs, partial(_loop, org.endpoint(FLOW), source, few)))
+        bare_cpu, _ = in_fork(partial(_costs, partial(_bare, org.url + org.endpoint(FLOW), token, source, few)))
         org.forget()
         killed = list(_killed_half_way(org, source, folder, count))
     what = f"{count:,} items, CSV to JSON Lines"
@@ -84,8 +90,16 @@ def measure(*, quick: bool) -> list[Figure]:
             [1000 * cpu / count],
             PEER,
             [1000 * peer_cpu / few],
-            how=f"of the process that invokes, at {RATE}/s each",
+            how=f"of the process that invokes, at up to {RATE:,}/s; the loop reaches fewer",
             target=at_most(0.5, "ms"),
+        ),
+        compare(
+            f"{what}: CPU per item",
+            "ms",
+            [1000 * cpu / count],
+            BARE,
+            [1000 * bare_cpu / few],
+            how="at the same pace; it neither checks, records nor checkpoints anything",
         ),
         compare(
             f"{what}: peak memory",
@@ -129,8 +143,7 @@ def _ours(source: Path, records: Path, store: Store | None = None) -> None:
 
 def _loop(endpoint: str, source: Path, count: int) -> None:
     hook = HttpHook("POST", http_conn_id=HTTP_CONN_ID)
-    with source.open(newline="") as file:
-        payloads = list(csv.DictReader(file))[:count]
+    payloads = _payloads(source, count)
     began = time.monotonic()
     records = []
     for number, payload in enumerate(payloads):
@@ -138,6 +151,15 @@ def _loop(endpoint: str, source: Path, count: int) -> None:
         records.append(hook.run(endpoint, data=json.dumps(payload)).json())
     with (source.parent / "loop.jsonl").open("w") as out:
         out.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def _bare(url: str, token: str, source: Path, count: int) -> None:
+    bare_session.invoke_all(url, token, _payloads(source, count), RATE)
+
+
+def _payloads(source: Path, count: int) -> list[dict[str, str]]:
+    with source.open(newline="") as file:
+        return list(islice(csv.DictReader(file), count))
 
 
 def _costs(work: Callable[[], None]) -> tuple[float, float]:

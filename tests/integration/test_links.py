@@ -19,6 +19,7 @@ from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from tests.airflow_features import kept_by_airflow
+from tests.console_link import console_link
 from tests.integration.task_context import Store, TaskInstance, context, with_store
 
 Connect = Callable[..., None]
@@ -41,23 +42,22 @@ def test_it_stands_while_the_flow_runs_and_gets_the_execution_with_the_respond(o
         seen.append(link_in(given))
 
     connect(org)
-    invoke(flow="slow").execute(given)
+    task = invoke(flow="slow")
+    task.execute(given)
 
     assert seen == [f"{org.url}/app"]
-    assert link_in(given) == f"{org.url}/app#execution_id={org.flows['slow'].runs[0].execution_id}"
+    assert console_link(task, given) == f"{org.url}/app#execution_id={org.flows['slow'].runs[0].execution_id}"
 
 
 def test_it_leads_to_the_execution_that_failed(org: LocalOrg, connect: Connect) -> None:
     org.flow("broken")(lambda request: ReturnError(500, "no such account"))
     connect(org)
-    by_status, by_condition = context(), context()
-    with pytest.raises(OktaFlowFailedError):
-        invoke(flow="broken").execute(by_status)
-    with pytest.raises(OktaFlowFailedError):
-        invoke(success_when="body.ok").execute(by_condition)
+    for task, flow in ((invoke(flow="broken"), "broken"), (invoke(success_when="body.ok"), "echo")):
+        given = context()
+        with pytest.raises(OktaFlowFailedError):
+            task.execute(given)
 
-    for given, flow in ((by_status, "broken"), (by_condition, "echo")):
-        assert link_in(given) == f"{org.url}/app#execution_id={org.flows[flow].runs[0].execution_id}"
+        assert console_link(task, given) == f"{org.url}/app#execution_id={org.flows[flow].runs[0].execution_id}"
 
 
 def test_it_leads_to_the_console_when_the_outcome_is_unknown(org: LocalOrg, connect: Connect) -> None:
@@ -85,10 +85,10 @@ def test_it_leads_to_where_the_flow_is(org: LocalOrg, connect: Connect) -> None:
     with LocalOrg() as other:
         other.flow("elsewhere", security="public")(lambda request: {})
         connect(org, allowed_hosts=f"127.0.0.1:{other.port}")
-        given = context()
-        invoke(flow=other.invoke_url("elsewhere")).execute(given)
+        task, given = invoke(flow=other.invoke_url("elsewhere")), context()
+        task.execute(given)
 
-        assert str(link_in(given)).startswith(f"{other.url}/app#execution_id=")
+        assert str(console_link(task, given)).startswith(f"{other.url}/app#execution_id=")
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_whatever_the_response_tells_is_no_more_than_an_id(
 ) -> None:
     connect(org)
     org.inject(Answer(200, b"{}", {"Content-Type": "application/json", **told}), flow="echo")
-    given = context()
-    invoke().execute(given)
+    task, given = invoke(), context()
+    task.execute(given)
 
-    assert link_in(given) == f"{org.url}/app{fragment}"
+    assert console_link(task, given) == f"{org.url}/app{fragment}"
 
 
 def test_a_sensor_leads_to_its_last_poll(org: LocalOrg, connect: Connect) -> None:
@@ -117,10 +117,10 @@ def test_a_sensor_leads_to_its_last_poll(org: LocalOrg, connect: Connect) -> Non
     connect(org)
     sensor, given, links = OktaFlowSensor(task_id="task", flow="status"), context(), []
     sensor.poke(given)
-    links.append(link_in(given))
+    links.append(console_link(sensor, given))
     with pytest.raises(OktaFlowFailedError):
         sensor.poke(given)
-    links.append(link_in(given))
+    links.append(console_link(sensor, given))
 
     runs = org.flows["status"].runs
     assert links == [f"{org.url}/app#execution_id={run.execution_id}" for run in runs]
@@ -130,11 +130,11 @@ def test_a_sensor_leads_to_its_last_poll(org: LocalOrg, connect: Connect) -> Non
 def test_a_sensor_whose_status_flow_fails_leads_there(org: LocalOrg, connect: Connect) -> None:
     org.flow("status")(lambda request: ReturnError(400, "no such job"))
     connect(org)
-    given = context()
+    sensor, given = OktaFlowSensor(task_id="task", flow="status"), context()
     with pytest.raises(OktaFlowFailedError):
-        OktaFlowSensor(task_id="task", flow="status").poke(given)
+        sensor.poke(given)
 
-    assert link_in(given) == f"{org.url}/app#execution_id={org.flows['status'].runs[0].execution_id}"
+    assert console_link(sensor, given) == f"{org.url}/app#execution_id={org.flows['status'].runs[0].execution_id}"
 
 
 def test_a_batch_leads_to_the_console(org: LocalOrg, connect: Connect) -> None:

@@ -176,11 +176,10 @@ class Pacer:
 
     def _take(self, now: float) -> float:
         state = self._state_at(now)
-        taken = state.taken[-self._together :]
-        free_at = taken[0] + self._window if len(taken) == self._together else -inf
-        if free_at > now:
+        taken = state.taken
+        if len(taken) >= self._together and (free_at := taken[-self._together] + self._window) > now:
             return free_at - now
-        self.state = state._replace(taken=(*state.taken, now)[-MOST_TAKEN:])
+        self.state = state._replace(taken=(*taken, now)[-MOST_TAKEN:])
         return 0.0
 
     def _distance(self, now: float) -> float:

@@ -16,7 +16,7 @@ from demo.picture import WIDTH, RanTask, draw, parse_tasks, wanted_runs
 KEYS = ("237d41d5-8e4c", "9a0b1c2d-1111", "5e6f7a8b-2222")
 
 
-def request(flow: str, key: str, sent: Any, returned: Any, at: float, elapsed: float = 0.02, status: int = 200) -> Any:
+def request(flow: str, key: str, sent: Any, returned: Any, at: float, duration: float = 0.02, status: int = 200) -> Any:
     return SeenRequest(
         flow,
         "POST",
@@ -26,7 +26,7 @@ def request(flow: str, key: str, sent: Any, returned: Any, at: float, elapsed: f
         json.dumps(returned),
         ran=True,
         received_at=at,
-        elapsed=elapsed,
+        duration=duration,
     )
 
 

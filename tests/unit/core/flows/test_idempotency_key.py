@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.flows.idempotency_key import WantedRun, computed_identity, derive_key
+from airflow_okta_workflows.core.flows.idempotency_key import (
+    WantedRun,
+    computed_identity,
+    derive_key,
+    packed_key,
+    unpacked_key,
+)
 
 BASE: dict[str, Any] = {
     "dag_id": "dag",
@@ -76,3 +82,9 @@ def test_a_note_without_max_tries_is_no_wanted_run() -> None:
     del value["max_tries"]
 
     assert WantedRun.from_json(value) is None
+
+
+@given(st.uuids())
+def test_any_key_can_be_packed(key: UUID) -> None:
+    assert packed_key(str(key)) == key.bytes
+    assert unpacked_key(packed_key(str(key))) == str(key)
