@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import TextIO
 
     from airflow_okta_workflows.emulator import SeenRequest
@@ -57,14 +57,10 @@ class Run:
         return self.invocation.headers.get("idempotency-key", "")
 
     @property
-    def last(self) -> SeenRequest:
-        """The request whose response the task used."""
-        return self.polls[-1] if self.polls else self.invocation
-
-    @property
     def ended(self) -> float:
-        """When that response came, in seconds since the epoch."""
-        return self.last.received_at + (self.last.duration or 0.0)
+        """When the response that the task used came, in seconds since the epoch."""
+        last = self.polls[-1] if self.polls else self.invocation
+        return last.received_at + (last.duration or 0.0)
 
 
 def parse_tasks(lines: str) -> list[RanTask]:
@@ -119,7 +115,8 @@ def draw(requests: Iterable[SeenRequest], tasks: list[RanTask], output: TextIO) 
 def _table(dag: str, rows: list[tuple[str, Run]]) -> Table:
     keys = {run.key for _, run in rows}
     title = Text.assemble((dag, "bold"), f": {_count(len(rows), 'wanted run')}, {_count(len(keys), 'key')}")
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, expand=True, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0))
+    table.show_edge = table.pad_edge = False
     for name in ("task", "flow"):
         table.add_column(name, no_wrap=True)
     for name, ratio in (("sent", 4), ("returned", 5)):
@@ -128,21 +125,29 @@ def _table(dag: str, rows: list[tuple[str, Run]]) -> Table:
     table.add_column("key", style="cyan", no_wrap=True)
     shown = ""
     for name, run in rows:
-        table.add_row("" if name == shown else Text(name), *_cells(run))
-        shown = name
+        for cells in _rows(run):
+            table.add_row("" if name == shown else Text(name), *cells)
+            shown = name
     return table
 
 
-def _cells(run: Run) -> tuple[Text, ...]:
-    sent, last = _parsed(run.invocation.text), run.last
-    polls = f"after {_count(len(run.polls), 'poll')}: " if run.polls else ""
-    good = last.status is not None and last.status < 400
-    returned = _one_line(last.response, without=sent if isinstance(sent, dict) else {})
-    seconds = run.ended - run.invocation.received_at
+def _rows(run: Run) -> Iterator[tuple[Text, ...]]:
+    """Yield the cells of an invocation, and those of all questions about it."""
+    sent = _parsed(run.invocation.text)
+    yield _cells(run, run.invocation, _values(sent) if isinstance(sent, dict) else _one_line(run.invocation.text))
+    if run.polls:
+        yield _cells(run, run.polls[-1], _count(len(run.polls), "poll"))
+
+
+def _cells(run: Run, request: SeenRequest, sent: str) -> tuple[Text, ...]:
+    body = _parsed(request.text)
+    good = request.status is not None and request.status < 400
+    returned = _one_line(request.response, without=body if isinstance(body, dict) else {})
+    seconds = request.received_at + (request.duration or 0.0) - run.invocation.received_at
     return (
-        Text(run.invocation.flow),
-        Text(_one_line(run.invocation.text)),
-        Text(f"{last.status} {polls}{returned}", style="green" if good else "red"),
+        Text(request.flow),
+        Text(sent),
+        Text(f"{request.status} {returned}", style="green" if good else "red"),
         Text(f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"),
         Text(run.key[:_KEY_SHOWN]),
     )
@@ -170,6 +175,10 @@ def _one_line(text: str, without: Mapping[str, Any] | None = None) -> str:
     sent = without or {}
     told = {name: value for name, value in body.items() if name not in sent or sent[name] != value}
     return ", ".join(f"{name}: {_shown(value)}" for name, value in (told or body).items())
+
+
+def _values(body: dict[str, Any]) -> str:
+    return ", ".join(map(_shown, body.values()))
 
 
 def _shown(value: Any) -> str:
