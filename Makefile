@@ -11,10 +11,10 @@ MUTANTS_STAMP := $(VENV)/.mutants-installed
 GROUPS := --group test --group lint --group interop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz mutants e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist docs matrix matrix-pins constraints clean
+.PHONY: help demo test lint format fuzz mutants e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist release-check docs matrix matrix-pins constraints clean
 
 help:  ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== setting up $(VENV)"
@@ -72,7 +72,7 @@ screenshots: $(UI_STAMP)  ## the same, and keep the screenshots for the docs
 	@$(BIN)/python -m tests.ui.chromium
 	@$(BIN)/python -m pytest tests/ui --screenshots docs/images
 
-compose-env:  ## write .env for docker compose, with fresh random keys
+compose-env:  ## write .env for docker compose, with fresh random keys and free ports
 	@$(PYTHON) compose/environment.py
 
 compose-down:  ## take down what docker compose has started, with all that it has kept, and its image
@@ -99,6 +99,9 @@ dist: $(DIST_STAMP)  ## build sdist and wheel into dist/, check them, and use th
 	@rm -rf dist
 	@$(BIN)/uv build --quiet --python $(BIN)/python --build-constraints constraints.txt
 	@$(BIN)/python -m pytest tests/distribution
+
+release-check: $(DIST_STAMP)  ## check that the last commit can be released: version, changelog, builds, SBOM, licenses
+	@$(BIN)/python -m release
 
 docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, and follow each of its links
 	@$(BIN)/properdocs build --strict --config-file mkdocs.yml

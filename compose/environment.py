@@ -1,4 +1,4 @@
-"""Write .env for docker-compose.yaml: a copy of .env.example with fresh random keys.
+"""Write .env for docker-compose.yaml: a copy of .env.example with fresh random keys and free ports.
 
 It runs before anything is installed, so it needs Python alone.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import re
 import secrets
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,14 +30,61 @@ RANDOM: dict[str, Callable[[], str]] = {
 }
 """What is a secret, and how a new one is made."""
 
+_PUBLISHED = re.compile(r"^ *- 127\.0\.0\.1:\$\{(\w+):-(\d+)\}:", re.MULTILINE)
+_PORTS_TRIED = 100
 
-def filled_in(example: str) -> str:
+
+def published_ports(compose: str) -> dict[str, int]:
+    """Return the default of each port that is published on this machine, by the name of its setting.
+
+    :param compose: the text of ``docker-compose.yaml``
+    """
+    return {name: int(port) for name, port in _PUBLISHED.findall(compose)}
+
+
+def free_ports(wanted: Mapping[str, int], is_free: Callable[[int], bool]) -> dict[str, int]:
+    """Return a port for each setting: the wanted one, or else the next that is free.
+
+    :param wanted: the wanted ports, by the name of their setting
+    :param is_free: tells whether nothing listens at a port of this machine
+    :raises LookupError: if none of the next hundred is free; the message names the setting
+    """
+    found: dict[str, int] = {}
+    for name, first in wanted.items():
+        # Not one that another setting has, or wants.
+        others = {*found.values(), *wanted.values()} - {first}
+        candidates = range(first, min(first + _PORTS_TRIED, 65536))
+        port = next((one for one in candidates if one not in others and is_free(one)), None)
+        if port is None:
+            raise LookupError(f"none of the ports {first} to {candidates[-1]} is free for {name}")
+        found[name] = port
+    return found
+
+
+def nothing_listens(port: int) -> bool:
+    """Return whether a service can be published at a port of this machine's loopback.
+
+    :param port: the port
+    """
+    with socket.socket() as server:
+        # As Docker does: a port whose last connection has just ended is free.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def filled_in(example: str, ports: Mapping[str, int]) -> str:
     """Return the text of a .env: the example's, with fresh random keys, and run by the user who asks for it.
 
     :param example: the text of ``.env.example``
+    :param ports: the ports, by the name of their setting
     """
+    values = {**{name: make() for name, make in RANDOM.items()}, **{name: str(port) for name, port in ports.items()}}
     # Such a user can read a key file of their own; root is nobody that Airflow should be.
-    values = {**{name: make() for name, make in RANDOM.items()}, "AIRFLOW_UID": str(os.getuid() or 50000)}
+    values["AIRFLOW_UID"] = str(os.getuid() or 50000)
     names = [(line, line.partition("=")[0]) for line in example.splitlines()]
     return "".join(f"{name}={values[name]}\n" if name in values else f"{line}\n" for line, name in names)
 
@@ -45,7 +94,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make compose-env", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / ".env", metavar="FILE", help="left out: .env")
     path = parser.parse_args().out
-    text = filled_in((ROOT / ".env.example").read_text("utf-8"))
+    wanted = published_ports((ROOT / "docker-compose.yaml").read_text("utf-8"))
+    try:
+        ports = free_ports(wanted, nothing_listens)
+    except LookupError as error:
+        print(f"{path.name} is not written: {error}. Stop what listens there.", file=sys.stderr)
+        return 1
+    text = filled_in((ROOT / ".env.example").read_text("utf-8"), ports)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -57,7 +112,11 @@ def main() -> int:
         return 1
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    print(f"{path.name} has fresh keys. Sign in as AIRFLOW_ADMIN_USER with AIRFLOW_ADMIN_PASSWORD; both stand in it.")
+    print(f"{path.name} has fresh keys. Sign in as AIRFLOW_ADMIN_USER with AIRFLOW_ADMIN_PASSWORD; both are in it.")
+    for name, port in ports.items():
+        if port != wanted[name]:
+            print(f"Port {wanted[name]} is taken, so {name} is {port}.")
+    print(f"After `docker compose up --build --wait`, Airflow is at http://localhost:{ports['AIRFLOW_PORT']}.")
     return 0
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.sample_flows import sample_flows
 from demo.hr_table import hr_database
+from demo.picture import draw, parse_tasks
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".demo"
 LOG = HOME / "airflow.log"
+TASKS = HOME / "tasks.jsonl"
 DAGS = ("okta_first_flow", "okta_onboarding", "okta_access_review", "okta_offboarding")
 WIDTH = 100
 
@@ -28,13 +30,14 @@ def main() -> int:
     with LocalOrg(key_type="rsa2048") as org:
         org.add_flows(sample_flows(provisioning_seconds=4.0))
         print(f"[1/3] A local org listens at {org.url}: {len(org.flows)} flows, secured with OAuth 2.0.")
-        environment = {**_airflow_environment(org), **hr_database(HOME)}
+        environment = {**_airflow_environment(org), **hr_database(HOME), "DEMO_TASKS": str(TASKS)}
         print("[2/3] A real Airflow prepares its database (SQLite).", flush=True)
         if _run(["-m", "airflow", "db", "migrate"], environment, org) != 0:
             return _failed("Airflow could not prepare its database")
         print(f"[3/3] Airflow runs {', '.join(DAGS)}. Each invocation as the org sees it:\n", flush=True)
         if _run(["-m", "demo.run_dags", *DAGS], environment, org) != 0:
             return _failed("A DAG run did not succeed")
+        draw(org.log, parse_tasks(TASKS.read_text()), sys.stdout)
         runs = sum(len(flow.runs) for flow in org.flows.values())
         print(
             f"\nAll DAG runs succeeded: {runs} invocations, and {len(org.token_requests)} token request(s) for all of"

@@ -296,20 +296,26 @@ class BatchCheckpointStore:
                 return
             items = value.get("items") if run else None
             if run is None or not isinstance(items, dict):
-                raise OktaFlowOutcomeUnknownError(
-                    f"The checkpoint of flow {self._flow!r} is of another version of this provider and cannot be read.",
-                    detail="Any item of the batch may have run, and none is sent: look them up in the flow's execution"
-                    " history.",
-                    hint=FORGET_IT,
-                    flow=self._flow,
-                )
+                raise self._unreadable()
             if not self._next:
                 self._run = run
             elif run != self._run:
                 return
-            for key, item in items.items():
-                self.earlier.add(key, item)
+            try:
+                for key, item in items.items():
+                    self.earlier.add(key, item)
+            except ValueError:  # a key that is no UUID
+                raise self._unreadable() from None
             self._next += 1
+
+    def _unreadable(self) -> OktaFlowOutcomeUnknownError:
+        return OktaFlowOutcomeUnknownError(
+            f"The checkpoint of flow {self._flow!r} is of another version of this provider and cannot be read.",
+            detail="Any item of the batch may have run, and none is sent: look them up in the flow's execution"
+            " history.",
+            hint=FORGET_IT,
+            flow=self._flow,
+        )
 
     def _page_with_room(self) -> _Page:
         page = self._pages.get(self._next - 1)

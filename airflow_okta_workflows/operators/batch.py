@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,6 @@ from airflow_okta_workflows.core.flows.encoding import check_as_parsed
 from airflow_okta_workflows.core.flows.expressions import compile_optional
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, check_pace
-from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowFailedError,
@@ -22,11 +20,12 @@ from airflow_okta_workflows.exceptions import (
     raise_provider_errors,
 )
 from airflow_okta_workflows.operators.asking import AskingOperator
-from airflow_okta_workflows.operators.batch_arguments import SqlRows, missing_item_key, needs_item_key
+from airflow_okta_workflows.operators.batch_arguments import SqlRows, check_on_error, check_payloads
 from airflow_okta_workflows.operators.question import GIVE_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.operators.batch_items import BatchItems
     from airflow_okta_workflows.operators.batch_records import BatchRecords
     from airflow_okta_workflows.operators.batch_runner import BatchRun
+    from airflow_okta_workflows.operators.status_flow import StatusFlow
 
 
 MOST_LISTED = 1_000
@@ -108,15 +108,39 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     def __init__(
         self,
         *,
+        flow: str,
         payloads: Iterable[Any] | str | ObjectStoragePath | SqlRows | Callable[..., Any],
         item_key: str | None = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
         max_rate: float = FLOW_RATE,
         max_in_flight: int = 600,
         on_error: Literal["fail", "collect"] = "fail",
+        success_when: str | None = None,
+        result: str | None = None,
+        response_check: Callable[..., bool] | None = None,
+        idempotent: bool = False,
+        status: StatusFlow | None = None,
+        on_unknown: Literal["fail", "ask"] = "fail",
         records_path: ObjectStoragePath | str | None = None,
+        timeout: float | timedelta | None = None,
+        okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            flow=flow,
+            query=query,
+            headers=headers,
+            success_when=success_when,
+            result=result,
+            response_check=response_check,
+            idempotent=idempotent,
+            status=status,
+            on_unknown=on_unknown,
+            timeout=timeout,
+            okta_workflows_conn_id=okta_workflows_conn_id,
+            **kwargs,
+        )
         # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
         self.payloads = copy(payloads) if isinstance(payloads, SqlRows) else payloads
         self.item_key = item_key
@@ -125,21 +149,12 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         self.on_error = on_error
         self.records_path = records_path
         self._run: BatchRun | None = None
-        if on_error not in ("fail", "collect"):
-            raise OktaConfigurationError(
-                f"on_error is {shown(on_error, 20)}.", hint="OKW-1606: Set it to 'fail' or 'collect'."
-            )
-        if isinstance(payloads, Iterator):
-            raise OktaConfigurationError(
-                "payloads is an iterator, which is used up by the first try.",
-                hint="OKW-1607: Give a list, or a callable that returns an iterable.",
-            )
         with raise_provider_errors(), NoFrames():
             check_pace(max_rate, max_in_flight)
             check_as_parsed("POST", None, self.query, self.headers)
             compile_optional(item_key, "item_key")
-            if item_key is None and needs_item_key(payloads):
-                raise missing_item_key()
+            check_on_error(on_error)
+            check_payloads(payloads, item_key)
 
     def execute(self, context: Context) -> Any:
         """Invoke the flow for each payload, and return the records, or with ``records_path`` where they are.

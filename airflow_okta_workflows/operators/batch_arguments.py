@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
 if TYPE_CHECKING:
@@ -59,6 +61,32 @@ def needs_item_key(payloads: object) -> bool:
     :param payloads: the argument
     """
     return isinstance(payloads, SqlRows) or is_path(payloads)
+
+
+def check_payloads(payloads: object, item_key: str | None) -> None:
+    """Raise if payloads cannot be read by each try of the task.
+
+    :param payloads: the argument
+    :param item_key: the argument ``item_key``
+    :raises CoreError: for an iterator, and for a file or a query without ``item_key``
+    """
+    if isinstance(payloads, Iterator):
+        raise configuration_error(
+            "payloads is an iterator, which is used up by the first try.",
+            "OKW-1607: Give a list, or a callable that returns an iterable.",
+        )
+    if item_key is None and needs_item_key(payloads):
+        raise missing_item_key()
+
+
+def check_on_error(on_error: object) -> None:
+    """Raise unless ``on_error`` has a value that the operator knows.
+
+    :param on_error: the argument
+    :raises CoreError: if it has not
+    """
+    if on_error not in ("fail", "collect"):
+        raise configuration_error(f"on_error is {shown(on_error, 20)}.", "OKW-1606: Set it to 'fail' or 'collect'.")
 
 
 def missing_item_key() -> CoreError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
@@ -39,7 +39,7 @@ from airflow_okta_workflows.triggers.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -89,12 +89,36 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
     def __init__(
         self,
         *,
+        flow: str,
         payload: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
         method: str = "POST",
+        success_when: str | None = None,
+        result: str | None = None,
+        response_check: Callable[..., bool] | None = None,
+        idempotent: bool = False,
+        status: StatusFlow | None = None,
+        on_unknown: Literal["fail", "ask"] = "fail",
         deferrable: bool | None = None,
+        timeout: float | timedelta | None = None,
+        okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            flow=flow,
+            query=query,
+            headers=headers,
+            success_when=success_when,
+            result=result,
+            response_check=response_check,
+            idempotent=idempotent,
+            status=status,
+            on_unknown=on_unknown,
+            timeout=timeout,
+            okta_workflows_conn_id=okta_workflows_conn_id,
+            **kwargs,
+        )
         self.payload = payload
         self._has_payload = payload is not None
         self.method = method

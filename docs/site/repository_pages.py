@@ -24,6 +24,9 @@ _PAGES = {
     "README.md": "index.md",
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
+    "CODE_OF_CONDUCT.md": "code-of-conduct.md",
+    "SECURITY.md": "security-policy.md",
+    "RELEASING.md": "releasing.md",
     "CHANGELOG.md": "changelog.md",
 }
 _DOCS = "docs/"

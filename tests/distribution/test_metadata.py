@@ -16,7 +16,7 @@ from readme_renderer import markdown
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.get_provider_info import get_provider_info
 from tests.html_page import HtmlPage
-from tests.pages import SCRIPTS
+from tests.pages import ROOT, SCRIPTS
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +70,16 @@ def test_what_it_needs(metadata: Metadata) -> None:
         "jmespath",
         "pyjwt",
     }
+
+
+def test_the_addresses_are_all_in_one_repository(metadata: Metadata) -> None:
+    addresses = metadata.project_urls or {}
+    source = addresses["Source"]
+
+    assert set(addresses) == {"Changelog", "Documentation", "Issues", "Security", "Source"}
+    assert all(address.startswith(source) for address in addresses.values())
+    within = [address.partition("/main/")[2] for address in addresses.values() if "/main/" in address]
+    assert all((ROOT / path).exists() for path in within)
 
 
 def test_no_link_of_the_readme_leads_into_the_repository(

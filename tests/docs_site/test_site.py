@@ -15,7 +15,10 @@ from tests.pages import PAGES, ROOT, SCRIPTS, files
 
 SITE = ROOT / "site"
 NAMES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
-SOURCES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "docs", "dags")
+SOURCES = (
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "RELEASING.md"),
+    *("CHANGELOG.md", "mkdocs.yml", "docs", "dags"),
+)
 """Sources of the site."""
 
 

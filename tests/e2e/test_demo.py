@@ -1,4 +1,4 @@
-"""`make demo` succeeds and prints each flow that the org received."""
+"""`make demo` succeeds, prints each flow that the org received, and ends in a table for each DAG."""
 
 from __future__ import annotations
 
@@ -24,5 +24,9 @@ def test_the_demo_runs_each_dag() -> None:
         "send_welcome",
     ):
         assert f"\n  {flow} " in done.stdout
+    for dag, runs in (("first_flow", 1), ("onboarding", 6), ("access_review", 11), ("offboarding", 6)):
+        word = "wanted run, 1 key" if runs == 1 else f"wanted runs, {runs} keys"
+        assert f"okta_{dag}: {runs} {word}" in done.stdout
+    assert "\x1b" not in done.stdout
     assert "1 token request(s)" in done.stdout
     assert "To run them against your own org:" in done.stdout

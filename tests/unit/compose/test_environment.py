@@ -1,16 +1,23 @@
-"""``make compose-env``: a .env with fresh keys, that nobody else can read and nothing overwrites."""
+"""``make compose-env``: a .env with fresh keys and free ports, that nobody else can read and nothing overwrites."""
 
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from cryptography.fernet import Fernet
+
+from compose.environment import free_ports, nothing_listens, published_ports
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = (ROOT / ".env.example").read_text()
+
+COMPOSE = (ROOT / "docker-compose.yaml").read_text()
+PORTS = published_ports(COMPOSE)
 
 
 def write(path: Path) -> subprocess.CompletedProcess[str]:
@@ -28,7 +35,7 @@ def settings(text: str) -> dict[str, str]:
 def test_each_secret_is_new_and_long_and_the_rest_is_the_example(tmp_path: Path) -> None:
     done = write(tmp_path / "one"), write(tmp_path / "two")
     one, two = (settings((tmp_path / name).read_text()) for name in ("one", "two"))
-    secrets = {name for name in one if one[name] != settings(EXAMPLE)[name]} - {"AIRFLOW_UID"}
+    secrets = {name for name in one if one[name] != settings(EXAMPLE)[name]} - {"AIRFLOW_UID", *PORTS}
 
     assert [run.returncode for run in done] == [0, 0]
     assert list(one) == list(settings(EXAMPLE))
@@ -60,3 +67,57 @@ def test_it_tells_what_it_does() -> None:
 
     assert "make compose-env" in told
     assert ".env.example" in told
+
+
+def test_the_published_ports_are_those_of_the_example() -> None:
+    assert COMPOSE.count("- 127.0.0.1:$") == len(PORTS) == 2
+    assert {name: str(port) for name, port in PORTS.items()} == {name: settings(EXAMPLE)[name] for name in PORTS}
+
+
+@pytest.mark.parametrize(
+    ("taken", "ports"),
+    [
+        ([], {"A": 8080, "B": 8000}),
+        ([8080], {"A": 8081, "B": 8000}),
+        ([8080, 8081, 8000], {"A": 8082, "B": 8001}),
+        (range(8000, 8080), {"A": 8080, "B": 8081}),
+        (range(8000, 8081), {"A": 8081, "B": 8082}),
+    ],
+)
+def test_the_next_free_port_takes_the_place_of_one_that_is_taken(taken: list[int], ports: dict[str, int]) -> None:
+    assert free_ports({"A": 8080, "B": 8000}, lambda port: port not in taken) == ports
+
+
+def test_two_settings_never_get_one_port() -> None:
+    assert free_ports({"A": 8000, "B": 8001}, lambda port: port != 8000) == {"A": 8002, "B": 8001}
+
+
+@pytest.mark.parametrize(("first", "last"), [(8080, 8179), (65530, 65535)])
+def test_where_no_port_is_free_the_setting_is_named(first: int, last: int) -> None:
+    with pytest.raises(LookupError, match=f"none of the ports {first} to {last} is free for A"):
+        free_ports({"A": first}, lambda port: False)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_is_taken_while_something_listens_there(address: str) -> None:
+    with socket.create_server((address, 0)) as server:
+        port = server.getsockname()[1]
+        assert not nothing_listens(port)
+    assert nothing_listens(port)
+
+
+def test_a_taken_port_is_told_and_another_one_written(tmp_path: Path) -> None:
+    wanted = PORTS["AIRFLOW_PORT"]
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", wanted))
+            server.listen()
+        except OSError:
+            pass  # something else listens there already, which is as good
+        done = write(tmp_path / ".env")
+
+    port = int(settings((tmp_path / ".env").read_text())["AIRFLOW_PORT"])
+    assert port > wanted
+    assert f"Port {wanted} is taken, so AIRFLOW_PORT is {port}.\n" in done.stdout
+    assert f"Airflow is at http://localhost:{port}.\n" in done.stdout
