@@ -18,6 +18,7 @@ from airflow_okta_workflows.core.flows.hints import flow_hint
 from airflow_okta_workflows.core.http import hints as http_hints
 from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.hints import token_hint
+from docs.tables.codes import OTHER_CODES, with_targets
 from docs.tables.error_texts import ErrorText, error_texts, own_letters
 from tests.unit.core.oauth.test_token_request import REFUSALS
 
@@ -343,6 +344,7 @@ def tables() -> dict[str, str]:
         "refused tokens": _refused_tokens(),
         **{name: _with_meaning(rows, texts) for name, rows in _WITH_MEANING.items()},
         **{name: _settings(modules, texts, meant) for name, modules in SETTINGS.items()},
+        "other codes": markdown_table(("it means", "what to change"), OTHER_CODES),
         "warnings": markdown_table(
             ("the log says", "it means"), [(_code(text), meaning) for text, meaning in WARNINGS.items()]
         ),
@@ -440,7 +442,7 @@ def written_into(page: str, write: Callable[[], dict[str, str]] = tables) -> str
         if not found or end not in rest:
             raise ValueError(f"the page has no place for the table {name!r}")
         page = f"{head}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
-    return page
+    return with_targets(page)
 
 
 if __name__ == "__main__":
