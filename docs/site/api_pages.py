@@ -63,8 +63,11 @@ PUBLIC = {
 }
 """Module and public names of each page; no names for all that the module lists in ``__all__``."""
 
-_LONGEST_SIGNATURE = 100
-_VARIADIC = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
+_LONGEST_LINE = 100
+_VARIADIC: dict[griffe.ParameterKind | None, str] = {
+    griffe.ParameterKind.var_positional: "*",
+    griffe.ParameterKind.var_keyword: "**",
+}
 _ROLE = re.compile(r":(?:class|meth|mod|func|attr):`(?:~(?:[\w.]+\.)?(?P<short>\w+)|(?P<full>[\w.]+))`")
 _LITERAL_BLOCK = re.compile(r"(?P<before>^.*?)::\n\n(?P<code>(?:(?: {4}.*)?\n?)+)", re.MULTILINE)
 _PAGE = re.compile(r"\bdocs/([\w-]+)\.md\b")
@@ -96,14 +99,26 @@ def _page(name: str, module: griffe.Object | griffe.Alias, public: tuple[str, ..
     if module.docstring:
         yield f"{_markdown(module.docstring.value)}\n"
     if name != "emulator":
-        yield f"```python\nfrom {module.path} import {', '.join(public) if len(public) < 5 else public[0]}\n```\n"
+        yield f"```python\n{_import(module.path, public)}\n```\n"
     for one in public:
         found = module[one]
-        target = found.final_target if found.is_alias else found
-        if target.is_class:
+        target = _final(found)
+        if isinstance(target, griffe.Class):
             yield from _class(target, with_members=name not in _CALLED_BY_AIRFLOW)
-        else:
+        elif isinstance(target, griffe.Function):
             yield from _function(target, f"## {one}")
+
+
+def _final(one: griffe.Object | griffe.Alias) -> griffe.Object:
+    """Return what a name stands for, however often it was imported."""
+    return one.final_target if isinstance(one, griffe.Alias) else one
+
+
+def _import(path: str, names: tuple[str, ...]) -> str:
+    line = f"from {path} import {', '.join(names)}"
+    if len(line) <= _LONGEST_LINE:
+        return line
+    return f"from {path} import (\n" + "".join(f"    {one},\n" for one in names) + ")"
 
 
 def _class(one: griffe.Class, *, with_members: bool) -> Iterator[str]:
@@ -118,16 +133,17 @@ def _class(one: griffe.Class, *, with_members: bool) -> Iterator[str]:
     shown = [member for name, member in members.items() if not name.startswith("_") and member.docstring]
     if one.name == "OktaWorkflowsHook":
         shown = [member for member in shown if member.name in _HOOK_METHODS]
-    attributes = [member for member in shown if member.is_attribute]
+    attributes = [member for member in map(_final, shown) if isinstance(member, griffe.Attribute)]
     if attributes:
         yield "| attribute | type | meaning |\n|---|---|---|"
         for member in attributes:
             kind = f"`{member.annotation}`" if member.annotation else ""
-            yield f"| `{member.name}` | {_cell(kind)} | {_cell(_markdown(member.docstring.value))} |"
+            yield f"| `{member.name}` | {_cell(kind)} | {_cell(_text(member))} |"
         yield ""
-    for member in shown:
-        if member.is_function and "exceptions" not in one.path and member.name not in _FAULT_METHODS:
-            yield from _function(member, f"### {one.name}.{member.name}")
+    for method in map(_final, shown):
+        shows = "exceptions" not in one.path and method.name not in _FAULT_METHODS
+        if shows and isinstance(method, griffe.Function):
+            yield from _function(method, f"### {one.name}.{method.name}")
 
 
 def _function(one: griffe.Function, heading: str) -> Iterator[str]:
@@ -160,11 +176,21 @@ def _docstring(one: griffe.Class | griffe.Function) -> Iterator[str]:
             yield "".join(f"Returns {_inline(told.description)}.\n" for told in section.value)
 
 
+def _text(one: griffe.Attribute) -> str:
+    """Return what a docstring says before its parameters and errors."""
+    sections = one.docstring.parse(warnings=False) if one.docstring else ()
+    return "\n\n".join(
+        _markdown(section.value) for section in sections if section.kind is griffe.DocstringSectionKind.text
+    )
+
+
 def _bases(one: griffe.Class | griffe.Function) -> Iterator[griffe.Class]:
     """Yield the bases of a class in this package, and theirs; none for a function."""
-    for base in one.resolved_bases if one.is_class else ():
-        yield base
-        yield from _bases(base)
+    if isinstance(one, griffe.Class):
+        for base in map(_final, one.resolved_bases):
+            if isinstance(base, griffe.Class):
+                yield base
+                yield from _bases(base)
 
 
 def _parameters(one: griffe.Class | griffe.Function) -> list[griffe.Parameter]:
@@ -175,7 +201,12 @@ def _parameters(one: griffe.Class | griffe.Function) -> list[griffe.Parameter]:
             for parameter in base.parameters:
                 if parameter.name != "self" and parameter.kind is griffe.ParameterKind.keyword_only:
                     found.setdefault(parameter.name, parameter)
-    return sorted(found.values(), key=lambda parameter: parameter.kind is griffe.ParameterKind.var_keyword)
+    if one.is_class:
+        # Those that have to be given come first.
+        return sorted(
+            found.values(), key=lambda parameter: (parameter.kind in _VARIADIC, parameter.default is not None)
+        )
+    return list(found.values())
 
 
 def _told(one: griffe.Class | griffe.Function) -> Iterator[griffe.DocstringParameter]:
@@ -200,9 +231,9 @@ def _signature(one: griffe.Class | griffe.Function) -> str:
         # A variadic parameter has an empty container for a default.
         default = f" = {parameter.default}" if parameter.default is not None and not stars else ""
         shown.append(f"{stars}{parameter.name}{annotation}{default}")
-    returned = f" -> {one.returns}" if one.is_function and one.returns is not None else ""
+    returned = f" -> {one.returns}" if isinstance(one, griffe.Function) and one.returns is not None else ""
     line = f"{one.name}({', '.join(shown)}){returned}"
-    if len(line) <= _LONGEST_SIGNATURE:
+    if len(line) <= _LONGEST_LINE:
         return line
     return f"{one.name}(\n" + "".join(f"    {parameter},\n" for parameter in shown) + f"){returned}"
 

@@ -4,26 +4,30 @@ if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
       super();
+      this.waiting = [];
       this.frame = document.createElement("iframe");
       this.frame.hidden = true;
-      this.waiting = [];
-      const script = document.createElement("script");
-      script.src = new URL(url, location.href).href;
+      this.frame.srcdoc = "<!doctype html><title>Search</title>";
+      this.frame.addEventListener("load", () => this.begin(new URL(url, location.href).href), { once: true });
       document.documentElement.appendChild(this.frame);
+    }
+
+    begin(url) {
       const inside = this.frame.contentWindow;
       // What the worker's code sends goes to the page, not to the frame itself.
       inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
-      script.onload = () => {
-        this.loaded = true;
-        this.waiting.splice(0).forEach((data) => this.postMessage(data));
-      };
+      const script = inside.document.createElement("script");
+      script.src = url;
+      script.addEventListener("load", () => {
+        this.inside = inside;
+        this.waiting.forEach((data) => this.postMessage(data));
+      });
       inside.document.head.appendChild(script);
     }
 
     postMessage(data) {
-      if (this.loaded) {
-        const inside = this.frame.contentWindow;
-        inside.dispatchEvent(new inside.MessageEvent("message", { data }));
+      if (this.inside) {
+        this.inside.dispatchEvent(new this.inside.MessageEvent("message", { data }));
       } else {
         this.waiting.push(data);
       }

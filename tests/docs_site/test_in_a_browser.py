@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from tests.docs_site.test_site import NAMES, SITE
 from tests.ui.chromium import find_chromium
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ViewportSize
+
 playwright = pytest.importorskip("playwright.sync_api", reason="the group ui is not installed")
 CHROMIUM = find_chromium()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; CHROMIUM names one")
 
 PAGES = [name for name in NAMES if not name.startswith("404")]
-NARROW = {"width": 390, "height": 844}
-WIDE = {"width": 1200, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1200, "height": 900}
 
 TABLES_THAT_DO_NOT_FIT = """() => [...document.querySelectorAll("article table:not(.highlighttable)")].filter(table => {
     const box = table.closest(".md-typeset__scrollwrap");
@@ -46,7 +50,7 @@ LOW_CONTRAST = """() => {
         const [r, g, b] = color.map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
-    return [...document.querySelectorAll("article p, article li, article td, article th, article td code, article h2")]
+    return [...document.querySelectorAll("article p, article li, article td, article th, article td code, article a:not(.headerlink), article h2")]
         .filter(element => element.innerText.trim()).map(element => {
             const behind = background(element);
             const [a, b] = [light(over(parse(getComputedStyle(element).color), behind)), light(behind)];
@@ -56,7 +60,7 @@ LOW_CONTRAST = """() => {
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[playwright.Browser]:
+def chromium() -> Iterator[Browser]:
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-first-run"])
         yield browser
@@ -67,14 +71,17 @@ def address(name: str) -> str:
     return (SITE / name).as_uri()
 
 
-def test_the_search_works_in_a_folder_and_loads_nothing_from_elsewhere(chromium: playwright.Browser) -> None:
+def test_the_search_works_in_a_folder_and_loads_nothing_from_elsewhere(chromium: Browser) -> None:
     page = chromium.new_page(viewport=WIDE)
     schemes: set[str] = set()
     errors: list[str] = []
     page.on("request", lambda request: schemes.add(urlsplit(request.url).scheme))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address("index.html"))
-    page.locator(".md-search__input").fill("settle seconds")
+    page.locator(".md-search__input").click()
+    page.get_by_text("Type to start searching").wait_for(timeout=20_000)
+    # Key by key: the theme looks at the input when a key is released.
+    page.keyboard.type("settle seconds")
     found = page.locator(".md-search-result__link").first
     found.wait_for(timeout=20_000)
     links = page.locator(".md-search-result__link").evaluate_all("found => found.map(one => one.href)")
@@ -85,7 +92,7 @@ def test_the_search_works_in_a_folder_and_loads_nothing_from_elsewhere(chromium:
     assert errors == []
 
 
-def test_each_table_scrolls_within_its_box_on_a_phone(chromium: playwright.Browser) -> None:
+def test_each_table_scrolls_within_its_box_on_a_phone(chromium: Browser) -> None:
     page = chromium.new_page(viewport=NARROW)
     problems = {}
     for name in PAGES:
@@ -100,7 +107,7 @@ def test_each_table_scrolls_within_its_box_on_a_phone(chromium: playwright.Brows
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_readable_in_each_scheme(chromium: playwright.Browser, scheme: str) -> None:
+def test_text_is_readable_in_each_scheme(chromium: Browser, scheme: Literal["light", "dark"]) -> None:
     page = chromium.new_page(viewport=WIDE, color_scheme=scheme)
     problems = {}
     for name in PAGES:
@@ -116,7 +123,7 @@ def test_text_is_readable_in_each_scheme(chromium: playwright.Browser, scheme: s
     assert problems == {}
 
 
-def test_a_link_to_a_code_shows_its_row(chromium: playwright.Browser) -> None:
+def test_a_link_to_a_code_shows_its_row(chromium: Browser) -> None:
     page = chromium.new_page(viewport=WIDE)
     page.goto(address("troubleshooting.html") + "#okw-1240")
     row = page.locator("tr:has(:target)")
