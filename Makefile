@@ -33,7 +33,7 @@ $(DIST_STAMP): $(STAMP)
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(GROUPS) --group docs --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(GROUPS) --group ui --group docs --editable .
 	@touch $@
 
 $(MUTANTS_STAMP): $(STAMP)
@@ -103,8 +103,9 @@ dist: $(DIST_STAMP)  ## build sdist and wheel into dist/, check them, and use th
 release-check: $(DIST_STAMP)  ## check that the last commit can be released: version, changelog, builds, SBOM, licenses
 	@$(BIN)/python -m release
 
-docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, and follow each of its links
+docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, follow each of its links, and read it in Chromium
 	@$(BIN)/properdocs build --strict --config-file mkdocs.yml
+	@$(BIN)/python -m tests.ui.chromium || true
 	@$(BIN)/python -m pytest tests/docs_site
 
 matrix: $(STAMP)  ## the suite against the wheel on each supported Airflow and Python; writes docs/compatibility.md

@@ -58,6 +58,14 @@ def test_setting_up_okta(reader: Reader, org: LocalOrg) -> None:
     assert [run.body for run in org.flows["hello"].runs] == [None, {"name": "Ada"}]
 
 
+def test_the_tutorial(reader: Reader, org: LocalOrg, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in org.environment().items():
+        monkeypatch.setenv(name, value)
+    read_all(reader, org, blocks("docs/tutorial.md"))
+
+    assert [run.body for run in org.flows["hello"].runs] == [{"name": "Ada"}]
+
+
 def test_the_first_step_of_troubleshooting(
     reader: Reader, org: LocalOrg, okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
