@@ -92,16 +92,20 @@ def _judge(session: Session, pairs: list[tuple[int, int]], refusals: list[HttpRe
     findings.saw("L4", session.describe(refusals[0]))
     findings.saw("L5", {"headers": session.rate_header_names(refusals[0].headers)})
     session.note_headers("rule L4", refusals[0].headers)
-    findings.saw("L6", {"window": _window(limit, [second for _, second in pairs])})
+    findings.saw("L6", {"window": window_of(limit, [second for _, second in pairs])})
 
 
-def _window(limit: int, seconds: list[int]) -> str:
-    """Return how invocations are counted, by how many of each second burst were accepted."""
+def window_of(limit: int, accepted: list[int]) -> str:
+    """Return how invocations are counted: one of :data:`~airflow_okta_workflows.emulator.rules.WINDOWS`.
+
+    :param limit: how many of each first burst were accepted
+    :param accepted: how many of each second burst were accepted
+    """
     full = min(limit, _SECOND)
-    if max(seconds) <= 0.2 * full:
+    if max(accepted) <= 0.2 * full:
         return "sliding"
-    if max(seconds) >= 0.8 * full and min(seconds) <= 0.2 * full:
+    if max(accepted) >= 0.8 * full and min(accepted) <= 0.2 * full:
         return "second"
-    if all(0.3 * full <= second <= 0.7 * full for second in seconds):
+    if all(0.3 * full <= number <= 0.7 * full for number in accepted):
         return "bucket"
     return "other"

@@ -285,19 +285,19 @@ EXECUTIONS = (
         {"header": EXECUTION_HEADER, "form": "uuid"},
         inferred=True,
     ),
-    Rule("E2", "So does Return Error.", {"execution_id": True}, inferred=True),
-    Rule("E3", "So does a flow that fails.", {"execution_id": True}, inferred=True),
-    Rule("E4", "So does Close.", {"execution_id": True}, inferred=True),
+    Rule("E2", "The response of Return Error names it, too.", {"execution_id": True}, inferred=True),
+    Rule("E3", "The response of a flow that fails names it, too.", {"execution_id": True}, inferred=True),
+    Rule("E4", "The response of Close names it, too.", {"execution_id": True}, inferred=True),
     Rule("E5", "A refused request has no execution id.", {"execution_id": False}, inferred=True),
 )
 
 LIMITS = (
     Rule("L1", "An invocation is cut off after 60 s.", {"seconds": 60}),
-    Rule("L2", "Then the connection is reset, without a response.", {"lost": RESET}, inferred=True),
+    Rule("L2", "At this limit, the connection is reset without a response.", {"lost": RESET}, inferred=True),
     Rule("L3", "Each flow accepts 10 invocations per second.", {"accepted_at_once": 10}),
     Rule(
         "L4",
-        "More of them are refused with 429.",
+        "Further invocations are refused with 429.",
         {
             "status": 429,
             "type": _JSON,

@@ -199,7 +199,9 @@ class Server:
             "<scope>": scope,
         }
         granted = rules.response("T1", values)
-        return with_headers(granted, rate_headers(rules["T22"]["headers"], None, self._org.now())), None
+        headers = rate_headers(rules["T22"]["headers"], None, self._org.now())
+        # Of an org that was seen to refuse each request, the profile has a refusal here.
+        return with_headers(granted, headers), _oauth_error(rules["T1"])
 
     async def _invoke(self, exchange: Exchange) -> None:
         request = exchange.request

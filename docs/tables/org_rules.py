@@ -44,7 +44,7 @@ def _seen(rule: Rule) -> str:
     if isinstance(body, dict) and "error" in body:
         return f"{seen['status']} `{body['error']}`: {body['error_description']}"
     if isinstance(body, dict) and set(body) == {"message"}:
-        return f"{seen['status']}: {body['message']}".replace("<", r"\<")
+        return f"{seen['status']}: `{body['message']}`"
     if body is not None:
         return f"{seen['status']} `{json.dumps(body)}`"
     return ", ".join(f"{name}: {_fact(value)}" for name, value in seen.items())

@@ -70,7 +70,7 @@ def test_the_command_line_tells_its_version(bare: BareEnvironment) -> None:
 def test_airflow_has_the_commands(bare: BareEnvironment) -> None:
     told = bare.run("airflow", "okta-workflows", "--help")
 
-    for command in ("check", "connection", "emulator", "invoke", "keygen"):
+    for command in ("check", "conformance", "connection", "emulator", "invoke", "keygen"):
         assert f"\n    {command}" in told
 
 

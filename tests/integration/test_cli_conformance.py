@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from airflow_okta_workflows.conformance.recipes import RECIPES, add_conformance_flows
+from airflow_okta_workflows.cli.conformance import announcement
+from airflow_okta_workflows.conformance.recipes import RECIPES, add_conformance_flows, find_flows
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.emulator.rules import RULES
+from tests.conformance_run import settings_of
 from tests.conftest import CommandLine
 
 
@@ -140,6 +142,13 @@ def test_it_asks_before_it_sends_anything(
 
     assert (ended.code, len(org.token_requests)) == (code, sent)
     assert ("Not confirmed: nothing was sent." in ended.err) is not bool(sent)
+
+
+def test_the_bursts_are_announced(org: LocalOrg) -> None:
+    settings = settings_of(org)
+    told = announcement(settings, find_flows(settings, {}), rate=True)
+
+    assert told.endswith("For the rate limit, it invokes echo 66 times more, in bursts.")
 
 
 def test_an_interruption_tells_what_was_sent(org: LocalOrg, okta_workflows: CommandLine, tmp_path: Path) -> None:

@@ -20,14 +20,16 @@ from airflow_okta_workflows.conformance.budget import (
     Budget,
     BudgetExceededError,
 )
+from airflow_okta_workflows.conformance.rate_probes import window_of
 from airflow_okta_workflows.conformance.session import Session
 from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.errors import CoreError
-from airflow_okta_workflows.core.http.types import Headers
+from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 from airflow_okta_workflows.core.keys.generation import KeyType
 from airflow_okta_workflows.emulator import Answer, LocalOrg, ReturnError
 from airflow_okta_workflows.emulator.profile import FORMAT, OrgRules
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RATE_HEADERS, RULES, Observation, Rule
+from airflow_okta_workflows.emulator.token_endpoint import NOT_GRANTED
 from airflow_okta_workflows.transport.h11_transport import H11Transport
 from tests.conformance_run import QuickOrg, results, run_against, settings_of
 from tests.conftest import World
@@ -303,6 +305,98 @@ def test_a_media_type_of_the_org_s_own_is_replaced(world: World) -> None:
         "application/problem+json"
     )
     assert session.media_type(Headers({"Content-Type": "nonsense"})) is None
+
+
+def why(session: Session, rule: str) -> str:
+    return next(finding.why for finding in session.findings.all() if finding.rule.id == rule)
+
+
+def test_an_org_without_a_rate_limit_accepts_each_burst(world: World) -> None:
+    with QuickOrg(world, rate_limit=None) as org:
+        session = run_against(org, world)
+
+    assert results(session, "different") == ["L3"]
+    assert {why(session, rule) for rule in ("L4", "L5", "L6")} == {"no invocation was refused"}
+
+
+def test_an_org_that_accepts_no_burst_fails_the_probe(world: World) -> None:
+    with QuickOrg(world, rate_limit=0) as org:
+        session = run_against(org, world)
+
+    assert why(session, "L3") == "none of the invocations was accepted"
+    assert {"F1", "L3", "L4", "L5", "L6"} <= set(results(session, "failed"))
+    assert why(session, "F1") == "returned 429, a rate limit"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "window"),
+    [
+        ([0, 0, 0], "sliding"),
+        ([1, 0, 2], "sliding"),
+        ([0, 10, 0], "second"),
+        ([9, 1, 10], "second"),
+        ([5, 5, 5], "bucket"),
+        ([4, 6, 7], "bucket"),
+        ([10, 10, 10], "other"),
+        ([0, 5, 5], "other"),
+    ],
+)
+def test_the_second_bursts_tell_how_invocations_are_counted(accepted: list[int], window: str) -> None:
+    assert window_of(10, accepted) == window
+
+
+def test_a_slow_flow_that_is_not_slow_tells_nothing(world: World) -> None:
+    with QuickOrg(world) as org:
+        org.flow("conformance_slow")(lambda request: {"status": "DONE"})
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "failed") == ["L1", "L2"]
+    assert why(session, "L1") == "the flow responded after 0 s"
+
+
+def test_a_scope_that_the_app_has_tells_nothing(world: World) -> None:
+    with QuickOrg(world) as org:
+        org.app.granted_scopes.add(NOT_GRANTED)
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different", "failed") == []
+    assert why(session, "T19") == f"the app has the scope {NOT_GRANTED}"
+
+
+def test_a_query_that_a_flow_does_not_see_is_a_difference(world: World) -> None:
+    with QuickOrg(world) as org:
+        org.flow("conformance_echo")(lambda request: {"message": (request.body or {}).get("message")})
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == ["F2"]
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "kept"),
+    [
+        (b"", "text/plain", {}),
+        (b'{"a": ', "application/json", {"text": '{"a":'}),
+        (b"slow down", "text/plain", {"text": "slow down"}),
+        (b"  <!doctype html><p>acme</p>", "text/html", {"text": "<html>"}),
+        (b"[1]", "text/plain", {"body": [1]}),
+        (b'"x"', "application/problem+json", {"body": "x"}),
+    ],
+)
+def test_what_is_kept_of_a_body(body: bytes, media_type: str, kept: dict[str, Any], world: World) -> None:
+    with QuickOrg(world) as org:
+        settings = settings_of(org)
+    session = Session(settings, H11Transport(settings), world.runtime(), OrgRules(), lambda _: None)
+    response = HttpResponse(500, Headers({"Content-Type": media_type}), body)
+
+    assert session.describe(response) == {"status": 500, "type": media_type, **kept}
+
+
+def test_an_org_without_metadata_leaves_their_rules(world: World) -> None:
+    with QuickOrg(world, profile=profile_of(M1={"status": 204, "type": None})) as org:
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == ["M1"]
+    assert {why(session, rule) for rule in ("M2", "M3", "M4")} == {"there is no metadata"}
 
 
 def test_a_skewed_clock_makes_no_difference(world: World) -> None:
