@@ -111,7 +111,7 @@ docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, follow eac
 matrix: $(STAMP)  ## the suite against the wheel on each supported Airflow and Python; writes docs/compatibility.md
 	@$(BIN)/python -m tests.matrix
 
-matrix-pins: $(STAMP)  ## resolve anew what each environment of the matrix installs
+matrix-pins: $(STAMP)  ## resolve the versions that each environment of the matrix installs
 	@$(BIN)/python -m tests.matrix --pins
 
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
