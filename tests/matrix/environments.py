@@ -17,28 +17,33 @@ _NEEDED_NEWER = ("apache-airflow-providers-common-compat", "apache-airflow-provi
 """Packages whose lowest version in pyproject.toml is newer than some dates below; users get such versions too."""
 
 
-WHOLE_SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
+WHOLE_SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks", "--ignore=tests/unit/compose")
 """Tests of the provider; those of the benchmarks are excluded, since figures are measured on one Airflow only."""
+_NO_AIRFLOW = ("benchmarks", "compose", "conformance", "core", "demo", "emulator")
+"""Unit tests of what imports no Airflow, so they say nothing about one."""
 _OF_LIBRARIES = (
-    "fault_table", "frames", "key_forms", "status_tries_table", "transports", "transports_and_proxies", "wire",
+    "conformance", "documentation", "emulator", "fault_table", "frames", "key_forms", "local_org_console", "local_proxy",
+    "org_rules", "status_tries_table", "transports", "transports_and_proxies", "troubleshooting", "wire",
 )  # fmt: skip
 """Integration tests of what depends on libraries and not on Airflow."""
 _OF_AIRFLOW = (
-    *WHOLE_SUITE,
-    "--ignore=tests/unit/core",
+    "tests/unit",
+    *(f"--ignore=tests/unit/{name}" for name in _NO_AIRFLOW),
+    "tests/integration",
     *(f"--ignore=tests/integration/test_{name}.py" for name in _OF_LIBRARIES),
 )
-"""The core imports no Airflow, so its tests say nothing about one. The libraries' lowest and newest versions have the
-whole suite in `lowest` and in `make test`."""
+"""The libraries' lowest and newest versions have the whole suite in `lowest` and in `make test`."""
 _OF_PYTHON = (
     "tests/unit",
-    "--ignore=tests/unit/benchmarks",
+    *(f"--ignore=tests/unit/{name}" for name in _NO_AIRFLOW if name != "core"),
     *(
         f"tests/integration/test_{name}.py"
         for name in ("dags", "frames", "stopping", "token_sharing", "transports", "wire")
     ),
 )
 """The rest runs on the same Airflow in another environment or in `make test`."""
+_OF_THE_WHEEL = ("tests/unit/cli", "tests/unit/test_get_provider_info.py", "tests/integration/test_dags.py")
+"""`make test` has the same Airflow and Python, but not the wheel."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ ENVIRONMENTS = (
     ),
     Environment("3.1.8", as_of="2026-07-01", caps=(_FORM_BUILDER,), suite=_OF_AIRFLOW),
     Environment("3.2.2", as_of="2026-07-01", suite=_OF_AIRFLOW),
-    Environment("3.3.2", suite=_OF_PYTHON),
+    Environment("3.3.2", suite=_OF_THE_WHEEL),
     Environment("3.3.2", python="3.12", suite=_OF_PYTHON),
     Environment("3.3.2", python="3.13", suite=_OF_PYTHON),
 )
