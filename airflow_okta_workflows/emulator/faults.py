@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
 from airflow_okta_workflows.emulator.responses import BrokenOff, RawResponse, json_response
+from airflow_okta_workflows.emulator.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,7 +191,7 @@ class TooManyRequests(Fault):
     reset_in: int | None = None
 
     async def before(self, exchange: Exchange) -> RawResponse | None:
-        refusal = json_response(429, _TOO_MANY)
+        refusal = json_response(429, RULES["L4"].expected["body"])
         headers = dict(refusal.headers)
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
@@ -199,13 +200,6 @@ class TooManyRequests(Fault):
             headers["X-Rate-Limit-Remaining"] = "0"
             headers["X-Rate-Limit-Reset"] = str(int(exchange.now()) + self.reset_in)
         return RawResponse(refusal.status, refusal.body, headers)
-
-
-_TOO_MANY = {
-    "errorCode": "E0000047",
-    "errorSummary": "API call exceeded rate limit due to too many requests.",
-    "errorCauses": [],
-}
 
 
 def _interim(status: int) -> bytes:
