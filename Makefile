@@ -7,6 +7,8 @@ UI_STAMP := $(VENV)/.ui-installed
 DIST_STAMP := $(VENV)/.dist-installed
 DOCS_STAMP := $(VENV)/.docs-installed
 MUTANTS_STAMP := $(VENV)/.mutants-installed
+# What each environment has.
+GROUPS := --group test --group lint --group interop
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format fuzz mutants e2e compose-env compose-down test-compose test-ui screenshots reliability bench bench-quick dist release-check docs matrix matrix-pins constraints clean
@@ -19,23 +21,23 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group lint --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(GROUPS) --editable .
 	@touch $@
 
 $(UI_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group lint --group ui --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(GROUPS) --group ui --editable .
 	@touch $@
 
 $(DIST_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group lint --group dist --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(GROUPS) --group dist --editable .
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group lint --group docs --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(GROUPS) --group ui --group docs --editable .
 	@touch $@
 
 $(MUTANTS_STAMP): $(STAMP)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group test --group lint --group mutants --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt $(GROUPS) --group mutants --editable .
 	@touch $@
 
 demo: $(STAMP)  ## run the example DAGs on a real Airflow against the local org
@@ -51,7 +53,7 @@ format: $(STAMP)  ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-test: lint  ## lint, then the unit and integration tests with branch coverage
+test: lint  ## lint, then the unit, integration and interoperation tests with branch coverage
 	@$(BIN)/python -m pytest --numprocesses auto --cov
 
 fuzz: $(STAMP)  ## the property tests, with 1,500 examples each
@@ -63,7 +65,7 @@ mutants: $(MUTANTS_STAMP)  ## mutation tests of what decides about retries, host
 e2e: $(STAMP)  ## the tests that take a whole Airflow
 	@$(BIN)/python -m pytest tests/e2e
 
-test-ui: $(UI_STAMP)  ## the connection form, its Test button and the extra link, in a real Chromium
+test-ui: $(UI_STAMP)  ## the connection form, the extra link and the local org's page in a real Chromium
 	@if $(BIN)/python -m tests.ui.chromium; then $(BIN)/python -m pytest tests/ui; fi
 
 screenshots: $(UI_STAMP)  ## the same, and keep the screenshots for the docs
@@ -101,18 +103,19 @@ dist: $(DIST_STAMP)  ## build sdist and wheel into dist/, check them, and use th
 release-check: $(DIST_STAMP)  ## check that the last commit can be released: version, changelog, builds, SBOM, licenses
 	@$(BIN)/python -m release
 
-docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, and follow each of its links
+docs: $(DOCS_STAMP)  ## build the documentation as a site into site/, follow each of its links, and read it in Chromium
 	@$(BIN)/properdocs build --strict --config-file mkdocs.yml
+	@$(BIN)/python -m tests.ui.chromium || true
 	@$(BIN)/python -m pytest tests/docs_site
 
 matrix: $(STAMP)  ## the suite against the wheel on each supported Airflow and Python; writes docs/compatibility.md
 	@$(BIN)/python -m tests.matrix
 
-matrix-pins: $(STAMP)  ## resolve anew what each environment of the matrix installs
+matrix-pins: $(STAMP)  ## resolve the versions that each environment of the matrix installs
 	@$(BIN)/python -m tests.matrix --pins
 
 constraints: $(STAMP)  ## take the newest releases of all that the tests need into constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --group test --group lint --group ui --group dist --group docs --group mutants \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate $(GROUPS) --group ui --group dist --group docs --group mutants \
 		--upgrade --output-file constraints.txt pyproject.toml
 	@$(BIN)/uv pip freeze --python $(BIN)/python | grep '^uv==' >> constraints.txt
 

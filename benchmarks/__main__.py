@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.places import CACHE, LOG, PAGE, ROOT
+from benchmarks.places import CACHE, IMAGES, LOG, PAGE, ROOT
+from benchmarks.plots import draw
 from benchmarks.report import page, print_table
 from benchmarks.row_process import RowBrokenError, measure_row
 from benchmarks.rows import ROWS
@@ -28,7 +29,7 @@ rows:
 {rows}
 
 examples:
-  python -m benchmarks                    all rows; writes docs/performance.md; about 30 minutes
+  python -m benchmarks                    all rows; writes docs/performance.md and its plots; about 35 minutes
   python -m benchmarks invoke parse       these two, and writes nothing
   python -m benchmarks --quick            all rows in a small form: shows that each works, its figures say little
 
@@ -61,10 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.quick:
         _say("The small form: these figures only show that every row works.")
     if names == list(ROWS):
-        text = page(measured)  # in quick mode too, to exercise the template
+        # In quick mode too, to exercise the template and the plots.
+        files = {PAGE: page(measured)} | {IMAGES / name: plot for name, plot in draw(measured).items()}
         if not asked.quick:
-            PAGE.write_text(text)
-            _say(f"wrote {PAGE.relative_to(ROOT)}")
+            for file, text in files.items():
+                file.write_text(text)
+                _say(f"wrote {file.relative_to(ROOT)}")
     return 0
 
 

@@ -47,7 +47,7 @@ def main() -> int:
     print("  1. In Okta, make an API Services app: public key / private key, Proof of possession off, scope")
     print("     okta.workflows.invoke.manage. Secure your flows with OAuth 2.0.")
     print("  2. In Airflow, add okta_workflows_default, of type Okta Workflows: domain, client id, key, flows.")
-    print("  3. Copy dags/ into your DAGs folder. README.md has the connection in ten lines.")
+    print("  3. Copy dags/ into your DAGs folder. docs/install.md has the connection.")
     return 0
 
 

@@ -23,6 +23,8 @@ class HtmlPage(HTMLParser):
         """URLs that a browser fetches to show the page."""
         self.navigation: list[str] = []
         """Links of the navigation, except those within the page."""
+        self.images: list[tuple[str, str]] = []
+        """Source and alternative text of each picture."""
         self.ids: set[str] = set()
         self.titles: set[str] = set()
         """Titles of the code blocks."""
@@ -45,6 +47,8 @@ class HtmlPage(HTMLParser):
                 self.loads.append(link)
             elif any(self._navs) and "#" not in link:
                 self.navigation.append(link)
+        if tag == "img":
+            self.images.append((values.get("src") or "", values.get("alt") or ""))
         if tag == "nav":
             self._navs.append("md-nav--primary" in classes)
         self._in_title = tag == "span" and "filename" in classes

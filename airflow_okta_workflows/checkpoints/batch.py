@@ -103,9 +103,19 @@ class _Page:
     items: dict[str, ItemCheckpoint] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
     """Keys of the items that are under way."""
+    _stored: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """The items as JSON values, each converted once although the page is written several times."""
+
+    def put(self, key: str, item: ItemCheckpoint) -> None:
+        self.items[key] = item
+        self._stored[key] = item.to_json()
+
+    def remove(self, key: str) -> None:
+        del self.items[key], self._stored[key]
 
     def to_json(self, run: WantedRun) -> dict[str, Any]:
-        return {**run.to_json(), "items": {key: item.to_json() for key, item in self.items.items()}}
+        # A copy, because another thread stores it.
+        return {**run.to_json(), "items": dict(self._stored)}
 
 
 class BatchCheckpointStore:
@@ -183,7 +193,7 @@ class BatchCheckpointStore:
         now = time_text(Runtime.clock())
         for item, ordinal in turns:
             page = self._page_of.get(item.key) or self._page_with_room()
-            page.items[item.key] = ItemCheckpoint(ordinal, sent_at=now, name=item.name)
+            page.put(item.key, ItemCheckpoint(ordinal, sent_at=now, name=item.name))
             page.open.add(item.key)
             self._page_of[item.key] = page
             self._dirty.add(page.number)
@@ -198,9 +208,8 @@ class BatchCheckpointStore:
         page = self._page_of.get(item.key) or self._page_again(item.key)
         if page:
             page.open.add(item.key)
-            page.items[item.key] = replace(
-                page.items[item.key], record=None, exists=True, execution_id=execution_id, sent_at=None
-            )
+            running = replace(page.items[item.key], record=None, exists=True, execution_id=execution_id, sent_at=None)
+            page.put(item.key, running)
             self._write_soon(page)
 
     def settle(self, key: str, record: BatchRecord, *, final: bool = True) -> None:
@@ -220,10 +229,11 @@ class BatchCheckpointStore:
             # As if it had never been announced. A later run is kept, since without its ordinal a retry would reuse the
             # key of a failed run.
             page.open.discard(key)
-            del page.items[key], self._page_of[key]
+            page.remove(key)
+            del self._page_of[key]
         else:
             sent_at = item.sent_at if record.outcome is Outcome.UNKNOWN else None
-            page.items[key] = ItemCheckpoint(item.ordinal, record, item.exists, item.execution_id, sent_at, item.name)
+            page.put(key, ItemCheckpoint(item.ordinal, record, item.exists, item.execution_id, sent_at, item.name))
         self._write_soon(page)
 
     def _page_again(self, key: str) -> _Page | None:
@@ -231,7 +241,7 @@ class BatchCheckpointStore:
         if self._store is None or not (earlier := self.earlier.get(key)):
             return None
         page = self._page_of[key] = self._page_with_room()
-        page.items[key] = earlier
+        page.put(key, earlier)
         return page
 
     def _write_soon(self, page: _Page) -> None:

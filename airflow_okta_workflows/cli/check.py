@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows.cli.output import confirmed
 from airflow_okta_workflows.cli.runner import FAILED, GOOD, UsageError
 from airflow_okta_workflows.core.errors import split_code
 
@@ -106,7 +107,7 @@ class _Invocation:
         if missing := [step for step in ("token", "flows") if step not in passed]:
             yield from skipped([name], f"it needs: {', '.join(missing)}")
             return
-        if self._ask and not _confirmed(f"Invoke the flow {self._flow!r} now? It really runs. [y/N] "):
+        if self._ask and not confirmed(f"Invoke the flow {self._flow!r} now? It really runs. [y/N] "):
             yield from skipped([name], "not confirmed")
             return
         try:
@@ -118,9 +119,3 @@ class _Invocation:
             yield CheckStep(name, CheckResult.FAILED, f"{error.message} {error.detail}".strip(), error.coded_hint)
         finally:
             self._hook.close()
-
-
-def _confirmed(question: str) -> bool:
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -75,6 +75,24 @@ def flow_target(text: str) -> tuple[str, str]:
     return name.strip(), target.strip()
 
 
+CONFORMANCE_FLOWS = ("echo", "slow", "failing", "off", "branch", "close", "client_token")
+"""The flows that ``conformance`` invokes; here, because their own module is too heavy for a parser."""
+
+
+def conformance_flow(text: str) -> tuple[str, str]:
+    """Parse ``NAME=ALIAS`` of a flow that the command ``conformance`` invokes, and return the two.
+
+    :param text: the argument
+    :raises argparse.ArgumentTypeError: if it does not have that form, or there is no such flow
+    """
+    name, target = flow_target(text)
+    if name not in CONFORMANCE_FLOWS:
+        from airflow_okta_workflows.core.secret import shown
+
+        raise argparse.ArgumentTypeError(f"{shown(name)} is none of {', '.join(CONFORMANCE_FLOWS)}")
+    return name, target
+
+
 def port(text: str) -> int:
     """Parse a port; 0 means a free one.
 
@@ -244,6 +262,51 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="conformance",
+        help="Compare an org with the rules of the local org",
+        paragraphs=(
+            "Compare a real org with the numbered rules of the local org, and print one row for each: same, different"
+            " or not tried. It first says what it will send, and asks.",
+            "It sends at most 20 token requests, most of them wrong on purpose, and at most 30 invocations of up to"
+            " six small flows, which --recipe tells how to build. They change nothing in the org. A flow that is not"
+            " there is not tried. --rate invokes the flow echo 66 times more, in bursts.",
+            "What it writes holds no secrets, host names or ids, and the local org can behave as it says. Attach it to"
+            " an issue, so that the local org becomes more like Okta.",
+            "Exit code 0 if it ran and nothing differs, 1 if a rule differs or a probe failed, 2 for wrong usage, 130"
+            " or 143 if it was interrupted.",
+        ),
+        examples=(
+            ("--recipe", "how to build the flows"),
+            ("--write conformance.json", "compare the org of okta_workflows_default, and keep the report"),
+            (
+                "--conn-id okta_test --flow echo=0123456789abcdef… --rate --yes --output json",
+                "another connection, with a flow that it does not name; for a script",
+            ),
+        ),
+        arguments=(
+            _CONN_ID,
+            _argument(
+                "--flow",
+                action="append",
+                type=conformance_flow,
+                default=None,
+                metavar="NAME=ALIAS",
+                help="one of the flows of --recipe, by its alias or invoke URL; left out: conformance_NAME in the"
+                " connection's flows. May be given again",
+            ),
+            _argument("--rate", action="store_true", help="also try the rate limit of the flow echo"),
+            _argument("--recipe", action="store_true", help="only print how to build the flows"),
+            _argument("--yes", action="store_true", help="send without a question"),
+            _argument("--write", metavar="FILE", help="write the report as JSON into this file"),
+            _argument(
+                "--profile",
+                metavar="FILE",
+                help="compare with such a report instead, to see what has changed since",
+            ),
+            _OUTPUT,
+        ),
+    ),
+    Command(
         name="emulator",
         help="Run a local org with flows that are plain functions",
         paragraphs=(
@@ -293,6 +356,11 @@ COMMANDS = (
             ),
             _argument(
                 "--client-id", type=client_id, metavar="ID", help="the client id of the app, 0oa…; left out: a new one"
+            ),
+            _argument(
+                "--profile",
+                metavar="FILE",
+                help="behave as the org did that okta-workflows conformance --write has seen",
             ),
             _argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate, a PEM with its chain"),
             _argument("--tls-key", metavar="FILE", help="the certificate's key"),

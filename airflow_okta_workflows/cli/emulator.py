@@ -43,15 +43,19 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if args.connections and (args.public_key or args.client_id):
         raise UsageError("--connections keeps a client id and a private key: leave out --public-key and --client-id")
     kept = Path(args.connections).expanduser() if args.connections else None
-    org = _TellingOrg(
-        output,
-        host=args.host,
-        port=args.port,
-        public_host=args.public_host,
-        custom_domains=tuple(args.custom_domain or ()),
-        ssl_context=_tls(args.tls_cert, args.tls_key),
-        **(_kept_app(kept) if kept else _own_app(args)),
-    )
+    try:
+        org = _TellingOrg(
+            output,
+            host=args.host,
+            port=args.port,
+            public_host=args.public_host,
+            custom_domains=tuple(args.custom_domain or ()),
+            ssl_context=_tls(args.tls_cert, args.tls_key),
+            profile=args.profile,
+            **(_kept_app(kept) if kept else _own_app(args)),
+        )
+    except CoreError as error:
+        raise CommandFailedError(f"{error.message}\n{error.hint}") from None
     _add_flows(org, args.flows)
     try:
         org.start()

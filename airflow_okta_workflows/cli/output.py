@@ -178,3 +178,13 @@ def printable(text: str) -> str:
     :param text: the string, possibly from a server
     """
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def confirmed(question: str) -> bool:
+    """Ask a question on stderr, and return whether the answer is yes.
+
+    :param question: the question, with the possible answers at its end
+    """
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

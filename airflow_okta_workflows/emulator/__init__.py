@@ -13,7 +13,15 @@
         ...  # org.connection() is the Airflow connection, org.flows["onboard"].runs lists the runs
 """
 
-from airflow_okta_workflows.emulator.cards import Close, FlowRequest, Pause, Return, ReturnError, ReturnRaw
+from airflow_okta_workflows.emulator.cards import (
+    Close,
+    FlowRequest,
+    Pause,
+    Return,
+    ReturnError,
+    ReturnInIfElse,
+    ReturnRaw,
+)
 from airflow_okta_workflows.emulator.faults import (
     Answer,
     Drip,
@@ -49,6 +57,7 @@ __all__ = [
     "Reset",
     "Return",
     "ReturnError",
+    "ReturnInIfElse",
     "ReturnRaw",
     "SeenRequest",
     "SeenTokenRequest",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.emulator.responses import RawResponse, json_response
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.emulator.profile import OrgRules
+    from airflow_okta_workflows.emulator.rules import Observation
 
 
 @dataclass(frozen=True)
@@ -89,27 +93,51 @@ class Pause:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-def response_of(returned: Any, execution_id: str) -> RawResponse:
+@dataclass(frozen=True)
+class ReturnInIfElse:
+    """A Return card in a branch of If/Else, and the Return card behind the block.
+
+    Which of them responds is a rule of the org: the one inside, unless a profile says otherwise.
+
+    :param inside: the values of the card in the branch
+    :param behind: the values of the card behind the block
+    """
+
+    inside: Mapping[str, Any]
+    behind: Mapping[str, Any]
+
+
+def response_of(returned: Any, execution_id: str, rules: OrgRules) -> RawResponse:
     """Return the response that is sent for the return value of a flow's function.
 
     :param returned: a card; a mapping, which means a Return card; or None, which means no Return card
     :param execution_id: the id of the execution
+    :param rules: the rules that the org keeps
     :raises TypeError: for any other value
     """
     match returned:
         case None:
             return RawResponse(200, b"")
         case Return(values):
-            return json_response(200, dict(values))
+            return _object(200, values, rules["R1"])
+        case ReturnInIfElse():
+            return _object(200, getattr(returned, rules["R5"]["returned"]), rules["R1"])
         case ReturnRaw(status, body, headers):
             if body is None or isinstance(body, str):
                 return RawResponse(status, (body or "").encode(), {"Content-Type": "text/plain", **headers})
-            raw = json_response(status, body)
-            return RawResponse(status, raw.body, {**raw.headers, **headers})
+            raw = _object(status, body, rules["R2"])
+            return RawResponse(raw.status, raw.body, {**raw.headers, **headers})
         case ReturnError(status, message):
-            return json_response(status, {"message": message})
+            return rules.response("R3", {"<message>": message}, status=status)
         case Pause(values):
             return json_response(200, {**values, "execution_id": execution_id})
         case Mapping():
-            return json_response(200, dict(returned))
+            return _object(200, returned, rules["R1"])
     raise TypeError(f"a flow returns a card, a dict or None, not {type(returned).__name__}")
+
+
+def _object(status: int, value: Any, rule: Observation) -> RawResponse:
+    """Return the response of a card that sends JSON; the rule has the status of a card that succeeds."""
+    sent = dict(value) if isinstance(value, Mapping) else value
+    raw = json_response(rule["status"] if status == 200 else status, sent)
+    return RawResponse(raw.status, raw.body, {"Content-Type": rule["type"]} if rule["type"] else {})

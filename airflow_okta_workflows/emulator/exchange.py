@@ -18,17 +18,38 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.emulator.responses import RawResponse
 
 
+async def drop_empty_date(_: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Drop the ``Date`` of an undated response just before it is sent: aiohttp adds one to each without the header.
+
+    :param response: the response
+    """
+    if response.headers.get("Date") == "":
+        del response.headers["Date"]
+
+
 class Exchange:
     """One request, and the connection on which its response is sent.
 
     :param request: the request
     :param now: returns the org's time, in seconds since the epoch
     :param rate_limit: invocations per second that each flow accepts; None for no limit
+    :param dated: whether the response tells the time
+    :param kept: whether the connection is kept open after it
     """
 
-    def __init__(self, request: web.Request, now: Callable[[], float], rate_limit: int | None) -> None:
+    def __init__(
+        self,
+        request: web.Request,
+        now: Callable[[], float],
+        rate_limit: int | None,
+        *,
+        dated: bool = True,
+        kept: bool = True,
+    ) -> None:
         self.now = now
         self.rate_limit = rate_limit
+        self._dated = dated
+        self._kept = kept
         self.sent: web.StreamResponse = web.Response()
         """The response that was sent; an aiohttp handler must return one."""
         self.request = request
@@ -39,9 +60,11 @@ class Exchange:
         :param response: the response
         :param missing: bytes that its Content-Length promises beyond its body; the connection is closed before them
         """
-        dated = {"Date": formatdate(self.now(), usegmt=True), **response.headers}
+        dated = {"Date": formatdate(self.now(), usegmt=True) if self._dated else "", **response.headers}
         if not missing:
             self.sent = web.Response(status=response.status, body=response.body, headers=dated)
+            if not self._kept:
+                self.sent.force_close()
             await self.sent.prepare(self.request)
             return
         headers = {**dated, "Content-Length": str(len(response.body) + missing)}
@@ -67,6 +90,14 @@ class Exchange:
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
+        raise BrokenOff
+
+    def close(self) -> NoReturn:
+        """Close the connection without a response.
+
+        :raises BrokenOff: always
+        """
+        self._transport.close()
         raise BrokenOff
 
     @property

@@ -30,15 +30,18 @@ class LocalOrg(OrgState):
     :param public_key: the app's public key instead, as bytes, a string or a JWK: a PEM, a certificate, a JWK or a JWK
         set. :meth:`connection` then has a placeholder for the private key, which the org never sees
     :param key_type: the type of a new key: ``p256``, ``rsa2048`` or ``rsa4096``
-    :param rate_limit: invocations per second that each flow accepts; None for no limit
-    :param time_limit: seconds after which an invocation is cut off
-    :param token_lifetime: seconds for which a token is valid
+    :param rate_limit: invocations per second that each flow accepts, by default 10; None for no limit
+    :param time_limit: seconds after which an invocation is cut off, by default 60
+    :param token_lifetime: seconds for which a token is valid, by default 3600
     :param custom_domains: further host names of the org. With exactly one, flows accept only tokens that were
         requested under it, as in Okta; ``localhost`` works
     :param execution_header: the header that carries the execution id; None to send none. Okta documents no such header;
         the default is the one that public clients of Okta Workflows read
     :param ssl_context: the TLS context to serve HTTPS with; None for HTTP
     :param clock: returns the time in seconds since the epoch
+    :param profile: the path or the content of a file that ``okta-workflows conformance --write`` has made: the org
+        then behaves as the one that was seen, except where another parameter says otherwise
+    :raises CoreError: if the profile cannot be used
     """
 
     _server: Server | None = None

@@ -25,8 +25,10 @@ class SeenRequest:
     :param status: the status of the response; None if the connection was cut instead, or the exchange is not over
     :param response: the body of the response as a string
     :param ran: whether the flow ran
+    :param query: the query parameters, without a client token
     :param received_at: when it arrived, by the org's clock, in seconds since the epoch
     :param duration: seconds until the exchange was over; None before
+    :param execution_id: the id of the execution; None if the flow did not run
     """
 
     flow: str
@@ -36,8 +38,15 @@ class SeenRequest:
     status: int | None = None
     response: str = ""
     ran: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
     received_at: float = 0.0
     duration: float | None = None
+    execution_id: str | None = None
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The Idempotency-Key header; None without one."""
+        return self.headers.get("idempotency-key")
 
 
 @dataclass
@@ -47,11 +56,13 @@ class SeenTokenRequest:
     :param status: the status of the response; None if the connection was cut instead, or the exchange is not over
     :param error: the OAuth error code of a refusal; None without one
     :param granted: whether a token was granted
+    :param received_at: when it arrived, by the org's clock, in seconds since the epoch
     """
 
     status: int | None = None
     error: str | None = None
     granted: bool = False
+    received_at: float = 0.0
 
 
 @dataclass

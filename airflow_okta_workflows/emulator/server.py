@@ -14,17 +14,22 @@ from aiohttp import web
 
 from airflow_okta_workflows.core.addresses import CONSOLE_PATH
 from airflow_okta_workflows.core.flows.encoding import METHODS
-from airflow_okta_workflows.core.keys.algorithms import ALGORITHMS
 from airflow_okta_workflows.core.oauth.server_metadata import METADATA_PATH
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
 from airflow_okta_workflows.core.runtime import Runtime
-from airflow_okta_workflows.emulator.cards import FlowRequest, response_of
-from airflow_okta_workflows.emulator.console import history_page
+from airflow_okta_workflows.emulator.cards import Close, FlowRequest, ReturnError, response_of
+from airflow_okta_workflows.emulator.console import Filter, console_page
 from airflow_okta_workflows.emulator.counts import COUNTS_PATH, counts
-from airflow_okta_workflows.emulator.exchange import Exchange
-from airflow_okta_workflows.emulator.faults import TooManyRequests
+from airflow_okta_workflows.emulator.exchange import Exchange, drop_empty_date
 from airflow_okta_workflows.emulator.records import SeenRequest, SeenTokenRequest
-from airflow_okta_workflows.emulator.responses import BrokenOff, RawResponse, json_response
+from airflow_okta_workflows.emulator.responses import (
+    BrokenOff,
+    RawResponse,
+    json_response,
+    rate_headers,
+    with_headers,
+)
+from airflow_okta_workflows.emulator.rules import RESET
 from airflow_okta_workflows.emulator.token_endpoint import Refusal, check_token_request
 
 if TYPE_CHECKING:
@@ -33,9 +38,9 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from airflow_okta_workflows.emulator.records import Flow
+    from airflow_okta_workflows.emulator.rules import Observation
     from airflow_okta_workflows.emulator.state import OrgState
 
-_UNAUTHORIZED = "Failed to authenticate request. Please check your headers"
 _MAX_BODY = 32 * 2**20
 
 
@@ -98,11 +103,12 @@ class Server:
 
     async def _start(self) -> int:
         app = web.Application(client_max_size=_MAX_BODY)
+        app.on_response_prepare.append(drop_empty_date)
         app.router.add_get(METADATA_PATH, self._handler(self._metadata))
         app.router.add_get(CONSOLE_PATH, self._handler(self._console))
         app.router.add_get(COUNTS_PATH, self._handler(self._counts))
-        app.router.add_route("*", TOKEN_PATH, self._handler(self._token))
-        app.router.add_route("*", "/api/flo/{alias}/invoke", self._handler(self._invoke))
+        app.router.add_route("*", TOKEN_PATH, self._handler(self._token, date="C1", kept="C3"))
+        app.router.add_route("*", "/api/flo/{alias}/invoke", self._handler(self._invoke, date="C2", kept="C4"))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         try:
@@ -116,9 +122,18 @@ class Server:
         port: int = self._listening.sockets[0].getsockname()[1]
         return port
 
-    def _handler(self, handle: Callable[[Exchange], Awaitable[None]]) -> Handler:
+    def _handler(
+        self, handle: Callable[[Exchange], Awaitable[None]], *, date: str | None = None, kept: str | None = None
+    ) -> Handler:
+        """Return the handler of an endpoint; the rules say whether responses tell the time and keep connections."""
+        rules = self._org.rules
+        about_connection = {
+            "dated": date is None or rules[date]["date"],
+            "kept": kept is None or rules[kept]["kept"],
+        }
+
         async def handled(request: web.Request) -> web.StreamResponse:
-            exchange = Exchange(request, self._org.now, self._org.rate_limit)
+            exchange = Exchange(request, self._org.now, self._org.rate_limit, **about_connection)
             with suppress(BrokenOff):
                 await handle(exchange)
             return exchange.sent
@@ -134,18 +149,21 @@ class Server:
 
     async def _metadata(self, exchange: Exchange) -> None:
         issuer = f"{exchange.request.scheme}://{self._org.issuer_host}"
+        rules, names = self._org.rules, {"<domain>": issuer}
+        listed = rules["M3"]
         metadata = {
-            "issuer": issuer,
-            "token_endpoint": issuer + TOKEN_PATH,
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-            "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+            "issuer": rules.text("M2", "issuer", names),
+            "token_endpoint": rules.text("M2", "token_endpoint", names),
+            "grant_types_supported": ["client_credentials"] if listed["client_credentials"] else [],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"] if listed["private_key_jwt"] else [],
+            "token_endpoint_auth_signing_alg_values_supported": rules["M4"]["algorithms"],
         }
-        await exchange.respond(json_response(200, metadata))
+        raw = json_response(rules["M1"]["status"], metadata)
+        media_type = rules["M1"]["type"]
+        await exchange.respond(RawResponse(raw.status, raw.body, {"Content-Type": media_type} if media_type else {}))
 
     async def _console(self, exchange: Exchange) -> None:
-        page = history_page(self._org.flows.values()).encode()
-        await exchange.respond(RawResponse(200, page, {"Content-Type": "text/html; charset=utf-8"}))
+        await exchange.respond(console_page(self._org, Filter.from_query(exchange.request.query)))
 
     async def _counts(self, exchange: Exchange) -> None:
         await exchange.respond(json_response(200, counts(self._org)))
@@ -154,7 +172,7 @@ class Server:
         request = exchange.request
         form = {name: str(value) for name, value in (await request.post()).items()}
         self._org.on_assertion(form.get("client_assertion", ""))
-        seen = SeenTokenRequest()
+        seen = SeenTokenRequest(received_at=self._org.now())
         self._org.token_requests.append(seen)
         fault = self._org.next_fault(None)
         response = await fault.before(exchange)
@@ -168,30 +186,34 @@ class Server:
 
     def _token_response(self, request: web.Request, form: dict[str, str]) -> tuple[RawResponse, str | None]:
         origin = f"{request.scheme}://{request.host}"
+        rules = self._org.rules
         try:
-            if request.method != "POST" or request.query_string:
-                raise Refusal(400, "invalid_request", "The request must be a POST with its parameters in the body.")  # noqa: TRY301  # handled like any other refusal
-            scope = check_token_request(form, self._org.app, token_url=origin + TOKEN_PATH, now=self._org.now())
+            if (request.method != "POST" or request.query_string) and not rules.accepts("T21"):
+                raise Refusal("T21")  # noqa: TRY301  # handled like any other refusal
+            scope = check_token_request(form, self._org.app, rules, token_url=origin + TOKEN_PATH, now=self._org.now())
         except Refusal as refusal:
-            body = {"error": refusal.error, "error_description": refusal.description}
-            return json_response(refusal.status, body), refusal.error
-        granted = {
-            "token_type": "Bearer",
-            "expires_in": self._org.token_lifetime,
-            "access_token": self._org.grant_token(origin, scope),
-            "scope": scope,
+            return rules.response(refusal.rule), _oauth_error(rules[refusal.rule])
+        values: dict[str, str | int] = {
+            "<seconds>": self._org.token_lifetime,
+            "<token>": self._org.grant_token(origin, scope),
+            "<scope>": scope,
         }
-        return json_response(200, granted), None
+        granted = rules.response("T1", values)
+        headers = rate_headers(rules["T22"]["headers"], None, self._org.now())
+        # Of an org that was seen to refuse each request, the profile has a refusal here.
+        return with_headers(granted, headers), _oauth_error(rules["T1"])
 
     async def _invoke(self, exchange: Exchange) -> None:
         request = exchange.request
         alias = request.match_info["alias"]
         flow = next((flow for flow in self._org.flows.values() if flow.alias == alias), None)
         if flow is None:
-            await exchange.respond(json_response(404, {"message": "The flow was not found"}))
+            await exchange.respond(self._refused("F7"))
             return
         text = await request.text()
-        seen = SeenRequest(flow.name, request.method, _headers(request), text, received_at=self._org.now())
+        # A client token is a secret.
+        query = {name: value for name, value in request.query.items() if name != "clientToken"}
+        seen = SeenRequest(flow.name, request.method, _headers(request), text, query=query, received_at=self._org.now())
         self._org.log.append(seen)
         started = Runtime.monotonic()
         try:
@@ -204,9 +226,13 @@ class Server:
         response = await fault.before(exchange) or await self._refusal(flow, exchange)
         if response is None:
             seen.ran = True
-            response = await self._run(flow, _flow_request(exchange.request, seen.text, Runtime.new_id()))
-            if response is None:
+            flow_request = self._flow_request(exchange.request, seen.text)
+            seen.execution_id = flow_request.execution_id
+            response = await self._run(flow, flow_request)
+            if response is None and self._org.rules["L2"]["lost"] == RESET:
                 exchange.reset()
+            if response is None:
+                exchange.close()
             response = await fault.after(exchange, response)
         seen.response = response.body.decode("utf-8", "replace")
         seen.status = response.status
@@ -214,57 +240,108 @@ class Server:
         await fault.send(exchange, response)
 
     async def _run(self, flow: Flow, flow_request: FlowRequest) -> RawResponse | None:
-        """Run a flow and return its response, or None if it exceeds the org's time limit."""
+        """Run a flow and return its response, or None if the connection ends at the org's time limit."""
+        rules = self._org.rules
         flow.runs.append(flow_request)
         if inspect.iscoroutinefunction(flow.function):
             running = flow.function(flow_request)
         else:
             running = self._loop.run_in_executor(self._threads, flow.function, flow_request)
         try:
-            async with asyncio.timeout(self._org.time_limit) as limit:
+            async with self._org.run_timeout(flow) as limit:
                 returned = await running
-            response = response_of(returned, flow_request.execution_id)
+            response = response_of(returned, flow_request.execution_id, rules)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # a user's function can raise anything, even SystemExit
             if limit.expired():
-                return None
-            response = json_response(500, {"message": f"The flow failed with {type(error).__name__}"})
-        if self._org.execution_header is None:
-            return response
-        headers = {self._org.execution_header: flow_request.execution_id, **response.headers}
-        return RawResponse(response.status, response.body, headers)
+                return self._cut_off(flow_request)
+            returned = error
+            response = rules.response("R4", {"<error>": type(error).__name__})
+        rule = _execution_rule(returned)
+        if rule is None or rules[rule]["execution_id"]:
+            response = self._with_execution_id(response, flow_request)
+        return with_headers(response, rate_headers(rules["L7"]["headers"], self._org.rate_limit, self._org.now()))
+
+    def _cut_off(self, flow_request: FlowRequest) -> RawResponse | None:
+        """Return the response at the time limit, or None if the connection ends without one."""
+        rules = self._org.rules
+        if "lost" in rules["L2"]:
+            return None
+        response = rules.response("L2")
+        return self._with_execution_id(response, flow_request) if rules["L2"].get("execution_id") else response
 
     async def _refusal(self, flow: Flow, exchange: Exchange) -> RawResponse | None:
         """Return the response that refuses the request, or None if the flow may run."""
-        request = exchange.request
-        if request.method not in METHODS:
-            return json_response(405, {"message": "Use GET or POST"})
-        if not flow.active:
-            return json_response(404, {"message": "The flow is not active"})
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if flow.security == "oauth" and (scheme != "Bearer" or not self._org.accepts_token(token)):
-            return json_response(401, {"message": _UNAUTHORIZED})
-        if flow.security == "client_token":
-            return json_response(403, {"message": "This flow is not secured with OAuth 2.0"})
+        rule = self._broken_rule(flow, exchange.request)
+        if rule is not None:
+            return self._refused(rule)
         if not self._org.takes_invocation(flow):
-            return await TooManyRequests(reset_in=1).before(exchange)
+            headers = rate_headers(self._org.rules["L5"]["headers"], self._org.rate_limit, self._org.now())
+            return with_headers(self._refused("L4"), headers)
         return None
 
+    def _broken_rule(self, flow: Flow, request: web.Request) -> str | None:
+        """Return the number of the rule that a request breaks, if any."""
+        authorization = request.headers.get("Authorization", "")
+        scheme, _, token = authorization.partition(" ")
+        is_good = scheme == "Bearer" and self._org.accepts_token(token)
+        oauth = flow.security == "oauth"
+        broken = {
+            "F2": request.method == "GET",
+            "F3": request.method not in METHODS,
+            "F8": not flow.active,
+            "F4": oauth and not authorization,
+            "F6": oauth and self._org.is_of_another_domain(token),
+            "F5": oauth and authorization != "" and not is_good,
+            "F9": flow.security == "client_token",
+        }
+        return next(
+            (rule for rule, is_broken in broken.items() if is_broken and not self._org.rules.accepts(rule)), None
+        )
 
-def _flow_request(request: web.Request, text: str, execution_id: str) -> FlowRequest:
-    try:
-        body = json.loads(text) if text else None
-    except ValueError:
+    def _refused(self, rule: str) -> RawResponse:
+        response = self._org.rules.response(rule)
+        if self._org.execution_header is None or not self._org.rules["E5"]["execution_id"]:
+            return response
+        return with_headers(response, {self._org.execution_header: Runtime.new_id()})
+
+    def _with_execution_id(self, response: RawResponse, flow_request: FlowRequest) -> RawResponse:
+        if self._org.execution_header is None:
+            return response
+        return with_headers(response, {self._org.execution_header: flow_request.execution_id})
+
+    def _flow_request(self, request: web.Request, text: str) -> FlowRequest:
         body = None
-    return FlowRequest(
-        method=request.method,
-        headers=_headers(request),
-        query=dict(request.query),
-        body=body,
-        text=text,
-        execution_id=execution_id,
-    )
+        if text:
+            with suppress(ValueError):
+                body = json.loads(text)
+        is_uuid = self._org.rules["E1"]["form"] == "uuid"
+        return FlowRequest(
+            method=request.method,
+            headers=_headers(request),
+            query=dict(request.query),
+            body=body,
+            text=text,
+            execution_id=Runtime.new_id() if is_uuid else f"exec{Runtime.new_id().replace('-', '')}",
+        )
+
+
+def _execution_rule(returned: object) -> str | None:
+    """Return the rule about the execution id of a run, if there is one besides E1."""
+    match returned:
+        case ReturnError():
+            return "E2"
+        case BaseException():
+            return "E3"
+        case Close():
+            return "E4"
+    return None
+
+
+def _oauth_error(refusal: Observation) -> str | None:
+    body = refusal.get("body")
+    return body.get("error") if isinstance(body, dict) else None
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import threading
 import uuid
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from airflow_okta_workflows.core.addresses import Origin
-from airflow_okta_workflows.core.flows.response import EXECUTION_HEADER
 from airflow_okta_workflows.core.forking import renew_in_child
 from airflow_okta_workflows.core.keys.generation import KeyType, generate_jwk
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator.faults import Fault
+from airflow_okta_workflows.emulator.profile import OrgRules
 from airflow_okta_workflows.emulator.public_keys import parse_public_keys
+from airflow_okta_workflows.emulator.rate_window import takes_one_more
 from airflow_okta_workflows.emulator.records import (
     Flow,
     FlowFunction,
@@ -25,11 +27,15 @@ from airflow_okta_workflows.emulator.records import (
     SeenRequest,
     SeenTokenRequest,
 )
+from airflow_okta_workflows.emulator.responses import header_name
 from airflow_okta_workflows.emulator.token_endpoint import App
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
+    from types import EllipsisType
+
+    from airflow_okta_workflows.emulator.profile import Profile
 
 
 class OrgState:
@@ -48,22 +54,28 @@ class OrgState:
         private_jwk: Mapping[str, Any] | None = None,
         public_key: bytes | str | Mapping[str, Any] | None = None,
         key_type: KeyType = "p256",
-        rate_limit: int | None = 10,
-        time_limit: float = 60.0,
-        token_lifetime: int = 3600,
+        rate_limit: int | EllipsisType | None = ...,
+        time_limit: float | None = None,
+        token_lifetime: int | None = None,
         custom_domains: tuple[str, ...] = (),
-        execution_header: str | None = EXECUTION_HEADER,
+        execution_header: str | EllipsisType | None = ...,
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = Runtime.clock,
+        profile: Profile | None = None,
     ) -> None:
+        self.rules = OrgRules(profile)
+        """The rules that the org keeps."""
         self.host = host
         self.public_host = public_host or host
         self.port = port
-        self.rate_limit = rate_limit
-        self.time_limit = time_limit
-        self.token_lifetime = token_lifetime
+        self.rate_limit: int | None = self.rules["L3"]["accepted_at_once"] if rate_limit is ... else rate_limit
+        self.time_limit: float | None = time_limit or self.rules["L1"]["seconds"]
+        self.token_lifetime: int = token_lifetime or self.rules["T2"]["expires_in"]
         self.custom_domains = custom_domains
-        self.execution_header = execution_header
+        seen = self.rules["E1"]["header"]
+        self.execution_header: str | None = (
+            (seen and header_name(seen)) if execution_header is ... else execution_header
+        )
         self.ssl_context = ssl_context
         self.clock_skew = 0.0
         """Seconds by which the org's clock is ahead; set it to skew the clock."""
@@ -242,6 +254,15 @@ class OrgState:
             return False
         return granted.issuer.partition("://")[2] == self.issuer_host
 
+    def is_of_another_domain(self, token: str) -> bool:
+        """Return whether a token is one of the org's, requested under the wrong domain.
+
+        :param token: the token
+        """
+        with self._lock:
+            granted = self.tokens.get(token)
+        return granted is not None and granted.issuer.partition("://")[2] != self.issuer_host
+
     def takes_invocation(self, flow: Flow) -> bool:
         """Return whether a flow's rate limit allows another invocation, and if so, count it.
 
@@ -249,11 +270,12 @@ class OrgState:
         """
         if self.rate_limit is None:
             return True
-        now = self.now()
         with self._lock:
-            while flow.recent and flow.recent[0] <= now - 1.0:
-                flow.recent.popleft()
-            if len(flow.recent) >= self.rate_limit:
-                return False
-            flow.recent.append(now)
-            return True
+            return takes_one_more(self.rules["L6"]["window"], flow.recent, self.rate_limit, self.now())
+
+    def run_timeout(self, flow: Flow) -> asyncio.Timeout:  # noqa: ARG002  # for a subclass
+        """Return the context that cuts a run off at the time limit; a subclass overrides this to shorten the wait.
+
+        :param flow: the flow that runs
+        """
+        return asyncio.timeout(self.time_limit)

@@ -64,7 +64,7 @@ class Event:
 
     @property
     def identity(self) -> tuple[Any, ...] | None:
-        """What makes it this event and no other; None if that cannot be told."""
+        """What distinguishes the event from all others; None if too little is known of it."""
         if self.dag_id is None or self.run_id is None:
             return None
         return (self.kind, self.dag_id, self.run_id, self.mark, self.task_id, self.map_index, self.try_number)

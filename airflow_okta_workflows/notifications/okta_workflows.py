@@ -197,7 +197,7 @@ class OktaFlowNotifier(BaseNotifier):
         }
 
     def _key(self, event: Event) -> str | None:
-        """Return the idempotency key of a notification; None for a new one if the event cannot be told from others."""
+        """Return the idempotency key of a notification; None for a new one if the event has no identity."""
         if event.identity is None:
             return None
         # Its place tells a notifier from others of the same event; one that a user's function calls has no place.

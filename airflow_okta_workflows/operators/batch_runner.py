@@ -1,17 +1,9 @@
-"""Run of a batch: many rate-limited invocations of one flow, on an event loop in a separate thread.
-
-The separate thread keeps the task's main thread free for signals. Airflow interrupts the main thread for
-``execution_timeout`` and ``on_kill`` at any point, and must find it waiting, not in the middle of a conversation with
-the supervisor.
-"""
+"""Run of a batch: many rate-limited invocations of one flow, on an event loop in a separate thread."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.client.loop_resources import loop_resources
@@ -19,7 +11,6 @@ from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.runtime import time_text
-from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowNotSentError,
@@ -32,6 +23,7 @@ from airflow_okta_workflows.operators.batch_plan import STOPPED, STOPPED_OPEN, S
 from airflow_okta_workflows.operators.batch_progress import BatchProgress
 from airflow_okta_workflows.operators.batch_sender import BatchSender, Turn
 from airflow_okta_workflows.operators.batch_status import BatchStatus, ItemRun
+from airflow_okta_workflows.operators.loop_thread import LoopThread
 from airflow_okta_workflows.operators.records_file import RecordsWriter
 from airflow_okta_workflows.tokens.source import token_source_for
 
@@ -138,12 +130,8 @@ class BatchRun:
         )
         self._progress.to_send = len(plan.to_send)
         self._not_run_in_a_row = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        # Not a threading.Event: an exception that interrupts its wait(), such as the task's timeout, may leave its
-        # inner lock held.
-        self._ended = StopSignal()
-        self._error: BaseException | None = None
+        self._stop = asyncio.Event()
+        self._thread = LoopThread(self._main, "okta-batch")
 
     @property
     def stopped(self) -> bool:
@@ -161,33 +149,17 @@ class BatchRun:
         if self._plan.to_ask:
             log.info("The status flow is asked about %d of an earlier try", len(self._plan.to_ask))
         if self._plan.to_send or self._plan.to_ask or self._plan.to_report:
-            self._run_thread()
+            self._thread.run(self.stop, 2 * _GRACE)
         for index in (one for one in self._items.indices() if one not in self._records):
             item = self._items[index]
             self._records.put(index, item.name, self._plan.key_of(item), self._unsettled(item))
         self._plan.append_missing()
         self._writer.write_rest()
 
-    def _run_thread(self) -> None:
-        context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(self._run_loop,), name="okta-batch", daemon=True)
-        try:
-            thread.start()
-            self._ended.wait(threading.TIMEOUT_MAX)
-        except BaseException:
-            self.stop()
-            if thread.is_alive():
-                thread.join(2 * _GRACE)
-            raise
-        if self._error:
-            raise self._error
-
     def stop(self) -> None:
         """Send nothing more, and give open calls a few seconds. May be called from a signal handler."""
         self._stop_signal.request()
-        if self._loop and self._stop:
-            with suppress(RuntimeError):  # the loop has just been closed
-                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.call(self._stop.set)
 
     def sent_at(self, index: int) -> str | None:
         """Return when an item was last sent, as text; None if that is not known.
@@ -211,17 +183,7 @@ class BatchRun:
             error=f"not sent, since {self.gave_up.message}" if self.gave_up and not self.stopped else STOPPED,
         )
 
-    def _run_loop(self) -> None:
-        try:
-            asyncio.run(self._main())
-        except BaseException as error:  # raised again in the task's own thread
-            self._error = error
-        finally:
-            self._ended.request()
-
     async def _main(self) -> None:
-        self._stop = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
         if self.stopped:
             self._stop.set()
         async with loop_resources() as resources:

@@ -200,7 +200,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self._warned = True
         if not self._leaves_its_process:
             return True
-        if (store := self._store(context)) is not None:
+        if (store := context.get("task_state_store")) is not None:  # Airflow 3.3
             return once(store, attempt_of(context))
         first_reschedule = getattr(context["ti"], "get_first_reschedule_date", None)  # Airflow 3
         return not (first_reschedule and first_reschedule(context))
@@ -337,15 +337,11 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         """Whether each poll runs in a separate process."""
         return self.reschedule and not self.deferrable
 
-    def _store(self, context: Context) -> Any:
-        """Return Airflow's task state store, whose values outlive a poll; None before Airflow 3.3."""
-        return context.get("task_state_store")
-
     def _failed_polls(self, context: Context) -> FailedPolls:
         limit, memory = self.max_failed_polls, self._memory
         if self._leaves_its_process:
             # Without a store, failed polls cannot be counted across processes, so none may fail.
-            store = self._store(context)
+            store: Any = context.get("task_state_store")
             limit, memory = (limit, store) if store is not None else (0, memory)
         return FailedPolls(limit, memory, attempt_of(context))
 

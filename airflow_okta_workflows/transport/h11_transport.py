@@ -189,6 +189,10 @@ class H11Transport:
         self._settings = settings
         self._clock = clock
         self._kept: _Kept = {}
+        self.connections_opened = 0
+        """Number of connections that were opened for requests, kept or not."""
+        self.tls_version: str | None = None
+        """TLS version of the last one, such as ``TLSv1.3``; None without TLS."""
         # A hook that is never closed closes its connections when it is garbage-collected.
         weakref.finalize(self, _close_all, self._kept)
 
@@ -274,6 +278,8 @@ class H11Transport:
         except BaseException:
             tcp.close()
             raise
+        self.connections_opened += 1
+        self.tls_version = stream.version if isinstance(stream, TlsStream) else None
         return _Connection(tcp, stream)
 
 

@@ -165,6 +165,11 @@ class TlsStream:
         """Return whether the peer has neither sent more bytes nor closed the connection."""
         return not self._incoming.pending and not self._tls.pending() and self._stream.is_quiet()
 
+    @property
+    def version(self) -> str | None:
+        """Version of TLS, such as ``TLSv1.3``."""
+        return self._tls.version()
+
     def _run(self, operation: Callable[[], T]) -> T:
         """Run a TLS operation, moving bytes between TLS and the connection until it is complete."""
         while True:

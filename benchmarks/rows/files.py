@@ -24,7 +24,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
 from benchmarks.airflow_environment import HTTP_CONN_ID, connect, connect_http, log_as_in_a_task
 from benchmarks.figures import Figure, alone, at_most, compare
-from benchmarks.measuring import cost_of, in_fork
+from benchmarks.measuring import become_warm_parent, cost_of, in_fork
 from benchmarks.org_process import CONN_ID, FlowPlan, OrgProcess
 from benchmarks.peers import bare_session, hand_script
 from tests.integration.task_context import Store, with_store
@@ -76,6 +76,7 @@ def measure(*, quick: bool) -> list[Figure]:
         connect(CONN_ID, org.connection)
         token = hand_script.ask_for_token(org.token_url, org.client_id, org.private_key_pem, org.key_id)
         connect_http(org.url, token)
+        become_warm_parent()
         cpu, memory = in_fork(partial(_costs, partial(_ours, source, folder / "records.jsonl")))
         few = max(count // _PEER_SHARE, 100)
         peer_cpu, peer_memory = in_fork(partial(_costs, partial(_loop, org.endpoint(FLOW), source, few)))

@@ -319,7 +319,7 @@ def table(runtime: Callable[[], Any]) -> str:
     from tests.airflow_features import forget_masks
 
     lines = [
-        "| what happens | idempotent | comes to | flow ran | requests to the flow | with `status` |",
+        "| what happens | idempotent | result | flow ran | requests to the flow | with `status` |",
         "|---|---|---|---|---|---|",
     ]
     for number, row in enumerate(ROWS, 1):

@@ -228,7 +228,7 @@ def play(row: Row, way: str, runtime: Runtime) -> tuple[type[OktaWorkflowsError]
 def table(runtime: Callable[[], Runtime]) -> str:
     """Play all rows, and return the table in Markdown."""
     lines = [
-        "| what happened to the try before | idempotent | the next try comes to | flow ran | keys |",
+        "| what happened to the previous try | idempotent | result of the next try | flow ran | keys |",
         "|---|---|---|---|---|",
     ]
     for row in ROWS:

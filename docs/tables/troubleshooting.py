@@ -18,6 +18,7 @@ from airflow_okta_workflows.core.flows.hints import flow_hint
 from airflow_okta_workflows.core.http import hints as http_hints
 from airflow_okta_workflows.core.oauth import hints as oauth_hints
 from airflow_okta_workflows.core.oauth.hints import token_hint
+from docs.tables.codes import OTHER_CODES, with_targets
 from docs.tables.error_texts import ErrorText, error_texts, own_letters
 from tests.unit.core.oauth.test_token_request import REFUSALS
 
@@ -41,28 +42,28 @@ REFUSED_TOKENS = {
     "The audience claim for client_assertion must be the endpoint invoked for the request.": (
         "The request came to the org under another name than the one in the connection."
     ),
-    "The issuer claim for client_assertion is not a valid client_id.": "The client id has not the form of one.",
-    "The parsing of the client_assertion failed.": "The org can make nothing of the assertion.",
-    "The client_assertion JWT signature algorithm is invalid.": "The org does not take the algorithm.",
+    "The issuer claim for client_assertion is not a valid client_id.": "The client id does not have the right form.",
+    "The parsing of the client_assertion failed.": "The org cannot parse the assertion.",
+    "The client_assertion JWT signature algorithm is invalid.": "The org does not accept the algorithm.",
     "Invalid value for 'client_id' parameter.": "There is no such app in this org, or it is deactivated.",
     "Client authentication failed. Either the client or the client credentials are invalid.": (
-        "App, key or both are not the org's."
+        "The org does not know the app, the key, or both."
     ),
     "Client Credentials requests to the Org Authorization Server must use the private_key_jwt"
     " token_endpoint_auth_method.": "The app is set to a client secret.",
     "One or more scopes are not configured for the authorization server resource.": "The org knows no such scope.",
     "You are not allowed any of the requested scopes.": "The scope was not granted to the app.",
-    "The DPoP proof JWT header is missing.": "The app asks for a proof of possession, as every new app does.",
+    "The DPoP proof JWT header is missing.": "The app requires a proof of possession, as every new app does.",
     "Authorization server requires nonce in DPoP proof.": "As above.",
-    "The client_assertion_type is invalid.": "The request did not come as it was sent.",
+    "The client_assertion_type is invalid.": "The request was changed on its way.",
     "The request is made from outside the client's permitted network zones.": (
-        "The app may be used from certain addresses only."
+        "The app may be used only from certain addresses."
     ),
-    "unauthorized_client": "The app may not ask for tokens in this way.",
-    "unsupported_grant_type": "Another server than an org responds.",
+    "unauthorized_client": "The app may not request tokens in this way.",
+    "unsupported_grant_type": "The server that responds is not an org.",
     "access_denied": "A policy of the org refuses the caller.",
-    "invalid_request": "The request did not come to an org's own token endpoint, or not as it was sent.",
-    "invalid_client": "The org does not know the app, or not by this key.",
+    "invalid_request": "The request did not reach an org's own token endpoint, or was changed on its way.",
+    "invalid_client": "The org does not know the app, or not with this key.",
 }
 """Meaning of each refusal of the token endpoint, by its description, or by its error code if only that matters."""
 
@@ -85,7 +86,7 @@ class Row(NamedTuple):
 NO_TOKEN = [
     Row("No access token was asked for: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
         " timed out while it waited for a token.", "Nothing is to be done."),
-    Row("No token from …: ….", "OktaTokenError", "The org was not reached in three attempts. The reason is behind the"
+    Row("No token from …: ….", "OktaTokenError", "The org was not reached in three attempts. The reason is after the"
         " colon: see [no connection](#no-connection).", http_hints.UNREACHABLE),
     Row("… returned 429 to token requests for longer than rate_limit_wait (… s).", "OktaTokenError", "The org's limit for"
         " token requests is used up, by this app or by others.", oauth_hints.ORG_RATE_LIMITED),
@@ -93,12 +94,12 @@ NO_TOKEN = [
         " a gateway in front of it, has a problem. Three attempts failed.",
         "Try again later; if it stays so, see Okta's status page."),
     Row("… returned 403 to the token request", "OktaTokenRefusedError", "Without a reason, also 404 and others, and HTML"
-        " instead of JSON: this is no token endpoint.", oauth_hints.NOT_THE_ORG),
-    Row("… redirected the token request (…).", "OktaTokenRefusedError", "This is no token endpoint. A redirect is not"
+        " instead of JSON: this is not a token endpoint.", oauth_hints.NOT_THE_ORG),
+    Row("… redirected the token request (…).", "OktaTokenRefusedError", "This is not a token endpoint. A redirect is not"
         " followed.", oauth_hints.NOT_THE_ORG),
-    Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "This is no token endpoint."
+    Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "This is not a token endpoint."
         " Often it is the login page of a proxy.", oauth_hints.NOT_THE_ORG),
-    Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app asks for a proof of"
+    Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app requires a proof of"
         " possession.", oauth_hints.DPOP_TOKEN),
 ]  # fmt: skip
 
@@ -111,31 +112,31 @@ FLOW_REFUSED = [
     Row("was refused with 404 and did not run", "OktaFlowRefusedError", "There is no such flow at this host, or it is"
         " switched off.", flow_hint(404)),
     Row("returned 429 for longer than rate_limit_wait (… s) and did not run", "OktaFlowRateLimitedError", "The flow is"
-        " invoked more often than it allows, from here or from elsewhere.", flow_hints.FLOW_RATE_LIMITED),
+        " invoked more often than it allows, by this Airflow or by others.", flow_hints.FLOW_RATE_LIMITED),
 ]  # fmt: skip
 
 FLOW_RESPONDED = [
     Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no response came."
-        " The reason is behind the colon: see [no response](#no-response). No retry follows.", flow_hints.OUTCOME_UNKNOWN),
-    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same, of a flow that is"
+        " The reason is after the colon: see [no response](#no-response). No retry follows.", flow_hints.OUTCOME_UNKNOWN),
+    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same for a flow that is"
         " declared idempotent, after three attempts.", flow_hints.NO_RESPONSE),
     Row("An earlier try was cut off while it invoked flow …, and the outcome is unknown.", "OktaFlowOutcomeUnknownError",
         "The task was killed between sending and the response, and this is its retry.", LOOK_IT_UP),
     Row("The checkpoint… is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
         "The provider was changed to another version between two tries. The flow may have run.", FORGET_IT),
     Row("Flow … was invoked, its outcome is unknown, and ….", "OktaFlowOutcomeUnknownError", "With `on_unknown=\"ask\"`: a"
-        " person was asked, and there is no answer; behind `and` stands why. The task is not retried."),
+        " person was asked, and there is no answer; the reason is after `and`. The task is not retried."),
     Row("Flow … responded in an earlier try, and ….", "OktaFlowResponseError", "The response was too large for a checkpoint"
         " and the task was killed after it, or it could not be read.", LOOK_IT_UP),
-    Row("returned …, but …", "OktaFlowResponseError", "Behind `but` stands why the body is of no use: see"
-        " [unreadable](#unreadable). With an execution id beside the status, the flow has run."),
-    Row("returned …, a redirect", "OktaFlowResponseError", "The invoke URL leads somewhere else. Where to, is not followed."),
+    Row("returned …, but …", "OktaFlowResponseError", "The text after `but` says why the body cannot be used: see"
+        " [unreadable](#unreadable). If there is an execution id beside the status, the flow has run."),
+    Row("returned …, a redirect", "OktaFlowResponseError", "The invoke URL redirects to another address. A redirect is not followed."),
     Row("The notification was given up: it took too long.", "OktaFlowNoResponseError", "`OktaFlowNotifier` in the triggerer"
         " waited for a token, a rate limit or the response. The error is only logged."),
-    Row("returned 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow says that it failed; behind it stands the"
-        " execution and the flow's own message.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
-    Row("Flow … returned …, but ….", "OktaFlowFailedError", "The flow is content, and the"
-        " task's own `success_when`, `result` or `response_check` is not; behind `but` stands which.",
+    Row("returned 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow reports a failure. The execution and the"
+        " flow's own message follow.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
+    Row("Flow … returned …, but ….", "OktaFlowFailedError", "The flow succeeded, but the"
+        " task's own `success_when`, `result` or `response_check` did not accept the response; the text after `but` says which.",
         "Compare the expression with the body in the execution history."),
 ]  # fmt: skip
 
@@ -144,31 +145,31 @@ NOT_SENT = [
         http_hints.UNREACHABLE),
     Row("was not invoked: the task was stopped", "OktaFlowNotSentError", "The task was marked failed, cleared or timed out"
         " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "Nothing is to be done."),
-    Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or is another host's; or this"
+    Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or belongs to another host; or this"
         " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", http_hints.CERTIFICATE),
     Row("No notification could be sent within … s.", "OktaFlowNotSentError", "`OktaFlowNotifier` waited for a token, a rate"
         " limit or a new connection. The callback ends, and the error is only logged."),
-    Row("… may not receive the org's token.", "OktaConfigurationError", "The flow's host is none that the"
-        " connection names. Nothing was sent, no token was asked for."),
+    Row("… may not receive the org's token.", "OktaConfigurationError", "The connection does not allow the"
+        " flow's host. Nothing was sent, and no token was requested."),
 ]  # fmt: skip
 
 WAITING = [
     Row("failure_when is true: …", "OktaFlowFailedError", "The status flow says that the long-running one has failed.",
         flow_hints.RUN_FAILED),
-    Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over. What it saw"
-        " last is below.", "Raise `timeout`, or look the long-running flow up in its execution history."),
-    Row("execution_timeout is over, and flow … did not report an end.", "AirflowTaskTimeout", "The same of"
-        " `execution_timeout`, which counts while the sensor is deferred, too.", "Raise `execution_timeout`."),
-    Row("The triggerer could not poll flow … (…), though this worker can.", "OktaWorkflowsError", "In the brackets is"
+    Row("Flow … did not report an end within … s.", "AirflowSensorTimeout", "The sensor's `timeout` is over. Its last"
+        " observation is below.", "Raise `timeout`, or look the long-running flow up in its execution history."),
+    Row("execution_timeout is over, and flow … did not report an end.", "AirflowTaskTimeout", "The same for"
+        " `execution_timeout`, which also counts while the sensor is deferred.", "Raise `execution_timeout`."),
+    Row("The triggerer could not poll flow … (…), though this worker can.", "OktaWorkflowsError", "The brackets contain"
         " the error's class.", "See the triggerer's log; a key file or a CA bundle must be on the triggerer, too."),
     Row("The trigger of … fired an event that is not known here: ….", "OktaWorkflowsError", "Triggerer and worker differ."),
 ]  # fmt: skip
 
 STATUS_FLOWS = [
-    Row("… The status flow is asked.", "a warning", "The response of the flow was lost, or a gateway's came instead. The"
-        " operator goes on by itself.", "Nothing is to be done."),
-    Row("Flow … ran and failed: ….", "OktaFlowFailedError", "The status flow reports that the run failed. Behind the colon"
-        " stands what it reports."),
+    Row("… The status flow is asked.", "a warning", "The response of the flow was lost, or a gateway responded instead. The"
+        " operator continues by itself.", "Nothing is to be done."),
+    Row("Flow … ran and failed: ….", "OktaFlowFailedError", "The status flow reports that the run failed. Its report is after"
+        " the colon."),
     Row("The status flow … ….", "OktaFlowNoResponseError", "Its response has no status, an unknown one, or that of another"
         " run. Nothing was sent because of it."),
     Row("The run has succeeded, and the result of StatusFlow cannot be read: …", "OktaFlowNoResponseError", "The expression"
@@ -176,29 +177,29 @@ STATUS_FLOWS = [
     Row("The status flow does not know a run that has begun: its row was deleted, or never written.",
         "OktaFlowOutcomeUnknownError", "The run was seen before, and its row has been missing for the time of `settle`."),
     Row("Flow … did not end within … s.", "OktaFlowNoResponseError", "The `timeout` of `StatusFlow` is over, and the run"
-        " goes on."),
+        " continues."),
     Row("Flow … was invoked several times, and no invocation became a run.", "OktaFlowNoResponseError", "Each response was"
         " lost, and each time the status flow knew no run after the time of `settle`."),
     Row("The task was stopped while it waited for the end of flow ….", "OktaFlowNoResponseError", "The task was marked"
-        " failed, cleared or timed out. The run goes on, unless a `cancel_flow` ends it.", "Nothing is to be done."),
-    Row("execution_timeout is over, and flow … has not ended.", "AirflowTaskTimeout", "The run goes on.",
+        " failed, cleared or timed out. The run continues, unless a `cancel_flow` ends it.", "Nothing is to be done."),
+    Row("execution_timeout is over, and flow … has not ended.", "AirflowTaskTimeout", "The run continues.",
         "OKW-1638: Raise execution_timeout. A retry waits for the same run."),
     Row("its checkpoint took longer than … s, so it was not sent", "OktaFlowNotSentError", "Airflow's API server is slow."
         " The invocation was tried three times.", "Look at the load of the API server and its database. A retry is safe."),
     Row("Flow … could not be asked to cancel the run: …", "a warning", "The `cancel_flow` was refused, or did not respond"
-        " within 3 s. The run goes on.", "Look at the reason behind the colon."),
+        " within 3 s. The run continues.", "See the reason after the colon."),
 ]  # fmt: skip
 
 BATCH = [
-    Row("… of … invocations failed (…).", "OktaFlowFailedError", "Or `OktaFlowOutcomeUnknownError`, if nothing but items of"
-        " unknown fate is left. The first five follow.", "Look at each record's error in the XCom `records`."),
+    Row("… of … invocations failed (…).", "OktaFlowFailedError", "Or `OktaFlowOutcomeUnknownError`, if the outcome of every item"
+        " that did not succeed is unknown. The first five follow.", "Look at each record's error in the XCom `records`."),
     Row("The payloads have changed since an earlier try of this task: … that were sent are not among them.",
-        "OktaConfigurationError", "A retry knows its items by place and content, and does not find them."),
-    Row("The file of payloads cannot be read: ….", "OktaBatchFileError", "It is not there, or not whole, or the file system"
-        " is away. A retry may find it."),
-    Row("The query of the payloads failed: ….", "OktaBatchFileError", "The first line of what the database says follows."),
-    Row("The records of the batch cannot be written: ….", "OktaBatchFileError", "The disk of `records_path` is full, say, or"
-        " the path cannot be written to. Open calls were waited for.", "OKW-1652: Make room, and let Airflow retry: the outcomes"
+        "OktaConfigurationError", "A retry compares position and content of its items, and does not find them."),
+    Row("The file of payloads cannot be read: ….", "OktaBatchFileError", "It is missing or incomplete, or the file system is"
+        " unreachable. A retry may find it."),
+    Row("The query of the payloads failed: ….", "OktaBatchFileError", "The first line of the database's message follows."),
+    Row("The records of the batch cannot be written: ….", "OktaBatchFileError", "For example, the disk of `records_path` is full, or"
+        " the path cannot be written to. The task waited for open calls.", "OKW-1652: Make room, and let Airflow retry: the outcomes"
         " are in the checkpoints (Airflow 3.3+), and nothing is sent twice. Before 3.3 a retry sends all items again. OKW-1651"
         " (nothing was sent): correct `records_path`, or its permissions."),
     Row("The temporary file of the batch cannot be used: ….", "OktaBatchFileError", "The worker's disk is full: payloads and"
@@ -224,7 +225,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
-        "cli/check.py", "cli/connection.py", "cli/connection_file.py", "emulator/public_keys.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
+        "cli/check.py", "cli/connection.py", "cli/connection_file.py", "emulator/public_keys.py", "emulator/profile.py",
+        "cli/conformance.py", "cli/emulator.py", "cli/hook.py", "cli/invoke.py", "cli/keygen.py",
     ),
 }  # fmt: skip
 """Tables of messages that need no explanation, with the modules that have them."""
@@ -238,7 +240,7 @@ _MORE = {
     "… contains the connections …: name one of them with --conn-id": "Add --conn-id.",
     "--connections keeps a client id and a private key: leave out --public-key and --client-id": "Leave them out.",
     "… cannot be read: ….": "Check the path.",
-    "… cannot be used. … …": "Below it stands where the file of flows raised an error.",
+    "… cannot be used. … …": "The text below says where the file of flows raised an error.",
     "… cannot be read: there is no home directory for its ~": "Write the whole path.",
     "result selects nothing: …": "Let the flow return a JSON object, or correct the expression.",
     "payloads is of type …, not a list.": "Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
@@ -253,8 +255,10 @@ _MORE = {
     "give either --conn-id or --file": "Leave one of them out.",
     "--yes goes with --flow": "Name a flow, or leave --yes out.",
     "--flow asks before it invokes the flow, and nobody is here to confirm: add --yes": "Add it, if the flow may run.",
+    "it asks before it sends anything, and nobody is here to confirm: add --yes": "Add it, if the requests may be sent.",
+    "Not confirmed: nothing was sent.": "Answer y, or add --yes.",
     "no shell can set a variable for the id …: use --format json or --add": "Or take an id of letters, digits and _.",
-    "the connection does not work yet, so it is neither printed nor added.": "Mend the step above that failed.",
+    "the connection does not work yet, so it is neither printed nor added.": "Fix the step above that failed.",
     "--replace goes with --add": "Add --add, or leave --replace out.",
     "…:… cannot be listened on: …": "Choose another --port, or leave it out for a free one; --host is an address of this"
     " machine.",
@@ -286,30 +290,30 @@ WARNINGS = {
     "the field … in extra is read as private_key, but Airflow may show it in clear text: rename it": "The form and the REST API show the key to everyone who may read connections. Rename the field to `private_key`"
     " and, if others may have read the key, [replace it](key-rotation.md).",
     "the path in … is ignored: only the org's own authorization server, …, gives tokens for flows": "Remove the path.",
-    "Flow …: … The result is null.": "The response has no member that `result` looks at; what it has is named.",
-    "Flow …: … The sensor goes on until its timeout.": "The response has no member that `success_when` looks at, so the"
-    " condition can never be true. What it has is named.",
-    "… is …: tokens travel in clear text (insecure_http is set)": "For a local org only.",
+    "Flow …: … The result is null.": "The response has no member that `result` refers to. The warning names the members that it has.",
+    "Flow …: … The sensor goes on until its timeout.": "The response has no member that `success_when` refers to, so the"
+    " condition can never be true. The warning names the members that it has.",
+    "… is …: tokens travel in clear text (insecure_http is set)": "Use this only for a local org.",
     "verify is false: anyone between here and the org can read the tokens": "Set `verify` to a CA bundle instead.",
     "Access tokens are not shared between processes: …. Each process asks for its own. Set token_cache_dir under"
-    " [okta_workflows] to a directory of your own, or token_cache to memory.": "The directory of the token cache is not"
-    " there, or is not this user's alone. Tasks run, with more token requests.",
+    " [okta_workflows] to a directory of your own, or token_cache to memory.": "The directory of the token cache is missing,"
+    " or does not belong to this user alone. Tasks run, with more token requests.",
     "The pace of flows is not shared between processes: …. Each process keeps its own pace. Set token_cache_dir under"
-    " [okta_workflows] to a directory of your own, or pace to process.": "As above, of the pace of flows: each process"
-    " keeps to the rate by itself, and together they may exceed it. Some invocations then are returned 429 and sent again.",
+    " [okta_workflows] to a directory of your own, or pace to process.": "The same for the pace of flows: each process"
+    " keeps to the rate by itself, and together they may exceed it. Some invocations then receive 429 and are sent again.",
     "The pace of flows is not shared between hosts: Redis at … cannot be used (…). Until it can, each host keeps its own pace."
     " Check the server, and redis_url under [okta_workflows].": "Each host keeps to the rate by itself, and together they may"
-    " exceed it. Some invocations then are returned 429 and sent again. The reason is in the brackets. See [one pace for"
+    " exceed it. Some invocations then receive 429 and are sent again. The reason is in the brackets. See [one pace for"
     " several hosts](reliability.md#one-pace-for-several-hosts).",
     "Polls of flow … wait up to … s for their turn: it is polled more often than [okta_workflows] flow_rate allows. Raise"
     " poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
     " says, and none fails for it. See [scaling](scaling.md#sensors).",
     "max_rate is …, but all who invoke a flow share …/s. Raise [okta_workflows] flow_rate if the flow takes more, or lower"
     " max_rate.": "`max_rate` only lowers the share of one batch.",
-    "The access token could not be kept in …: …": "As above: the disk is full, or not to be written.",
-    "the access token could not be renewed before it expires: …": "The old one is good for now; it is tried again.",
-    "Connection … could not be looked up again: …": "In the triggerer: the one that is known is used on.",
-    "Poll failed, … of … in a row: …": "More than `max_failed_polls` of them fail the sensor.",
+    "The access token could not be kept in …: …": "The same: the disk is full, or cannot be written.",
+    "the access token could not be renewed before it expires: …": "The old token is still valid; the renewal is tried again.",
+    "Connection … could not be looked up again: …": "In the triggerer: the known connection stays in use.",
+    "Poll failed, … of … in a row: …": "If more than `max_failed_polls` fail, the sensor fails.",
     "The triggerer did not hand over what flow … returned (…). It is invoked from here, under the same key.": "In the"
     " brackets: `the response is too large` (over 64 KiB), that the key was changed, or the class of an error; then the"
     " triggerer's log says more.",
@@ -317,20 +321,20 @@ WARNINGS = {
     " that the flow has run, and not what it returned": "Let the flow return less.",
     "An earlier try was cut off while it invoked flow …, which may have run. It is declared idempotent, so it is invoked"
     " again under the same key (…)": "Nothing is to be done.",
-    "The outcome of flow … could not be stored": "Airflow's state store is away. Should the task be killed now, its retry"
+    "The outcome of flow … could not be stored": "Airflow's state store is unreachable. If the task is killed now, its retry"
     " finds less.",
-    "The outcome of some invocations could not be stored": "The same, of a batch.",
+    "The outcome of some invocations could not be stored": "The same for a batch.",
     "Further failures are counted, and told in the records only": "Ten have been logged.",
-    "The end of the batch could not be stored": "The same. Nothing is sent again all the same: the outcomes are stored.",
+    "The end of the batch could not be stored": "The same. Still, nothing is sent again: the outcomes are stored.",
     "… payloads cannot be sent, such as …": 'With `on_error="collect"`: each is a failed record, which says why.',
     "… items that an earlier try has sent are not among the payloads any more. They are not sent, and their records follow"
-    " those of the others.": "The file or the result of the query has changed since. If that is not meant, look at what"
+    " those of the others.": "The file or the result of the query has changed since. If you did not intend that, find out what"
     " changes it.",
     "… A person is asked, under Required Actions (idempotency key …)": 'With `on_unknown="ask"`: the task waits until'
     " someone answers there.",
-    "The outcome of … items is unknown. A person is asked, under Required Actions": "The same, of a batch.",
-    "The answer cannot be used: … The question is asked again.": "Answer once more under Required Actions; the reason is"
-    " named.",
+    "The outcome of … items is unknown. A person is asked, under Required Actions": "The same for a batch.",
+    "The answer cannot be used: … The question is asked again.": "Answer again under Required Actions; the warning gives the"
+    " reason.",
 }
 """Warnings in the log, and their meanings."""
 
@@ -343,6 +347,7 @@ def tables() -> dict[str, str]:
         "refused tokens": _refused_tokens(),
         **{name: _with_meaning(rows, texts) for name, rows in _WITH_MEANING.items()},
         **{name: _settings(modules, texts, meant) for name, modules in SETTINGS.items()},
+        "other codes": markdown_table(("it means", "what to change"), OTHER_CODES),
         "warnings": markdown_table(
             ("the log says", "it means"), [(_code(text), meaning) for text, meaning in WARNINGS.items()]
         ),
@@ -440,7 +445,7 @@ def written_into(page: str, write: Callable[[], dict[str, str]] = tables) -> str
         if not found or end not in rest:
             raise ValueError(f"the page has no place for the table {name!r}")
         page = f"{head}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
-    return page
+    return with_targets(page)
 
 
 if __name__ == "__main__":

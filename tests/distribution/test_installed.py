@@ -70,7 +70,7 @@ def test_the_command_line_tells_its_version(bare: BareEnvironment) -> None:
 def test_airflow_has_the_commands(bare: BareEnvironment) -> None:
     told = bare.run("airflow", "okta-workflows", "--help")
 
-    for command in ("check", "connection", "emulator", "invoke", "keygen"):
+    for command in ("check", "conformance", "connection", "emulator", "invoke", "keygen"):
         assert f"\n    {command}" in told
 
 
@@ -90,9 +90,9 @@ def test_a_flow_is_invoked(bare: BareEnvironment, connection: dict[str, str]) ->
     assert invoked["response"]["body"] == {"greeting": "Hello, Ada!"}
 
 
-def test_the_fixture_of_the_readme_works_with_only_pytest_added(bare: BareEnvironment, connection: object) -> None:
+def test_the_first_test_of_the_docs_works_with_only_pytest_added(bare: BareEnvironment, connection: object) -> None:
     bare.install("pytest")
-    (test,) = [block for block in blocks("README.md") if "def test_" in block.text]
+    (test,) = [block for block in blocks("docs/first-test.md") if "def test_" in block.text]
     (bare.home / "test_onboarding.py").write_text(test.text)
 
     assert "\n1 passed" in bare.run("pytest", "-p", "no:cacheprovider", "--tb=short", "-q", "test_onboarding.py")

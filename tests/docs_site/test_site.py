@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+from docs.site.api_pages import PUBLIC
 from tests.html_page import HtmlPage
 from tests.pages import PAGES, ROOT, SCRIPTS, files
 
@@ -17,7 +22,7 @@ SITE = ROOT / "site"
 NAMES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
 SOURCES = (
     *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "RELEASING.md"),
-    *("CHANGELOG.md", "mkdocs.yml", "docs", "dags"),
+    *("CHANGELOG.md", "mkdocs.yml", "docs", "dags", "airflow_okta_workflows"),
 )
 """Sources of the site."""
 
@@ -85,6 +90,67 @@ def test_the_name_of_each_file_is_shown(pages: dict[str, HtmlPage], page: str) -
 def test_the_readme_leads_to_the_example_dags(pages: dict[str, HtmlPage]) -> None:
     assert "source/dags.html" in pages["index.html"].links
     assert {path.name for path in (ROOT / "dags").iterdir() if path.is_file()} == pages["source/dags.html"].titles
+
+
+def test_each_picture_has_an_alternative_text(pages: dict[str, HtmlPage]) -> None:
+    without = {
+        name: source
+        for name, page in pages.items()
+        for source, text in page.images
+        # The logo is beside the site's name.
+        if len(text) < 10 and not source.endswith("logo.svg")
+    }
+
+    assert without == {}
+    assert sum(len(page.images) for page in pages.values()) >= 10
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs/images").glob("*.svg")), ids=lambda path: path.name)
+def test_a_drawn_picture_describes_itself_and_refers_to_nothing(picture: Path) -> None:
+    text = picture.read_text()
+    tree = ElementTree.fromstring(text)
+
+    assert tree.find("{http://www.w3.org/2000/svg}title") is not None
+    assert re.findall(r"href|@import|<image|<script|url\((?!#)", text) == []
+    if "<text" in text:
+        assert tree.find("{http://www.w3.org/2000/svg}desc") is not None
+
+
+def test_the_readme_is_short_and_has_the_set_up() -> None:
+    text = (ROOT / "README.md").read_text()
+
+    assert len(text.split()) < 600
+    assert "make demo" in text
+    assert "make test" in text
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_each_public_class_is_in_the_reference(pages: dict[str, HtmlPage], name: str) -> None:
+    path, _ = PUBLIC[name]
+    module = importlib.import_module(f"airflow_okta_workflows.{path}")
+    defined = [one for one, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    classes = [one for one in defined if inspect.isclass(getattr(module, one)) and one[0].isupper()]
+    listed = getattr(module, "__all__", None) or classes or [one for one in defined if not one.startswith("_")]
+
+    assert listed
+    assert {one.lower() for one in listed} <= pages[f"api/{name}.html"].ids
+
+
+def test_the_reference_shows_the_parameters_and_not_the_markup_of_docstrings(pages: dict[str, HtmlPage]) -> None:
+    for name in PUBLIC:
+        text = (SITE / f"api/{name}.html").read_text()
+        assert not re.search(r":(?:param|class|meth|raises)\b|``", re.sub(r"<pre.*?</pre>", "", text, flags=re.S)), name
+    shown = (SITE / "api/operators.html").read_text()
+    for parameter in inspect.signature(InvokeOktaFlowOperator).parameters:
+        assert f"<td><code>{parameter}</code></td>" in shown or parameter == "kwargs"
+
+
+def test_each_code_of_an_error_has_a_link_target(pages: dict[str, HtmlPage]) -> None:
+    codes = {code.lower() for code in re.findall(r"OKW-\d{4}", (ROOT / "docs/troubleshooting.md").read_text())}
+
+    assert len(codes) > 200
+    assert codes <= pages["troubleshooting.html"].ids
+    assert {f"../troubleshooting.html#{code}" for code in codes} <= set(pages["api/exceptions.html"].links)
 
 
 @pytest.fixture

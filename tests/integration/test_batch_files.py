@@ -460,7 +460,7 @@ def test_pages_whose_items_are_settled_are_not_in_memory(monkeypatch: pytest.Mon
         ("a.jsonl", "", OktaConfigurationError, "The file is empty.*OKW-1546"),
         ("a.json", "", OktaConfigurationError, "The file is empty.*OKW-1546"),
         ("a.csv", "mail,dept\n", OktaConfigurationError, "There is no column 'email'.*OKW-1544.*'mail', 'dept'"),
-        ("a.xlsx", "PK", OktaConfigurationError, "format of payloads cannot be told.*OKW-1540"),
+        ("a.xlsx", "PK", OktaConfigurationError, "does not show the format of the payloads.*OKW-1540"),
         ("a.json", "[1", OktaConfigurationError, "cannot be read from line 1 on.*OKW-1542"),
         ("a.csv", csv_of([*PEOPLE, PEOPLE[1]]), OktaConfigurationError, "Lines 3 and 7 have the same item_key"),
         ("a.csv", "email,dept\na,b\nc\n", OktaConfigurationError, "1 of 2 payloads.*Line 3: It has 1 cells"),

@@ -47,7 +47,7 @@ def test_the_command_line(reader: Reader, org: LocalOrg) -> None:
     page = blocks("docs/command-line.md")
     read_all(reader, org, page)
 
-    assert sorted(block.language for block in page) == [*["console"] * 8, "json", "python"]
+    assert sorted(block.language for block in page) == [*["console"] * 10, "json", "python"]
     assert len(org.flows["hello"].runs) == 3
     assert org.flows["hello"].runs[-1].idempotency_key == "7d2b0c1e-5f0a-4f0e-9b6c-2f6f3f1d8a11"
 
@@ -56,6 +56,14 @@ def test_setting_up_okta(reader: Reader, org: LocalOrg) -> None:
     read_all(reader, org, blocks("docs/okta-setup.md"))
 
     assert [run.body for run in org.flows["hello"].runs] == [None, {"name": "Ada"}]
+
+
+def test_the_tutorial(reader: Reader, org: LocalOrg, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in org.environment().items():
+        monkeypatch.setenv(name, value)
+    read_all(reader, org, blocks("docs/tutorial.md"))
+
+    assert [run.body for run in org.flows["hello"].runs] == [{"name": "Ada"}]
 
 
 def test_the_first_step_of_troubleshooting(

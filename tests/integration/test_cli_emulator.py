@@ -104,6 +104,26 @@ def test_it_runs_the_sample_flows_until_it_is_told_to_stop(
     assert "refused" in OktaWorkflowsHook().test_connection()[1], "the port is free again"
 
 
+def test_it_behaves_as_a_profile_says(
+    tmp_path: Path, run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = {"status": 451, "type": "application/json", "body": {"message": "not here"}}
+    (tmp_path / "conformance.json").write_text(json.dumps({"format": 1, "rules": {"F7": {"seen": changed}}}))
+    seen: list[OktaFlowFailedError] = []
+
+    def talk(line: str) -> None:
+        export(line, monkeypatch)
+        hook = OktaWorkflowsHook()
+        with pytest.raises(OktaFlowFailedError) as caught:
+            hook.invoke("0123456789abcdef0123456789abcdef")
+        seen.append(caught.value)
+        hook.close()
+
+    assert run_emulator("--profile", str(tmp_path / "conformance.json"), talk=talk) == 0
+    assert seen[0].response is not None
+    assert (seen[0].response.status_code, seen[0].response.body) == (451, {"message": "not here"})
+
+
 def test_json_holds_all_a_script_needs(run_emulator: RunEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     def talk(first: str) -> None:
         assert first == "{\n"

@@ -410,20 +410,6 @@ def test_a_subclass_is_told_each_request_that_is_responded() -> None:
     assert [request.status for request in told] == [200, 401]
 
 
-def test_its_execution_history_is_where_the_console_would_be(okta_local_org: LocalOrg) -> None:
-    empty = requests.get(f"{okta_local_org.url}/app", timeout=5)
-    okta_local_org.flow("<b>", security="public")(lambda request: {})
-    responses = [requests.post(okta_local_org.invoke_url("<b>"), timeout=5) for _ in range(2)]
-    page = requests.get(f"{okta_local_org.url}/app", timeout=5)
-
-    assert "There are no flows" in empty.text
-    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert "<h2>&lt;b&gt;</h2>" in page.text
-    assert "2 executions" in page.text
-    places = [page.text.index(f'id="execution_id={response.headers["x-flo-instance"]}"') for response in responses]
-    assert places[1] < places[0], "the latest first"
-
-
 def test_an_app_that_is_kept_has_the_same_connection_again() -> None:
     with LocalOrg() as org:
         org.flow("hello")(lambda request: {})

@@ -87,6 +87,14 @@ def test_every_row_says_what_to_change() -> None:
             assert not re.search(r"\|\s+\|$|\| … \|", line), f"{name}: {line}"
 
 
+def test_each_code_has_one_link_target() -> None:
+    targets = re.findall(r'<a id="(okw-\d{4})"></a>', PAGE)
+    codes = set(re.findall(r"^(OKW-\d{4}): ", literals(), re.MULTILINE))
+
+    assert len(codes) > 180
+    assert sorted(targets) == sorted({*targets, *(code.lower() for code in codes)})
+
+
 def test_each_class_that_the_page_names_is_there() -> None:
     from airflow_okta_workflows import exceptions
 

@@ -29,7 +29,7 @@ def main() -> int:
         help=f"only this environment; one of {', '.join(names)}. The page stays as it is",
     )
     parser.add_argument(
-        "--pins", action="store_true", help="resolve the versions of the environments anew, and run nothing"
+        "--pins", action="store_true", help="resolve the versions of the environments, and run nothing"
     )
     parser.add_argument("--at-a-time", metavar="N", type=int, default=2, help="environments that run side by side (2)")
     parser.add_argument(

@@ -20,7 +20,7 @@ _NEEDED_NEWER = ("apache-airflow-providers-common-compat", "apache-airflow-provi
 WHOLE_SUITE = ("tests/unit", "tests/integration", "--ignore=tests/unit/benchmarks")
 """Tests of the provider; those of the benchmarks are excluded, since figures are measured on one Airflow only."""
 _OF_LIBRARIES = (
-    "authlib", "fault_table", "frames", "key_forms", "status_tries_table", "transports", "transports_and_proxies", "wire",
+    "fault_table", "frames", "key_forms", "status_tries_table", "transports", "transports_and_proxies", "wire",
 )  # fmt: skip
 """Integration tests of what depends on libraries and not on Airflow."""
 _OF_AIRFLOW = (

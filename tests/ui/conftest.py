@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from airflow_okta_workflows.emulator import LocalOrg, ReturnError
 from tests.e2e.airflow_standalone import Airflow
@@ -82,16 +82,21 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="session")
-def browser(stage: Stage) -> Iterator[BrowserContext]:
-    """Yield one browser with one cache, because Airflow's page is 6 MB of JavaScript."""
+def chromium() -> Iterator[Browser]:
     expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=_QUIET)
-        context = chromium.new_context(base_url=stage.airflow.url, viewport={"width": 1100, "height": 900}, locale="en")
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        context.set_default_timeout(_PATIENCE)
-        yield context
+        yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Browser, stage: Stage) -> BrowserContext:
+    """Return one context with one cache, because Airflow's page is 6 MB of JavaScript."""
+    context = chromium.new_context(base_url=stage.airflow.url, viewport={"width": 1100, "height": 900}, locale="en")
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(_PATIENCE)
+    return context
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def file_format(name: str) -> str:
         if lower.endswith(suffix):
             return kind
     raise configuration_error(
-        f"The format of payloads cannot be told from the file's name {shown(name)}.",
+        f"The file name {shown(name)} does not show the format of the payloads.",
         "OKW-1540: Name it .csv, .jsonl or .ndjson (one JSON value per line), or .json (one list). Each may end"
         " with .gz.",
     )
@@ -285,7 +285,7 @@ def _bad_row(what: str) -> CoreError:
 def _unreadable(line: int, why: str) -> CoreError:
     return configuration_error(
         f"The file cannot be read from line {line} on: {why}.",
-        "OKW-1542: Correct the file there: what follows cannot be told apart. Nothing was sent.",
+        "OKW-1542: Correct the file there: the rows after it cannot be separated. Nothing was sent.",
     )
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.flows.members import describe_members, has_any, member_paths
+from airflow_okta_workflows.core.flows.members import MemberPath, describe_members, has_any, member_paths
 from airflow_okta_workflows.core.secret import shown, without_keys
 
 _TEMPLATE = re.compile(r"\{[{%]")
@@ -48,7 +48,7 @@ class Expression:
             raise configuration_error(
                 f"{parameter} is of type {type(text).__name__}, not a string.", "OKW-1520: Give a JMESPath expression."
             )
-        self._compiled, self._paths = _compile(text, parameter)
+        self._compiled, self._paths, self._name, self._string = _compile(text, parameter)
 
     def search(self, body: Any) -> Any:
         """Return what the expression selects; None if the body has no such element.
@@ -56,6 +56,8 @@ class Expression:
         :param body: the response's body
         :raises ExpressionError: if it cannot be evaluated over this body
         """
+        if self._name is not None and self._string is None and type(body) is dict:
+            return body.get(self._name)
         try:
             return self._compiled.search(body)
         except (TypeError, ValueError, AttributeError, RecursionError):  # a JMESPathError is a ValueError
@@ -70,6 +72,8 @@ class Expression:
         :param body: the response's body
         :raises ExpressionError: if it cannot be evaluated over this body
         """
+        if self._name is not None and self._string is not None and type(body) is dict:
+            return bool(body.get(self._name) == self._string)
         value = self.search(body)
         return value is not None and value is not False and value not in ("", [], {})
 
@@ -100,7 +104,7 @@ def compile_optional(text: str | None, parameter: str) -> Expression | None:
 
 
 @lru_cache(maxsize=256)
-def _compile(text: str, parameter: str) -> tuple[Any, Any]:
+def _compile(text: str, parameter: str) -> tuple[Any, tuple[MemberPath, ...], str | None, str | None]:
     import jmespath
     from jmespath.exceptions import JMESPathError
 
@@ -113,13 +117,33 @@ def _compile(text: str, parameter: str) -> tuple[Any, Any]:
             warnings.simplefilter("ignore", PendingDeprecationWarning)
             compiled = jmespath.compile(text)
             _check_literals(text, parameter)
-        return compiled, member_paths(compiled.parsed)
+        return compiled, member_paths(compiled.parsed), *_simple_form(compiled.parsed)
     except (JMESPathError, RecursionError, ValueError) as error:
         reason = without_keys(str(error).splitlines()[0]).removesuffix(":") if str(error) else type(error).__name__
     raise configuration_error(
         f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
         "OKW-1519: Write strings in single quotes, and numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
     )
+
+
+def _simple_form(parsed: Any) -> tuple[str | None, str | None]:
+    """Return the member and the string of an expression such as ``status == 'SUCCEEDED'``, or the member of ``email``.
+
+    These are the usual ones. A sensor and a batch evaluate the same one thousands of times, and over an object they
+    need no interpreter.
+
+    :return: the name of the member, None for any other expression; and the string, None without a comparison
+    """
+    match parsed:
+        case {"type": "field", "value": name}:
+            return name, None
+        case {
+            "type": "comparator",
+            "value": "eq",
+            "children": [{"type": "field", "value": name}, {"type": "literal", "value": str(string)}],
+        }:
+            return name, string
+    return None, None
 
 
 def _check_literals(text: str, parameter: str) -> None:

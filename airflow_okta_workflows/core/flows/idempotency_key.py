@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMESPACE = UUID("6f0d3c57-6d1c-5b1e-9f0e-6b8b7a0f4c11")
+_KEY_BYTES = 16
 
 
 def derive_key(identity: str, ordinal: int) -> str:
@@ -33,8 +34,11 @@ def packed_key(key: str) -> bytes:
     :param key: the key
     :raises ValueError: if it is no UUID
     """
-    # A sixth of the time of UUID(key).bytes: a batch has a hundred thousand keys.
-    return bytes.fromhex(key.replace("-", ""))
+    # Faster than UUID(key).bytes: a batch has a hundred thousand keys.
+    packed = bytes.fromhex(key.replace("-", ""))
+    if len(packed) != _KEY_BYTES:
+        raise ValueError("no UUID")
+    return packed
 
 
 def unpacked_key(packed: bytes | bytearray) -> str:

@@ -26,7 +26,7 @@ _HEADER = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,40}:[^\n]*$", re.MULTILINE)
 # only that length separates it from the base64 that follows.
 _ENCRYPTION = re.compile(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
-    r"((?:AES-\d{3}-CBC),[0-9A-F]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-F]{16})",
+    r"((?:AES-\d{3}-CBC),[0-9A-F]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-F]{16}|[A-Z0-9-]{1,40},)",
     re.IGNORECASE,
 )
 
@@ -144,6 +144,8 @@ def _read_block(label: str, body: str) -> list[Found]:
 
 
 def _traditional_key(label: str, encryption: str, body: str) -> Found:
+    if encryption.endswith(","):
+        return _unsupported_encryption()
     # The right reading is a multiple of the cipher's block, which is as long as the IV; a wrong one usually is not.
     block = len(encryption.partition(",")[2]) // 2
     data = next((data for data in base64_readings(body) if len(data) % block == 0), None)
@@ -155,18 +157,22 @@ def _traditional_key(label: str, encryption: str, body: str) -> Found:
     return Found(key=KeyText("pem", Secret(text), encrypted=True, derivation_rounds=1))
 
 
+def _unsupported_encryption() -> Found:
+    return problem(
+        configuration_error(
+            "The private key's encryption is not supported.",
+            "OKW-1128: Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
+        )
+    )
+
+
 def _private_key(data: bytes, label: str) -> Found:
     key = KeyText("pem", Secret(_pem(label, pem_lines(data))))
     if label != der.ENCRYPTED:
         return Found(key=key)
     rounds = der.derivation_rounds(data)
     if rounds is None:
-        return problem(
-            configuration_error(
-                "The private key's encryption is not supported.",
-                "OKW-1128: Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
-            )
-        )
+        return _unsupported_encryption()
     if rounds > MOST_ROUNDS:
         return problem(
             configuration_error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _LONGEST_KID = 100
 """Most characters of a kid, which is a thumbprint or a short name."""
 _PROBE = {"probe": True}
+# cryptography takes it for a wrong passphrase; versions before 45 can read it.
+_UNUSUAL_CIPHER = re.compile(r"DEK-Info: (?!AES-128-CBC|AES-256-CBC|DES-EDE3-CBC)([A-Z0-9-]{1,40})")
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -125,7 +128,12 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
             "OKW-1134: Use an RSA key or an EC key (P-256, P-384, P-521); encrypt it with AES, or not at all.",
         )
     except (ValueError, TypeError, KeyError, ArithmeticError, jwt.PyJWTError):
-        if key_text.encrypted:
+        if cipher := _UNUSUAL_CIPHER.search(key_text.text.reveal()):
+            error = configuration_error(
+                f"The private key cannot be decrypted: its encryption, {cipher[1]}, may not be supported.",
+                "OKW-1139: Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
+            )
+        elif key_text.encrypted:
             error = configuration_error(
                 "The private key cannot be decrypted: the passphrase is wrong, or the key is damaged.",
                 "OKW-1133: Check key_passphrase.",

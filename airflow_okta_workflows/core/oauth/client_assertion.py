@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.keys.signing import SigningKey
@@ -29,14 +29,19 @@ def sign_client_assertion(
     :param lifetime: how long the assertion is valid, in seconds, at most :data:`MAX_LIFETIME`
     :param jti: an id that no other assertion has
     """
-    issued_at = int(now) - BACKDATED
     return key.sign(
-        {
-            "iss": client_id,
-            "sub": client_id,
-            "aud": token_url,
-            "iat": issued_at,
-            "exp": min(int(now) + lifetime, issued_at + MAX_LIFETIME),
-            "jti": jti,
-        }
+        assertion_claims(client_id=client_id, token_url=token_url, now=now, lifetime=lifetime, jti=jti),
     )
+
+
+def assertion_claims(*, client_id: str, token_url: str, now: float, lifetime: int, jti: str) -> dict[str, Any]:
+    """Return the claims of a client assertion; the parameters are those of :func:`sign_client_assertion`."""
+    issued_at = int(now) - BACKDATED
+    return {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": token_url,
+        "iat": issued_at,
+        "exp": min(int(now) + lifetime, issued_at + MAX_LIFETIME),
+        "jti": jti,
+    }

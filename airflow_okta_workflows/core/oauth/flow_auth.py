@@ -49,10 +49,19 @@ class BearerAuth:
         if self._token is None or rejected:
             token = yield from self._obtain_token(self._token)
             self._token = token.value
-        headers = {**request.headers, "Authorization": f"Bearer {self._token}"}
-        return HttpRequest(request.method, request.url, headers, request.body, request.read_timeout)
+        return authorized(request, self._token)
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The token, once there is one."""
         return (self._token,) if self._token else ()
+
+
+def authorized(request: HttpRequest, token: str) -> HttpRequest:
+    """Return a request with an access token.
+
+    :param request: the request
+    :param token: the token
+    """
+    headers = {**request.headers, "Authorization": f"Bearer {token}"}
+    return HttpRequest(request.method, request.url, headers, request.body, request.read_timeout)

@@ -19,7 +19,7 @@ from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, bac
 from airflow_okta_workflows.core.secret import redact_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow_okta_workflows.core.keys.signing import SigningKey
     from airflow_okta_workflows.core.runtime import Runtime
@@ -82,7 +82,7 @@ def request_token(request: TokenRequest, runtime: Runtime) -> Conversation[Acces
         )
         asked_at = runtime.clock()
         yield MaskSecrets((assertion,), until=asked_at + request.assertion_lifetime)
-        event = yield Send(_http_request(request, assertion))
+        event = yield Send(token_http_request(request.token_url, token_form(request.scope, assertion)))
         if isinstance(event, HttpResponse):
             reply = _Reply(event, assertion, runtime.clock())
             if event.status == 200:
@@ -147,16 +147,29 @@ class _Reply:
         return one_line(value) or None if isinstance(value, str) else None
 
 
-def _http_request(request: TokenRequest, assertion: str) -> HttpRequest:
-    form = {
+def token_form(scope: str, assertion: str) -> dict[str, str]:
+    """Return the form of a token request.
+
+    :param scope: the scopes, separated by spaces
+    :param assertion: the client assertion
+    """
+    return {
         "grant_type": "client_credentials",
-        "scope": request.scope,
+        "scope": scope,
         "client_assertion_type": ASSERTION_TYPE,
         "client_assertion": assertion,
     }
+
+
+def token_http_request(token_url: str, form: Mapping[str, str]) -> HttpRequest:
+    """Return a request to the token endpoint.
+
+    :param token_url: the token endpoint
+    :param form: the form
+    """
     return HttpRequest(
         method="POST",
-        url=request.token_url,
+        url=token_url,
         headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
         body=urlencode(form).encode(),
     )

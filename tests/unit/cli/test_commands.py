@@ -111,7 +111,7 @@ def test_help_names_the_connection_that_is_taken_by_default() -> None:
         if argument.flags == ("--conn-id",)
     ]
 
-    assert len(helps) == 3
+    assert len(helps) == 4
     assert all(DEFAULT_CONN_ID in text for text in helps)
 
 
@@ -192,7 +192,9 @@ def completed(line: str) -> list[str]:
 
 def test_the_shell_completes_commands_options_and_choices() -> None:
     assert completed("okta-workflows ke") == ["keygen"]
-    assert set(completed("okta-workflows emulator --p")) == {"--port", "--public-host", "--public-key"}
+    assert completed("okta-workflows conf") == ["conformance"]
+    assert "--recipe" in completed("okta-workflows conformance --r")
+    assert set(completed("okta-workflows emulator --p")) == {"--port", "--profile", "--public-host", "--public-key"}
     assert completed("okta-workflows keygen --type r") == ["rsa2048", "rsa4096"]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import jmespath
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -115,6 +116,22 @@ def test_an_expression_that_cannot_be_evaluated_does_not_show_the_body() -> None
 
     assert str(caught.value).endswith("over the response: name is a value of 100 characters")
     assert caught.value.__context__ is None
+
+
+@given(
+    st.sampled_from(["status", '"run status"']),
+    st.text(st.characters(exclude_characters="'\\{", exclude_categories=["Cs"]), max_size=10),
+    JSON,
+)
+@example("status", "DONE", {"status": "DONE"})
+@example("status", "", {"status": None})
+@example("status", "1", {"status": 1})
+def test_any_comparison_with_a_string_is_what_jmespath_says(member: str, string: str, value: Any) -> None:
+    text = f"{member} == '{string}'"
+    for body in (value, {"status": value}, {"run status": value}, {"status": string}, {"run status": string}):
+        assert Expression(text, "success_when").is_true(body) is bool(jmespath.search(text, body))
+        assert Expression(text, "result").search(body) == jmespath.search(text, body)
+        assert Expression(member, "result").search(body) == jmespath.search(member, body)
 
 
 @example("``", None)

@@ -88,3 +88,9 @@ def test_a_note_without_max_tries_is_no_wanted_run() -> None:
 def test_any_key_can_be_packed(key: UUID) -> None:
     assert packed_key(str(key)) == key.bytes
     assert unpacked_key(packed_key(str(key))) == str(key)
+
+
+@pytest.mark.parametrize("text", ["", "00", "no uuid", "6f0d3c57-6d1c-5b1e-9f0e-6b8b7a0f4c1", "g" * 32])
+def test_what_is_no_uuid_is_no_key(text: str) -> None:
+    with pytest.raises(ValueError, match=r"UUID|hexadecimal"):
+        packed_key(text)

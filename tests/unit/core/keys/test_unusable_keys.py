@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -260,6 +261,24 @@ def test_an_encryption_whose_rounds_are_not_found_is_refused() -> None:
     unknown = element(0x30, algorithm("2a864886f70d01050d", SALT), element(4, b"x" * 64))
 
     assert fault(base64.b64encode(unknown).decode(), PASSPHRASE).message.endswith("encryption is not supported.")
+
+
+@pytest.mark.parametrize(
+    ("cipher", "message"),
+    [
+        ("AES-192-CBC,82AE4C810C9CF67736F256DEDFD6908E", "its encryption, AES-192-CBC, may not be supported"),
+        ("DES-CBC,B3FC025CBF4DFB62", "its encryption, DES-CBC, may not be supported"),
+        ("CAMELLIA-128-CBC,E6EBB46BD582BC7B09F50523004DEFDA", "The private key's encryption is not supported"),
+        ("id-aes256-GCM,4071BCFFB5B7CE18CEBFE901", "The private key's encryption is not supported"),
+    ],
+)
+def test_a_cipher_that_is_not_supported_is_not_taken_for_a_wrong_passphrase(cipher: str, message: str) -> None:
+    text = re.sub("DEK-Info: .*", f"DEK-Info: {cipher}", pem(EC, Format.TraditionalOpenSSL, PASSPHRASE))
+    for written in (text, text.replace("\n", "\r\n"), text.replace("\n", " ")):
+        error = fault(written, PASSPHRASE)
+
+        assert message in error.message
+        assert "openssl pkcs8 -topk8" in error.hint
 
 
 def test_a_search_for_keys_finds_each_form_and_nothing_that_is_none() -> None:

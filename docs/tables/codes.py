@@ -1,0 +1,56 @@
+"""The codes of errors in docs/troubleshooting.md: a link target for each, and those that no other table has."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_okta_workflows.core.flows import hints as flow_hints
+from airflow_okta_workflows.core.flows.hints import flow_hint
+from airflow_okta_workflows.core.oauth.hints import clock_hint, okta_error_hint, token_hint
+
+OTHER_CODES = (
+    (
+        "The org, or a gateway in front of it, has a problem: a 5xx, or `temporarily_unavailable`.",
+        "OKW-1207: Try again later; if it stays so, see Okta's status page.",
+    ),
+    ("The org refuses the client assertion, and this machine's clock differs from the org's.", clock_hint(60)),
+    ("Okta's error object has a code that the provider does not know.", okta_error_hint("E0000999")),
+    ("The org knows no such scope.", token_hint("invalid_scope", "another text", None)),
+    ("A proxy has changed the token request.", okta_error_hint("E0000021")),
+    ("The same.", okta_error_hint("E0000022")),
+    ("The flow's host returned 411.", flow_hint(411)),
+    ("It returned 414.", flow_hint(414)),
+    ("It returned 415.", flow_hint(415)),
+    ("It returned 431.", flow_hint(431)),
+    (
+        "The payloads of a batch are no list.",
+        "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
+    ),
+    (
+        "Items of a batch did not succeed.",
+        "OKW-1610: Look at each record's error in the XCom 'records', or in the file at records_path.",
+    ),
+    ("A condition of a status flow cannot be evaluated.", flow_hints.CONDITION_UNFIT),
+)
+"""What it means, and what to change, for each code that depends on the case at run time."""
+
+_TARGET = re.compile(r'<a id="okw-\d{4}"></a>')
+_CODE_SPAN_OR_CODE = re.compile(r"``.*?``|`[^`]*`|OKW-\d{4}")
+
+
+def with_targets(page: str) -> str:
+    """Return the page with a link target, such as ``okw-1240``, at the first row of each code.
+
+    :param page: the page
+    """
+    seen = set()
+
+    def target(found: re.Match[str]) -> str:
+        code = found[0]
+        if code.startswith("`") or code in seen:
+            return code
+        seen.add(code)
+        return f'<a id="{code.lower()}"></a>{code}'
+
+    lines = _TARGET.sub("", page).split("\n")
+    return "\n".join(_CODE_SPAN_OR_CODE.sub(target, line) if line.startswith("| ") else line for line in lines)
