@@ -54,7 +54,7 @@ class Run:
     @property
     def key(self) -> str:
         """The idempotency key."""
-        return self.invocation.headers.get("idempotency-key", "")
+        return self.invocation.idempotency_key or ""
 
     @property
     def ended(self) -> float:

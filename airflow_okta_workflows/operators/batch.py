@@ -188,7 +188,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         self._require_in_time(answer)
         if answer.choice == GIVE_UP:
             return self._end(told)
-        unknown = _unknown(told)
+        unknown = told.unknown_keys()
         bodies, problem = (
             ({}, answer.problem) if answer.problem else sort_answers(answer.choice, answer.entered, unknown)
         )
@@ -268,7 +268,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             file=file,
         )
         self._run.run()
-        if self._asks and not self.idempotent and (unknown := _unknown(records)):
+        if self._asks and not self.idempotent and (unknown := records.unknown_keys()):
             sent = {key: sent_at for index, key in unknown.items() if (sent_at := self._run.sent_at(index))}
             return self._ask_about(context, records, sent, deadline)
         return self._end(records, context, checkpoints)
@@ -321,7 +321,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     ) -> Any:
         from airflow_okta_workflows.operators.batch_question import batch_question
 
-        unknown = _unknown(told)
+        unknown = told.unknown_keys()
         # The process that gets the answer finds here what became of the other items.
         context["ti"].xcom_push(key="records", value=self._xcom(told))
         self.log.warning("The outcome of %d items is unknown. A person is asked, under Required Actions", len(unknown))
@@ -392,14 +392,3 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             detail="\n".join([*stop, *records.first_errors()]),
             flow=self.flow,
         )
-
-
-def _unknown(records: BatchRecords) -> dict[int, str]:
-    """Return the idempotency key of each record whose outcome is unknown, by its index."""
-    from airflow_okta_workflows.core.flows.outcome import Outcome
-
-    return {
-        record["index"]: record["key"]
-        for record in records.with_outcome(Outcome.UNKNOWN)
-        if record["index"] is not None
-    }

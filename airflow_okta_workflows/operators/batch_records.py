@@ -97,6 +97,14 @@ class BatchRecords:
         codes = {_CODES[outcome] for outcome in outcomes}
         return (self[index] for index, code in enumerate(self._outcomes) if code in codes)
 
+    def unknown_keys(self) -> dict[int, str]:
+        """Return the idempotency key of each record of this try's items whose outcome is unknown, by its index."""
+        return {
+            record["index"]: record["key"]
+            for record in self.with_outcome(Outcome.UNKNOWN)
+            if record["index"] is not None
+        }
+
     def first_errors(self) -> list[str]:
         """Return the first few errors, each on one line, such as ``Item 3: Flow 'onboard' returned 500``."""
         failed = self.with_outcome(*(outcome for outcome in Outcome if outcome is not Outcome.SUCCEEDED))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,9 +29,11 @@ from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaFlowNoResponseError
 from airflow_okta_workflows.operators.batch_records import BatchRecords
-from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator, StatusFlow
+from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.tokens.file_cache import open_token_cache
 from airflow_okta_workflows.triggers.encrypted_result import encrypt_result
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowInvocationTrigger, OktaFlowStatusTrigger
@@ -54,13 +58,15 @@ REFUSED = CoreError(
 def json_files() -> dict[str, Any]:
     """Return what is stored as JSON, by file name; it is the same each time."""
     fixed = Runtime(new_id=lambda: IDENTITY)
+    with patch.object(wanted_run, "Runtime", lambda: fixed):
+        deferrals = _deferrals()
     with patch.object(Runtime, "clock", staticmethod(lambda: NOW)), patch.object(wanted_run, "Runtime", lambda: fixed):
         return {
             "invocation.json": {name: _invocation(write) for name, write in _INVOCATIONS.items()},
             "batch.json": {"open": asyncio.run(_open_batch()), "done": _done_batch()},
             "polls.json": _polls(),
             "triggers.json": {name: list(trigger.serialize()) for name, trigger in _triggers().items()},
-            "deferral.json": _deferral(),
+            "deferrals.json": deferrals,
             "records.json": [*_records()],
         }
 
@@ -155,12 +161,28 @@ def _triggers() -> dict[str, OktaFlowStatusTrigger | OktaFlowInvocationTrigger]:
     }
 
 
-def _deferral() -> list[Any]:
-    task = InvokeOktaFlowOperator(task_id="task", flow="echo", payload={}, idempotent=True, deferrable=True)
+def _deferrals() -> dict[str, list[Any]]:
+    """Return for each kind of deferred task the method with which it resumes, and the arguments."""
+    limits: dict[str, Any] = {"task_id": "task", "execution_timeout": timedelta(hours=1), "deferrable": True}
+    with LocalOrg() as org:
+        org.flow("start")(lambda request: {"status": "RUNNING"})
+        org.flow("status")(lambda request: {"status": "RUNNING"})
+        tasks: dict[str, Any] = {
+            "invocation": InvokeOktaFlowOperator(flow="start", payload={}, idempotent=True, **limits),
+            "status": InvokeOktaFlowOperator(flow="start", status=StatusFlow("status", timeout=600), **limits),
+            "sensor": OktaFlowSensor(flow="status", timeout=600, **limits),
+        }
+        with patch.dict(os.environ, org.environment()):
+            return {name: _deferral(task) for name, task in tasks.items()}
+
+
+def _deferral(task: InvokeOktaFlowOperator | OktaFlowSensor) -> list[Any]:
     try:
         task.execute(with_store(Store()))
     except TaskDeferred as deferred:
-        return [deferred.method_name, deferred.kwargs]
+        kwargs = deferred.kwargs or {}
+        differing = {"execution_id": "e-4711", "deadline": NOW, "execution_deadline": NOW}
+        return [deferred.method_name, {**kwargs, **{name: differing[name] for name in kwargs if name in differing}}]
     raise AssertionError("the task is not deferred")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
@@ -25,11 +26,16 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
 )
 from airflow_okta_workflows.operators.batch_records import BatchRecords
-from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
+from airflow_okta_workflows.operators.okta_workflows import (
+    InvokeOktaFlowBatchOperator,
+    InvokeOktaFlowOperator,
+    StatusFlow,
+)
 from airflow_okta_workflows.operators.records_file import read_records
+from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.tokens.file_cache import TokenCache, open_token_cache
 from airflow_okta_workflows.triggers.encrypted_result import decrypt_result
-from tests.integration.task_context import Store, context, with_store
+from tests.integration.task_context import Store, with_store
 from tests.stored_formats.throwaway_key import settings
 from tests.stored_formats.written import FAILED, IDENTITY, ITEM_KEYS, NO_RESPONSE, NOW, RESPONSE, TOKEN, json_files
 
@@ -263,14 +269,41 @@ def test_a_row_of_a_later_trigger_is_refused_and_nothing_is_sent(org: LocalOrg, 
     assert org.log == []
 
 
+def resumed(version: str, case: str, task: Any, event: dict[str, str]) -> Any:
+    """Resume a deferred task with what was stored, whose deadlines are still to come."""
+    method, kwargs = stored(version, "deferrals.json")[case]
+    later = {name: time.time() + 60 for name in kwargs if name.endswith("deadline")}
+    return getattr(task, method)(with_store(Store(), try_number=1), event=event, **{**kwargs, **later})
+
+
 @each_version
-async def test_a_deferred_task_resumes_with_what_was_stored(version: str, org: LocalOrg, connect: Connect) -> None:
+def test_a_deferred_invocation_resumes_under_its_key(version: str, org: LocalOrg, connect: Connect) -> None:
     connect(org)
-    method, kwargs = stored(version, "deferral.json")
     task = InvokeOktaFlowOperator(task_id="task", flow="echo", payload={}, idempotent=True, deferrable=True)
     event = {"outcome": "not_handed_over", "reason": "the response is too large"}
 
-    assert getattr(task, method)(context(), event=event, **kwargs)["key"] == IDENTITY
+    assert resumed(version, "invocation", task, event)["key"] == IDENTITY
+
+
+@each_version
+def test_a_deferred_wait_resumes_and_sends_nothing_again(version: str, org: LocalOrg, connect: Connect) -> None:
+    org.flow("status")(lambda request: {"status": "SUCCEEDED", "asked": request.body})
+    connect(org)
+    status = StatusFlow("status", result="asked")
+    task = InvokeOktaFlowOperator(task_id="task", flow="echo", payload={}, status=status, deferrable=True)
+
+    assert resumed(version, "status", task, {"outcome": "settled"})["idempotency_key"] == IDENTITY
+    assert org.flows["echo"].runs == []
+
+
+@each_version
+def test_a_deferred_sensor_resumes(version: str, org: LocalOrg, connect: Connect) -> None:
+    org.flow("status")(lambda request: {"status": "SUCCEEDED"})
+    connect(org)
+    task = OktaFlowSensor(task_id="task", flow="status", deferrable=True)
+    resumed(version, "sensor", task, {"outcome": "settled"})
+
+    assert len(org.flows["status"].runs) == 1
 
 
 @each_version
