@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the group ui is not installed")
 CHROMIUM = find_chromium()
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; CHROMIUM names one")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; CHROMIUM names one"),
+    # Forty pages, on a machine that may be busy.
+    pytest.mark.timeout(300),
+]
 
 PAGES = [name for name in NAMES if not name.startswith("404")]
 NARROW: ViewportSize = {"width": 390, "height": 844}

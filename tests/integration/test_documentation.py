@@ -266,7 +266,13 @@ def test_each_expression_gives_what_the_page_says(row: list[str]) -> None:
 
 
 def test_each_link_leads_somewhere() -> None:
-    anchors = {page: {anchor(line) for line in (ROOT / page).read_text().splitlines()} for page in PAGES}
+    anchors = {
+        page: {
+            *map(anchor, (text := (ROOT / page).read_text()).splitlines()),
+            *re.findall(r'<a id="([^"]+)"></a>', text),
+        }
+        for page in PAGES
+    }
     for page in PAGES:
         links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.S | re.M))
         for link in links:
