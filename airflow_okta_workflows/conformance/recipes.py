@@ -95,10 +95,10 @@ def _with_endpoint(cards: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def find_flows(settings: OktaWorkflowsSettings, named: Mapping[str, str]) -> dict[str, FlowAddress]:
-    """Return the flows of a run that there are, by their names without the prefix.
+    """Return the flows that exist for a run, by their names without the prefix.
 
     :param settings: the connection
-    :param named: flows that the user names besides, by alias or invoke URL
+    :param named: further flows that the user names, by alias or invoke URL
     :raises CoreError: if one of those cannot be used
     """
     names = [*(recipe.name for recipe in RECIPES), CLIENT_TOKEN]

@@ -238,8 +238,8 @@ class _Reading(FieldReader):
             )
         if not _is_id(client_id) or may_hold_key(client_id):
             raise configuration_error(
-                f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
-                " no client id has.",
+                f"The Client ID (Login) is not a client id: it has {len(client_id)} characters, or spaces, or"
+                " others that no client id has.",
                 "OKW-1010: Copy it from the app's General tab: 0oa…. A key belongs in Private key (Password).",
             )
         return client_id
@@ -248,7 +248,7 @@ class _Reading(FieldReader):
         key_id = self._text("key_id")
         if key_id is not None and not _is_id(key_id):
             raise configuration_error(
-                f"key_id is a value of {len(key_id)} characters that is no kid.",
+                f"key_id has a value of {len(key_id)} characters that is not a kid.",
                 "OKW-1009: Copy the kid from the app's Public Keys tab. A key belongs in Private key (Password).",
             )
         return key_id
@@ -262,7 +262,7 @@ class _Reading(FieldReader):
             )
         if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
             raise configuration_error(
-                f"A scope is a value of {len(unknown[0])} characters that is no scope.",
+                f"scope contains a value of {len(unknown[0])} characters that is not a scope.",
                 f"OKW-1007: Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
             )
         return " ".join(scopes) or DEFAULT_SCOPE

@@ -227,7 +227,7 @@ class OktaFlowNotifier(BaseNotifier):
 
     @contextmanager
     def _reporting(self, context: Any) -> Iterator[None]:
-        """Log an error instead of raising it: a notification must not fail what it is about."""
+        """Log an error instead of raising it: a notification must not fail the task or DAG run that it is about."""
         try:
             yield
         except OktaWorkflowsError as error:

@@ -70,7 +70,7 @@ class BatchRun:
     :param max_rate: most invocations per second of this batch
     :param max_in_flight: most calls that may be open at the same time
     :param status: the flow's status flow, or None
-    :param answered: what stands after a person was asked, or None
+    :param answered: what is settled after a person was asked, or None
     :param file: the file that gets the records, or None
     """
 

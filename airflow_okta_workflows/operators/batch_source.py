@@ -179,7 +179,7 @@ def _query(source: SqlRows) -> Generator[tuple[list[str], Iterator[Row]]]:
         columns = [str(column[0]) for column in cursor.description]
         if len(set(columns)) < len(columns):
             raise configuration_error(
-                "Two columns of the query have the same name.", "OKW-1549: Give one of them another: SELECT … AS …"
+                "Two columns of the query have the same name.", "OKW-1549: Rename one of them: SELECT … AS …"
             )
         yield columns, _query_rows(source, cursor, columns, first)
 
@@ -191,7 +191,7 @@ def _connect(source: SqlRows) -> Any:
     hook = connection.get_hook()
     if not hasattr(hook, "get_records"):
         raise configuration_error(
-            f"The connection {shown(source.conn_id, 60)} is not one of a database.",
+            f"The connection {shown(source.conn_id, 60)} is not that of a database.",
             "OKW-1550: Give one whose hook is built on Airflow's common-sql provider; that of this connection is"
             f" {type(hook).__name__}.",
         )

@@ -333,7 +333,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
             result = decrypt_result(event.get("result"), self.hook.settings, key)
             if result is not None:
                 return result
-            reason = "what it handed over cannot be opened with this connection's key, which was perhaps changed"
+            reason = "it cannot be decrypted with this connection's key, which may have been changed"
         self.log.warning(
             "The triggerer did not hand over what flow %r returned (%s). It is invoked from here, under the same key.",
             self.flow,

@@ -28,9 +28,7 @@ def main() -> int:
         choices=names,
         help=f"only this environment; one of {', '.join(names)}. The page stays as it is",
     )
-    parser.add_argument(
-        "--pins", action="store_true", help="resolve the versions of the environments, and run nothing"
-    )
+    parser.add_argument("--pins", action="store_true", help="resolve the versions of the environments, and run nothing")
     parser.add_argument("--at-a-time", metavar="N", type=int, default=2, help="environments that run side by side (2)")
     parser.add_argument(
         "pytest", nargs="*", help="after --: further options of pytest; the page stays as it is then too"

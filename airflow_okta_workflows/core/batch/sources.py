@@ -51,7 +51,7 @@ def file_format(name: str) -> str:
     """Return the format of a file, from its name.
 
     :param name: the file's name; ``.gz`` at its end is ignored
-    :raises CoreError: if the name does not tell
+    :raises CoreError: if the name does not show it
     """
     lower = name.lower().removesuffix(".gz")
     for suffix, kind in _FORMATS.items():
@@ -227,7 +227,7 @@ class _JsonText:
         self._at = end
 
     def _more(self) -> bool:
-        """Read on, at least as much as is there: so the value of any size is parsed in linear time."""
+        """Read on, at least as much as is already there, so that parsing a value of any size takes linear time."""
         parts = [self._text[self._at :]]
         wanted = len(parts[0])
         if wanted > LARGEST_ROW:

@@ -207,7 +207,7 @@ def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
     message = f"{request.host} returned {reply.status} to the token request{reason}."
     if reply.status >= 500 or reply.error == "temporarily_unavailable":
         return reply.as_error(
-            ErrorKind.TOKEN, message, "OKW-1207: Try again later; if it stays so, see Okta's status page."
+            ErrorKind.TOKEN, message, "OKW-1207: Try again later; if this persists, see Okta's status page."
         )
     if 300 <= reply.status < 400:
         return reply.as_error(
