@@ -204,8 +204,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                         "example": None,
                         "default": "host",
                     },
-                    # An option of its own: Airflow masks the value of a sensitive one in every log, and nobody wants
-                    # to read *** for the word process.
+                    # A separate option, because it is sensitive: Airflow masks the value of such an option in every
+                    # log, and would replace even the word "process" by ***.
                     "redis_url": {
                         "description": "The Redis server for ``pace = redis``, which needs the extra ``redis``. With"
                         " ``rediss://`` the connection is encrypted; ``?ssl_ca_certs=PATH`` names the certificates to"

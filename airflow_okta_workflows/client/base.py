@@ -163,4 +163,4 @@ def stopped_without_token() -> Iterator[None]:
     try:
         yield
     except StopRequested:
-        raise CoreError(ErrorKind.TOKEN, "No access token was asked for: the task was stopped.") from None
+        raise CoreError(ErrorKind.TOKEN, "No access token was requested: the task was stopped.") from None

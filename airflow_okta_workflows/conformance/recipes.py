@@ -82,7 +82,7 @@ def recipes_text() -> str:
         lines.append("")
     lines += [
         "Add them to flows of the connection under these names, or name them with --flow, such as",
-        "--flow echo=<alias or invoke URL>. A flow that is not there is not tried.",
+        "--flow echo=<alias or invoke URL>. A flow that does not exist is not tried.",
         "",
         "A flow of yours that is secured with a client token can be named, too, and is refused without a run:",
         f"--flow {CLIENT_TOKEN}=<alias>.",

@@ -204,8 +204,8 @@ class _Reading(FieldReader):
         path = host.partition("://")[2 if "://" in host else 0].partition("/")[2]
         if path and not path.startswith(TOKEN_PATH.rpartition("/")[0].lstrip("/")):
             self.warnings.append(
-                f"the path in {_DOMAIN} is ignored: only the org's own authorization server, {origin.url}, gives tokens"
-                " for flows"
+                f"the path in {_DOMAIN} is ignored: only the org's own authorization server, {origin.url}, grants"
+                " tokens for flows"
             )
         return origin
 
@@ -377,7 +377,7 @@ class _Reading(FieldReader):
         # os.path, because Path raises for a string that is too long for a path, and quotes it.
         path = os.path.expanduser(text)  # noqa: PTH111
         if not os.path.exists(path):  # noqa: PTH110
-            raise configuration_error(f"verify names a CA bundle that is not there: {shown(text)}.", hints.CA_BUNDLE)
+            raise configuration_error(f"verify names a CA bundle that does not exist: {shown(text)}.", hints.CA_BUNDLE)
         return path
 
     def _proxy(self) -> Secret | None:

@@ -95,7 +95,7 @@ def read_event(context: Mapping[str, Any], notifier: object) -> Event:
     """Return the event that a callback was called for.
 
     :param context: the context that Airflow gave to the callback
-    :param notifier: the notifier as it stands in the DAG file
+    :param notifier: the notifier as it is in the DAG file
     """
     if isinstance(context.get("deadline"), Mapping):
         return _deadline_event(context)

@@ -62,7 +62,7 @@ class BatchRun:
     :param hook: the connection
     :param template: the invocation without payload and idempotency key
     :param items: the items, in the order in which they are sent
-    :param records: the records, of which those of payloads that cannot be sent are there already
+    :param records: the records, which already contain those of payloads that cannot be sent
     :param checkpoints: checkpoints of earlier tries of the task, and the store for those of this try
     :param evaluate: returns the result of a response, given the response and its idempotency key, or raises if the
         task's conditions are not met

@@ -56,7 +56,7 @@ def open_source(payloads: Any, item_key: str | None) -> Generator[Source]:
 
     :param payloads: a list, another iterable, a frame of Arrow, pandas or polars, a path, or :class:`SqlRows`
     :param item_key: the expression, to check it against the names of columns
-    :raises CoreError: if they cannot be read whatever is retried
+    :raises CoreError: if they cannot be read, and no retry can help
     :raises OktaBatchFileError: if they cannot be read now
     """
     if needs_item_key(payloads) and item_key is None:
@@ -156,7 +156,7 @@ def _file_error(path: Any, error: Exception) -> OktaBatchFileError:
     why = getattr(error, "strerror", None) or type(error).__name__
     return OktaBatchFileError(
         f"The file of payloads cannot be read: {why}.",
-        hint="OKW-1653: Correct the path, or let Airflow retry until the file is there, whole. Nothing was sent.",
+        hint="OKW-1653: Correct the path, or let Airflow retry until the file is there and complete. Nothing was sent.",
         detail=f"File: {path}",
         path=str(path),
     )

@@ -208,7 +208,7 @@ def parse_answer(event: object, options: Sequence[str]) -> Answer:
     :param options: the question's options. The fields are read unless :data:`GIVE_UP` is chosen
     """
     if not isinstance(event, Mapping):
-        return Answer("", problem="Airflow handed over no answer.")
+        return Answer("", problem="Airflow passed no answer.")
     if "error" in event:
         if event.get("error_type") == "timeout":
             return Answer(TIMED_OUT)

@@ -84,7 +84,7 @@ class Row(NamedTuple):
 
 
 NO_TOKEN = [
-    Row("No access token was asked for: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
+    Row("No access token was requested: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
         " timed out while it waited for a token.", "There is nothing to do."),
     Row("No token from …: ….", "OktaTokenError", "The org was not reached in three attempts. The reason is after the"
         " colon: see [no connection](#no-connection).", http_hints.UNREACHABLE),
@@ -99,7 +99,7 @@ NO_TOKEN = [
         " followed.", oauth_hints.NOT_THE_ORG),
     Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "This is not a token endpoint."
         " Often it is the login page of a proxy.", oauth_hints.NOT_THE_ORG),
-    Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app requires a proof of"
+    Row("The org granted a token that needs a proof of possession.", "OktaTokenRefusedError", "The app requires a proof of"
         " possession.", oauth_hints.DPOP_TOKEN),
 ]  # fmt: skip
 
@@ -289,7 +289,7 @@ WARNINGS = {
     "the field … in extra is read as …": "Another spelling of the name. Use the field's own name.",
     "the field … in extra is read as private_key, but Airflow may show it in clear text: rename it": "The form and the REST API show the key to everyone who may read connections. Rename the field to `private_key`"
     " and, if others may have read the key, [replace it](key-rotation.md).",
-    "the path in … is ignored: only the org's own authorization server, …, gives tokens for flows": "Remove the path.",
+    "the path in … is ignored: only the org's own authorization server, …, grants tokens for flows": "Remove the path.",
     "Flow …: … The result is null.": "The response has no member that `result` refers to. The warning names the members that it has.",
     "Flow …: … The sensor goes on until its timeout.": "The response has no member that `success_when` refers to, so the"
     " condition can never be true. The warning names the members that it has.",

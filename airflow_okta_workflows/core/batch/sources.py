@@ -173,7 +173,7 @@ def _elements(text: _JsonText) -> Iterator[Row]:
 
 
 class _JsonText:
-    """Window over a text that holds one value at a time.
+    """Window over a JSON text, which contains one value at a time.
 
     :param chunks: the text in pieces
     """
@@ -243,7 +243,7 @@ class _JsonText:
 
 
 def check_column(item_key: str, columns: Sequence[str]) -> None:
-    """Raise if ``item_key`` is the name of a column that is not there.
+    """Raise if ``item_key`` names a column that does not exist.
 
     :param item_key: the expression
     :param columns: the names of the columns

@@ -298,7 +298,7 @@ def _is_rendered_later(value: object) -> bool:
 
 def _require_post(method: str) -> None:
     if method == "GET":
-        raise configuration_error("GET carries no payload.", "OKW-1506: Use query, or the method POST.")
+        raise configuration_error("GET takes no payload.", "OKW-1506: Use query, or the method POST.")
 
 
 def _json_form(value: object) -> Any:
