@@ -306,7 +306,7 @@ def test_the_path_of_a_bundle_may_begin_with_the_home_directory(
 
     for text in ("~/ca.pem", f'"{tmp_path}/ca.pem"'):
         assert read(extra={"verify": text}).verify == f"{tmp_path}/ca.pem"
-    assert any("not there: '~/other.pem'" in fault for fault in faults(extra={"verify": "~/other.pem"}))
+    assert any("does not exist: '~/other.pem'" in fault for fault in faults(extra={"verify": "~/other.pem"}))
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def make_long(path: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (str, "not there"),
+        (str, "does not exist"),
         (make_empty, "without a certificate in PEM form"),
         (make_der, "without a certificate in PEM form"),
         (make_empty_directory, "without a certificate in PEM form"),
