@@ -156,7 +156,7 @@ def _check(
     else:
         yield _metadata(response, settings)
     if offset is None:
-        yield from skipped(["clock"], _NO_RESPONSE if unreachable else "the org's response tells no time")
+        yield from skipped(["clock"], _NO_RESPONSE if unreachable else "the org's response has no Date")
     else:
         yield _step("clock", lambda: _clock(offset, settings))
     if unreachable:
@@ -216,7 +216,7 @@ def _protection(settings: OktaWorkflowsSettings, origin: Origin) -> str:
     if origin.scheme == "http":
         return "no TLS, on this machine" if origin.is_loopback else "NO TLS (insecure_http is set)"
     bundle = ca_bundle(settings)
-    return f"its certificate is good by {bundle}" if bundle else "its certificate is NOT looked at (verify is false)"
+    return f"its certificate is trusted by {bundle}" if bundle else "its certificate is NOT verified (verify is false)"
 
 
 def _metadata(response: HttpResponse, settings: OktaWorkflowsSettings) -> CheckStep:
@@ -256,7 +256,7 @@ def _flows(names: Sequence[str], settings: OktaWorkflowsSettings, transport: H11
         _reachable(transport.send(HttpRequest("GET", origin.url + "/", {})), settings, origin)
     hosts = ", ".join(sorted({settings.find_flow(name).origin.netloc for name in names}))
     return (
-        f"{', '.join(names)} at {hosts}: allowed, and responds. Only an invocation (--flow NAME) tells whether an alias"
+        f"{', '.join(names)} at {hosts}: allowed, and responds. Only an invocation (--flow NAME) shows whether an alias"
         " is right and its flow is on and accepts the token"
     )
 

@@ -48,13 +48,13 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                     },
                     "workflows_host": {
                         "label": "Workflows host",
-                        "description": "Such as acme.workflows.okta.com. Left empty: derived from the Okta domain;"
+                        "description": "Such as acme.workflows.okta.com. Default: derived from the Okta domain;"
                         " needed with a custom domain.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "key_id": {
                         "label": "Key ID",
-                        "description": "The key's kid in Okta. A JWK carries it; a PEM needs it once the app has"
+                        "description": "The key's kid in Okta. A JWK contains it; a PEM needs it once the app has"
                         " more than one key.",
                         "schema": {"type": ["string", "null"]},
                     },
@@ -71,62 +71,60 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                     },
                     "algorithm": {
                         "label": "Algorithm",
-                        "description": "Of the client assertion's signature. Left empty: RS256 for an RSA key,"
+                        "description": "Of the client assertion's signature. Default: RS256 for an RSA key,"
                         " ES256, ES384 or ES512 for an EC key.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "allowed_hosts": {
                         "label": "Allowed hosts",
-                        "description": "Further hosts that may receive the token: host or host:port, divided by"
-                        " commas. The workflows host and the hosts in Flows always may.",
+                        "description": "Further hosts that may receive the token: host or host:port, separated by"
+                        " commas. The workflows host and the hosts in Flows are always allowed.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "scope": {
                         "label": "Scope",
-                        "description": "Left empty: okta.workflows.invoke.manage.",
+                        "description": "Scopes to request, separated by spaces. Default: okta.workflows.invoke.manage.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "assertion_lifetime": {
                         "label": "Assertion lifetime",
-                        "description": "Seconds that a client assertion is good for, 60 to 3600. Left empty: 300.",
+                        "description": "Seconds that a client assertion is valid, 60 to 3600. Default: 300.",
                         "schema": {"type": ["integer", "null"]},
                     },
                     "connect_timeout": {
                         "label": "Connect timeout",
-                        "description": "Seconds. Left empty: 10.",
+                        "description": "Seconds that connecting may take. Default: 10.",
                         "schema": {"type": ["number", "null"]},
                     },
                     "read_timeout": {
                         "label": "Read timeout",
                         "description": "Seconds that a response may take; Okta ends a flow's call after 60."
-                        " Left empty: 65.",
+                        " Default: 65.",
                         "schema": {"type": ["number", "null"]},
                     },
                     "rate_limit_wait": {
                         "label": "Rate limit wait",
-                        "description": "Seconds that one call may spend waiting on 429. Left empty: 120.",
+                        "description": "Seconds that one call may spend waiting on 429. Default: 120.",
                         "schema": {"type": ["number", "null"]},
                     },
                     "max_response_bytes": {
                         "label": "Largest response",
-                        "description": "Bytes of a flow's response that are taken, at most. Left empty: 10485760"
-                        " (10 MiB).",
+                        "description": "Maximum size of a flow's response, in bytes. Default: 10485760 (10 MiB).",
                         "schema": {"type": ["integer", "null"]},
                     },
                     "verify": {
                         "label": "TLS verification",
-                        "description": "Path of a CA bundle, or false to trust anyone. Left empty: the usual"
-                        " authorities.",
+                        "description": "Path of a CA bundle, or false to trust anyone. Default: the usual authorities.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "http_proxy": {
                         "label": "HTTP proxy",
-                        "description": "URL of the proxy for all requests. Left empty: the environment's.",
+                        "description": "URL of the proxy for all requests. Default: the environment's.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "insecure_http": {
                         "label": "Allow plain HTTP",
-                        "description": "Lets the domain and the flows be http:// on other machines. For a local"
+                        "description": "Allows http:// for the domain and the flows on other machines. For a local"
                         " org only: the token travels in clear text.",
                         # With a default, every form stores a boolean, which http_guard.py needs.
                         "schema": {"type": ["boolean", "null"], "default": False},
@@ -188,7 +186,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                     },
                     "token_cache_dir": {
                         "description": "The directory of this provider's files. It must belong to the user that runs"
-                        " Airflow, and nobody else may write to it. Left empty: ``airflow-okta-workflows`` in the"
+                        " Airflow, and nobody else may write to it. Default: ``airflow-okta-workflows`` in the"
                         " user's cache directory.",
                         "version_added": "0.1.0",
                         "type": "string",
@@ -206,8 +204,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # naming the type of
                         "example": None,
                         "default": "host",
                     },
-                    # An option of its own: Airflow masks the value of a sensitive one in every log, and nobody wants
-                    # to read *** for the word process.
+                    # A separate option, because it is sensitive: Airflow masks the value of such an option in every
+                    # log, and would replace even the word "process" by ***.
                     "redis_url": {
                         "description": "The Redis server for ``pace = redis``, which needs the extra ``redis``. With"
                         " ``rediss://`` the connection is encrypted; ``?ssl_ca_certs=PATH`` names the certificates to"

@@ -11,8 +11,8 @@ try:
     from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
 except ImportError as error:
     raise ImportError(
-        "OktaFlowRetryPolicy needs retry policies, which Airflow has since 3.3. Leave retry_policy out here: the task's"
-        " retries and retry_delay hold without it, and what no retry can help fails at once all the same."
+        "OktaFlowRetryPolicy needs retry policies, which Airflow has since 3.3. Leave retry_policy out here: without"
+        " it, the task's retries and retry_delay apply, and errors that no retry can help still fail at once."
     ) from error
 
 from airflow_okta_workflows.core.frames import NoFrames

@@ -1,1 +1,1 @@
-"""What docker-compose.yaml needs besides: its settings, and the script of a service."""
+"""Helpers of docker-compose.yaml: its settings, and the script of one of its services."""

@@ -28,7 +28,7 @@ RANDOM: dict[str, Callable[[], str]] = {
     "POSTGRES_PASSWORD": lambda: secrets.token_hex(24),
     "REDIS_PASSWORD": lambda: secrets.token_hex(24),
 }
-"""What is a secret, and how a new one is made."""
+"""Names of the secrets, and functions that return a new value."""
 
 _PUBLISHED = re.compile(r"^ *- 127\.0\.0\.1:\$\{(\w+):-(\d+)\}:", re.MULTILINE)
 _PORTS_TRIED = 100
@@ -43,15 +43,15 @@ def published_ports(compose: str) -> dict[str, int]:
 
 
 def free_ports(wanted: Mapping[str, int], is_free: Callable[[int], bool]) -> dict[str, int]:
-    """Return a port for each setting: the wanted one, or else the next that is free.
+    """Return a port for each setting: the wanted one, or the next free one.
 
     :param wanted: the wanted ports, by the name of their setting
-    :param is_free: tells whether nothing listens at a port of this machine
+    :param is_free: returns whether nothing listens on a port of this machine
     :raises LookupError: if none of the next hundred is free; the message names the setting
     """
     found: dict[str, int] = {}
     for name, first in wanted.items():
-        # Not one that another setting has, or wants.
+        # Skip ports that another setting has, or wants.
         others = {*found.values(), *wanted.values()} - {first}
         candidates = range(first, min(first + _PORTS_TRIED, 65536))
         port = next((one for one in candidates if one not in others and is_free(one)), None)
@@ -67,7 +67,7 @@ def nothing_listens(port: int) -> bool:
     :param port: the port
     """
     with socket.socket() as server:
-        # As Docker does: a port whose last connection has just ended is free.
+        # As in Docker, a port whose last connection has just ended is free.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.bind(("127.0.0.1", port))
@@ -77,35 +77,35 @@ def nothing_listens(port: int) -> bool:
 
 
 def filled_in(example: str, ports: Mapping[str, int]) -> str:
-    """Return the text of a .env: the example's, with fresh random keys, and run by the user who asks for it.
+    """Return the content of a .env: that of the example, with fresh random keys, and the caller as Airflow's user.
 
     :param example: the text of ``.env.example``
     :param ports: the ports, by the name of their setting
     """
     values = {**{name: make() for name, make in RANDOM.items()}, **{name: str(port) for name, port in ports.items()}}
-    # Such a user can read a key file of their own; root is nobody that Airflow should be.
+    # With the caller's id, Airflow can read a key file that only the caller can read. Airflow never runs as root.
     values["AIRFLOW_UID"] = str(os.getuid() or 50000)
     names = [(line, line.partition("=")[0]) for line in example.splitlines()]
     return "".join(f"{name}={values[name]}\n" if name in values else f"{line}\n" for line, name in names)
 
 
 def main() -> int:
-    """Write the file that is asked for, and return the exit code."""
+    """Write the requested file, and return the exit code."""
     parser = argparse.ArgumentParser(prog="make compose-env", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / ".env", metavar="FILE", help="left out: .env")
+    parser.add_argument("--out", type=Path, default=ROOT / ".env", metavar="FILE", help="default: .env")
     path = parser.parse_args().out
     wanted = published_ports((ROOT / "docker-compose.yaml").read_text("utf-8"))
     try:
         ports = free_ports(wanted, nothing_listens)
     except LookupError as error:
-        print(f"{path.name} is not written: {error}. Stop what listens there.", file=sys.stderr)
+        print(f"{path.name} is not written: {error}. Stop the programs that listen there.", file=sys.stderr)
         return 1
     text = filled_in((ROOT / ".env.example").read_text("utf-8"), ports)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         print(
-            f"{path.name} is there already and stays as it is: the database is encrypted with its keys."
+            f"{path.name} already exists and is not changed: the database is encrypted with its keys."
             " To start over: docker compose down --volumes, then remove it.",
             file=sys.stderr,
         )

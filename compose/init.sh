@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Prepares what the other services need: the database, the user who may sign in, the connection. Each start of the stack
-# runs it, and it brings all three in line with .env.
+# Prepares what the other services need: the database, the admin user, the connection. It runs at each start of the
+# stack, and updates all three from .env.
 set -euo pipefail
 
 airflow db migrate
 
-# A password goes in by way of stdin, where no list of processes shows it; Airflow asks for it twice.
+# A password goes in through stdin, so that no process list shows it; Airflow asks for it twice.
 twice() { printf '%s\n%s\n' "$1" "$1"; }
 twice "$ADMIN_PASSWORD" | airflow users create --role Admin --username "$ADMIN_USER" --email "$ADMIN_USER@localhost" \
   --firstname "$ADMIN_USER" --lastname Admin

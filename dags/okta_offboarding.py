@@ -1,4 +1,4 @@
-"""Offboard the leavers of the HR table: one task reads the rows, invokes a flow for each, and writes what came of it.
+"""Offboard the leavers of the HR table: one task reads the rows, invokes a flow for each, and writes the results.
 
 The rows are read from the connection ``hr_database``, which can be of any database that Airflow has a hook for;
 ``okta_offboarding.sql`` makes a table to try it with. The records are lines of JSON in a file, which can be in any
@@ -29,7 +29,7 @@ with DAG(
             "hr_database",
             "SELECT employee_id, email, last_day FROM leavers WHERE last_day <= CURRENT_DATE ORDER BY employee_id",
         ),
-        # A retry knows by it who has been offboarded, even if they are not in the table any more.
+        # A retry recognizes by it who has been offboarded, even if they are no longer in the table.
         item_key="employee_id",
         result="suspended",
         records_path="{{ params.reports }}/{{ run_id }}.jsonl",

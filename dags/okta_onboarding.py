@@ -57,11 +57,11 @@ with DAG(
         task_id="provision",
         flow="provision",
         payload={"account_id": account["id"]},
-        # The task waits for the end of the run. If the response is lost or a worker dies, it asks instead of giving up.
+        # The task waits for the end of the run. If a response or a worker is lost, it asks the status flow.
         status=StatusFlow(
             "provision_status",
             result="result.applications",
-            # For your own org, keep the default of 60 seconds: each question consumes Workflows steps of the org.
+            # For your own org, keep the default of 60 seconds: each poll consumes Workflows steps of the org.
             poke_interval=5,
             timeout=3600,
         ),

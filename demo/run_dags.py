@@ -1,6 +1,6 @@
 """Script that runs DAGs by id in this process, as ``airflow dags test`` does; for the demo and the tests.
 
-With the environment variable ``DEMO_TASKS`` it writes to that file, as a line of JSON each, which tasks ran when.
+If the environment variable ``DEMO_TASKS`` names a file, the script writes a line of JSON for each task to it.
 """
 
 from __future__ import annotations

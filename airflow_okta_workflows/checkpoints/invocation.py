@@ -136,7 +136,7 @@ class InvocationCheckpointStore:
     def wants(self, run: WantedRun) -> None:
         """Continue with a run, whose next checkpoint is written even if the last one had the same state.
 
-        This try may be one that Airflow has given up: only a new checkpoint tells, which Airflow then refuses.
+        Airflow may have given this try up. Only writing a new checkpoint shows that, because Airflow then refuses it.
 
         :param run: the wanted run
         """
@@ -177,8 +177,8 @@ class InvocationCheckpointStore:
         checkpoint = InvocationCheckpoint.of_response(self.run, response, InvocationState.RESPONDED)
         if checkpoint.omitted and self._store is not None:
             log.warning(
-                "The response of flow %r has %d bytes and is stored without its body: should this task be cut off now,"
-                " a retry can tell that the flow has run, and not what it returned",
+                "The response of flow %r has %d bytes and is stored without its body: if this task is cut off now,"
+                " a retry knows that the flow has run, but not what it returned",
                 self._flow,
                 checkpoint.omitted,
             )

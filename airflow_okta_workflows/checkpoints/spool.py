@@ -1,4 +1,4 @@
-"""What a batch has too much of for memory, in a temporary file that has no name.
+"""Storage for data of a batch that is too large for memory: a temporary file without a name.
 
 No other process can open the file, and it is gone when the process ends, killed or not. A few MiB stay in memory.
 """

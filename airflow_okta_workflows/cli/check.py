@@ -26,7 +26,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     :param output: where to write
     """
     if args.yes and not args.flow:
-        raise UsageError("--yes goes with --flow")
+        raise UsageError("--yes requires --flow")
     if args.flow and not args.yes and not sys.stdin.isatty():
         raise UsageError("--flow asks before it invokes the flow, and nobody is here to confirm: add --yes")
 

@@ -119,7 +119,7 @@ def client_id(text: str) -> str:
     return text
 
 
-_CONN_ID = _argument("--conn-id", metavar="ID", help="the connection in Airflow; left out: okta_workflows_default")
+_CONN_ID = _argument("--conn-id", metavar="ID", help="the connection in Airflow; default: okta_workflows_default")
 _OUTPUT = _argument(
     "--output",
     choices=("text", "json"),
@@ -135,7 +135,7 @@ COMMANDS = (
             "Look at a connection step by step: its fields, the key, the domain and its certificate, the org's"
             " metadata, the clock, a token, the hosts of the flows. Each step passes, fails with what to change, or is"
             " skipped with the reason.",
-            "No flow is invoked unless one is named with --flow, and then only after a question, since it really runs.",
+            "A flow is invoked only if --flow names one, and only after confirmation, because it really runs.",
             "Exit code 0 if nothing failed, 1 if something did, 2 for wrong usage.",
         ),
         examples=(
@@ -148,11 +148,11 @@ COMMANDS = (
             _argument(
                 "--file",
                 metavar="FILE",
-                help="a connection as JSON, YAML, URI or variable, or a file of airflow connections export; of"
-                " several connections in it, --conn-id chooses one",
+                help="a connection as JSON, YAML, URI or variable, or a file of airflow connections export;"
+                " --conn-id selects one of several",
             ),
             _argument("--flow", metavar="FLOW", help="invoke this flow at the end: a name, an alias or an invoke URL"),
-            _argument("--yes", action="store_true", help="invoke the flow without a question"),
+            _argument("--yes", action="store_true", help="invoke the flow without asking for confirmation"),
             _OUTPUT,
         ),
     ),
@@ -162,12 +162,12 @@ COMMANDS = (
         paragraphs=(
             "Build a connection from a domain, a client id and a key file, check it as the command check does, and"
             " print it once the org has granted a token: as a line for the shell, or as JSON for airflow connections"
-            " add --conn-json. The key may be a JWK or a PEM, its newlines spoilt in any of the usual ways; what is"
-            " printed is in order, and on one line.",
-            "What is printed holds the private key. With --add it goes into Airflow's database instead. With"
-            " --keep-key-file the connection holds no key and names its file, which must then be there, under the same"
-            " path, wherever tasks and the triggerer run.",
-            "The passphrase of an encrypted key is asked for, or read from stdin.",
+            " add --conn-json. The key may be a JWK or a PEM, even one whose newlines were damaged in one of the"
+            " usual ways; the printed key is repaired, and on one line.",
+            "The printed connection contains the private key. With --add it goes into Airflow's database instead. With"
+            " --keep-key-file the connection contains the path of the key file instead of the key. The file must then"
+            " exist under the same path wherever tasks and the triggerer run.",
+            "The command asks for the passphrase of an encrypted key, or reads it from stdin.",
         ),
         examples=(
             (
@@ -192,7 +192,7 @@ COMMANDS = (
             _argument(
                 "--key-id",
                 metavar="KID",
-                help="the key's kid; a JWK carries it. One that begins with - as --key-id=KID",
+                help="the key's kid; a JWK contains it. If it begins with -, write --key-id=KID",
             ),
             _argument("--workflows-host", metavar="HOST", help="where the flows are; needed with a custom domain"),
             _argument(
@@ -201,7 +201,7 @@ COMMANDS = (
                 type=flow_target,
                 default=None,
                 metavar="NAME=ALIAS",
-                help="a flow, by its alias or invoke URL, under the name that DAGs use; may be given again",
+                help="a flow, by its alias or invoke URL, under the name that DAGs use; may be repeated",
             ),
             _CONN_ID,
             _argument(
@@ -210,13 +210,13 @@ COMMANDS = (
                 default="env",
                 help="env prints a line for the shell, json prints JSON for airflow connections add --conn-json",
             ),
-            _argument(
-                "--ca-file", metavar="FILE", help="a CA bundle that vouches for the org; left out: the usual ones"
-            ),
-            _argument("--keep-key-file", action="store_true", help="name the key file instead of holding the key"),
+            _argument("--ca-file", metavar="FILE", help="a CA bundle that verifies the org; default: the usual ones"),
+            _argument("--keep-key-file", action="store_true", help="store the path of the key file instead of the key"),
             _argument("--add", action="store_true", help="add it to Airflow's database, and print no key"),
-            _argument("--replace", action="store_true", help="with --add: in place of the one that is there"),
-            _argument("--offline", action="store_true", help="check only fields and key; ask the org nothing"),
+            _argument("--replace", action="store_true", help="with --add: replace an existing connection"),
+            _argument(
+                "--offline", action="store_true", help="check only the fields and the key, without contacting the org"
+            ),
         ),
     ),
     Command(
@@ -224,16 +224,16 @@ COMMANDS = (
         help="Generate a key pair: the public JWK for Okta, the private key into a file",
         paragraphs=(
             "Generate a key pair for the API Services app. The private key goes into a new file that only you can read;"
-            " an existing file is never overwritten. The public JWK is printed, to paste into Okta, and then the steps"
-            " of a key rotation without downtime.",
-            "The file holds a JWK, which carries its kid; one whose name ends in .pem holds a PKCS#8 PEM.",
+            " an existing file is never overwritten. The command prints the public JWK, to paste into Okta, and then"
+            " the steps of a key rotation without downtime.",
+            "The file contains a JWK with its kid or, if its name ends in .pem, a PKCS#8 PEM.",
         ),
         examples=(
             ("--out okta-key.jwk", "RSA with 2048 bits, as Okta's console generates them"),
             ("--type p256 --out okta-key.jwk --output json", "a smaller key that signs faster; for a script"),
         ),
         arguments=(
-            _argument("--type", choices=("rsa2048", "rsa4096", "p256"), default="rsa2048", help="left out: rsa2048"),
+            _argument("--type", choices=("rsa2048", "rsa4096", "p256"), default="rsa2048", help="default: rsa2048"),
             _argument("--out", required=True, metavar="FILE", help="where the private key goes; a new file"),
             _OUTPUT,
         ),
@@ -243,9 +243,10 @@ COMMANDS = (
         help="Invoke a flow once, and print its response",
         paragraphs=(
             "Invoke a flow through a connection, as InvokeOktaFlowOperator does, and print what it returns. The flow"
-            " really runs. It is sent again only where it cannot have run.",
-            "Interrupted by Ctrl-C or SIGTERM, the last line says whether the flow was sent, and its idempotency key."
-            " --idempotency-key sends it again under that key, which a flow that can tell runs takes for the same one.",
+            " really runs. It is sent again only if it cannot have run.",
+            "If Ctrl-C or SIGTERM interrupts the command, its last line says whether the invocation was sent, and gives"
+            " its idempotency key. With --idempotency-key it is sent again under that key, by which the flow can"
+            " recognize it.",
             "Exit code 0 if the flow succeeded, 1 if not, 2 for wrong usage, 130 or 143 if it was interrupted.",
         ),
         examples=(
@@ -255,8 +256,10 @@ COMMANDS = (
         ),
         arguments=(
             _argument("flow", metavar="FLOW", help="a name in the connection's flows, an alias or an invoke URL"),
-            _argument("--payload", metavar="JSON", help="JSON text, @FILE for a file that holds it, - for stdin"),
-            _argument("--idempotency-key", metavar="KEY", help="the Idempotency-Key header; left out: a new UUID"),
+            _argument(
+                "--payload", metavar="JSON", help="a JSON string, @FILE for a file that contains it, - for stdin"
+            ),
+            _argument("--idempotency-key", metavar="KEY", help="the Idempotency-Key header; default: a new UUID"),
             _CONN_ID,
             _OUTPUT,
         ),
@@ -266,12 +269,13 @@ COMMANDS = (
         help="Compare an org with the rules of the local org",
         paragraphs=(
             "Compare a real org with the numbered rules of the local org, and print one row for each: same, different"
-            " or not tried. It first says what it will send, and asks.",
+            " or not tried. The command first says what it will send, and asks for"
+            " confirmation.",
             "It sends at most 20 token requests, most of them wrong on purpose, and at most 30 invocations of up to"
-            " six small flows, which --recipe tells how to build. They change nothing in the org. A flow that is not"
-            " there is not tried. --rate invokes the flow echo 66 times more, in bursts.",
-            "What it writes holds no secrets, host names or ids, and the local org can behave as it says. Attach it to"
-            " an issue, so that the local org becomes more like Okta.",
+            " six small flows; --recipe says how to build them. They change nothing in the org. A flow that does not"
+            " exist is not tried. --rate invokes the flow echo 66 times more, in bursts.",
+            "The report contains no secrets, host names or ids. Attach it to an issue, so that the local org becomes"
+            " more like Okta. The local org can also behave as the report says.",
             "Exit code 0 if it ran and nothing differs, 1 if a rule differs or a probe failed, 2 for wrong usage, 130"
             " or 143 if it was interrupted.",
         ),
@@ -291,17 +295,17 @@ COMMANDS = (
                 type=conformance_flow,
                 default=None,
                 metavar="NAME=ALIAS",
-                help="one of the flows of --recipe, by its alias or invoke URL; left out: conformance_NAME in the"
-                " connection's flows. May be given again",
+                help="one of the flows of --recipe, by its alias or invoke URL; default: conformance_NAME in the"
+                " connection's flows. May be repeated",
             ),
             _argument("--rate", action="store_true", help="also try the rate limit of the flow echo"),
             _argument("--recipe", action="store_true", help="only print how to build the flows"),
-            _argument("--yes", action="store_true", help="send without a question"),
+            _argument("--yes", action="store_true", help="send without asking for confirmation"),
             _argument("--write", metavar="FILE", help="write the report as JSON into this file"),
             _argument(
                 "--profile",
                 metavar="FILE",
-                help="compare with such a report instead, to see what has changed since",
+                help="compare with an earlier report instead, to see what has changed since",
             ),
             _OUTPUT,
         ),
@@ -311,13 +315,14 @@ COMMANDS = (
         help="Run a local org with flows that are plain functions",
         paragraphs=(
             "Run a local org on this machine: a token endpoint and flows that hold callers to Okta's rules. The"
-            " connection to it is printed first, then each request on stderr, until Ctrl-C. Each start has a new key.",
+            " command first prints the connection to it, then each request on stderr, until Ctrl-C. Each start has a"
+            " new key.",
             "The flows are the ones that the example DAGs need, or those in a Python file of your own.",
-            "With --connections the connection goes into a file instead, which nobody else can read, and the next start"
-            " with that file has the same client id, key and aliases: for an org that others reach over a network.",
-            "With --public-key the org knows your own key, by its public half alone, so that you can rehearse the setup"
-            " of an app: the connection that is printed has a place for the private key, and a key that does not belong"
-            " to it is refused in Okta's words. With --client-id it knows the app by your own client id.",
+            "With --connections the connection goes into a file instead, which only you can read. The next start with"
+            " that file has the same client id, key and aliases: for an org that others reach over a network.",
+            "With --public-key the org accepts your own key, so that you can rehearse the setup of an app. It needs"
+            " only the public key: the printed connection has a placeholder for the private key, and a key that does"
+            " not match is refused in Okta's words. With --client-id the app has your own client id.",
         ),
         examples=(
             ("--port 8099", "the sample flows; paste the line that it prints into another shell"),
@@ -328,39 +333,37 @@ COMMANDS = (
             ),
             (
                 "--host 0.0.0.0 --public-host okta --port 8000 --connections /okta/connections.json",
-                "in a container that others know as okta",
+                "in a container with the host name okta",
             ),
         ),
         arguments=(
-            _argument("--port", type=port, default=0, metavar="PORT", help="left out: a free one"),
+            _argument("--port", type=port, default=0, metavar="PORT", help="default: a free one"),
             _argument(
                 "--flows", metavar="FILE", help="a Python file: its flows are the functions marked with flow(), or all"
             ),
             _argument(
-                "--host", default="127.0.0.1", metavar="ADDRESS", help="where it listens; left out: this machine alone"
+                "--host", default="127.0.0.1", metavar="ADDRESS", help="where it listens; default: this machine alone"
             ),
-            _argument(
-                "--public-host", metavar="NAME", help="the host name by which callers reach it; left out: --host"
-            ),
+            _argument("--public-host", metavar="NAME", help="the host name by which callers reach it; default: --host"),
             _argument(
                 "--custom-domain",
                 action="append",
                 metavar="NAME",
-                help="a custom domain of the org; with exactly one, tokens have to be asked for there, as in Okta. May"
-                " be given again",
+                help="a custom domain of the org; with exactly one, tokens have to be requested there, as in Okta. May"
+                " be repeated",
             ),
             _argument(
                 "--public-key",
                 metavar="FILE",
-                help="the public key of the app: a PEM, a certificate, a JWK or a JWK set; left out: a new key pair",
+                help="the public key of the app: a PEM, a certificate, a JWK or a JWK set; default: a new key pair",
             ),
             _argument(
-                "--client-id", type=client_id, metavar="ID", help="the client id of the app, 0oa…; left out: a new one"
+                "--client-id", type=client_id, metavar="ID", help="the client id of the app, 0oa…; default: a new one"
             ),
             _argument(
                 "--profile",
                 metavar="FILE",
-                help="behave as the org did that okta-workflows conformance --write has seen",
+                help="behave like the org in a report of okta-workflows conformance --write",
             ),
             _argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate, a PEM with its chain"),
             _argument("--tls-key", metavar="FILE", help="the certificate's key"),

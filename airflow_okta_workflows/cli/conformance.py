@@ -101,12 +101,12 @@ def announcement(settings: OktaWorkflowsSettings, flows: Mapping[str, FlowAddres
     """Return what a run will send, for the user to confirm.
 
     :param settings: the connection
-    :param flows: the flows that there are, by name
+    :param flows: the flows that exist, by name
     :param rate: whether the rate limit is tried
     """
     from airflow_okta_workflows.conformance.budget import INVOCATIONS, RATE_INVOCATIONS, TOKEN_REQUESTS
 
-    named = ", ".join(flows) or "none is named (--recipe tells how to build them)"
+    named = ", ".join(flows) or "none is named (--recipe says how to build them)"
     lines = [
         f"This sends up to {TOKEN_REQUESTS} token requests to {settings.domain.netloc}. Most are wrong on purpose, and"
         " the org's System Log will show them as failed.",

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
     conn_id = args.conn_id or DEFAULT_CONN_ID
     if args.replace and not args.add:
-        raise UsageError("--replace goes with --add")
+        raise UsageError("--replace requires --add")
     variable = variable_of(conn_id)
     if variable is None and args.format == "env" and not args.add:
         raise UsageError(f"no shell can set a variable for the id {shown(conn_id)}: use --format json or --add")

@@ -60,7 +60,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
     try:
         org.start()
     except OSError as error:
-        raise CommandFailedError(f"{org.host}:{args.port} cannot be listened on: {error.strerror or error}") from None
+        raise CommandFailedError(
+            f"The local org cannot listen on {org.host}:{args.port}: {error.strerror or error}"
+        ) from None
     with _until_told_to_stop() as told:
         try:
             if kept:
@@ -173,7 +175,7 @@ def _keep(path: Path, org: LocalOrg) -> None:
 
 def _announce(org: LocalOrg, output: Output, kept: Path | None, *, own_key: bool) -> None:
     flows = {name: org.invoke_url(name) for name in org.flows}
-    where = f"in {kept}, for airflow connections import" if kept else "the line above, good for as long as it runs"
+    where = f"in {kept}, for airflow connections import" if kept else "the line above, valid while it runs"
     if kept and output.as_json:
         output.json({"url": org.url, "flows": flows, "connections": str(kept)})
     elif output.as_json:

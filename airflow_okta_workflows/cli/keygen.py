@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         output.json({"kid": jwk["kid"], "type": args.type, "private_key_file": str(path), "public_jwk": public})
         return GOOD
     output.value(public)
-    kid_note = "A PEM carries no kid: give the one above as key_id." if as_pem else "It carries its kid."
+    kid_note = "A PEM contains no kid: set key_id to the one above." if as_pem else "It contains its kid."
     key_id = f" --key-id {jwk['kid']}" if as_pem else ""
     output.text(_STEPS.rstrip().format(file=path, kid_note=kid_note, key_id=key_id))
     return GOOD
@@ -61,7 +61,7 @@ def _write_key(path: Path, key_type: Any, *, as_pem: bool) -> dict[str, Any]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise CommandFailedError(
-            f"{shown(path)} is there already. A key is never overwritten: name another file."
+            f"{shown(path)} exists already. A key is never overwritten: name another file."
         ) from None
     except OSError as error:
         raise CommandFailedError(f"{shown(path)} cannot be written: {error.strerror}.") from None

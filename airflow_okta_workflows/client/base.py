@@ -124,8 +124,8 @@ class SendOptions(TypedDict, total=False):
 class Departure:
     """Time limit for a request to leave after its checkpoint; without a checkpoint there is none.
 
-    Whoever reads the checkpoint relies on the limit. A request that cannot leave in time is not sent; the conversation
-    then writes a new checkpoint and tries again.
+    A later try that reads the checkpoint relies on the limit. A request that cannot leave in time is not sent; the
+    conversation then writes a new checkpoint and tries again.
 
     :param monotonic: returns seconds of a clock that never goes back
     """
@@ -163,4 +163,4 @@ def stopped_without_token() -> Iterator[None]:
     try:
         yield
     except StopRequested:
-        raise CoreError(ErrorKind.TOKEN, "No access token was asked for: the task was stopped.") from None
+        raise CoreError(ErrorKind.TOKEN, "No access token was requested: the task was stopped.") from None

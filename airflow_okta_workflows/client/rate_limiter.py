@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.pace.turns import Turns
 
 _AGAIN = 0.001
-"""Seconds after which a pace is changed that another process was just changing."""
+"""Seconds until the next attempt to change a pace that another process is changing."""
 
 
 class RateLimiter(Protocol):

@@ -1,4 +1,4 @@
-"""What a run has seen of each rule, and how that compares with what the local org claims."""
+"""Observations of a run for each rule, compared with the claims of the local org."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _RULES_OF = {
     "close": ("R2", "R6", "E4"),
     "slow": ("L1", "L2"),
 }
-"""The rules that each flow tells."""
+"""The rules that each flow shows."""
 
 
 def flow_request(

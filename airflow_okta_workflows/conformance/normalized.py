@@ -65,7 +65,7 @@ class Normalizer:
     def learn(self, text: str, placeholder: str) -> None:
         """Replace a string from now on, whatever its case.
 
-        :param text: the string, such as a host; nothing happens if it is too short to be telling
+        :param text: the string, such as a host; nothing happens if it is too short to identify anything
         :param placeholder: its replacement, such as ``<domain>``
         """
         if len(text) >= _SHORTEST_KNOWN:

@@ -82,7 +82,7 @@ def recipes_text() -> str:
         lines.append("")
     lines += [
         "Add them to flows of the connection under these names, or name them with --flow, such as",
-        "--flow echo=<alias or invoke URL>. A flow that is not there is not tried.",
+        "--flow echo=<alias or invoke URL>. A flow that does not exist is not tried.",
         "",
         "A flow of yours that is secured with a client token can be named, too, and is refused without a run:",
         f"--flow {CLIENT_TOKEN}=<alias>.",
@@ -95,10 +95,10 @@ def _with_endpoint(cards: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def find_flows(settings: OktaWorkflowsSettings, named: Mapping[str, str]) -> dict[str, FlowAddress]:
-    """Return the flows of a run that there are, by their names without the prefix.
+    """Return the flows that exist for a run, by their names without the prefix.
 
     :param settings: the connection
-    :param named: flows that the user names besides, by alias or invoke URL
+    :param named: further flows that the user names, by alias or invoke URL
     :raises CoreError: if one of those cannot be used
     """
     names = [*(recipe.name for recipe in RECIPES), CLIENT_TOKEN]

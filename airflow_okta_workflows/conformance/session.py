@@ -36,7 +36,7 @@ _ORDINARY = frozenset(
         *re.findall(r"[a-z]+", json.dumps([rule.expected for rule in RULES.values()]).lower()),
     ]
 )
-"""Words that may be part of a host name and tell nothing about whose it is."""
+"""Words that may be part of a host name and do not reveal its owner."""
 _TELLING = re.compile(r"exec|flo|instance|request-?id|trace|correlation|rate-?limit|retry|okta", re.IGNORECASE)
 """Names of headers that are worth a look; others may name products and companies."""
 
@@ -132,7 +132,7 @@ class Session:
         return sorted({self.normalizer.text(name.lower()) for name in headers if _RATE.search(name)})
 
     def note_headers(self, kind: str, headers: Headers) -> None:
-        """Keep the names of headers that may tell more than the rules ask for.
+        """Keep the names of headers that may show more than the rules ask for.
 
         :param kind: the kind of response
         :param headers: its headers
@@ -179,7 +179,7 @@ def lost(event: HttpResponse | TransportFailure) -> Observation | None:
 
 
 def has_date(headers: Headers) -> bool:
-    """Return whether a response tells the time.
+    """Return whether a response has a ``Date``.
 
     :param headers: its headers
     """

@@ -116,7 +116,7 @@ class _TokenProbes:
         self._probe_query()
 
     def _granted(self, assertion: str) -> bool:
-        """Send a valid request, and return whether a token came of it, without which nothing else can be told."""
+        """Send a valid request, and return whether the org granted a token; all other probes need one."""
         session, findings = self._session, self._findings
         session.say(f"T1: {self._claim('T1')}")
         try:

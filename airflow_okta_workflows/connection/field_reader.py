@@ -78,7 +78,7 @@ class FieldReader:
         if not isinstance(extra, Mapping):
             kind = "a list" if isinstance(extra, list) else "a string" if isinstance(extra, str) else "a single value"
             self._report(
-                f"Extra is not a JSON object but {kind}.", "OKW-1050: Write it as {...}, names in double quotes."
+                f"Extra is not a JSON object but {kind}.", "OKW-1050: Write it as {...}, with names in double quotes."
             )
             return {}
         return dict(extra)

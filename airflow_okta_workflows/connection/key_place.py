@@ -49,7 +49,7 @@ def read_key_file(value: object) -> str:
 
 def _no_path(text: str) -> CoreError:
     return configuration_error(
-        f"key_file is a value of {len(text)} characters that is no path.",
+        f"key_file has a value of {len(text)} characters that is not a path.",
         "OKW-1102: key_file takes the path of a file. Paste the key itself into Private key (Password).",
     )
 

@@ -204,8 +204,8 @@ class _Reading(FieldReader):
         path = host.partition("://")[2 if "://" in host else 0].partition("/")[2]
         if path and not path.startswith(TOKEN_PATH.rpartition("/")[0].lstrip("/")):
             self.warnings.append(
-                f"the path in {_DOMAIN} is ignored: only the org's own authorization server, {origin.url}, gives tokens"
-                " for flows"
+                f"the path in {_DOMAIN} is ignored: only the org's own authorization server, {origin.url}, grants"
+                " tokens for flows"
             )
         return origin
 
@@ -238,8 +238,8 @@ class _Reading(FieldReader):
             )
         if not _is_id(client_id) or may_hold_key(client_id):
             raise configuration_error(
-                f"The Client ID (Login) is no client id: it has {len(client_id)} characters, or spaces, or others that"
-                " no client id has.",
+                f"The Client ID (Login) is not a client id: it has {len(client_id)} characters, or spaces, or"
+                " others that no client id has.",
                 "OKW-1010: Copy it from the app's General tab: 0oa…. A key belongs in Private key (Password).",
             )
         return client_id
@@ -248,7 +248,7 @@ class _Reading(FieldReader):
         key_id = self._text("key_id")
         if key_id is not None and not _is_id(key_id):
             raise configuration_error(
-                f"key_id is a value of {len(key_id)} characters that is no kid.",
+                f"key_id has a value of {len(key_id)} characters that is not a kid.",
                 "OKW-1009: Copy the kid from the app's Public Keys tab. A key belongs in Private key (Password).",
             )
         return key_id
@@ -262,7 +262,7 @@ class _Reading(FieldReader):
             )
         if unknown := [scope for scope in scopes if not _is_id(scope) or may_hold_key(scope)]:
             raise configuration_error(
-                f"A scope is a value of {len(unknown[0])} characters that is no scope.",
+                f"scope contains a value of {len(unknown[0])} characters that is not a scope.",
                 f"OKW-1007: Leave scope empty, or write scopes such as {DEFAULT_SCOPE}, separated by spaces.",
             )
         return " ".join(scopes) or DEFAULT_SCOPE
@@ -377,7 +377,7 @@ class _Reading(FieldReader):
         # os.path, because Path raises for a string that is too long for a path, and quotes it.
         path = os.path.expanduser(text)  # noqa: PTH111
         if not os.path.exists(path):  # noqa: PTH110
-            raise configuration_error(f"verify names a CA bundle that is not there: {shown(text)}.", hints.CA_BUNDLE)
+            raise configuration_error(f"verify names a CA bundle that does not exist: {shown(text)}.", hints.CA_BUNDLE)
         return path
 
     def _proxy(self) -> Secret | None:

@@ -239,7 +239,7 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
         )
     if rest != path:
         raise configuration_error(
-            f"The URL of {what} carries a query (not shown: a client token may be in it).",
+            f"The URL of {what} has a query (not shown: a client token may be in it).",
             "OKW-1039: Remove everything from the question mark on; parameters go into query. A flow with a client"
             " token cannot be invoked here: in its API Endpoint card, choose 'Secure with OAuth 2.0' instead.",
         )
@@ -274,7 +274,7 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
         )
     if parts.username is not None or parts.password is not None:
         raise configuration_error(
-            f"{what} carries a user name or password (not shown).", "OKW-1036: Remove what is before the @."
+            f"{what} contains a user name or password (not shown).", "OKW-1036: Remove what is before the @."
         )
     if not is_host(host, parts.netloc) or "\\" in url:
         raise configuration_error(f"{what} is not a host: {shown(url)}.", "OKW-1035: Give it as acme.okta.com.")

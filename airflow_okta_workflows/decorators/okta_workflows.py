@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class _PayloadFunctionOperator(DecoratedOperator):
     """Base class of operators whose payload is what the decorated function returns.
 
-    The returned value is no template, and is not stored among the task's rendered fields.
+    The returned value is not a template, and is not stored among the task's rendered fields.
     """
 
     flow: str

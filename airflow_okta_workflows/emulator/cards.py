@@ -68,7 +68,7 @@ class ReturnRaw:
 
 @dataclass(frozen=True)
 class Close(ReturnRaw):
-    """The Close card: an early response. Whatever the flow does after it, its function has to arrange."""
+    """The Close card: an early response. The flow's function has to arrange what happens after it."""
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,8 @@ def _invocations(org: OrgState, shown: Filter) -> Iterator[str]:
         more = "Filter by a run to find an older one."
         yield f'<p class="muted">The latest {_LATEST} of {len(matching)} invocations. {more}</p>\n'
     yield (
-        '<p class="muted">Airflow sends no DAG run to Okta. The column has the idempotency key instead, which the log'
-        " of the task has as well; all tries for one wanted run share it.</p>\n"
+        '<p class="muted">Airflow sends no DAG run to Okta. The column shows the idempotency key instead, which is also'
+        " in the log of the task; all tries for one wanted run share it.</p>\n"
     )
     yield table_head("Invocations", ("Time", "Flow", "Status", "Duration", "Payload", "Response", "DAG run"))
     yield from (_row(request) for request in islice(matching, _LATEST))

@@ -33,7 +33,7 @@ class Exchange:
     :param request: the request
     :param now: returns the org's time, in seconds since the epoch
     :param rate_limit: invocations per second that each flow accepts; None for no limit
-    :param dated: whether the response tells the time
+    :param dated: whether the response has a ``Date``
     :param kept: whether the connection is kept open after it
     """
 

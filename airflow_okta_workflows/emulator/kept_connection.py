@@ -43,7 +43,7 @@ def keep_connection(path: Path, connection: Mapping[str, Any]) -> None:
     :raises OSError: if it cannot be written
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A new file that only this user can read, whatever a run that was killed has left here.
+    # A new file that only this user can read, because a killed run may have left an old one.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

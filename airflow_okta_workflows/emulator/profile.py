@@ -31,7 +31,7 @@ Profile = str | Path | Mapping[str, Any]
 
 
 class OrgRules:
-    """The observations that a local org plays.
+    """The observations that determine how a local org responds.
 
     :param profile: the path of a profile, or its content; None for the local org's own rules
     :raises CoreError: if it is not a profile

@@ -110,13 +110,13 @@ class LocalProxy:
             try:
                 client, _ = server.accept()
             except OSError:
-                # A client that has gone, or no free file descriptor at the moment; or stop() has closed the socket.
+                # The client has gone, no file descriptor is free at the moment, or stop() has closed the socket.
                 ending.wait(_PAUSE)
                 continue
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        # A socket that is wrapped gives its connection away, so each of the two is closed.
+        # A wrapped socket hands its connection to the wrapper, so both are closed.
         with ExitStack() as stack, suppress(OSError, ValueError):  # the client disconnected, or the proxy was stopped
             self._closes(stack, client)
             if self._own_certificate:

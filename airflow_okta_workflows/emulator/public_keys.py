@@ -48,7 +48,7 @@ def parse_public_keys(data: bytes | str | Mapping[str, Any]) -> dict[str, Public
     if not isinstance(data, (bytes, str)):
         return _from_jwks(dict(data))
     if len(data) > MAX_BYTES:
-        raise configuration_error(f"The public key is longer than {MAX_BYTES} bytes, which no key is.", _FORMS)
+        raise configuration_error(f"The public key has more than {MAX_BYTES} bytes, more than any key.", _FORMS)
     if isinstance(data, bytes) and data[:1] == b"\x30":
         return _by_thumbprint(_from_der(data))
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
@@ -65,7 +65,7 @@ def parse_public_keys(data: bytes | str | Mapping[str, Any]) -> dict[str, Public
             "This is an OpenSSH public key, which Okta does not take.",
             "OKW-1908: Give it as a PEM, which this command prints: ssh-keygen -e -m PKCS8 -f FILE",
         )
-    raise configuration_error("This is no public key.", _FORMS)
+    raise configuration_error("This is not a public key.", _FORMS)
 
 
 def _from_der(data: bytes) -> object:

@@ -1,7 +1,7 @@
 """The numbered rules of the local org: what each claims of Okta, and how an org that keeps it responds.
 
-This is their only place. The local org plays these observations, ``okta-workflows conformance`` compares them with what
-it sees of a real org, and docs/local-org.md lists them. A profile replaces some of them.
+They are defined only here. The local org responds as these observations say, ``okta-workflows conformance`` compares
+them with those of a real org, and docs/local-org.md lists them. A profile replaces some of them.
 
 An observation is a small JSON object, in which placeholders such as ``<id>`` stand for what differs from org to org. It
 is either facts, such as ``{"seconds": 60}``, or the outcome of one request:

@@ -125,7 +125,7 @@ class Server:
     def _handler(
         self, handle: Callable[[Exchange], Awaitable[None]], *, date: str | None = None, kept: str | None = None
     ) -> Handler:
-        """Return the handler of an endpoint; the rules say whether responses tell the time and keep connections."""
+        """Return the handler of an endpoint; the rules say whether responses have a ``Date`` and keep connections."""
         rules = self._org.rules
         about_connection = {
             "dated": date is None or rules[date]["date"],

@@ -113,7 +113,7 @@ class FlowHook(BaseHook):
 
         :param flow: a name in the connection's ``flows``, an alias, or an invoke URL
         :param payload: a JSON value, or a string of JSON; None for no body
-        :param method: ``POST`` or ``GET``; GET carries no payload
+        :param method: ``POST`` or ``GET``; GET takes no payload
         :param query: query parameters
         :param headers: further headers
         :param idempotency_key: the ``Idempotency-Key`` header; a new UUID if None

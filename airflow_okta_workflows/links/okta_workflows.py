@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _STORED_AT_END = find_spec("airflow.sdk") is not None
 """Whether Airflow itself stores the link of a task when its process ends, as it does from 3.0 on."""
 _URL = "_okta_workflows_console"
-"""Attribute of a task with the URL that its process knows last."""
+"""Attribute of a task with the latest URL that its process knows."""
 
 
 class OktaFlowLink(BaseOperatorLink):

@@ -95,7 +95,7 @@ def read_event(context: Mapping[str, Any], notifier: object) -> Event:
     """Return the event that a callback was called for.
 
     :param context: the context that Airflow gave to the callback
-    :param notifier: the notifier as it stands in the DAG file
+    :param notifier: the notifier as it is in the DAG file
     """
     if isinstance(context.get("deadline"), Mapping):
         return _deadline_event(context)
@@ -160,7 +160,7 @@ def _task_event(context: Mapping[str, Any], notifier: object) -> Event:
 
 
 def _task_kind(context: Mapping[str, Any], ti: Any, task: Any, notifier: object) -> str:
-    """Return the kind of event, which no context names."""
+    """Return the kind of event, which the context does not name."""
     kinds = [kind for kind, (name, _) in _CALLBACKS.items() if _position(task, name, notifier) is not None]
     if not kinds:
         # The user's own function calls the notifier.

@@ -95,7 +95,7 @@ class OktaFlowNotifier(BaseNotifier):
         # Not passed on: before Airflow 3.1 the base class takes no context.
         self.context: Any = {} if context is None else context
         if context is None:
-            # With a context it is no longer the time for errors: the triggerer would log them with all arguments.
+            # Not with a context: the triggerer would log an error together with all arguments.
             with raise_provider_errors(), NoFrames():
                 check_as_parsed("POST", payload, query, headers)
                 check_timeout(timeout)
@@ -200,7 +200,7 @@ class OktaFlowNotifier(BaseNotifier):
         """Return the idempotency key of a notification; None for a new one if the event has no identity."""
         if event.identity is None:
             return None
-        # Its place tells a notifier from others of the same event; one that a user's function calls has no place.
+        # The place distinguishes the notifiers of one event; a notifier that a user's function calls has none.
         place: int | str | None = event.position
         if place is None:
             place = json.dumps(self._arguments, skipkeys=True, default=lambda value: type(value).__name__)
@@ -227,7 +227,7 @@ class OktaFlowNotifier(BaseNotifier):
 
     @contextmanager
     def _reporting(self, context: Any) -> Iterator[None]:
-        """Log an error instead of raising it: a notification must not fail what it is about."""
+        """Log an error instead of raising it: a notification must not fail the task or DAG run that it is about."""
         try:
             yield
         except OktaWorkflowsError as error:

@@ -85,8 +85,8 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         Not together with ``status``
     :param on_error: ``fail``: nothing is sent if any payload cannot be, and the task fails at the end unless all
         succeeded; ``collect``: a payload that cannot be sent is a failed record, and the task returns the records
-    :param records_path: an ``ObjectStoragePath``, or the URL of one, of a file for the records as JSON Lines; it is
-        replaced if it is there (templated)
+    :param records_path: an ``ObjectStoragePath``, or the URL of one, of a file for the records as JSON Lines; an
+        existing file is replaced (templated)
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
     :raises OktaBatchFileError: if the payloads cannot be read, or the records cannot be written, now
     :raises OktaTokenError: if the org grants no token; nothing was sent

@@ -83,7 +83,7 @@ def check_on_error(on_error: object) -> None:
     """Raise unless ``on_error`` has a value that the operator knows.
 
     :param on_error: the argument
-    :raises CoreError: if it has not
+    :raises CoreError: if it does not
     """
     if on_error not in ("fail", "collect"):
         raise configuration_error(f"on_error is {shown(on_error, 20)}.", "OKW-1606: Set it to 'fail' or 'collect'.")
@@ -93,6 +93,6 @@ def missing_item_key() -> CoreError:
     """Return the error for a file or a query without ``item_key``."""
     return configuration_error(
         "payloads is a file or a query, and there is no item_key.",
-        "OKW-1547: Name what tells one row from all others, item_key='email'. By it a retry knows the rows that were"
-        " sent, even if others have come or gone.",
+        "OKW-1547: Set item_key to what identifies a row, such as 'email'. By it a retry recognizes the rows that were"
+        " sent, even if the source has changed.",
     )

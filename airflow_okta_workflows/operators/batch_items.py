@@ -21,7 +21,7 @@ class BatchItems:
     """All items of a batch, in order.
 
     The source is read once, before anything is sent. So a file, a cursor or an object store need not stay open for
-    hours, all payloads are checked first, and what changes in the source meanwhile changes nothing.
+    hours, all payloads are checked first, and later changes of the source have no effect.
 
     :param parsed: the items
     :param earlier: the keys of the items in the checkpoints of earlier tries

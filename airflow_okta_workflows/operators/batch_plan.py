@@ -26,14 +26,14 @@ STOPPED_WAITING = "the task was stopped before the end of the run was known; a r
 class BatchPlan:
     """What a try does with each item of a batch.
 
-    The records of settled items, and of payloads that cannot be sent, are put among the records.
+    The plan sets the records of settled items, and of payloads that cannot be sent.
 
     :param items: the items
     :param records: the records
     :param checkpoints: the checkpoints of earlier tries
     :param idempotent: whether running the flow twice under one key does no harm
     :param has_status: whether there is a status flow
-    :param answered: what stands after a person was asked, or None
+    :param answered: what is settled after a person was asked, or None
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class BatchPlan:
     def _settled(self, item: BatchItem, checkpoint: ItemCheckpoint | None) -> BatchRecord | None:
         """Return the record of an item that must not be sent; None if it may be sent."""
         if self._answered:
-            # The same try goes on, so what has failed is not run again.
+            # The same try continues, so failed items are not run again.
             self.set_ordinal(item, checkpoint.ordinal if checkpoint else 0)
             return self._answered.records.get(item.key)
         if checkpoint is None:

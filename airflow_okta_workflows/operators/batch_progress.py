@@ -25,12 +25,12 @@ _ERRORS_LOGGED = 10
 
 
 class BatchProgress:
-    """Numbers of a batch, which it logs now and then.
+    """Counts of a batch, which it logs now and then.
 
     :param flow: the name of the flow
     :param tag: the flow as a tag of metrics
     :param monotonic: returns seconds of a clock that never goes back
-    :param earlier: how many records of earlier tries stand, by outcome
+    :param earlier: number of records kept from earlier tries, by outcome
     :param open_calls: returns the number of open calls, and of items whose run is waited for
     """
 
@@ -45,7 +45,7 @@ class BatchProgress:
         self.counts = Counter(earlier)
         """Number of items with each outcome."""
         self.to_send = 0
-        """Number of invocations, those that have been sent included."""
+        """Number of invocations, including those that have been sent."""
         self._flow = flow
         self._tag = tag
         self._earlier = dict(self.counts)
@@ -72,7 +72,7 @@ class BatchProgress:
             if failures <= _ERRORS_LOGGED:
                 log.warning("%s: %s", item_label(item.index, item.name), error)
             if failures == _ERRORS_LOGGED:
-                log.warning("Further failures are counted, and told in the records only")
+                log.warning("Further failures are counted, and are only in the records")
         self._tell_now_and_then()
 
     def ends(self) -> None:

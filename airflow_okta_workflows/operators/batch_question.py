@@ -29,7 +29,9 @@ EXCEPT_FIELD, BODIES_FIELD = "except", "responses"
 
 _FIELDS = (
     Field(
-        EXCEPT_FIELD, "All but these (JSON)", "The numbers of the items of which the opposite is true, such as [3, 17]."
+        EXCEPT_FIELD,
+        "All but these (JSON)",
+        "The numbers of the items for which the opposite is true, such as [3, 17].",
     ),
     Field(
         BODIES_FIELD,
@@ -83,7 +85,7 @@ def _listed(items: Sequence[tuple[int, str, str | None]]) -> str:
 
 
 def sort_answers(choice: str, entered: Mapping[str, Any], unknown: Iterable[int]) -> tuple[dict[int, Any], str]:
-    """Return the body of each item that ran, by its index, and why the answer cannot be used, or an empty text.
+    """Return the body of each item that ran, by its index, and why the answer cannot be used (empty if it can).
 
     The unknown items without a body did not run.
 
@@ -105,9 +107,9 @@ def sort_answers(choice: str, entered: Mapping[str, Any], unknown: Iterable[int]
 
 @dataclass(frozen=True)
 class Answered:
-    """What stands after a person was asked about the unknown items of a batch; all other items are to be sent.
+    """What is settled after a person was asked about the unknown items of a batch; all other items are sent.
 
-    :param records: the records that stand, by the keys of the items' first runs
+    :param records: the records that are kept, by the keys of the items' first runs
     :param reported: the responses that the person has looked up, by the same keys
     """
 
@@ -118,14 +120,14 @@ class Answered:
 def read_answers(
     items: BatchItems, earlier: Mapping[str, ItemCheckpoint], told: BatchRecords, bodies: Mapping[str, Any]
 ) -> Answered:
-    """Return what stands after a person was asked.
+    """Return what is settled after a person was asked.
 
     :param items: the items
     :param earlier: the checkpoints of the process that has asked
     :param told: the records of that process
     :param bodies: the bodies of the runs that the person has looked up, by idempotency key
     """
-    # The first run's key is what a checkpoint has; a record tells that of the run that was sent.
+    # A checkpoint has the key of the first run; a record has the key of the run that was sent.
     first_keys = {
         derive_key(key, checkpoint.ordinal if (checkpoint := earlier.get(key)) else 0): key
         for key in map(items.key, items.indices())

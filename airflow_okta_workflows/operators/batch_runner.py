@@ -62,7 +62,7 @@ class BatchRun:
     :param hook: the connection
     :param template: the invocation without payload and idempotency key
     :param items: the items, in the order in which they are sent
-    :param records: the records, of which those of payloads that cannot be sent are there already
+    :param records: the records, which already contain those of payloads that cannot be sent
     :param checkpoints: checkpoints of earlier tries of the task, and the store for those of this try
     :param evaluate: returns the result of a response, given the response and its idempotency key, or raises if the
         task's conditions are not met
@@ -70,7 +70,7 @@ class BatchRun:
     :param max_rate: most invocations per second of this batch
     :param max_in_flight: most calls that may be open at the same time
     :param status: the flow's status flow, or None
-    :param answered: what stands after a person was asked, or None
+    :param answered: what is settled after a person was asked, or None
     :param file: the file that gets the records, or None
     """
 

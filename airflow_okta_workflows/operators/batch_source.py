@@ -56,7 +56,7 @@ def open_source(payloads: Any, item_key: str | None) -> Generator[Source]:
 
     :param payloads: a list, another iterable, a frame of Arrow, pandas or polars, a path, or :class:`SqlRows`
     :param item_key: the expression, to check it against the names of columns
-    :raises CoreError: if they cannot be read whatever is retried
+    :raises CoreError: if they cannot be read, and no retry can help
     :raises OktaBatchFileError: if they cannot be read now
     """
     if needs_item_key(payloads) and item_key is None:
@@ -156,7 +156,7 @@ def _file_error(path: Any, error: Exception) -> OktaBatchFileError:
     why = getattr(error, "strerror", None) or type(error).__name__
     return OktaBatchFileError(
         f"The file of payloads cannot be read: {why}.",
-        hint="OKW-1653: Correct the path, or let Airflow retry until the file is there, whole. Nothing was sent.",
+        hint="OKW-1653: Correct the path, or let Airflow retry until the file is there and complete. Nothing was sent.",
         detail=f"File: {path}",
         path=str(path),
     )
@@ -179,7 +179,7 @@ def _query(source: SqlRows) -> Generator[tuple[list[str], Iterator[Row]]]:
         columns = [str(column[0]) for column in cursor.description]
         if len(set(columns)) < len(columns):
             raise configuration_error(
-                "Two columns of the query have the same name.", "OKW-1549: Give one of them another: SELECT … AS …"
+                "Two columns of the query have the same name.", "OKW-1549: Rename one of them: SELECT … AS …"
             )
         yield columns, _query_rows(source, cursor, columns, first)
 
@@ -191,7 +191,7 @@ def _connect(source: SqlRows) -> Any:
     hook = connection.get_hook()
     if not hasattr(hook, "get_records"):
         raise configuration_error(
-            f"The connection {shown(source.conn_id, 60)} is not one of a database.",
+            f"The connection {shown(source.conn_id, 60)} is not that of a database.",
             "OKW-1550: Give one whose hook is built on Airflow's common-sql provider; that of this connection is"
             f" {type(hook).__name__}.",
         )

@@ -70,7 +70,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
     :class:`~airflow_okta_workflows.operators.base.FlowOperator`.
 
     :param payload: a JSON value, or a string of JSON; None for no body (templated)
-    :param method: ``POST`` or ``GET``; GET carries no payload
+    :param method: ``POST`` or ``GET``; GET takes no payload
     :param on_unknown: ``fail``: the task fails if the outcome of the invocation is unknown; ``ask``: a person decides,
         in Airflow's Required Actions (Airflow 3.1+), whether the flow ran, is invoked now under the same key, or the
         task fails. Not together with ``status``
@@ -333,7 +333,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
             result = decrypt_result(event.get("result"), self.hook.settings, key)
             if result is not None:
                 return result
-            reason = "what it handed over cannot be opened with this connection's key, which was perhaps changed"
+            reason = "it cannot be decrypted with this connection's key, which may have been changed"
         self.log.warning(
             "The triggerer did not hand over what flow %r returned (%s). It is invoked from here, under the same key.",
             self.flow,

@@ -25,7 +25,7 @@ ASK: Literal["ask"] = "ask"
 GIVE_UP = "Fail"
 """The answer after which the task fails as without a question."""
 TIMED_OUT = "timed out"
-"""What stands for an answer if there is none in time."""
+"""The choice of an answer that did not come in time."""
 XCOM_KEY = "okta_workflows_question"
 
 _FIRST_WITH_QUESTIONS = (3, 1)
@@ -208,7 +208,7 @@ def parse_answer(event: object, options: Sequence[str]) -> Answer:
     :param options: the question's options. The fields are read unless :data:`GIVE_UP` is chosen
     """
     if not isinstance(event, Mapping):
-        return Answer("", problem="Airflow handed over no answer.")
+        return Answer("", problem="Airflow passed no answer.")
     if "error" in event:
         if event.get("error_type") == "timeout":
             return Answer(TIMED_OUT)
@@ -243,16 +243,16 @@ def _name_of(user: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text on one line.
+    """Return a string on one line.
 
-    :param text: the text
+    :param text: the string
     """
     return " ".join(text.split())
 
 
 def code(text: str) -> str:
-    """Return a text as a code span of Markdown, which shows it as it is.
+    """Return a string as a code span of Markdown, which shows it as it is.
 
-    :param text: the text
+    :param text: the string
     """
     return f"`{plain(text).replace('`', chr(39))}`"

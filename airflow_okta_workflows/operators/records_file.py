@@ -29,7 +29,7 @@ _MAKE_ROOM = (
     " sent twice. Before 3.3 a retry sends all items again."
 )
 _AT_ONCE = 1024 * 1024
-"""Bytes that are read and written at once."""
+"""Bytes that are copied at a time."""
 
 
 class RecordsFile:

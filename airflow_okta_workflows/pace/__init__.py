@@ -1,1 +1,1 @@
-"""Turns for invoking a flow: one pace for all who invoke it, in this process or on this host."""
+"""Turns for invoking a flow: one pace for all callers in this process, on this host, or on all hosts."""

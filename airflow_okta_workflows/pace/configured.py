@@ -43,7 +43,7 @@ class Pace:
     _turns: dict[str, Turns] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def turns(self, url: str) -> Turns | None:
-        """Return the turns of a flow, which all users of this object share; None if it is invoked without.
+        """Return the turns of a flow, which all users of this object share; None if there is no pace.
 
         :param url: the flow's invoke URL
         """
@@ -109,7 +109,7 @@ def configured_pace() -> Pace:
 
 
 def _known_mode(mode: Secret) -> str | None:
-    # Not a mere string: someone may have put a password here, and the locals of a traceback's frames get around.
+    # Not a plain string: someone may have put a password here, and tracebacks can show the locals of frames.
     return next((known for known in _MODES if known == mode.reveal().lower()), None)
 
 

@@ -53,7 +53,7 @@ in the middle."""
 _AWAY = 30.0
 """Seconds after which a file that could not be used is tried again."""
 _SLOW = 0.005
-"""Seconds of a change from which on an event loop makes the next one in a thread, for example on a network volume."""
+"""Seconds of a change, for example on a network volume, above which an event loop makes the next one in a thread."""
 
 
 class PaceFile:

@@ -1,4 +1,4 @@
-"""The address of a Redis server, and what it needs to be used."""
+"""The address of a Redis server, and the credentials and files that it requires."""
 
 from __future__ import annotations
 

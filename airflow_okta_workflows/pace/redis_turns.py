@@ -198,8 +198,8 @@ class RedisServer:
             except Exception as error:
                 failures.append(self._reason(error))
 
-        # In a thread, because the look-up of the host's name knows no time-out. So no signal handler raises in here
-        # either, where the password is in the locals of frames.
+        # In a thread, because the look-up of the host's name has no time-out. A signal handler cannot raise in a
+        # thread either, where the password is in the locals of frames.
         thread = threading.Thread(target=connect, name="okta-workflows-redis", daemon=True)
         try:
             thread.start()

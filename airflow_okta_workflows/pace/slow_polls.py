@@ -29,7 +29,7 @@ class SlowPolls:
         self._slow = 0
 
     def record(self, waited: float) -> None:
-        """Record the wait of one poll; warn once in this process for each flow if its polls are slowed lastingly.
+        """Record the wait of one poll; warn once in this process for each flow if its polls stay slow.
 
         :param waited: seconds that the poll took, without the exchange itself
         """

@@ -77,7 +77,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
     :param flow: the status flow: a name in the connection's ``flows``, an alias, or an invoke URL (templated)
     :param payload: a JSON value, or a string of JSON; None for no body (templated)
     :param query: query parameters (templated)
-    :param method: ``POST`` or ``GET``; GET carries no payload
+    :param method: ``POST`` or ``GET``; GET takes no payload
     :param success_when: a JMESPath expression over the body: when it is true, the wait is over
     :param failure_when: a JMESPath expression over the body: when it is true, the task fails; None for none
     :param result: a JMESPath expression over the body; what it selects is returned instead of the body

@@ -1,1 +1,1 @@
-"""Where access tokens come from: this process, this host, or the org; asked for once in any case."""
+"""Sources of access tokens: this process, this host, or the org, which is asked only once."""

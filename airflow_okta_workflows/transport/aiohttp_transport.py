@@ -122,8 +122,8 @@ class _Progress:
 
 
 _progress: ContextVar[_Progress] = ContextVar("progress of the request that this task sends")
-"""A variable, because aiohttp passes nothing else of ours on to the connector, except through a trace: that would cost
-as much as all that this module does for a request."""
+"""A context variable, because aiohttp passes nothing else from here to the connector, except a trace, which would cost
+as much as everything else that this module does for a request."""
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -224,7 +224,7 @@ class AiohttpTransport:
             data = BytesIO(data)  # aiohttp sends a file object in pieces
         headers = all_headers(request)
         options: dict[str, Any] = {"headers": headers, "data": data, "allow_redirects": False}
-        # Requests to flows have both. Headers that aiohttp has to leave out cost it much more than those that it has.
+        # Requests to flows have both. Skipping a default header costs aiohttp much more time than sending one.
         if absent := [name for name in ("Accept", "Content-Type") if name not in headers]:
             options["skip_auto_headers"] = absent
         https = request.url.startswith("https")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TIMED_OUT = "it took too long"
 CUT_OFF = "the response was cut off"
 CLOSED = "the connection was closed without a response"
-NOT_HTTP = "what came is not HTTP"
+NOT_HTTP = "the response is not HTTP"
 HEAD_TOO_LARGE = "the head of the response is too large"
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (

@@ -63,14 +63,12 @@ def tls_context(settings: OktaWorkflowsSettings) -> ssl.SSLContext:
     if isinstance(path, bool):
         return _unverified()
     if "-----BEGIN" in path:
-        raise configuration_error(
-            f"{source} holds the text of a certificate, and takes the path of a file.", hints.CA_BUNDLE
-        )
+        raise configuration_error(f"{source} contains a certificate, not the path of a file.", hints.CA_BUNDLE)
     try:
         file = os.stat(path)  # noqa: PTH116  # Path would take an empty string for the current directory
     except (OSError, ValueError):
         raise configuration_error(
-            f"{source} names a CA bundle that is not there: {shown(path)}.", hints.CA_BUNDLE
+            f"{source} names a CA bundle that does not exist: {shown(path)}.", hints.CA_BUNDLE
         ) from None
     return _context_of(path, source, file.st_mtime_ns, file.st_size)
 

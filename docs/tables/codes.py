@@ -11,7 +11,7 @@ from airflow_okta_workflows.core.oauth.hints import clock_hint, okta_error_hint,
 OTHER_CODES = (
     (
         "The org, or a gateway in front of it, has a problem: a 5xx, or `temporarily_unavailable`.",
-        "OKW-1207: Try again later; if it stays so, see Okta's status page.",
+        "OKW-1207: Try again later; if this persists, see Okta's status page.",
     ),
     ("The org refuses the client assertion, and this machine's clock differs from the org's.", clock_hint(60)),
     ("Okta's error object has a code that the provider does not know.", okta_error_hint("E0000999")),
@@ -23,7 +23,7 @@ OTHER_CODES = (
     ("It returned 415.", flow_hint(415)),
     ("It returned 431.", flow_hint(431)),
     (
-        "The payloads of a batch are no list.",
+        "The payloads of a batch are not a list.",
         "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
     ),
     (

@@ -84,22 +84,22 @@ class Row(NamedTuple):
 
 
 NO_TOKEN = [
-    Row("No access token was asked for: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
-        " timed out while it waited for a token.", "Nothing is to be done."),
+    Row("No access token was requested: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
+        " timed out while it waited for a token.", "There is nothing to do."),
     Row("No token from …: ….", "OktaTokenError", "The org was not reached in three attempts. The reason is after the"
         " colon: see [no connection](#no-connection).", http_hints.UNREACHABLE),
     Row("… returned 429 to token requests for longer than rate_limit_wait (… s).", "OktaTokenError", "The org's limit for"
         " token requests is used up, by this app or by others.", oauth_hints.ORG_RATE_LIMITED),
     Row("… returned 503 to the token request", "OktaTokenError", "Also other 5xx, and `temporarily_unavailable`: the org, or"
         " a gateway in front of it, has a problem. Three attempts failed.",
-        "Try again later; if it stays so, see Okta's status page."),
+        "Try again later; if this persists, see Okta's status page."),
     Row("… returned 403 to the token request", "OktaTokenRefusedError", "Without a reason, also 404 and others, and HTML"
         " instead of JSON: this is not a token endpoint.", oauth_hints.NOT_THE_ORG),
     Row("… redirected the token request (…).", "OktaTokenRefusedError", "This is not a token endpoint. A redirect is not"
         " followed.", oauth_hints.NOT_THE_ORG),
     Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "This is not a token endpoint."
         " Often it is the login page of a proxy.", oauth_hints.NOT_THE_ORG),
-    Row("The org gave a token that needs a proof of possession.", "OktaTokenRefusedError", "The app requires a proof of"
+    Row("The org granted a token that needs a proof of possession.", "OktaTokenRefusedError", "The app requires a proof of"
         " possession.", oauth_hints.DPOP_TOKEN),
 ]  # fmt: skip
 
@@ -144,7 +144,7 @@ NOT_SENT = [
     Row("could not be invoked in … attempts: …", "OktaFlowNotSentError", "No connection could be made. Nothing was sent.",
         http_hints.UNREACHABLE),
     Row("was not invoked: the task was stopped", "OktaFlowNotSentError", "The task was marked failed, cleared or timed out"
-        " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "Nothing is to be done."),
+        " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "There is nothing to do."),
     Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or belongs to another host; or this"
         " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", http_hints.CERTIFICATE),
     Row("No notification could be sent within … s.", "OktaFlowNotSentError", "`OktaFlowNotifier` waited for a token, a rate"
@@ -167,7 +167,7 @@ WAITING = [
 
 STATUS_FLOWS = [
     Row("… The status flow is asked.", "a warning", "The response of the flow was lost, or a gateway responded instead. The"
-        " operator continues by itself.", "Nothing is to be done."),
+        " operator continues by itself.", "There is nothing to do."),
     Row("Flow … ran and failed: ….", "OktaFlowFailedError", "The status flow reports that the run failed. Its report is after"
         " the colon."),
     Row("The status flow … ….", "OktaFlowNoResponseError", "Its response has no status, an unknown one, or that of another"
@@ -181,7 +181,7 @@ STATUS_FLOWS = [
     Row("Flow … was invoked several times, and no invocation became a run.", "OktaFlowNoResponseError", "Each response was"
         " lost, and each time the status flow knew no run after the time of `settle`."),
     Row("The task was stopped while it waited for the end of flow ….", "OktaFlowNoResponseError", "The task was marked"
-        " failed, cleared or timed out. The run continues, unless a `cancel_flow` ends it.", "Nothing is to be done."),
+        " failed, cleared or timed out. The run continues, unless a `cancel_flow` ends it.", "There is nothing to do."),
     Row("execution_timeout is over, and flow … has not ended.", "AirflowTaskTimeout", "The run continues.",
         "OKW-1638: Raise execution_timeout. A retry waits for the same run."),
     Row("its checkpoint took longer than … s, so it was not sent", "OktaFlowNotSentError", "Airflow's API server is slow."
@@ -253,19 +253,19 @@ _MORE = {
     "The header … cannot be set.": "The provider sets it, or HTTP itself. The key goes into idempotency_key.",
     "… gave no response: ….": http_hints.UNREACHABLE,
     "give either --conn-id or --file": "Leave one of them out.",
-    "--yes goes with --flow": "Name a flow, or leave --yes out.",
+    "--yes requires --flow": "Name a flow, or leave --yes out.",
     "--flow asks before it invokes the flow, and nobody is here to confirm: add --yes": "Add it, if the flow may run.",
     "it asks before it sends anything, and nobody is here to confirm: add --yes": "Add it, if the requests may be sent.",
     "Not confirmed: nothing was sent.": "Answer y, or add --yes.",
     "no shell can set a variable for the id …: use --format json or --add": "Or take an id of letters, digits and _.",
     "the connection does not work yet, so it is neither printed nor added.": "Fix the step above that failed.",
-    "--replace goes with --add": "Add --add, or leave --replace out.",
-    "…:… cannot be listened on: …": "Choose another --port, or leave it out for a free one; --host is an address of this"
+    "--replace requires --add": "Add --add, or leave --replace out.",
+    "The local org cannot listen on …:…: …": "Choose another --port, or leave it out for a free one; --host is an address of this"
     " machine.",
     "--tls-cert and --tls-key go together: the certificate, and the key that it is for.": "Give both, or neither.",
     "… and … cannot be used for TLS: …": "Give a certificate as PEM, with its chain, and its unencrypted key.",
     "… cannot be used: …": "Name another file for --connections, or remove it: the next start writes a new one.",
-    "… cannot be used. …": "Below it stands where the file of flows raised an error.",
+    "… cannot be used. …": "The lines below it show where the file of flows raised an error.",
     "… defines no function that could be a flow.": "Mark one with flow(), or write one whose name begins with no _.",
     "Airflow has no connection …. …": "Name another with --conn-id, or make it.",
     "… cannot be read: …": "Check the path.",
@@ -274,8 +274,8 @@ _MORE = {
     "the payload … cannot be read: …": "Check the path behind the @.",
     "the payload … is not text in UTF-8": "Save it as UTF-8.",
     "… cannot be written: ….": "Choose a directory that you may write to.",
-    "The org takes no client assertion made by this clock.": "Set this machine's clock (NTP). By how much it is off"
-    " stands beside it.",
+    "This machine's clock makes every client assertion invalid.": "Set this machine's clock (NTP). The next line says by"
+    " how much it is off.",
 }
 """What to change, if the source has no separate hint, or decides it only at run time."""
 
@@ -289,7 +289,7 @@ WARNINGS = {
     "the field … in extra is read as …": "Another spelling of the name. Use the field's own name.",
     "the field … in extra is read as private_key, but Airflow may show it in clear text: rename it": "The form and the REST API show the key to everyone who may read connections. Rename the field to `private_key`"
     " and, if others may have read the key, [replace it](key-rotation.md).",
-    "the path in … is ignored: only the org's own authorization server, …, gives tokens for flows": "Remove the path.",
+    "the path in … is ignored: only the org's own authorization server, …, grants tokens for flows": "Remove the path.",
     "Flow …: … The result is null.": "The response has no member that `result` refers to. The warning names the members that it has.",
     "Flow …: … The sensor goes on until its timeout.": "The response has no member that `success_when` refers to, so the"
     " condition can never be true. The warning names the members that it has.",
@@ -317,14 +317,14 @@ WARNINGS = {
     "The triggerer did not hand over what flow … returned (…). It is invoked from here, under the same key.": "In the"
     " brackets: `the response is too large` (over 64 KiB), that the key was changed, or the class of an error; then the"
     " triggerer's log says more.",
-    "The response of flow … has … bytes and is stored without its body: should this task be cut off now, a retry can tell"
-    " that the flow has run, and not what it returned": "Let the flow return less.",
+    "The response of flow … has … bytes and is stored without its body: if this task is cut off now, a retry knows"
+    " that the flow has run, but not what it returned": "Let the flow return less.",
     "An earlier try was cut off while it invoked flow …, which may have run. It is declared idempotent, so it is invoked"
-    " again under the same key (…)": "Nothing is to be done.",
+    " again under the same key (…)": "There is nothing to do.",
     "The outcome of flow … could not be stored": "Airflow's state store is unreachable. If the task is killed now, its retry"
     " finds less.",
     "The outcome of some invocations could not be stored": "The same for a batch.",
-    "Further failures are counted, and told in the records only": "Ten have been logged.",
+    "Further failures are counted, and are only in the records": "Ten have been logged.",
     "The end of the batch could not be stored": "The same. Still, nothing is sent again: the outcomes are stored.",
     "… payloads cannot be sent, such as …": 'With `on_error="collect"`: each is a failed record, which says why.',
     "… items that an earlier try has sent are not among the payloads any more. They are not sent, and their records follow"

@@ -225,7 +225,7 @@ def test_a_query_that_cannot_be_used_is_told(
 
 
 def test_a_connection_that_is_not_a_database_is_refused() -> None:
-    with pytest.raises(OktaConfigurationError, match="'okta_workflows_default' is not one of a database"):
+    with pytest.raises(OktaConfigurationError, match="'okta_workflows_default' is not that of a database"):
         batch(SqlRows("okta_workflows_default", ALL)).execute(context())
 
 

@@ -260,7 +260,7 @@ def test_only_what_is_added_can_replace(org: LocalOrg, build: Build) -> None:
     ended = build("--replace")
 
     assert (ended.code, ended.out) == (2, "")
-    assert "--replace goes with --add" in ended.err
+    assert "--replace requires --add" in ended.err
 
 
 @pytest.mark.parametrize("conn_id", ["okta-test", "okta.test", "okta test"])

@@ -196,7 +196,7 @@ def test_a_port_that_is_taken_is_told(okta_workflows: Any) -> None:
         ended = okta_workflows("emulator", "--port", str(org.port))
 
     assert (ended.code, ended.out) == (1, "")
-    assert f"127.0.0.1:{org.port} cannot be listened on" in ended.err
+    assert f"cannot listen on 127.0.0.1:{org.port}" in ended.err
     assert "in use" in ended.err
 
 
@@ -411,7 +411,7 @@ def test_a_private_key_is_refused_with_the_command_for_its_public_half(
     [
         (["--public-key", "/nowhere"], 1, "cannot be read"),
         (["--public-key", "."], 1, "cannot be read"),
-        (["--public-key", "/dev/null"], 1, "This is no public key"),
+        (["--public-key", "/dev/null"], 1, "This is not a public key"),
         (["--client-id", "acme"], 2, "begins with 0oa"),
         (["--client-id", "0oa 1"], 2, "begins with 0oa"),
         (["--connections", "c.json", "--public-key", "p"], 2, "leave out --public-key"),

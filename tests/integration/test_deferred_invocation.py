@@ -158,7 +158,7 @@ async def test_after_a_change_of_the_key_the_worker_asks_itself(
 
     assert result["key"] == org.flows["echo"].runs[0].idempotency_key
     assert len(org.flows["echo"].runs) == 2
-    assert "cannot be opened with this connection's key" in capsys.readouterr().out
+    assert "cannot be decrypted with this connection's key" in capsys.readouterr().out
 
 
 async def test_a_response_too_large_for_an_event_is_asked_for_again(

@@ -227,7 +227,7 @@ def test_a_flow_that_refuses_says_what_to_change(
         (("echo", {"x-okta-workflows-a": 1}), {}, "reserved"),
         (("echo", "no json"), {}, "not JSON"),
         (("echo", object()), {}, "payload is of type object"),
-        (("echo", {}), {"method": "GET"}, "GET carries no payload"),
+        (("echo", {}), {"method": "GET"}, "GET takes no payload"),
         (("echo",), {"method": "DELETE"}, "method"),
         (("echo",), {"headers": {"Authorization": "Bearer mine"}}, "cannot be set"),
         (("echo",), {"query": {"X-Okta-Workflows": 1}}, "reserved"),

@@ -188,7 +188,7 @@ def test_a_key_in_key_file_is_told_where_it_belongs(define: Define, form: Any) -
     (problem,) = problems(define, key_file=form(OTHER))
 
     assert (
-        "that is no path. key_file takes the path of a file. Paste the key itself into Private key (Password)"
+        "that is not a path. key_file takes the path of a file. Paste the key itself into Private key (Password)"
         in problem
     )
     assert_hidden(OTHER, form(OTHER), problem)

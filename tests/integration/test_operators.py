@@ -162,7 +162,7 @@ def test_an_idempotent_one_is_sent_again(org: LocalOrg, connect: Connect) -> Non
         ({"timeout": True}, "timeout is True"),
         ({"timeout": float("nan")}, "timeout is nan"),
         ({"timeout": "60"}, "timeout is .60."),
-        ({"method": "GET", "payload": {}}, "GET carries no payload"),
+        ({"method": "GET", "payload": {}}, "GET takes no payload"),
         ({"payload": {"X-Okta-Workflows-A": 1}}, "reserved"),
         ({"query": {"x-okta-workflows-a": 1}}, "reserved"),
         ({"headers": {"x-okta-workflows-a": "1"}}, "reserved"),

@@ -336,7 +336,7 @@ def test_a_stop_during_a_wait_with_a_clock_of_the_tests_own_is_heeded(stopped_or
 def test_a_token_is_not_asked_for_after_the_stop(stopped_org: LocalOrg, get: Callable[..., Any]) -> None:
     hook = OktaWorkflowsHook()
     hook.runtime.stop.request()
-    with pytest.raises(OktaTokenError, match="No access token was asked for"):
+    with pytest.raises(OktaTokenError, match="No access token was requested"):
         get(hook)
 
     assert stopped_org.token_requests == []

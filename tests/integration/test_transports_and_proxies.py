@@ -209,7 +209,7 @@ def test_a_socks_proxy_is_named_as_not_supported(send: Send, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [(None, "not there"), ("", "without a certificate"), ("nonsense", "without a certificate")]
+    ("text", "why"), [(None, "does not exist"), ("", "without a certificate"), ("nonsense", "without a certificate")]
 )
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_bundle_that_cannot_be_used_is_named_with_its_source(

@@ -137,8 +137,8 @@ def check_unchanged(missing: Collection[object]) -> None:
             f"The payloads have changed since an earlier try of this task: {len(missing)} that were sent are not among"
             " them.",
             "OKW-1501: Nothing was sent now. Give the same payloads to each try, such as the XCom of an earlier"
-            " task; or name what tells one payload from another, item_key='email', and those that were sent are known"
-            " by it. To start over, clear the task.",
+            " task; or set item_key to what identifies a payload, such as 'email', so that a retry recognizes the sent"
+            " ones. To start over, clear the task.",
         )
 
 

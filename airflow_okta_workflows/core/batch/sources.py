@@ -51,7 +51,7 @@ def file_format(name: str) -> str:
     """Return the format of a file, from its name.
 
     :param name: the file's name; ``.gz`` at its end is ignored
-    :raises CoreError: if the name does not tell
+    :raises CoreError: if the name does not show it
     """
     lower = name.lower().removesuffix(".gz")
     for suffix, kind in _FORMATS.items():
@@ -173,7 +173,7 @@ def _elements(text: _JsonText) -> Iterator[Row]:
 
 
 class _JsonText:
-    """Window over a text that holds one value at a time.
+    """Window over a JSON text, which contains one value at a time.
 
     :param chunks: the text in pieces
     """
@@ -227,7 +227,7 @@ class _JsonText:
         self._at = end
 
     def _more(self) -> bool:
-        """Read on, at least as much as is there: so the value of any size is parsed in linear time."""
+        """Read on, at least as much as is already there, so that parsing a value of any size takes linear time."""
         parts = [self._text[self._at :]]
         wanted = len(parts[0])
         if wanted > LARGEST_ROW:
@@ -243,7 +243,7 @@ class _JsonText:
 
 
 def check_column(item_key: str, columns: Sequence[str]) -> None:
-    """Raise if ``item_key`` is the name of a column that is not there.
+    """Raise if ``item_key`` names a column that does not exist.
 
     :param item_key: the expression
     :param columns: the names of the columns

@@ -38,7 +38,7 @@ _FROM_TEMPLATE = (
 )
 _NOTHING_GIVEN = 'OKW-1508: Check the task that it comes from. For an empty payload, use "{{ … or {} | tojson }}".'
 _NOTHING = ("it is empty", "it is 'None'")
-"""What a template gives whose value is missing."""
+"""What a template renders to if its value is missing."""
 _HTTP = "HTTP itself sets it."
 _OTHER_BODY = (
     "Other bodies, such as a form or XML, are not supported: send the text as a member of a JSON object, or use"
@@ -138,7 +138,7 @@ def check_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
             )
         if name.lower() in seen:
             raise configuration_error(
-                f"The header {shown(name)} is there twice.", "OKW-1510: Names differ in case only: leave one of them."
+                f"The header {shown(name)} is given twice.", "OKW-1510: Names differ in case only: leave one of them."
             )
         seen.add(name.lower())
         checked[name] = text
@@ -256,7 +256,7 @@ def parse_text(text: str | bytes, what: str) -> Any:
 
 
 def _not_json(error: json.JSONDecodeError) -> str:
-    """Return what a text is that is not JSON, where it looks like what a template makes of a Python value."""
+    """Return why a string is not JSON; the string is often a Python value that a template has rendered."""
     text = error.doc.strip()
     if not text:
         return "it is empty"
@@ -298,7 +298,7 @@ def _is_rendered_later(value: object) -> bool:
 
 def _require_post(method: str) -> None:
     if method == "GET":
-        raise configuration_error("GET carries no payload.", "OKW-1506: Use query, or the method POST.")
+        raise configuration_error("GET takes no payload.", "OKW-1506: Use query, or the method POST.")
 
 
 def _json_form(value: object) -> Any:

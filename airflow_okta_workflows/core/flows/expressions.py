@@ -113,7 +113,7 @@ def _compile(text: str, parameter: str) -> tuple[Any, tuple[MemberPath, ...], st
     reason = ""
     try:
         with warnings.catch_warnings():
-            # `SUCCEEDED` is read as a string as ever, and warns of it.
+            # `SUCCEEDED` is still read as a string, but with a warning.
             warnings.simplefilter("ignore", PendingDeprecationWarning)
             compiled = jmespath.compile(text)
             _check_literals(text, parameter)

@@ -97,7 +97,7 @@ def _elements(value: Any) -> Any:
         raise NoJsonFormError("is of type timedelta64", "Use a number of seconds.")
     moment = value.astype("datetime64[us]").tolist()
     if not hasattr(moment, "isoformat"):
-        raise NoJsonFormError("is a datetime64 that is no date", "Use None for a missing date.")
+        raise NoJsonFormError("is a datetime64 that is not a date", "Use None for a missing date.")
     return moment
 
 

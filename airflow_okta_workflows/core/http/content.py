@@ -74,14 +74,14 @@ def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
     if not codings or not raw:
         return raw
     if len(codings) > 1:
-        raise UnreadableError("its body is compressed more than once, which was not asked for")
+        raise UnreadableError("its body is compressed more than once, which was not requested")
     if codings[0] in ("gzip", "x-gzip"):  # RFC 9110, section 8.4.1.3: both names mean gzip
         return _inflate(raw, _GZIP, limit)
     if codings[0] == "deflate":
         # RFC 9110, section 8.4.1.2: some servers omit the zlib wrapper (RFC 1950, section 2.2).
         wrapped = raw[0] & 0x0F == 8 and int.from_bytes(raw[:2], "big") % 31 == 0
         return _inflate(raw, _ZLIB if wrapped else _RAW_DEFLATE, limit)
-    raise UnreadableError(f"its body has the content coding {_shown(codings[0])}, which was not asked for")
+    raise UnreadableError(f"its body has the content coding {_shown(codings[0])}, which was not requested")
 
 
 def decode_text(body: bytes, content_type: str) -> str:

@@ -83,7 +83,7 @@ def _header(data: bytes) -> tuple[int, int] | None:
 def is_der(data: bytes) -> bool:
     """Return whether bytes begin as every key, certificate and PKCS#12 file in DER does, complete or not.
 
-    The tag of the sequence alone would not do: one random string in 256 begins with it, too.
+    The tag of the sequence is not enough: one random string in 256 begins with it, too.
 
     :param data: the bytes
     """

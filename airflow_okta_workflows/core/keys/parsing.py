@@ -53,7 +53,7 @@ def parse_key_text(text: str, kid: str | None = None) -> KeyText:
     """
     if len(text) > MAX_KEY_CHARS:
         raise configuration_error(
-            f"The private key is {len(text)} characters long, which no key is.", "OKW-1120: Give the key alone."
+            f"The private key is {len(text)} characters long, longer than any key.", "OKW-1120: Give the key alone."
         )
     found = _search(text)
     # The same key may be there several times.

@@ -209,6 +209,6 @@ def _require_kid(kid: str | None, key: PrivateKey) -> None:
         secret = jwt.utils.base64url_encode(number.to_bytes((key.key_size + 7) // 8)).decode()
     if len(kid) > _LONGEST_KID or not kid.isprintable() or (secret and secret in kid):
         raise configuration_error(
-            f"The kid is a value of {len(kid)} characters that is no kid.",
+            f"The kid is a value of {len(kid)} characters, which no kid is.",
             "OKW-1132: Copy it from the app's Public Keys tab, into key_id or into the JWK.",
         )

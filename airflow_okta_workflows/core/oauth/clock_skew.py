@@ -31,4 +31,4 @@ def require_clock(offset: float, lifetime: int) -> None:
     :raises CoreError: if the skew is too large
     """
     if not -lifetime < offset <= BACKDATED:
-        raise configuration_error("The org takes no client assertion made by this clock.", clock_hint(offset))
+        raise configuration_error("This machine's clock makes every client assertion invalid.", clock_hint(offset))

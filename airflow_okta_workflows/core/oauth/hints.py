@@ -131,7 +131,7 @@ _BY_OKTA_ERROR = {
         "OKW-1248: The org lacks a feature that this needs, or it is not enabled: ask the org's admin or Okta"
         " Support for Okta Workflows and for OAuth 2.0 of Okta's APIs."
     ),
-    "E0000021": "OKW-1249: " + PROXY_CHANGES + " It took away the Content-Type or Accept header.",
+    "E0000021": "OKW-1249: " + PROXY_CHANGES + " It removed the Content-Type or Accept header.",
     "E0000022": "OKW-1250: " + PROXY_CHANGES + " The org got another method than POST, as after a redirect.",
 }
 

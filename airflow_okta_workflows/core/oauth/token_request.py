@@ -62,7 +62,7 @@ class TokenRequest:
 
 
 def request_token(request: TokenRequest, runtime: Runtime) -> Conversation[AccessToken]:
-    """Ask for an access token, again where another attempt may help, with a new client assertion each time.
+    """Request an access token; retry where another attempt may help, with a new client assertion each time.
 
     :param request: the request
     :param runtime: clock, randomness and ids
@@ -180,7 +180,7 @@ def _read_token(reply: _Reply, asked_at: float, now: float) -> AccessToken:
     if str(reply.members.get("token_type")).lower() == "dpop":
         raise reply.as_error(
             ErrorKind.TOKEN_REFUSED,
-            "The org gave a token that needs a proof of possession.",
+            "The org granted a token that needs a proof of possession.",
             oauth_hints.DPOP_TOKEN,
         )
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
@@ -207,7 +207,7 @@ def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
     message = f"{request.host} returned {reply.status} to the token request{reason}."
     if reply.status >= 500 or reply.error == "temporarily_unavailable":
         return reply.as_error(
-            ErrorKind.TOKEN, message, "OKW-1207: Try again later; if it stays so, see Okta's status page."
+            ErrorKind.TOKEN, message, "OKW-1207: Try again later; if this persists, see Okta's status page."
         )
     if 300 <= reply.status < 400:
         return reply.as_error(

@@ -15,10 +15,10 @@ moments for sending, and adapts the distance between them to the host's 429s:
 - ``T`` grows with the distance, so slower senders recover more slowly: many senders together reach the limit little
   more often than few.
 
-A moment is used in two steps. Whoever wants to send reserves a moment, waits for it, and then takes it. Only then is it
-known whether a hold has voided it, and whether those before came late: a busy machine may wake several senders
-together. So the pacer remembers the last moments that were taken, and puts a sender off by the little that keeps each
-second of the host within the limit. A reservation that is never taken costs one moment, and nobody waits for it.
+A moment is used in two steps. A sender reserves a moment, waits for it, and then takes it. Only then is it known
+whether a hold has voided it, and whether earlier senders were late: a busy machine may wake several senders together.
+So the pacer remembers the last moments that were taken, and delays a sender by just enough to keep each second of the
+host within the limit. A reservation that is never taken costs one moment, and nobody waits for it.
 
 The state is a tuple of numbers, so that processes can share it through a file, and hosts through Redis.
 """
@@ -39,7 +39,7 @@ _MARGIN = 1.03
 the one after the last allowed 15 ms early."""
 _WINDOW_MARGIN = 1.015
 """Shortest time in which as many moments are taken as the rate allows, as a multiple of what it allows. Between this
-and ``_MARGIN`` a sender may be late without putting others off."""
+and ``_MARGIN`` a sender may be late without delaying others."""
 MOST_TAKEN = 16
 """Number of moments that are remembered, at most."""
 _OWN_WAIT = 2.0

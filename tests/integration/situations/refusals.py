@@ -109,5 +109,5 @@ REFUSALS = [
     refused("A proxy that wants a login", fault("a proxy returns 407 to CONNECT"), "OKW-1301", OktaFlowNotSentError),
     refused("A proxy that intercepts TLS, with a CA that this machine does not know", fault("a proxy intercepts, by a CA that is not known here"), "OKW-1303", OktaFlowNotSentError),
     refused("`ALL_PROXY` names a SOCKS proxy", [variable("ALL_PROXY", "socks5://proxy:1080")(act) for act in fault(far)], "OKW-1047", OktaFlowNotSentError),
-    refused("`REQUESTS_CA_BUNDLE` names a file that is not there", [variable("REQUESTS_CA_BUNDLE", "/etc/ssl/corporate.pem")(act) for act in fault(far)], "OKW-1302", OktaFlowNotSentError),
+    refused("`REQUESTS_CA_BUNDLE` names a file that does not exist", [variable("REQUESTS_CA_BUNDLE", "/etc/ssl/corporate.pem")(act) for act in fault(far)], "OKW-1302", OktaFlowNotSentError),
 ]  # fmt: skip

@@ -56,7 +56,7 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     done = write(tmp_path / ".env")
 
     assert done.returncode == 1
-    assert "stays as it is" in done.stderr
+    assert "already exists and is not changed" in done.stderr
     assert (tmp_path / ".env").read_text() == "FERNET_KEY=mine\n"
 
 

@@ -262,8 +262,8 @@ def test_flows_are_read_in_each_form(encode: Any) -> None:
     [
         ("247234", "The flow 'hello' is given by its number"),
         ("https://acme.workflows.okta.com/app/folders/5/flows/247234", "'hello' is given as a page"),
-        (f"https://acme.workflows.okta.com/api/flo/{ALIAS}/invoke?clientToken=s3cret", "carries a query"),
-        (f"/api/flo/{ALIAS}/invoke?clientToken=s3cret", "carries a query"),
+        (f"https://acme.workflows.okta.com/api/flo/{ALIAS}/invoke?clientToken=s3cret", "has a query"),
+        (f"/api/flo/{ALIAS}/invoke?clientToken=s3cret", "has a query"),
     ],
 )
 def test_a_flow_that_is_given_otherwise_says_what_is_needed(target: str, sentence: str) -> None:
@@ -306,7 +306,7 @@ def test_the_path_of_a_bundle_may_begin_with_the_home_directory(
 
     for text in ("~/ca.pem", f'"{tmp_path}/ca.pem"'):
         assert read(extra={"verify": text}).verify == f"{tmp_path}/ca.pem"
-    assert any("not there: '~/other.pem'" in fault for fault in faults(extra={"verify": "~/other.pem"}))
+    assert any("does not exist: '~/other.pem'" in fault for fault in faults(extra={"verify": "~/other.pem"}))
 
 
 @pytest.mark.parametrize(

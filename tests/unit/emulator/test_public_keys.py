@@ -105,15 +105,15 @@ def test_a_private_key_is_refused_with_the_command_that_prints_its_public_part(d
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "no public key"),
-        (b"root:x:0:0", "no public key"),
+        (b"", "not a public key"),
+        (b"root:x:0:0", "not a public key"),
         (b"ssh-rsa AAAA me@here", "OpenSSH public key"),
         (b"ecdsa-sha2-nistp256 AAAA me@here", "OpenSSH public key"),
         (PEM[:80], "damaged"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "damaged"),
         (b"\x30\x03abc", "neither a public key nor a certificate"),
         (b"{", "damaged"),
-        (b"[" * 5000, "no public key"),
+        (b"[" * 5000, "not a public key"),
         (b'{"keys": []}', "no key for signatures"),
         (b'{"keys": [1, {"use": "enc"}]}', "no key for signatures"),
         ({"keys": 5}, "neither of type RSA nor EC"),
@@ -124,7 +124,7 @@ def test_a_private_key_is_refused_with_the_command_that_prints_its_public_part(d
         (encoded(ec.generate_private_key(ec.SECP256K1()).public_key(), Encoding.PEM), "does not take"),
         (encoded(ed25519.Ed25519PrivateKey.generate().public_key(), Encoding.PEM), "does not take"),
         (encoded(rsa.generate_private_key(65537, 1024).public_key(), Encoding.PEM), "1024 bits"),
-        (b"a" * (MAX_BYTES + 1), "longer than"),
+        (b"a" * (MAX_BYTES + 1), "more than any key"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

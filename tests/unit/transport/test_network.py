@@ -117,11 +117,11 @@ def make_long(path: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (str, "not there"),
+        (str, "does not exist"),
         (make_empty, "without a certificate in PEM form"),
         (make_der, "without a certificate in PEM form"),
         (make_empty_directory, "without a certificate in PEM form"),
-        (make_text, "holds the text of a certificate"),
+        (make_text, "contains a certificate, not the path"),
         (make_long, "a value of 5000 characters"),
     ],
 )

@@ -147,7 +147,7 @@ def test_a_payload_that_is_not_json_says_where(payload: Any, sentence: str) -> N
 
 def test_get_carries_no_payload() -> None:
     assert encode_payload(None, "GET") is None
-    with pytest.raises(CoreError, match="GET carries no payload"):
+    with pytest.raises(CoreError, match="GET takes no payload"):
         encode_payload({}, "GET")
 
 

@@ -53,7 +53,7 @@ def test_an_empty_body_is_empty_whatever_its_coding(coding: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "coding", "why"),
     [
-        (TEXT, "br", "content coding 'br', which was not asked for"),
+        (TEXT, "br", "content coding 'br', which was not requested"),
         (TEXT, "zstd", "content coding 'zstd'"),
         (TEXT, "compress", "content coding 'compress'"),
         (TEXT, "<script>", "content coding that its header names"),
