@@ -269,8 +269,7 @@ COMMANDS = (
         help="Compare an org with the rules of the local org",
         paragraphs=(
             "Compare a real org with the numbered rules of the local org, and print one row for each: same, different"
-            " or not tried. The command first says what it will send, and asks for"
-            " confirmation.",
+            " or not tried. The command first says what it will send, and asks for confirmation.",
             "It sends at most 20 token requests, most of them wrong on purpose, and at most 30 invocations of up to"
             " six small flows; --recipe says how to build them. They change nothing in the org. A flow that does not"
             " exist is not tried. --rate invokes the flow echo 66 times more, in bursts.",

@@ -39,7 +39,7 @@ done
 def main() -> int:
     """Print a table for each stack, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stacks", description=__doc__)
-    parser.add_argument("stack", nargs="*", help="left out: all")
+    parser.add_argument("stack", nargs="*", help="default: all")
     for name in parser.parse_args().stack or STACKS:
         with (
             tempfile.TemporaryDirectory() as directory,
