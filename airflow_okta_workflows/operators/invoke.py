@@ -17,11 +17,9 @@ from airflow_okta_workflows.core.flows.encoding import (
     encode_payload,
     require_given,
 )
-from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR
-from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowOutcomeUnknownError,
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
+    from airflow_okta_workflows.core.flows.exactly_once import KnownRun
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.operators.status_flow import StatusFlow
     from airflow_okta_workflows.operators.status_wait import StatusWait
@@ -171,6 +170,8 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         deadline: float | None,
     ) -> Any:
         if response is None and self.deferrable:
+            from airflow_okta_workflows.core.protocol import InvocationState
+
             trigger = self._trigger(checkpoints.key)
             checkpoints.reached(InvocationState.SENDING)
             self.defer(
@@ -227,6 +228,8 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         :param deadline: when the status flow's ``timeout`` ends, in seconds since the epoch; None without one
         :param execution_deadline: when ``execution_timeout`` ends, in seconds since the epoch; None without one
         """
+        from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
+
         outcome = require_outcome(event, STATUS_OUTCOMES, self.task_id)
         checkpoints = self._checkpoints(context)
         checkpoints.run = WantedRun.from_json(run or {}) or checkpoints.run
@@ -243,6 +246,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         outcome: str = "",
     ) -> Any:
         """Invoke the flow unless its run exists, and wait for the run's end, here or in the triggerer."""
+        from airflow_okta_workflows.core.flows.exactly_once import KnownRun
         from airflow_okta_workflows.operators.status_wait import StatusWait
 
         assert self.status is not None  # noqa: S101  # the callers have looked

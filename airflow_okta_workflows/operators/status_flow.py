@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.flows.encoding import check_as_parsed, parse_text
-from airflow_okta_workflows.core.flows.exactly_once import Patience, least_settle
 from airflow_okta_workflows.core.flows.status import FAILURE_WHEN, NOT_FOUND_WHEN, SUCCESS_WHEN, RunStatusRule
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
@@ -17,6 +16,8 @@ from airflow_okta_workflows.exceptions import raise_provider_errors
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
+
+    from airflow_okta_workflows.core.flows.exactly_once import Patience
 
 _OWN_NAMES = ("idempotency_key", "execution_id")
 
@@ -110,6 +111,9 @@ class StatusFlow:
         :param read_timeout: seconds that the flow's response may take
         :raises OktaConfigurationError: if ``settle`` is too short for it
         """
+        # Not needed to parse a DAG, and slow to import.
+        from airflow_okta_workflows.core.flows.exactly_once import Patience, least_settle
+
         least = least_settle(read_timeout)
         settle = least if self.settle is None else self.settle
         with raise_provider_errors(), NoFrames():

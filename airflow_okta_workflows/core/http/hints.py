@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_okta_workflows.core.http.types import FailureKind, TransportFailure
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_okta_workflows.core.http.types import TransportFailure
 
 CERTIFICATE = (
     "OKW-1303: Check the host's name; if a company proxy or a private CA signs for it, set verify to the"
@@ -28,4 +31,7 @@ def transport_hint(failure: TransportFailure) -> str:
 
     :param failure: the failure, whose own hint takes precedence
     """
+    # Not needed to parse a DAG, which imports the hints, and slow to import.
+    from airflow_okta_workflows.core.http.types import FailureKind
+
     return failure.hint or (CERTIFICATE if failure.kind is FailureKind.UNTRUSTED else UNREACHABLE)
