@@ -15,6 +15,7 @@ _SHORTEST_KEY = 43
 
 # Patterns are strings, which re compiles at their first use, because parsing a DAG does not need them.
 _RUN = r"[A-Za-z0-9+/=_-]+"
+_PLAIN_RUN = r"[A-Za-z]?[a-z/_=-]*"
 _KEY_OR_TOKEN = (
     # A JWT matches only at the start of a word; otherwise a long run of eyJ would take quadratic time.
     rf"-----BEGIN|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.|[A-Za-z0-9+=]{{{_SHORTEST_KEY},}}"
@@ -196,9 +197,20 @@ def may_hold_key(text: str) -> bool:
 def without_keys(text: str) -> str:
     """Return a message with each word that could be part of a key replaced by ``…``.
 
+    Beside such a word, each one that may be another part of the same key is replaced: the last line of a PEM may be
+    short, and look like a name by chance.
+
     :param text: the message of a library that quotes its input
     """
-    return re.sub(r"\S+", lambda word: word[0] if is_plain(word[0]) else "…", text)
+    words = re.findall(r"\S+", text)
+    beside_key = not all(map(is_plain, words))
+    hidden = {word for word in words if not is_plain(word) or (beside_key and _may_be_part_of_key(word))}
+    return re.sub(r"\S+", lambda word: "…" if word[0] in hidden else word[0], text)
+
+
+def _may_be_part_of_key(word: str) -> bool:
+    """Return whether a word has a run of base64 that is long enough to reveal something and is no plain word."""
+    return any(len(run) >= PART_OF_KEY and not re.fullmatch(_PLAIN_RUN, run) for run in re.findall(_RUN, word))
 
 
 def _coded_run(text: str, least: int, least_base64: int) -> bool:

@@ -166,3 +166,29 @@ def test_a_field_of_few_words_shows_no_more_than_that() -> None:
 def test_any_text_is_shown_on_one_line(text: str) -> None:
     assert shown(text).isprintable()
     assert "?" not in public_part(text).partition("?")[2]
+
+
+# By chance this last line has as few changes between kinds of characters as a name.
+@pytest.mark.parametrize("last", ["G3tjv832AubeuvEWExsvxUUN", "aubeuvwexsvxuunA", "AubeuvExsvxuun12="])
+def test_the_last_line_of_a_key_is_hidden_beside_the_others(last: str) -> None:
+    key = f"-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQCXskc83EL\n{last}"
+
+    assert last not in without_keys(f"unrecognized arguments: {key}")
+
+
+@given(st.binary(min_size=12, max_size=47))
+def test_any_last_line_of_a_key_is_hidden_beside_the_others(tail: bytes) -> None:
+    last = base64.b64encode(tail).decode()
+    key = f"-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQCXskc83EL\n{last}"
+
+    # Only a line that is a single word in lower case could stay; a key has none.
+    if not last[1:].strip("=").islower() or not last.strip("=").isalpha():
+        assert last not in without_keys(f"unrecognized arguments: {key}")
+
+
+def test_the_words_of_a_message_stay_beside_a_key() -> None:
+    key = "-----BEGIN PRIVATE KEY-----"
+
+    assert without_keys(f"unrecognized arguments: --idempotency-key {key} beside/another/path") == (
+        "unrecognized arguments: --idempotency-key … PRIVATE KEY----- beside/another/path"
+    )
