@@ -40,7 +40,14 @@ class ConnectionForm:
 
     def unfold(self, section: str) -> None:
         """Expand one of the form's sections, which collapses the others."""
-        self.dialog.get_by_role("button", name=section, exact=True).click()
+        trigger = self.dialog.get_by_role("button", name=section, exact=True)
+        trigger.click()
+        try:
+            expect(trigger).to_have_attribute("aria-expanded", "true", timeout=5_000)
+        except AssertionError:
+            # On a busy machine, the form is still rendered when it is clicked, and collapses the section again.
+            trigger.click()
+            expect(trigger).to_have_attribute("aria-expanded", "true")
 
     def standard(self, label: str) -> Locator:
         """Return the input of one of Airflow's own fields."""
