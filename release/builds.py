@@ -52,7 +52,7 @@ def compare(first: Path, second: Path) -> None:
 
 
 def check_metadata(packages: Path) -> str:
-    """Let twine check what a package index will read.
+    """Check the metadata that a package index will read, with twine.
 
     :param packages: the directory of wheel and sdist
     :raises ReleaseError: if it finds a fault

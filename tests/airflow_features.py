@@ -79,6 +79,8 @@ def _has_object_storage() -> bool:
 OBJECT_STORAGE = Feature("an ObjectStoragePath that works with this universal-pathlib", _has_object_storage())
 """That of Airflow 3.0 does not work with universal-pathlib 0.3."""
 
+SQLITE_PROVIDER = Feature("the provider of SQLite", importable("airflow.providers.sqlite"))
+
 
 def connection_class() -> Any:
     """Return the connection class that has ``from_json``."""

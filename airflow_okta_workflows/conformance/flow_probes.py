@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from airflow_okta_workflows.conformance.session import (
     text_member,
 )
 from airflow_okta_workflows.core.flows.invocation import Invocation
+from airflow_okta_workflows.core.flows.response import UUID
 from airflow_okta_workflows.core.oauth.flow_auth import authorized
 from airflow_okta_workflows.emulator.rules import ACCEPTED, AS_GIVEN, RULES
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _TIMEOUT = 90.0
 """Seconds that a response may take: more than the slow flow, so that the org ends it."""
 _WORD = "conformance"
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _RULES_OF = {
     "echo": ("F1", "F2", "F3", "F4", "F5", "R1", "E1", "E5", "L7", "C2", "C4"),
     "off": ("F8",),
@@ -174,7 +173,7 @@ class _FlowProbes:
     def _saw_execution(self, response: HttpResponse) -> None:
         name, value = self._session.execution_header(response)
         self._names_executions = name is not None
-        form = "uuid" if name is None or _UUID.fullmatch(value) else "other"
+        form = "uuid" if name is None or UUID.fullmatch(value) else "other"
         seen = name and self._session.normalizer.text(name)
         self._findings.saw("E1", {"header": seen, "form": form})
 

@@ -13,7 +13,7 @@ from airflow_okta_workflows.core.flows.response import parse_response
 from airflow_okta_workflows.core.http.dates import http_date
 from airflow_okta_workflows.core.http.json_values import parse_json_value
 from airflow_okta_workflows.core.http.types import FailureKind, HttpResponse, TransportFailure
-from airflow_okta_workflows.emulator.profile import HTML
+from airflow_okta_workflows.emulator.profile import HTML, MEDIA_TYPE
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RULES
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 _SHORTEST_SECRET = 8
-_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
 _RATE = re.compile(r"rate-?limit|retry-after", re.IGNORECASE)
 _ORDINARY = frozenset(
     [
@@ -120,7 +119,7 @@ class Session:
         :param headers: its headers
         """
         text = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if not _MEDIA_TYPE.fullmatch(text):
+        if not MEDIA_TYPE.fullmatch(text):
             return None
         return text if self.normalizer.text(text) == text else "application/other"
 

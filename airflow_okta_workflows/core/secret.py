@@ -202,9 +202,10 @@ def without_keys(text: str) -> str:
 
     :param text: the message of a library that quotes its input
     """
-    words = re.findall(r"\S+", text)
-    beside_key = not all(map(is_plain, words))
-    hidden = {word for word in words if not is_plain(word) or (beside_key and _may_be_part_of_key(word))}
+    words = set(re.findall(r"\S+", text))
+    hidden = {word for word in words if not is_plain(word)}
+    if hidden:
+        hidden |= set(filter(_may_be_part_of_key, words))
     return re.sub(r"\S+", lambda word: "…" if word[0] in hidden else word[0], text)
 
 

@@ -19,7 +19,8 @@ from airflow_okta_workflows.emulator.rules import ACCEPTED, AS_GIVEN, RETURNS, R
 FORMAT = 1
 _MAX_BYTES = 1_000_000
 _FIX = "OKW-1904: Give a file that okta-workflows conformance --write has made."
-_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
+MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
+"""The media type of a response, in lower case and without parameters."""
 _HEADER = re.compile(r"[a-z0-9_<>-]{1,80}")
 """The name of a header, possibly with a placeholder such as ``<org>``."""
 _PAGE = "<!doctype html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
@@ -128,19 +129,21 @@ def _is_observation(seen: object, rule: Rule) -> bool:
         )
     if seen == ACCEPTED or (seen.keys() == {"lost"} and isinstance(seen["lost"], str)):
         return True
-    status, media_type = seen.get("status"), seen.get("type")
+    status = seen.get("status")
     return (
         seen.keys() <= {"status", "type", "body", "text", "execution_id"}
-        and _is_status(status, rule)
-        and (media_type is None or (isinstance(media_type, str) and bool(_MEDIA_TYPE.fullmatch(media_type))))
+        and (rule.expected.get("status") == AS_GIVEN if status == AS_GIVEN else _is_status(status))
+        and _is_media_type(seen.get("type"))
         and isinstance(seen.get("text", ""), str)
     )
 
 
-def _is_status(value: object, rule: Rule) -> bool:
-    if value == AS_GIVEN:
-        return rule.expected.get("status") == AS_GIVEN
+def _is_status(value: object) -> bool:
     return type(value) is int and 200 <= value <= 599
+
+
+def _is_media_type(value: object) -> bool:
+    return value is None or (isinstance(value, str) and bool(MEDIA_TYPE.fullmatch(value)))
 
 
 def _is_fact(name: str, value: object, expected: object) -> bool:
@@ -151,9 +154,9 @@ def _is_fact(name: str, value: object, expected: object) -> bool:
     if name in _ONE_OF:
         return value in _ONE_OF[name]
     if name == "status":
-        return type(value) is int and 200 <= value <= 599
+        return _is_status(value)
     if name == "type":
-        return value is None or (isinstance(value, str) and bool(_MEDIA_TYPE.fullmatch(value)))
+        return _is_media_type(value)
     if type(expected) is int:
         return (value is None and name == "seconds") or (type(value) is int and 0 < value <= 1_000_000)
     if isinstance(expected, list):

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -50,7 +52,7 @@ def rate_headers(names: Iterable[str], limit: int | None, now: float) -> dict[st
     :param now: the org's time, in seconds since the epoch
     """
     values = {
-        "x-rate-limit-limit": str(limit or 10),
+        "x-rate-limit-limit": str(limit or int(FLOW_RATE)),
         "x-rate-limit-remaining": "0",
         "x-rate-limit-reset": str(int(now) + 1),
     }

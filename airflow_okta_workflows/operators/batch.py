@@ -375,7 +375,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
 
     def _error(self, records: BatchRecords) -> OktaWorkflowsError | None:
         """Return the error that the task has to raise; None if it returns the records."""
-        from airflow_okta_workflows.core.batch.records import in_words
+        from airflow_okta_workflows.core.batch.records import LOOK_AT_RECORDS, in_words
         from airflow_okta_workflows.core.flows.outcome import Outcome
 
         counts = records.counts
@@ -388,7 +388,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         unknown = counts[Outcome.UNKNOWN] == failed and not self.idempotent and self.status is None
         return (OktaFlowOutcomeUnknownError if unknown else OktaFlowFailedError)(
             summary,
-            hint="OKW-1610: Look at each record's error in the XCom 'records', or in the file at records_path.",
+            hint=LOOK_AT_RECORDS,
             detail="\n".join([*stop, *records.first_errors()]),
             flow=self.flow,
         )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from airflow_okta_workflows.core.batch.items import GIVE_A_LIST
+from airflow_okta_workflows.core.batch.records import LOOK_AT_RECORDS
 from airflow_okta_workflows.core.flows import hints as flow_hints
 from airflow_okta_workflows.core.flows.hints import flow_hint
-from airflow_okta_workflows.core.oauth.hints import clock_hint, okta_error_hint, token_hint
+from airflow_okta_workflows.core.oauth.hints import TRY_LATER, clock_hint, okta_error_hint, token_hint
 
 OTHER_CODES = (
     (
         "The org, or a gateway in front of it, has a problem: a 5xx, or `temporarily_unavailable`.",
-        "OKW-1207: Try again later; if this persists, see Okta's status page.",
+        TRY_LATER,
     ),
     ("The org refuses the client assertion, and this machine's clock differs from the org's.", clock_hint(60)),
     ("Okta's error object has a code that the provider does not know.", okta_error_hint("E0000999")),
@@ -22,14 +24,8 @@ OTHER_CODES = (
     ("It returned 414.", flow_hint(414)),
     ("It returned 415.", flow_hint(415)),
     ("It returned 431.", flow_hint(431)),
-    (
-        "The payloads of a batch are not a list.",
-        "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
-    ),
-    (
-        "Items of a batch did not succeed.",
-        "OKW-1610: Look at each record's error in the XCom 'records', or in the file at records_path.",
-    ),
+    ("The payloads of a batch are not a list.", GIVE_A_LIST),
+    ("Items of a batch did not succeed.", LOOK_AT_RECORDS),
     ("A condition of a status flow cannot be evaluated.", flow_hints.CONDITION_UNFIT),
 )
 """What it means, and what to change, for each code that depends on the case at run time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -26,7 +25,7 @@ from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from demo.hr_table import TABLE, hr_database
-from tests.airflow_features import OBJECT_STORAGE, QUESTIONS, lacks, needs
+from tests.airflow_features import OBJECT_STORAGE, QUESTIONS, SQLITE_PROVIDER, lacks, needs
 from tests.matrix.probe import printed_json
 from tests.own_airflow import flows_that_keep_a_task_waiting, run_python
 
@@ -72,7 +71,7 @@ def ran(airflow: dict[str, str]) -> Iterator[Ran]:
         org.add_flows(flows_that_keep_a_task_waiting())
         dags = sorted(path.stem for path in (ROOT / "dags").glob("*.py") if path != HUMAN_REVIEW)
         assert dags == ["okta_access_review", "okta_first_flow", "okta_offboarding", "okta_onboarding"]
-        if importlib.util.find_spec("airflow.providers.sqlite") is None or not OBJECT_STORAGE.there:
+        if not (SQLITE_PROVIDER.there and OBJECT_STORAGE.there):
             dags.remove("okta_offboarding")
         home = Path(airflow["AIRFLOW_HOME"])
         yield Ran(org, run_python({**airflow, **org.environment(), **hr_database(home)}, "-m", "demo.run_dags", *dags))
@@ -179,9 +178,7 @@ def offboarded(org: LocalOrg, output: str) -> list[dict[str, Any]]:
 
 
 @needs(OBJECT_STORAGE)
-@pytest.mark.skipif(
-    importlib.util.find_spec("airflow.providers.sqlite") is None, reason="there is no provider of SQLite"
-)
+@needs(SQLITE_PROVIDER)
 def test_the_offboarding_reads_the_hr_table_and_writes_a_file(ran: Ran) -> None:
     records = offboarded(ran.org, ran.output)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.flows.expressions import Expression
 
 PROBLEMS_SHOWN = 5
+GIVE_A_LIST = "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does."
 _NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
 """Types that can be iterated over but are not lists of payloads. The order of a set, and with it the key of each item,
 differs from one try of a task to the next."""
@@ -68,7 +69,7 @@ def list_rows(payloads: Any) -> Iterator[Row]:
         fix = "OKW-1534: Give the frame itself, or .tolist() of a column." if hasattr(type(payloads), "to_dict") else ""
         raise configuration_error(
             f"payloads is of type {type(payloads).__name__}, not a list.",
-            fix or "OKW-1504: Give a list of payloads, the XCom of a task that returns one, or a callable that does.",
+            fix or GIVE_A_LIST,
         )
     return (Row(number, payload) for number, payload in enumerate(payloads))
 

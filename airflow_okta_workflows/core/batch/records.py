@@ -16,6 +16,7 @@ LARGEST_CHECKPOINTED_RESULT = 1_024
 ``[state_store] max_value_storage_bytes`` of 64 KiB, beyond which it logs a warning."""
 _LONGEST_ERROR = 500
 _LONGEST_NAME = 80
+LOOK_AT_RECORDS = "OKW-1610: Look at each record's error in the XCom 'records', or in the file at records_path."
 ERRORS_TOLD = 5
 """Number of errors that the error of a task, and the XCom of a batch with ``records_path``, contain."""
 

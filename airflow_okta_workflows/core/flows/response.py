@@ -21,7 +21,7 @@ EXECUTION_HEADER = "x-flo-instance"
 """Header from which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""
 
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # X-Execution-Id identifies an execution; X-Execution-Time-Ms, X-Execution-Count and X-Execution-Mode only describe one.
 _NAMES_EXECUTION = re.compile(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGNORECASE)
 # A count, a duration or a state does not identify an execution.
@@ -187,7 +187,7 @@ def _execution_id_candidates(headers: Headers, body: Any) -> Iterator[Any]:
 def _is_named(name: str, value: str) -> bool:
     """Return whether a header contains the id of an execution rather than other information about one."""
     text = value.partition(",")[0].strip()
-    return bool(_UUID.fullmatch(text) or (_NAMES_EXECUTION.search(name) and not _NO_ID.fullmatch(text)))
+    return bool(UUID.fullmatch(text) or (_NAMES_EXECUTION.search(name) and not _NO_ID.fullmatch(text)))
 
 
 def _member(value: Any, name: str) -> Any:

@@ -36,6 +36,8 @@ _OWN_SCOPE = (
     " known here."
 )
 
+TRY_LATER = "OKW-1207: Try again later; if this persists, see Okta's status page."
+
 PROXY_CHANGES = "Something between here and the org changes requests: look for a proxy."
 
 CUSTOM_SERVER = (

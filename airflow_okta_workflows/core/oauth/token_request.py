@@ -206,9 +206,7 @@ def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
     reason = f": {reply.error}" if reply.error else ""
     message = f"{request.host} returned {reply.status} to the token request{reason}."
     if reply.status >= 500 or reply.error == "temporarily_unavailable":
-        return reply.as_error(
-            ErrorKind.TOKEN, message, "OKW-1207: Try again later; if this persists, see Okta's status page."
-        )
+        return reply.as_error(ErrorKind.TOKEN, message, oauth_hints.TRY_LATER)
     if 300 <= reply.status < 400:
         return reply.as_error(
             ErrorKind.TOKEN_REFUSED,
