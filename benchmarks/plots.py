@@ -75,7 +75,7 @@ _COSTS = (
     _Pick("invoke", "one warm invocation", "requests.Session.post", "Warm invocation: time"),
     _Pick("authenticate", "RSA-2048 PEM, cached", "by hand", "Token in a new task: CPU"),
     _Pick("files", "CPU per item", "a loop over HttpHook", "Item of a batch, file to file: CPU"),
-    _Pick("sensors", "1,000 sensors: CPU per 1,000 polls", "HttpSensorTrigger", "1,000 polls of sensors: CPU"),
+    _Pick("sensors", " sensors: CPU per 1,000 polls", "HttpSensorTrigger", "1,000 polls of sensors: CPU"),
 )
 _LIMITS = (
     _Pick("batch", "share of the limit", "a pool of 32 threads", "600 invocations of one flow"),
