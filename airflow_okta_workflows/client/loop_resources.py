@@ -18,7 +18,7 @@ from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.pace.configured import configured_pace
 from airflow_okta_workflows.tokens.source import token_source_for
-from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, connection_limit, open_session
+from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,7 +70,6 @@ class LoopResources:
         self.users = 0
         self._clock = clock
         self._pace = pace
-        self._slots = asyncio.Semaphore(connection_limit())
         self._limiters: dict[str, FlowRateLimiter | None] = {}
         self._look_ups: dict[str, _LookUp] = {}
 
@@ -81,7 +80,7 @@ class LoopResources:
         :param tokens: the source of its access tokens
         :param runtime: clock and sleep
         """
-        transport = AiohttpTransport(self.session, settings, self._slots)
+        transport = AiohttpTransport(self.session, settings)
         return AsyncFlowClient(settings, tokens, transport, runtime)
 
     def limiter(self, url: str, runtime: Runtime) -> FlowRateLimiter | None:

@@ -14,24 +14,19 @@ from yarl import URL
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.content import http_response
-from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.transport import failures
 from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
+    BASE_HEADERS,
     MAX_HEAD,
-    all_headers,
     fallback_name,
     is_too_large,
-    origin_of,
     proxy_for,
     tls_context,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.proxies import Proxy
     from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
@@ -43,6 +38,9 @@ _OTHER_FILES = 200
 
 _LARGE = 2**20
 """Bytes of a body above which aiohttp warns, unless it gets a file object."""
+
+_AUTOMATIC = frozenset({"Accept", "Content-Type"})
+"""Headers that aiohttp would add by itself."""
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """aiohttp's own time-outs are off: they round up to whole seconds, and none covers CONNECT together with the steps
@@ -67,19 +65,20 @@ class _Connector(aiohttp.TCPConnector):
     The overridden methods are private to aiohttp; tests check that these overrides still work.
     """
 
-    async def _get(self, key: Any, traces: Any) -> Any:
-        """Return a kept connection that has received nothing since its last response, such as a second response."""
-        # aiohttp only checks that the connection is open, and would read those bytes as the next response.
-        while (connection := await super()._get(key, traces)) is not None:
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
-            connection.close()
-        return None
-
     async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
         """Return a connection; from now on the request may have reached the host, and its read time-out runs."""
+        progress = _progress.get()
         connection = await super().connect(*args, **options)
-        _progress.get().connected()
+        # A kept connection that has received something since its last response, such as a second response: aiohttp only
+        # checks that it is open, and would read that as the next response.
+        while progress.began is None and (protocol := connection.protocol) is not None and protocol.should_close:
+            connection.close()
+            connection = await super().connect(*args, **options)
+        try:
+            progress.connected()
+        except TransportError:
+            connection.release()
+            raise
         return connection
 
     async def _create_connection(self, *args: Any, **options: Any) -> Any:
@@ -97,28 +96,41 @@ class _Connector(aiohttp.TCPConnector):
 
 @dataclass
 class _Progress:
-    """How far a request got.
+    """How far a request got. Times are those of the event loop's clock.
 
     :param limit: the time-out that ends it
-    :param connect_by: when it must have a connection, by the clock of the event loop
-    :param read_timeout: seconds that it may take once it has one
+    :param leave_by: when it must have left at the latest; None if it may wait for a free connection
+    :param connect_timeout: seconds to connect, if it may
+    :param read_timeout: seconds that it may take once it has a connection
+    :param began: when it stopped waiting for a free connection
     :param sent: whether some of it may have left
     """
 
     limit: asyncio.Timeout
-    connect_by: float
+    leave_by: float | None
+    connect_timeout: float
     read_timeout: float
+    began: float | None = None
     sent: bool = False
 
     def connecting(self) -> None:
         """Record that nothing was sent yet: a kept connection, if there was one, could not be used."""
+        now = asyncio.get_running_loop().time()
+        self.began = self.began or now
         self.sent = False
-        self.limit.reschedule(self.connect_by)
+        self.limit.reschedule(now + self.connect_timeout if self.leave_by is None else self.leave_by)
 
     def connected(self) -> None:
-        """Record that the request may have reached the host from now on, and start its read time-out."""
+        """Record that the request may have reached the host from now on, and start its read time-out.
+
+        :raises TransportError: if it is too late for the request to leave
+        """
+        now = asyncio.get_running_loop().time()
+        if self.leave_by is not None and now > self.leave_by:
+            raise TransportError(failures.TIMED_OUT)
+        self.began = self.began or now
         self.sent = True
-        self.limit.reschedule(asyncio.get_running_loop().time() + self.read_timeout)
+        self.limit.reschedule(now + self.read_timeout)
 
 
 _progress: ContextVar[_Progress] = ContextVar("progress of the request that this task sends")
@@ -126,11 +138,15 @@ _progress: ContextVar[_Progress] = ContextVar("progress of the request that this
 as much as everything else that this module does for a request."""
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Return a new session, whose requests record how far they got in :data:`_progress`."""
+def open_session(limit: int | None = None) -> aiohttp.ClientSession:
+    """Return a new session, whose requests record how far they got in :data:`_progress`.
+
+    :param limit: number of requests that may be under way at the same time; further ones wait. If None, as many as
+        :func:`connection_limit` returns
+    """
     session = aiohttp.ClientSession(
-        # AiohttpTransport limits the connections: a request queued here would use up its connect time-out.
-        connector=_Connector(limit=0, resolver=_Resolver()),
+        connector=_Connector(limit=limit or connection_limit(), resolver=_Resolver()),
+        headers=BASE_HEADERS,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
         # One decoder for all transports: core/http/content.py.
@@ -156,22 +172,12 @@ class AiohttpTransport:
 
     :param session: the loop's session
     :param settings: the connection
-    :param slots: limits the requests that the whole loop sends at the same time
-    :param clock: monotonic clock, in seconds
     """
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        settings: OktaWorkflowsSettings,
-        slots: asyncio.Semaphore,
-        clock: Callable[[], float] = Runtime.monotonic,
-    ) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: OktaWorkflowsSettings) -> None:
         self._session = session
         self._settings = settings
-        self._slots = slots
-        self._clock = clock
-        self._proxies: dict[Origin, Proxy | None] = {}
+        self._proxies: dict[str, Proxy | None] = {}
 
     async def send(
         self, request: HttpRequest, *, connect_timeout: float | None = None
@@ -179,29 +185,23 @@ class AiohttpTransport:
         """Send a request once, and return its response or how far it got; a failed request raises no exception.
 
         :param request: the request
-        :param connect_timeout: seconds to connect, including the proxy, TLS and the wait for a free slot; if None, the
-            Airflow connection's default, without that wait
+        :param connect_timeout: seconds until it has to leave, including the wait for a free connection, the proxy and
+            TLS; if None, the Airflow connection's default, without that wait
         """
-        began = self._clock()
-        async with self._slots:
-            if connect_timeout is None:
-                return await self._send(request, self._settings.connect_timeout)
-            # A time-out that is over ends the connect at once.
-            return await self._send(request, connect_timeout - (self._clock() - began))
-
-    async def _send(self, request: HttpRequest, connect_timeout: float) -> HttpResponse | TransportFailure:
         proxy: Proxy | None = None
         progress: _Progress | None = None
+        settings = self._settings
         try:
             proxy = self._proxy_for(request.url)
             options = self._options(request, proxy)
-            connect_by = asyncio.get_running_loop().time() + connect_timeout
+            leave_by = None if connect_timeout is None else asyncio.get_running_loop().time() + connect_timeout
             # A kept connection needs no time to connect.
             async with asyncio.timeout(None) as limit:
-                progress = _Progress(limit, connect_by, request.read_timeout or self._settings.read_timeout)
+                read_timeout = request.read_timeout or settings.read_timeout
+                progress = _Progress(limit, leave_by, settings.connect_timeout, read_timeout)
                 token = _progress.set(progress)
                 try:
-                    return await self._exchange(request, options)
+                    return await self._exchange(request, options, progress)
                 finally:
                     _progress.reset(token)
         except CoreError as error:
@@ -213,7 +213,7 @@ class AiohttpTransport:
 
     def _proxy_for(self, url: str) -> Proxy | None:
         # The environment of a triggerer does not change.
-        origin = origin_of(url)
+        origin = "/".join(url.split("/", 3)[:3])
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(url, self._settings)
         return self._proxies[origin]
@@ -222,10 +222,9 @@ class AiohttpTransport:
         data: Any = request.body
         if data and len(data) > _LARGE:
             data = BytesIO(data)  # aiohttp sends a file object in pieces
-        headers = all_headers(request)
-        options: dict[str, Any] = {"headers": headers, "data": data, "allow_redirects": False}
+        options: dict[str, Any] = {"headers": request.headers, "data": data, "allow_redirects": False}
         # Requests to flows have both. Skipping a default header costs aiohttp much more time than sending one.
-        if absent := [name for name in ("Accept", "Content-Type") if name not in headers]:
+        if absent := _AUTOMATIC.difference(request.headers):
             options["skip_auto_headers"] = absent
         https = request.url.startswith("https")
         if https or (proxy and proxy.scheme == "https"):
@@ -233,11 +232,10 @@ class AiohttpTransport:
         if proxy:
             options |= {"proxy": URL(proxy.url), "proxy_headers": proxy.headers}
             if not https:
-                headers |= proxy.headers
+                options["headers"] = {**request.headers, **proxy.headers}
         return options
 
-    async def _exchange(self, request: HttpRequest, options: dict[str, Any]) -> HttpResponse:
-        started = self._clock()
+    async def _exchange(self, request: HttpRequest, options: dict[str, Any], progress: _Progress) -> HttpResponse:
         url = URL(request.url, encoded=True)
         async with self._session.request(request.method, url, **options) as response:
             if response.status < 200:
@@ -245,11 +243,12 @@ class AiohttpTransport:
             if is_too_large(response.raw_headers):
                 raise TransportError(failures.HEAD_TOO_LARGE)
             body = await self._read(response)
+            now = asyncio.get_running_loop().time()
             return http_response(
                 response.status,
                 response.raw_headers,
                 body,
-                elapsed=self._clock() - started,
+                elapsed=now - (progress.began or now),
                 limit=self._settings.max_response_bytes,
             )
 

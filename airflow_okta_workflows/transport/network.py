@@ -114,7 +114,10 @@ def is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
     :param headers: its header fields as received
     """
-    return sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value) + 4
+    return size > MAX_HEAD
 
 
 def fallback_name(host: str) -> str | None:

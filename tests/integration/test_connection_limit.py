@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_okta_workflows.client.loop_resources import LoopResources, loop_resources
-from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
+from airflow_okta_workflows.core.http.types import FailureKind, HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.emulator import LocalOrg, Reset
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
@@ -51,14 +51,15 @@ def flow(org: LocalOrg, connect: Callable[..., None]) -> Any:
 
 
 @pytest.fixture
-async def send(org: LocalOrg, flow: Counting, world: Any, slots: int) -> AsyncIterator[Send]:
-    async with open_session() as session:
-        settings = OktaWorkflowsHook().settings
-        transport = AiohttpTransport(session, settings, asyncio.Semaphore(slots), clock=lambda: world.now)
+async def send(org: LocalOrg, flow: Counting, slots: int) -> AsyncIterator[Send]:
+    async with open_session(slots) as session:
+        transport = AiohttpTransport(session, OktaWorkflowsHook().settings)
 
-        def begin(read_timeout: float | None = None) -> asyncio.Task[HttpResponse | TransportFailure]:
+        def begin(
+            read_timeout: float | None = None, connect_timeout: float | None = None
+        ) -> asyncio.Task[HttpResponse | TransportFailure]:
             request = HttpRequest("GET", org.invoke_url("slow"), {}, read_timeout=read_timeout)
-            return asyncio.ensure_future(transport.send(request))
+            return asyncio.ensure_future(transport.send(request, connect_timeout=connect_timeout))
 
         yield begin
 
@@ -80,7 +81,7 @@ async def test_no_more_are_under_way_than_there_are_slots(send: Send, flow: Coun
 
 @pytest.mark.parametrize("slots", [1])
 async def test_who_waits_for_a_slot_uses_up_none_of_its_time(
-    send: Send, flow: Counting, world: Any, monkeypatch: pytest.MonkeyPatch
+    send: Send, flow: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
     now = loop.time
@@ -91,13 +92,38 @@ async def test_who_waits_for_a_slot_uses_up_none_of_its_time(
 
     # Longer than any of those that wait may take in all.
     monkeypatch.setattr(loop, "time", lambda: now() + 1000)
-    world.now += 1000
     await asyncio.sleep(0)
     flow.go.set()
 
     responses = await asyncio.gather(first, *waiting)
     assert [getattr(response, "status", response) for response in responses] == [200] * 6
-    assert [getattr(response, "elapsed", response) for response in responses] == pytest.approx([1000, 0, 0, 0, 0, 0])
+    assert [getattr(response, "elapsed", response) for response in responses] == pytest.approx(
+        [1000, 0, 0, 0, 0, 0], abs=100
+    )
+
+
+@pytest.mark.parametrize("slots", [1])
+async def test_who_has_to_leave_by_a_moment_does_not_leave_later_on_a_kept_connection(
+    send: Send, flow: Counting, org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later try relies on it: it takes a request that has not left by then for one that never will."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    first = send(read_timeout=3600)
+    await began(flow, 1)
+    late, last = send(connect_timeout=5), send()
+    await asyncio.sleep(0)
+
+    monkeypatch.setattr(loop, "time", lambda: now() + 6)
+    flow.go.set()
+
+    assert getattr(await first, "status", None) == 200
+    failure = await late
+    assert isinstance(failure, TransportFailure)
+    assert failure.kind is FailureKind.NOT_SENT
+    assert getattr(await last, "status", None) == 200, "and its connection is free again"
+    assert flow.began.acquire(blocking=False)
+    assert not flow.began.acquire(blocking=False), "the late one has never begun"
 
 
 @pytest.mark.parametrize("slots", [1])
@@ -124,7 +150,7 @@ async def test_a_call_that_is_lost_gives_the_slot_back(send: Send, flow: Countin
 async def test_all_connections_of_a_loop_share_its_slots(
     org: LocalOrg, flow: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_okta_workflows.client.loop_resources.connection_limit", lambda: 2)
+    monkeypatch.setattr("airflow_okta_workflows.transport.aiohttp_transport.connection_limit", lambda: 2)
     request = HttpRequest("GET", org.invoke_url("slow"), {})
     async with loop_resources() as share:
         calls = [asyncio.ensure_future(transport_of(share).send(request)) for _ in range(6)]

@@ -436,7 +436,7 @@ async def test_a_call_that_is_cancelled_closes_its_connection() -> None:
 
     with Listener(hang, SECOND) as listener:
         async with open_session() as session:
-            transport = AiohttpTransport(session, settings(), asyncio.Semaphore(1))
+            transport = AiohttpTransport(session, settings())
             call = asyncio.ensure_future(transport.send(post(listener.url)))
             assert await asyncio.to_thread(began.wait, 30)
             call.cancel()

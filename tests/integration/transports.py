@@ -48,7 +48,7 @@ def on_a_loop(requests: tuple[HttpRequest, ...], between: Callable[[], None], fi
     async def send_all() -> list[Result]:
         results = []
         async with open_session() as session:
-            transport = AiohttpTransport(session, settings(**fields), asyncio.Semaphore(1))
+            transport = AiohttpTransport(session, settings(**fields))
             for request in requests:
                 results.append(await transport.send(request))
                 await asyncio.to_thread(between)
