@@ -45,7 +45,7 @@ _OUTCOMES_WRITTEN_AFTER = 1.0
 """Seconds after which an outcome is written, unless another write includes it earlier."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ItemCheckpoint:
     """The checkpoint of one item of a batch.
 

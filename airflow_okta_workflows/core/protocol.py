@@ -3,6 +3,9 @@
 A conversation is a generator. It yields steps (send this request, wait, read this file), and the driver sends it the
 event that results from each step. It returns its result, or raises a
 :class:`~airflow_okta_workflows.core.errors.CoreError`.
+
+Steps, like all that is created for each request or each item of a batch, are not frozen dataclasses: those take several
+times as long to create, and a batch of a hundred thousand items creates more than a million.
 """
 
 from __future__ import annotations
@@ -28,14 +31,14 @@ class StopRequested(BaseException):  # not an Exception: like GeneratorExit, it 
     """Exception that a driver throws into a conversation at a step that leads to sending, if the task was stopped."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Send:
     """Step that sends a request; the event is an :class:`HttpResponse` or a :class:`TransportFailure`."""
 
     request: HttpRequest
 
 
-@dataclass(frozen=True)
+@dataclass
 class Wait:
     """Step that waits; the event is None.
 
@@ -49,12 +52,12 @@ class Wait:
     rate_limited: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class AcquireRateLimit:
     """Step that waits until the flow's rate limit admits one more invocation; the event is None."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """Step that calls a function; the event is what the function returns, or the :class:`CoreError` that it raises.
 
@@ -73,7 +76,7 @@ class Call:
             return error.with_traceback(None)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Join:
     """Step that waits until another conversation has ended; the event is None.
 
@@ -83,7 +86,7 @@ class Join:
     outcome: Future[Any] = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class MaskSecrets:
     """Step that masks strings in the logs from now on; the event is None.
 
@@ -112,7 +115,7 @@ class InvocationState(Enum):
     """This version of the provider cannot read the checkpoint: the flow may have run. Never written."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoint:
     """Step that writes a checkpoint before the invocation continues; the event is None.
 
@@ -122,7 +125,7 @@ class Checkpoint:
     state: InvocationState
 
 
-@dataclass(frozen=True)
+@dataclass
 class Log:
     """Step that logs a warning; the event is None."""
 
@@ -144,7 +147,7 @@ def call(function: Callable[[], T], *, in_thread: bool = True) -> Conversation[T
     return cast("T", event)
 
 
-@dataclass(frozen=True)
+@dataclass
 class End(Generic[T]):
     """End of a conversation, with its result."""
 

@@ -27,7 +27,7 @@ _NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, set, frozenset)
 differs from one try of a task to the next."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchItem:
     """One invocation of a batch.
 

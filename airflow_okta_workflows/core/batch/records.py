@@ -21,7 +21,7 @@ ERRORS_TOLD = 5
 """Number of errors that the error of a task, and the XCom of a batch with ``records_path``, contain."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchRecord:
     """The result of one invocation.
 

@@ -33,7 +33,7 @@ _LONGEST_TOKEN = 16
 _COLUMNS_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One row of a source.
 

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 _GATEWAY = frozenset({408, 502, 503, 504, *range(520, 525)})
 _BEFORE_RUNNING = (401, 403, 404)
 
+_TURN, _SENDING = AcquireRateLimit(), Checkpoint(InvocationState.SENDING)
+
 
 class InvocationOptions(TypedDict, total=False):
     """Keyword arguments of ``OktaWorkflowsHook.invoke`` that accompany the payload."""
@@ -69,7 +71,7 @@ class InvocationOptions(TypedDict, total=False):
     timeout: float | timedelta | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Invocation:
     """One validated invocation.
 
@@ -144,7 +146,18 @@ class Invocation:
         :param idempotency_key: its idempotency key
         """
         headers = {**self.headers, "Idempotency-Key": idempotency_key}
-        return replace(self, body=body, idempotency_key=idempotency_key, headers=headers)
+        # Not dataclasses.replace, which takes three times as long: each poll and each item of a batch comes by here.
+        return Invocation(
+            self.address,
+            idempotency_key,
+            self.idempotent,
+            self.method,
+            self.url,
+            headers,
+            body,
+            self.rate_limit_wait,
+            self.read_timeout,
+        )
 
     def with_headers(self, headers: Mapping[str, str]) -> Invocation:
         """Return the same invocation with further headers, unless it has one of them already.
@@ -176,78 +189,79 @@ class _InvocationConversation:
         self._call = call
         self._auth = auth
         self._runtime = runtime
-        self._budget = RetryBudget(call.rate_limit_wait, runtime.random)
+        self._budget: RetryBudget | None = None
         self._failures = 0
+        self._renewed = False
         self._may_have_run = False
 
     def run(self) -> Conversation[FlowResponse]:
         try:
-            return (yield from self._talk())
+            request = yield from self._auth.authorize(self._call.http_request)
+            while True:
+                yield _TURN
+                yield _SENDING
+                event = yield Send(request)
+                if isinstance(event, TransportFailure):
+                    yield from self._after_loss(event)
+                elif isinstance(event, HttpResponse):
+                    response = parse_response(event, self._auth.secrets)
+                    page = is_foreign_page(response)
+                    if 200 <= event.status < 300 and not page and not response.unreadable:
+                        return response
+                    request = yield from self._after_response(request, event, response, page=page)
+                else:  # pragma: no cover  # the event of a Send is one of the two
+                    raise TypeError(f"Send led to {type(event).__name__}")
         except StopRequested:
             self._fail(ErrorKind.NOT_SENT, "was not invoked: the task was stopped", "")
 
-    def _talk(self) -> Conversation[FlowResponse]:
-        request = yield from self._auth.authorize(self._call.http_request)
-        renewed = False
-        while True:
-            yield AcquireRateLimit()
-            yield Checkpoint(InvocationState.SENDING)
-            event = yield Send(request)
-            if isinstance(event, TransportFailure):
-                yield from self._after_loss(event)
-                continue
-            if not isinstance(event, HttpResponse):  # pragma: no cover  # the event of a Send is one of the two
-                raise TypeError(f"Send led to {type(event).__name__}")
-            response = parse_response(event, self._auth.secrets)
-            # An execution id proves that the flow ran, so even a 401, 429 or 504 is its own response, and final.
-            ran = response.execution_id is not None
-            page = is_foreign_page(response)
-            if 200 <= event.status < 300 and not page:
-                return self._readable(response)
-            if 300 <= event.status < 400:
-                self._fail(
-                    ErrorKind.BAD_RESPONSE,
-                    f"returned {event.status}, a redirect",
-                    flow_hints.RESPONSE_REDIRECTED,
-                    response=response,
-                )
-            if (event.status in _GATEWAY and not ran) or (page and not 400 <= event.status < 500):
-                yield from self._after_loss(
-                    TransportFailure(FailureKind.OUTCOME_UNKNOWN, _said_by_a_gateway(event.status, page=page))
-                )
-            elif event.status == 401 and not ran and not renewed:
-                renewed = True
-                yield from self._not_run()
-                yield Log(f"flow {self._call.address.name!r}, refused before running: 401; once more with a new token")
-                request = yield from self._auth.authorize(request, rejected=True)
-            elif event.status == 429 and not ran:
-                yield from self._after_rate_limit(event, response)
-            elif event.status in _BEFORE_RUNNING and not ran:
-                self._fail(
-                    ErrorKind.REFUSED,
-                    f"was refused with {event.status} and did not run",
-                    self._refusal_hint(event, response, page=page),
-                    response=response,
-                )
-            else:
-                hint = "" if ran else self._refusal_hint(event, response, page=page)
-                self._fail(ErrorKind.FAILED, f"returned {event.status}{_execution(response)}", hint, response=response)
-
-    def _refusal_hint(self, event: HttpResponse, response: FlowResponse, *, page: bool) -> str:
-        if page and event.status in _BEFORE_RUNNING:
-            return flow_hints.FOREIGN_REFUSAL
-        hint = flow_hints.flow_hint(event.status, response.body, clock_offset(event.headers, self._runtime.clock()))
-        return hint or (flow_hints.FOREIGN_REFUSAL if page else "")
-
-    def _readable(self, response: FlowResponse) -> FlowResponse:
-        if response.unreadable:
+    def _after_response(
+        self, request: HttpRequest, event: HttpResponse, response: FlowResponse, *, page: bool
+    ) -> Conversation[HttpRequest]:
+        """Return the request to send next, unless the response ends the invocation."""
+        if event.status < 300 and not page:
             self._fail(
                 ErrorKind.BAD_RESPONSE,
                 f"returned {response.status_code}{_execution(response)}, but {response.unreadable}",
                 flow_hints.RESPONSE_UNREADABLE,
                 response=response,
             )
-        return response
+        # An execution id proves that the flow ran, so even a 401, 429 or 504 is its own response, and final.
+        ran = response.execution_id is not None
+        if 300 <= event.status < 400:
+            self._fail(
+                ErrorKind.BAD_RESPONSE,
+                f"returned {event.status}, a redirect",
+                flow_hints.RESPONSE_REDIRECTED,
+                response=response,
+            )
+        if (event.status in _GATEWAY and not ran) or (page and not 400 <= event.status < 500):
+            yield from self._after_loss(
+                TransportFailure(FailureKind.OUTCOME_UNKNOWN, _said_by_a_gateway(event.status, page=page))
+            )
+        elif event.status == 401 and not ran and not self._renewed:
+            self._renewed = True
+            yield from self._not_run()
+            yield Log(f"flow {self._call.address.name!r}, refused before running: 401; once more with a new token")
+            request = yield from self._auth.authorize(request, rejected=True)
+        elif event.status == 429 and not ran:
+            yield from self._after_rate_limit(event, response)
+        elif event.status in _BEFORE_RUNNING and not ran:
+            self._fail(
+                ErrorKind.REFUSED,
+                f"was refused with {event.status} and did not run",
+                self._refusal_hint(event, response, page=page),
+                response=response,
+            )
+        else:
+            hint = "" if ran else self._refusal_hint(event, response, page=page)
+            self._fail(ErrorKind.FAILED, f"returned {event.status}{_execution(response)}", hint, response=response)
+        return request
+
+    def _refusal_hint(self, event: HttpResponse, response: FlowResponse, *, page: bool) -> str:
+        if page and event.status in _BEFORE_RUNNING:
+            return flow_hints.FOREIGN_REFUSAL
+        hint = flow_hints.flow_hint(event.status, response.body, clock_offset(event.headers, self._runtime.clock()))
+        return hint or (flow_hints.FOREIGN_REFUSAL if page else "")
 
     def _after_loss(self, failure: TransportFailure) -> Conversation[None]:
         if failure.kind is FailureKind.UNTRUSTED:
@@ -277,6 +291,7 @@ class _InvocationConversation:
 
     def _after_rate_limit(self, event: HttpResponse, response: FlowResponse) -> Conversation[None]:
         asked = retry_after_seconds(event.headers, self._runtime.clock())
+        self._budget = self._budget or RetryBudget(self._call.rate_limit_wait, self._runtime.random)
         seconds = self._budget.spend(asked)
         if seconds is None:
             self._fail(

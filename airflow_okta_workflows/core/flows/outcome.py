@@ -16,3 +16,6 @@ class Outcome(Enum):
     """The invocation was sent, but whether the flow ran, or what it returned, is unknown."""
     NOT_SENT = "not_sent"
     """The invocation was not sent, or was refused before the flow ran."""
+
+    # By identity, as members are compared: a batch counts each item by its outcome, and Enum's own is slow.
+    __hash__ = object.__hash__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
@@ -114,7 +113,7 @@ def parse_response(response: HttpResponse, secrets: tuple[str, ...]) -> FlowResp
             unreadable = str(error)
     headers = response.headers
     # Redact only if needed: each header is a string of its own, and few responses echo a secret.
-    if may_echo("\n".join(chain.from_iterable(headers.items())), secrets):
+    if may_echo(headers.text, secrets):
         headers = Headers({redact(name, secrets): redact(value, secrets) for name, value in headers.items()})
     return FlowResponse(
         status_code=response.status,

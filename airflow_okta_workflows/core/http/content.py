@@ -70,8 +70,10 @@ def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
     """
     if len(raw) > limit:
         raise _too_large(limit)
+    if not content_encoding or not raw:
+        return raw
     codings = [name for one in content_encoding.lower().split(",") if (name := one.strip()) not in ("", "identity")]
-    if not codings or not raw:
+    if not codings:
         return raw
     if len(codings) > 1:
         raise UnreadableError("its body is compressed more than once, which was not requested")
@@ -96,13 +98,13 @@ def decode_text(body: bytes, content_type: str) -> str:
     codec = _codec(name)
     if codec is None:
         raise UnreadableError(f"its charset {_shown(name)} is not one that is read")
-    return codec.decode(body, "replace")[0]
+    return body.decode(codec, "replace")
 
 
 @lru_cache(maxsize=16)
-def _codec(name: str) -> codecs.CodecInfo | None:
+def _codec(name: str) -> str | None:
     try:
-        return codecs.lookup(name) if "".join(filter(str.isalnum, name)) in _CHARSETS else None
+        return codecs.lookup(name).name if "".join(filter(str.isalnum, name)) in _CHARSETS else None
     except (LookupError, ValueError):
         return None
 

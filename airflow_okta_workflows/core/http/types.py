@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Self
+from itertools import chain
+from typing import Self, TypeVar, overload
+
+T = TypeVar("T")
 
 
 class Headers(Mapping[str, str]):
@@ -16,8 +19,7 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
         self._values: dict[str, tuple[str, str]] = {}
-        for name, value in (pairs or {}).items():
-            self._add(name, value)
+        self._add((pairs or {}).items())
 
     @classmethod
     def decoded(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Self:
@@ -25,18 +27,35 @@ class Headers(Mapping[str, str]):
 
         :param pairs: the header fields as they were on the wire, repeated ones included
         """
-        headers = cls()
+        texts = []
         for name, value in pairs:
-            headers._add(name.decode("latin-1"), _decoded(value))
+            try:
+                text = value.decode()
+            except UnicodeDecodeError:
+                text = value.decode("latin-1")
+            texts.append((name.decode("latin-1"), text))
+        headers = cls()
+        headers._add(texts)
         return headers
 
-    def _add(self, name: str, value: str) -> None:
-        key = name.lower()
-        first = self._values.get(key)
-        self._values[key] = (first[0], f"{first[1]}, {value}") if first else (name, value)
+    def _add(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for name, value in pairs:
+            key = name.lower()
+            first = self._values.get(key)
+            self._values[key] = (first[0], f"{first[1]}, {value}") if first else (name, value)
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()][1]
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+    @overload
+    def get(self, name: str, default: T) -> str | T: ...
+    def get(self, name: str, default: T | None = None) -> str | T | None:
+        """Return a value, or the default if there is none."""
+        # That of Mapping catches a KeyError.
+        found = self._values.get(name.lower())
+        return found[1] if found else default
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self._values.values())
@@ -46,6 +65,11 @@ class Headers(Mapping[str, str]):
         # That of Mapping looks up each name again.
         return dict(self._values.values()).items()
 
+    @property
+    def text(self) -> str:
+        """All names and values, one to a line."""
+        return "\n".join(chain.from_iterable(self._values.values()))
+
     def __len__(self) -> int:
         return len(self._values)
 
@@ -53,14 +77,7 @@ class Headers(Mapping[str, str]):
         return f"Headers({dict(self)!r})"
 
 
-def _decoded(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-@dataclass(frozen=True)
+@dataclass
 class HttpRequest:
     """One HTTP request.
 
@@ -78,7 +95,7 @@ class HttpRequest:
     read_timeout: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class HttpResponse:
     """One HTTP response.
 

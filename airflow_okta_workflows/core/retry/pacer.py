@@ -127,7 +127,7 @@ class Pacer:
         """
         state = self._state_at(now)
         moment = max(now, state.next_moment)
-        self.state = state._replace(next_moment=moment + self._distance(moment))
+        self.state = state._replace(at=now, next_moment=moment + self._distance(state, moment))
         return moment - now if moment > now else self._take(now)
 
     def take(self, now: float) -> float:
@@ -145,8 +145,8 @@ class Pacer:
         :param now: the time, in seconds of the same clock
         :param seconds: the wait that the host asked for
         """
-        state = self.state = self._state_at(now)
-        slowed, refused = self._distance(now) / self._shortest, state.refused
+        state = self._state_at(now)
+        slowed, refused = self._distance(state, now) / self._shortest, state.refused
         if now >= state.back_at:
             refused = 0
             slowed *= _SLOWED_A_LITTLE
@@ -157,6 +157,7 @@ class Pacer:
             slowed *= _SLOWED
         back_at = max(state.back_at, now + seconds)
         self.state = state._replace(
+            at=now,
             slowed=min(slowed, _SLOWEST),
             refused=refused,
             back_at=back_at,
@@ -172,17 +173,17 @@ class Pacer:
         return now < self._state_at(now).held_until
 
     def _state_at(self, now: float) -> PaceState:
-        return (self.state if self.state.at <= now + _SAME_CLOCK else IDLE)._replace(at=now)
+        return self.state if self.state.at <= now + _SAME_CLOCK else IDLE
 
     def _take(self, now: float) -> float:
         state = self._state_at(now)
         taken = state.taken
         if len(taken) >= self._together and (free_at := taken[-self._together] + self._window) > now:
             return free_at - now
-        self.state = state._replace(taken=(*taken, now)[-MOST_TAKEN:])
+        self.state = state._replace(at=now, taken=(*taken, now)[-MOST_TAKEN:])
         return 0.0
 
-    def _distance(self, now: float) -> float:
-        quiet = max(0.0, now - self.state.back_at)
-        doubled_after = _DOUBLED_AFTER * sqrt(self.state.slowed)
-        return self._shortest * max(1.0, self.state.slowed / (1 + (quiet / doubled_after) ** 4))
+    def _distance(self, state: PaceState, now: float) -> float:
+        quiet = max(0.0, now - state.back_at)
+        doubled_after = _DOUBLED_AFTER * sqrt(state.slowed)
+        return self._shortest * max(1.0, state.slowed / (1 + (quiet / doubled_after) ** 4))
