@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, SendOptions, stopped_without_token
+from airflow_okta_workflows.client.base import TOO_LATE, Client, Departure, stopped_without_token
 from airflow_okta_workflows.client.log_masking import amask
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.flows.exactly_once import WRITTEN_AHEAD
@@ -16,7 +15,7 @@ from airflow_okta_workflows.core.protocol import Conversation, End, InvocationSt
 from airflow_okta_workflows.transport.aiohttp_transport import AiohttpTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from airflow_okta_workflows.client.rate_limiter import RateLimiter
     from airflow_okta_workflows.core.flows.invocation import Invocation
@@ -47,25 +46,24 @@ class AsyncFlowClient(Client[AiohttpTransport]):
 
     @property
     def sending(self) -> frozenset[asyncio.Task[Any] | None]:
-        """The tasks in which a request is being sent."""
+        """The tasks in which a request that has a checkpoint is being sent."""
         return frozenset(self._sending)
 
-    async def invoke_flow(
+    def invoke_flow(
         self,
         call: Invocation,
         *,
         limiter: RateLimiter | None = None,
         on_state: Callable[[InvocationState], Awaitable[None]] | None = None,
-    ) -> FlowResponse:
-        """Invoke a flow.
+    ) -> Coroutine[Any, Any, FlowResponse]:
+        """Invoke a flow. The caller has to remove the frames of errors, whose locals contain the token (`NoFrames`).
 
         :param call: the invocation
         :param limiter: rate limiter of the flow; None for none
         :param on_state: called with each state before the invocation continues
         :raises CoreError: if the invocation did not succeed
         """
-        with NoFrames():
-            return await self._drive(self.invoke(call), limiter, on_state)
+        return self._drive(self.invoke(call), limiter, on_state)
 
     async def access_token(self, rejected_token: str | None = None) -> AccessToken:
         """Return an access token that is valid now.
@@ -82,40 +80,40 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         limiter: RateLimiter | None = None,
         on_state: Callable[[InvocationState], Awaitable[None]] | None = None,
     ) -> T:
-        departure = Departure(self.runtime.monotonic)
-        with closing(conversation):
-            progress = resume(conversation, None)
-            while not isinstance(progress, End):
+        departure = Departure(self.runtime.monotonic) if on_state else None
+        # Most of what a poll yields: without a limiter or checkpoints there is nothing to perform.
+        ignored = (*(() if limiter else (protocol.AcquireRateLimit,)), *(() if on_state else (protocol.Checkpoint,)))
+        try:
+            step = resume(conversation, None)
+            while not isinstance(step, End):
+                event: object = None
                 try:
-                    event = await self._perform(progress, limiter, on_state, departure)
+                    if self.runtime.stop.requested:
+                        self._require_not_stopped(step)
+                    if not isinstance(step, protocol.Send):
+                        if not isinstance(step, ignored):
+                            event = await self._perform(step, limiter, on_state, departure)
+                    elif departure:
+                        event = await self._send(step.request, departure)
+                    else:
+                        event = await self.transport.send(step.request)
                 except StopRequested as stop:
-                    progress = resume(conversation, stop)
-                else:
-                    progress = resume(conversation, event)
-            return progress.result
+                    event = stop
+                except asyncio.CancelledError:
+                    if isinstance(step, protocol.Send) or not self.runtime.stop.requested:
+                        raise
+                    event = StopRequested()
+                step = resume(conversation, event)
+            return step.result
+        finally:
+            conversation.close()
 
     async def _perform(
         self,
         step: Step,
         limiter: RateLimiter | None,
         on_state: Callable[[InvocationState], Awaitable[None]] | None,
-        departure: Departure,
-    ) -> object:
-        self._require_not_stopped(step)
-        if isinstance(step, protocol.Send):
-            options = departure.send_options(self.settings.connect_timeout)
-            return TOO_LATE if options is None else await self._send(step.request, options)
-        if isinstance(step, protocol.Checkpoint) and on_state:
-            departure.begin(WRITTEN_AHEAD)
-        try:
-            return await self._perform_wait(step, limiter, on_state)
-        except asyncio.CancelledError:
-            if self.runtime.stop.requested:
-                raise StopRequested from None
-            raise
-
-    async def _perform_wait(
-        self, step: Step, limiter: RateLimiter | None, on_state: Callable[[InvocationState], Awaitable[None]] | None
+        departure: Departure | None,
     ) -> object:
         match step:
             case protocol.Wait(seconds, reason, rate_limited):
@@ -128,7 +126,8 @@ class AsyncFlowClient(Client[AiohttpTransport]):
                 if limiter:
                     await limiter.acquire()
             case protocol.Checkpoint(state):
-                if on_state:
+                if on_state and departure:
+                    departure.begin(WRITTEN_AHEAD)
                     await on_state(state)
             case protocol.Join(outcome):
                 await asyncio.gather(asyncio.wrap_future(outcome), return_exceptions=True)
@@ -140,7 +139,10 @@ class AsyncFlowClient(Client[AiohttpTransport]):
                 log.warning("%s", text)
         return None
 
-    async def _send(self, request: HttpRequest, options: SendOptions) -> HttpResponse | TransportFailure:
+    async def _send(self, request: HttpRequest, departure: Departure) -> HttpResponse | TransportFailure:
+        options = departure.send_options(self.settings.connect_timeout)
+        if options is None:
+            return TOO_LATE
         task = asyncio.current_task()
         self._sending.add(task)
         try:

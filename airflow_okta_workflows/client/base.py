@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
 
 from airflow_okta_workflows import metrics
-from airflow_okta_workflows.client.observation import observe
+from airflow_okta_workflows.client.observation import Observer
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.exactly_once import LEAVES_WITHIN
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
+from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.http.types import FailureKind, TransportFailure
 from airflow_okta_workflows.core.oauth.token_request import TokenRequest, request_token
 from airflow_okta_workflows.core.protocol import Conversation, InvocationState, Step, StopRequested
@@ -63,6 +64,9 @@ class Client(Generic[TransportT]):
 
         :param rejected_token: value of a token that a flow's host rejected, which is never returned; or None
         """
+        if rejected_token is None and (fresh := self.tokens.fresh_token()):
+            metrics.count("token.cache", outcome="hit")
+            return fresh
         outcome = "hit"
 
         def request() -> Conversation[AccessToken]:
@@ -98,11 +102,15 @@ class Client(Generic[TransportT]):
 
         :param call: the invocation
         """
-        observation = observe(call, self.settings.flow_tag(call.address), self.runtime.monotonic)
-        if observation is None:
+        if self._observer is None:
             return invoke_flow(call, self.flow_auth(), self.runtime)
+        observation = self._observer.begin(call)
         call = call.with_headers(observation.headers)
         return observation.through(invoke_flow(call, self.flow_auth(), self.runtime))
+
+    @cached_property
+    def _observer(self) -> Observer | None:
+        return Observer.configured(self.settings.flow_tag, self.runtime.monotonic)
 
     def _require_not_stopped(self, step: Step) -> None:
         """Raise if the task was stopped and this step would lead to sending something."""

@@ -21,22 +21,43 @@ from airflow_okta_workflows.core.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_okta_workflows.core.addresses import FlowAddress
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.protocol import Step
 
 
-def observe(call: Invocation, flow: str, monotonic: Callable[[], float]) -> Observation | None:
-    """Begin to observe an invocation; return None if there are neither metrics nor a trace.
+class Observer:
+    """Observer of a client's invocations.
 
-    The span is a child of the current one, such as the task's.
-
-    :param call: the invocation
-    :param flow: the flow, as a tag
+    :param flow_tag: returns a flow's name as a tag
     :param monotonic: returns seconds of a clock that never goes back
+    :param provider: OpenTelemetry's tracer provider; None if there is no trace
     """
-    span = _start_span(call, flow)
-    return Observation(call.url, flow, span, monotonic) if span is not None or metrics.are_on() else None
+
+    def __init__(self, flow_tag: Callable[[FlowAddress], str], monotonic: Callable[[], float], provider: Any) -> None:
+        self._flow_tag = flow_tag
+        self._monotonic = monotonic
+        self._provider = provider
+
+    @classmethod
+    def configured(cls, flow_tag: Callable[[FlowAddress], str], monotonic: Callable[[], float]) -> Observer | None:
+        """Return an observer; None if this process has neither metrics nor traces, which are configured at its start.
+
+        :param flow_tag: returns a flow's name as a tag
+        :param monotonic: returns seconds of a clock that never goes back
+        """
+        provider = _tracer_provider()
+        return cls(flow_tag, monotonic, provider) if provider or metrics.are_on() else None
+
+    def begin(self, call: Invocation) -> Observation:
+        """Begin to observe an invocation. Its span is a child of the current one, such as the task's.
+
+        :param call: the invocation
+        """
+        flow = self._flow_tag(call.address)
+        span = _start_span(self._provider, call, flow) if self._provider else None
+        return Observation(call.url, flow, span, self._monotonic)
 
 
 class Observation:
@@ -109,14 +130,18 @@ def _trace() -> Any:
     return sys.modules.get("opentelemetry.trace")
 
 
-def _start_span(call: Invocation, flow: str) -> Any:
-    trace = _trace()
-    # Without a configured provider it is a proxy, whose spans would cost something and lead nowhere.
-    if trace is None or isinstance(provider := trace.get_tracer_provider(), trace.ProxyTracerProvider):
+def _tracer_provider() -> Any:
+    if (trace := _trace()) is None:
         return None
+    provider = trace.get_tracer_provider()
+    # Without a configured provider it is a proxy, whose spans would cost something and lead nowhere.
+    return None if isinstance(provider, trace.ProxyTracerProvider) else provider
+
+
+def _start_span(provider: Any, call: Invocation, flow: str) -> Any:
     span = provider.get_tracer("airflow_okta_workflows").start_span(
         f"okta_workflows {flow}",
-        kind=trace.SpanKind.CLIENT,
+        kind=_trace().SpanKind.CLIENT,
         attributes={
             "okta_workflows.flow": call.address.name,
             "okta_workflows.idempotency_key": call.idempotency_key,

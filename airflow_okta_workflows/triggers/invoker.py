@@ -16,6 +16,8 @@ from airflow_okta_workflows.hooks.flow_hook import FlowHook
 from airflow_okta_workflows.triggers.encrypted_result import encrypt_result
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
@@ -51,13 +53,15 @@ class TriggererInvoker:
         client = await self._client()
         key = idempotency_key or self.runtime.new_id()
         try:
-            return await self._invoke(client, key)
+            with raise_provider_errors(), NoFrames():
+                return await self._invoke(client, key)
         except (OktaConfigurationError, OktaFlowRefusedError):
             # Not sent, or refused before the flow ran, so another attempt is safe.
             changed = await self._client(rejected=client)
             if changed is client:
                 raise
-            return await self._invoke(changed, key)
+            with raise_provider_errors(), NoFrames():
+                return await self._invoke(changed, key)
 
     async def invoke_encrypted(self, idempotency_key: str) -> str | None:
         """Invoke the flow, and return the response or error, encrypted for the worker; None if it is too large.
@@ -81,11 +85,9 @@ class TriggererInvoker:
     async def _read_settings(self) -> OktaWorkflowsSettings:
         return await FlowHook(self.okta_workflows_conn_id, runtime=self.runtime).asettings()
 
-    async def _invoke(self, client: AsyncFlowClient, idempotency_key: str) -> FlowResponse:
-        with raise_provider_errors(), NoFrames():
-            call = self._build(client, idempotency_key)
-            limiter = self.resources.limiter(call.address.url, self.runtime)
-            return await client.invoke_flow(call, limiter=limiter)
+    def _invoke(self, client: AsyncFlowClient, idempotency_key: str) -> Coroutine[Any, Any, FlowResponse]:
+        call = self._build(client, idempotency_key)
+        return client.invoke_flow(call, limiter=self.resources.limiter(call.address.url, self.runtime))
 
     def _build(self, client: AsyncFlowClient, idempotency_key: str) -> Invocation:
         if self._last is None or self._last[0] is not client:

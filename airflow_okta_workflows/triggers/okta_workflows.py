@@ -205,6 +205,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         # Jitter: a restarted triggerer starts all its triggers at once, and they would then always poll together.
         interval = self.poke_interval * (0.5 + self._runtime.random() / 2)
         slow_polls = SlowPolls(self.flow, self.poke_interval)
+        may_be_blind = not self.warned
         async with self._invoker() as flow:
             while (left := self.deadline - self._runtime.clock()) > 0:
                 await self._runtime.async_sleep(min(interval, left))
@@ -224,9 +225,11 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                 slow_polls.record(self._runtime.monotonic() - began - response.elapsed)
                 if rule.status(response.body) is not Status.RUNNING:
                     return SETTLED
-                if not self.warned and (problem := rule.blindness(response)):
-                    self.warned = True
-                    self.log.warning("Flow %s: %s The sensor goes on until its timeout.", shown(self.flow), problem)
+                if may_be_blind:
+                    may_be_blind = False
+                    if problem := rule.blindness(response):
+                        self.warned = True
+                        self.log.warning("Flow %s: %s The sensor goes on until its timeout.", shown(self.flow), problem)
         return TIMEOUT
 
 
