@@ -97,7 +97,7 @@ def measure(*, quick: bool) -> list[Figure]:
 
     :param quick: whether to run in quick mode
     """
-    spread = Plan(40, 10, 0.5, 2, 1) if quick else Plan(1000, 125, 3.0, 2, 3)
+    spread = Plan(40, 10, 0.5, 2, 1) if quick else Plan(1000, 125, 3.0, 2, 5)
     at_once = replace(spread, at_once=True)
     log_as_in_a_task()
     # The http provider's sensor waits as long as it gets 404.
