@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.checkpoints.wanted_run import known_without_store, new_wanted_run
 from airflow_okta_workflows.core.flows.checkpoint import InvocationCheckpoint
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
+from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.runtime import Runtime, time_text
@@ -22,7 +23,6 @@ from airflow_okta_workflows.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
     from airflow_okta_workflows.core.flows.response import FlowResponse
 
 
@@ -141,6 +141,13 @@ class InvocationCheckpointStore:
         :param run: the wanted run
         """
         self.run, self._written = run, None
+
+    def resumes(self, run: Mapping[str, Any] | None) -> None:
+        """Continue with the run for which the task was suspended.
+
+        :param run: the wanted run as JSON; if it cannot be read, that of the checkpoint
+        """
+        self.wants(WantedRun.from_json(run or {}) or self.run)
 
     def started(self, run: WantedRun, execution_id: str | None) -> None:
         """Checkpoint that the run exists.

@@ -1,4 +1,4 @@
-"""Single source of time, sleep, randomness and ids, and the base class of tasks that can be stopped."""
+"""Single source of time, sleep, randomness and ids."""
 
 from __future__ import annotations
 
@@ -60,35 +60,3 @@ class Runtime:
         :param seconds: how long
         """
         (self.sleep or self.stop.wait)(seconds)
-
-
-class StopsOnKill:
-    """Base class of operators and sensors that send nothing once Airflow has called ``on_kill``."""
-
-    _stop: StopSignal | None = None
-    _began = False
-
-    @property
-    def stop_signal(self) -> StopSignal:
-        """The stop signal of the current execution, or of the next one."""
-        # Created on first use: Airflow copies operators, and each copy needs its own.
-        if self._stop is None:
-            self._stop = StopSignal()
-        return self._stop
-
-    @property
-    def _runtime(self) -> Runtime:
-        """The runtime of the current execution, or of the next one."""
-        return Runtime(stop=self.stop_signal)
-
-    def on_kill(self) -> None:
-        """Send nothing more, and end waits. Airflow calls this when the task is marked failed, cleared or timed out."""
-        self.stop_signal.request()
-
-    def _begin(self) -> None:
-        """Begin an execution. The first one in a process keeps a stop that ``on_kill`` requested before it."""
-        if self._began:
-            # Another try in the same process, as in dag.test(), needs a new signal.
-            self._stop = None
-            self.__dict__.pop("hook", None)
-        self._began = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError, raise_provider_errors
 from airflow_okta_workflows.operators.base import FlowOperator
-from airflow_okta_workflows.operators.question import ASK, TIMED_OUT, check_on_unknown
+from airflow_okta_workflows.operators.on_unknown import ASK, TIMED_OUT, check_on_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

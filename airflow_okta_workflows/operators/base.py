@@ -12,7 +12,7 @@ from airflow_okta_workflows.core.flows.expressions import ExpressionError, compi
 from airflow_okta_workflows.core.flows.status import blind, describe_response, select_result
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
-from airflow_okta_workflows.core.runtime import StopsOnKill
+from airflow_okta_workflows.core.on_kill import StopsOnKill
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.operators.status_flow import StatusFlow

@@ -21,7 +21,7 @@ from airflow_okta_workflows.exceptions import (
 )
 from airflow_okta_workflows.operators.asking import AskingOperator
 from airflow_okta_workflows.operators.batch_arguments import SqlRows, check_on_error, check_payloads
-from airflow_okta_workflows.operators.question import GIVE_UP
+from airflow_okta_workflows.operators.on_unknown import GIVE_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -11,7 +11,8 @@ from airflow_okta_workflows.core.batch.records import BatchRecord
 from airflow_okta_workflows.core.flows.idempotency_key import derive_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.flows.response import reported_response
-from airflow_okta_workflows.operators.question import GIVE_UP, Field, Question, code, framed, plain
+from airflow_okta_workflows.operators.on_unknown import GIVE_UP
+from airflow_okta_workflows.operators.question import Field, Question, code, framed, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,7 +17,6 @@ from airflow_okta_workflows.core.flows.encoding import (
     encode_payload,
     require_given,
 )
-from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR
 from airflow_okta_workflows.exceptions import (
@@ -191,7 +190,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         """
         require_outcome(event, INVOCATION_OUTCOMES, self.task_id)
         checkpoints = self._checkpoints(context)
-        checkpoints.run = WantedRun.from_json(wanted_run or {}) or checkpoints.run
+        checkpoints.resumes(wanted_run)
         result = self._decrypt(event, checkpoints.key)
         if isinstance(result, OktaWorkflowsError):
             self._ended(context, checkpoints, result)
@@ -232,7 +231,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
 
         outcome = require_outcome(event, STATUS_OUTCOMES, self.task_id)
         checkpoints = self._checkpoints(context)
-        checkpoints.run = WantedRun.from_json(run or {}) or checkpoints.run
+        checkpoints.resumes(run)
         known = KnownRun(checkpoints.run, Knowledge.EXISTS, own=True, execution_id=execution_id)
         deadlines = {"deadline": deadline, "execution_deadline": execution_deadline}
         return self._run_with_status(context, checkpoints, known, deadlines, outcome)

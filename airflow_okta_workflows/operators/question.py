@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.operators.on_unknown import GIVE_UP, TIMED_OUT, airflow_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,52 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FAIL: Literal["fail"] = "fail"
-ASK: Literal["ask"] = "ask"
-"""Values of ``on_unknown``."""
-
-GIVE_UP = "Fail"
-"""The answer after which the task fails as without a question."""
-TIMED_OUT = "timed out"
-"""The choice of an answer that did not come in time."""
 XCOM_KEY = "okta_workflows_question"
 
-_FIRST_WITH_QUESTIONS = (3, 1)
 _FIRST_WITH_WHOLE_PARAMS = (3, 1, 3)
-
-
-def check_on_unknown(on_unknown: object, *, has_status: bool) -> None:
-    """Raise if ``on_unknown`` cannot work.
-
-    :param on_unknown: the argument
-    :param has_status: whether there is a status flow
-    :raises OktaConfigurationError: for another value, with a status flow, and where Airflow has no required actions
-    """
-    if on_unknown not in (FAIL, ASK):
-        raise OktaConfigurationError(
-            f"on_unknown is {shown(on_unknown, 20)}.", hint="OKW-1642: Set it to 'fail' or 'ask'."
-        )
-    if on_unknown == FAIL:
-        return
-    if has_status:
-        raise OktaConfigurationError(
-            "on_unknown='ask' and status exclude each other.",
-            hint="OKW-1643: Leave on_unknown out. The status flow is asked instead of a person.",
-        )
-    if _airflow_version() < _FIRST_WITH_QUESTIONS:
-        from airflow import __version__ as version
-
-        raise OktaConfigurationError(
-            f"on_unknown='ask' needs Airflow 3.1 or later, and this is {version}.",
-            hint="OKW-1644: Leave on_unknown out, or give the flow a status flow: status=StatusFlow(…).",
-        )
-
-
-def _airflow_version() -> tuple[int, ...]:
-    from airflow import __version__
-    from packaging.version import Version
-
-    return Version(__version__).release
 
 
 @dataclass(frozen=True)
@@ -170,7 +127,7 @@ def _trigger(ti_id: Any, question: Question, params: dict[str, Any], timeout: ti
 
 def _params(fields: Iterable[Field]) -> dict[str, Any]:
     """Return the fields that a person may fill in, as this Airflow takes them."""
-    if _airflow_version() < _FIRST_WITH_WHOLE_PARAMS:
+    if airflow_version() < _FIRST_WITH_WHOLE_PARAMS:
         return {field.name: None for field in fields}
     from airflow.sdk import Param
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.exceptions import OktaFlowError, OktaFlowOutcomeUnknownError, OktaWorkflowsError
 from airflow_okta_workflows.operators.asking import AskingOperator
-from airflow_okta_workflows.operators.question import GIVE_UP
+from airflow_okta_workflows.operators.on_unknown import GIVE_UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +50,7 @@ class SingleInvocationOperator(AskingOperator):
 
         self._begin()
         checkpoints = self._checkpoints(context)
-        checkpoints.wants(WantedRun.from_json(run or {}) or checkpoints.run)
+        checkpoints.resumes(run)
         checkpoints.sent_at = sent_at
         error = error_from_json(unknown or {})
         answer = parse_answer(event, OPTIONS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_okta_workflows.operators.question import GIVE_UP, Field, Question, code, framed, plain
+from airflow_okta_workflows.operators.on_unknown import GIVE_UP
+from airflow_okta_workflows.operators.question import Field, Question, code, framed, plain
 
 RAN, NOT_RUN = "It ran", "It did not run: invoke it"
 OPTIONS = (RAN, NOT_RUN, GIVE_UP)

@@ -32,12 +32,11 @@ from airflow_okta_workflows.core.flows.encoding import (
     require_given,
 )
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
-from airflow_okta_workflows.core.flows.hints import CONDITION_UNFIT, RUN_FAILED
 from airflow_okta_workflows.core.flows.status import Status, StatusRule, describe_response, is_not_found
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
-from airflow_okta_workflows.core.runtime import StopsOnKill
+from airflow_okta_workflows.core.on_kill import StopsOnKill
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowFailedError,
@@ -149,6 +148,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :param context: the task's context
         :raises OktaFlowFailedError: if the long-running flow has failed
         """
+        from airflow_okta_workflows.core.flows import hints
+
         if self._has_payload:
             with raise_provider_errors(), NoFrames():
                 require_given(self.payload)
@@ -175,9 +176,11 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
                     self.log.warning("Flow %r: %s The result is null.", self.flow, problem)
                 return PokeReturnValue(is_done=True, xcom_value=result)
         except ExpressionError as error:
-            raise self._failed(response, f"but {error}", CONDITION_UNFIT) from None
+            raise self._failed(response, f"but {error}", hints.CONDITION_UNFIT) from None
         if status is Status.FAILED:
-            raise self._failed(response, f"and failure_when is true: {rule.describe_failure(response)}", RUN_FAILED)
+            raise self._failed(
+                response, f"and failure_when is true: {rule.describe_failure(response)}", hints.RUN_FAILED
+            )
         if (problem := rule.blindness(response)) and self._is_first_warning(context):
             self.log.warning("Flow %r: %s The sensor goes on until its timeout.", self.flow, problem)
         return self._not_finished(rule.describe(response))

@@ -88,7 +88,7 @@ def parse_items(
     :param unit: what a row's number counts, for messages
     """
     namespace = UUID(batch_key)
-    numbers: dict[bytes, int] = {}
+    numbers: dict[int, int] = {}
     for index, row in enumerate(rows):
         place = f"{unit} {row.number}"
         name = None
@@ -106,7 +106,7 @@ def parse_items(
         except CoreError as error:
             yield BadItem(index, f"{place}: {error.one_line}")
             continue
-        if (first := numbers.setdefault(key.bytes, row.number)) != row.number:
+        if (first := numbers.setdefault(key.int, row.number)) != row.number:
             yield BadItem(index, f"{unit}s {first} and {row.number} have the same item_key.", name)
         else:
             yield BatchItem(index, str(key), body, name)
@@ -146,7 +146,7 @@ def check_unchanged(missing: Collection[object]) -> None:
 def _name(body: bytes, item_key: Expression) -> str | int:
     try:
         # Search the encoded payload: JMESPath would select nothing from a tuple or a string of JSON.
-        value = item_key.search(json.loads(body))
+        value = item_key.search(json.loads(body.decode()))
     except ExpressionError:
         raise configuration_error(f"item_key {shown(item_key.text)} cannot be evaluated over it.") from None
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
