@@ -220,8 +220,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/batch/sources.py", "operators/batch_arguments.py", "operators/batch_source.py", "core/flows/values.py",
         "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
-        "operators/status_flow.py", "operators/question.py", "operators/asking.py", "decorators/okta_workflows.py",
-        "notifications/okta_workflows.py",
+        "operators/status_flow.py", "operators/question.py", "operators/on_unknown.py", "operators/asking.py",
+        "decorators/okta_workflows.py", "notifications/okta_workflows.py",
     ),
     "check": ("diagnostics.py", "core/oauth/server_metadata.py", "core/oauth/clock_skew.py"),
     "command line": (
