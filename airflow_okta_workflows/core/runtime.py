@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -11,16 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.stopping import StopSignal
+from airflow_okta_workflows.core.uuids import random_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-
-def _new_id() -> str:
-    # A random UUID (RFC 9562, section 5.4), which takes uuid.uuid4() as long as the rest of a poll's preparation.
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) % 4]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def time_text(seconds: float) -> str:
@@ -49,7 +42,7 @@ class Runtime:
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
-    new_id: Callable[[], str] = _new_id
+    new_id: Callable[[], str] = random_uuid
     stop: StopSignal = field(default_factory=StopSignal, compare=False)
     sleep: Callable[[float], None] | None = None
     async_sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

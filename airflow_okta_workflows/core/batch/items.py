@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
 
 from airflow_okta_workflows.core.batch.sources import Row
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.flows.encoding import encode_payload, parse_text
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
+from airflow_okta_workflows.core.flows.idempotency_key import packed_key
 from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.core.uuids import named_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -87,8 +88,8 @@ def parse_items(
     :param item_key: selects a value that is unique among the payloads, or None
     :param unit: what a row's number counts, for messages
     """
-    namespace = UUID(batch_key)
-    numbers: dict[int, int] = {}
+    namespace = packed_key(batch_key)
+    numbers: dict[str, int] = {}
     for index, row in enumerate(rows):
         place = f"{unit} {row.number}"
         name = None
@@ -99,17 +100,17 @@ def parse_items(
             if body is None or body == b"null":
                 raise configuration_error("It is null.", "OKW-1503: Give {} for an empty payload.")
             if item_key is None:
-                key = uuid5(namespace, f"{index}:{hashlib.sha256(body).hexdigest()}")
+                key = named_uuid(namespace, f"{index}:{hashlib.sha256(body).hexdigest()}")
             else:
                 name = _name(body, item_key)
-                key = uuid5(namespace, json.dumps(name))
+                key = named_uuid(namespace, json.dumps(name))
         except CoreError as error:
             yield BadItem(index, f"{place}: {error.one_line}")
             continue
-        if (first := numbers.setdefault(key.int, row.number)) != row.number:
+        if (first := numbers.setdefault(key, row.number)) != row.number:
             yield BadItem(index, f"{unit}s {first} and {row.number} have the same item_key.", name)
         else:
-            yield BatchItem(index, str(key), body, name)
+            yield BatchItem(index, key, body, name)
 
 
 def bad_items_error(first: Sequence[str], bad: int, count: int) -> CoreError:

@@ -126,11 +126,15 @@ class Pacer:
         :param now: the time, in seconds of a monotonic clock
         """
         state = self._state_at(now)
-        moment = max(now, state.next_moment)
-        _, _, slowed, refused, back_at, held_until, taken = state
+        _, next_moment, slowed, refused, back_at, held_until, taken = state
+        moment = max(now, next_moment)
+        wait = moment - now or self._wait_for_others(taken, now)
+        if not wait:
+            taken = (*taken, now)[-MOST_TAKEN:]
+        next_moment = moment + self._distance(state, moment)
         # Not _replace, which takes four times as long: each invocation takes a turn.
-        self.state = PaceState(now, moment + self._distance(state, moment), slowed, refused, back_at, held_until, taken)
-        return moment - now if moment > now else self._take(now)
+        self.state = PaceState(now, next_moment, slowed, refused, back_at, held_until, taken)
+        return wait
 
     def take(self, now: float) -> float:
         """Take the reserved moment, which has come, and return 0; or return the seconds until it can be taken.
@@ -139,7 +143,13 @@ class Pacer:
 
         :param now: the time, in seconds of the same clock
         """
-        return self.reserve(now) if self.holds(now) else self._take(now)
+        if self.holds(now):
+            return self.reserve(now)
+        state = self._state_at(now)
+        wait = self._wait_for_others(state.taken, now)
+        if not wait:
+            self.state = state._replace(at=now, taken=(*state.taken, now)[-MOST_TAKEN:])
+        return wait
 
     def hold(self, now: float, seconds: float) -> None:
         """Slow down after a 429; if it is not an isolated one, hold back until the host accepts requests again.
@@ -177,13 +187,11 @@ class Pacer:
     def _state_at(self, now: float) -> PaceState:
         return self.state if self.state.at <= now + _SAME_CLOCK else IDLE
 
-    def _take(self, now: float) -> float:
-        _, next_moment, slowed, refused, back_at, held_until, taken = self._state_at(now)
-        if len(taken) >= self._together and (free_at := taken[-self._together] + self._window) > now:
-            return free_at - now
-        taken = (*taken, now)[-MOST_TAKEN:]
-        self.state = PaceState(now, next_moment, slowed, refused, back_at, held_until, taken)
-        return 0.0
+    def _wait_for_others(self, taken: tuple[float, ...], now: float) -> float:
+        """Return the seconds until one more moment may be taken after those that were taken last."""
+        if len(taken) < self._together:
+            return 0.0
+        return max(0.0, taken[-self._together] + self._window - now)
 
     def _distance(self, state: PaceState, now: float) -> float:
         quiet = max(0.0, now - state.back_at)
