@@ -231,8 +231,6 @@ class raise_provider_errors(NoFrames):  # noqa: N801  # used like a function: wi
     """Context manager that raises errors of the core as exceptions of this provider, and removes all stack frames."""
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if error is None:
-            return
         super().__exit__(kind, error, traceback)
         del traceback
         if isinstance(error, CoreError):

@@ -56,7 +56,6 @@ class FailedPolls:
         self._limit = limit
         self._memory = memory
         self._attempt = attempt
-        self._may_have_failed = True
 
     def record_failure(self, error: OktaWorkflowsError) -> None:
         """Count a failed poll, or raise its error if the limit is exceeded or the error is not transient.
@@ -68,13 +67,11 @@ class FailedPolls:
             raise error
         log.warning("Poll failed, %d of %d in a row: %s", count, self._limit, error)
         self._keep(count)
-        self._may_have_failed = True
 
     def reset(self) -> None:
         """Reset the count after a successful poll."""
-        if self._may_have_failed and self._count():
+        if self._count():
             self._keep(0)
-        self._may_have_failed = False
 
     def _count(self) -> int:
         kept = self._memory.get(_NAME, None)

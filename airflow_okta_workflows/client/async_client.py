@@ -88,8 +88,7 @@ class AsyncFlowClient(Client[AiohttpTransport]):
             while not isinstance(step, End):
                 event: object = None
                 try:
-                    if self.runtime.stop.requested:
-                        self._require_not_stopped(step)
+                    self._require_not_stopped(step)
                     if not isinstance(step, protocol.Send):
                         if not isinstance(step, ignored):
                             event = await self._perform(step, limiter, on_state, departure)

@@ -64,9 +64,6 @@ class Client(Generic[TransportT]):
 
         :param rejected_token: value of a token that a flow's host rejected, which is never returned; or None
         """
-        if rejected_token is None and (fresh := self.tokens.fresh_token()):
-            metrics.count("token.cache", outcome="hit")
-            return fresh
         outcome = "hit"
 
         def request() -> Conversation[AccessToken]:

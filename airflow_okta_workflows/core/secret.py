@@ -128,12 +128,7 @@ def may_echo(text: str, secrets: tuple[str, ...]) -> bool:
     :param text: the string, for example a whole JSON document
     :param secrets: the secrets
     """
-    # Most responses have nothing to decode, and this looks at their header fields and at their body.
-    for form in _decodings(text) if "%" in text or "&" in text or "\\" in text else (text,):
-        for secret in secrets:
-            if secret and secret in form:
-                return True
-    return False
+    return any(secret in form for form in _decodings(text) for secret in secrets if secret)
 
 
 def _decodings(text: str) -> list[str]:

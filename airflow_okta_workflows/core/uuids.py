@@ -9,6 +9,14 @@ import hashlib
 import os
 
 
+def uuid_text(digits: str) -> str:
+    """Return a UUID with its hyphens.
+
+    :param digits: its 32 hexadecimal digits
+    """
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def random_uuid() -> str:
     """Return a random UUID (section 5.4)."""
     return _formatted(os.urandom(16).hex(), 4)
@@ -26,4 +34,4 @@ def named_uuid(namespace: bytes, name: str) -> str:
 def _formatted(digits: str, version: int) -> str:
     # The variant of RFC 9562 is 10 in binary, before two bits of the value.
     variant = "89ab"[int(digits[16], 16) % 4]
-    return f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+    return uuid_text(f"{digits[:12]}{version}{digits[13:16]}{variant}{digits[17:32]}")

@@ -103,6 +103,8 @@ class TokenSource:
         :param blocks: whether the driver's waits block the thread, and with it an event loop that runs there
         :raises CoreError: if the org grants no token
         """
+        if rejected_token is None and (token := self._fresh_token()):
+            return token
         loop = _running_loop()
         share = partial(
             obtain_shared_token, request_token, self.cache, runtime=runtime, patient=not (blocks and loop is not None)
@@ -130,8 +132,8 @@ class TokenSource:
             if not isinstance(failure, _AbandonedError):
                 raise _for_another(failure)
 
-    def fresh_token(self) -> AccessToken | None:
-        """Return the token if it is FRESH, as for nearly all callers: this needs neither the lock nor a renewal."""
+    def _fresh_token(self) -> AccessToken | None:
+        """Return the token if it is FRESH, as for nearly all callers; this needs neither the lock nor a renewal."""
         token = self._token
         is_fresh = token and self._process == os.getpid() and token.state(self._clock()) is TokenState.FRESH
         return token if is_fresh else None

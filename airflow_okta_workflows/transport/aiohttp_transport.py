@@ -21,12 +21,14 @@ from airflow_okta_workflows.transport.network import (
     MAX_HEAD,
     fallback_name,
     is_too_large,
+    origin_of,
     proxy_for,
     tls_context,
 )
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
+    from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.proxies import Proxy
     from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
@@ -177,7 +179,7 @@ class AiohttpTransport:
     def __init__(self, session: aiohttp.ClientSession, settings: OktaWorkflowsSettings) -> None:
         self._session = session
         self._settings = settings
-        self._proxies: dict[str, Proxy | None] = {}
+        self._proxies: dict[Origin, Proxy | None] = {}
 
     async def send(
         self, request: HttpRequest, *, connect_timeout: float | None = None
@@ -213,7 +215,7 @@ class AiohttpTransport:
 
     def _proxy_for(self, url: str) -> Proxy | None:
         # The environment of a triggerer does not change.
-        origin = "/".join(url.split("/", 3)[:3])
+        origin = origin_of(url)
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(url, self._settings)
         return self._proxies[origin]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+from airflow_okta_workflows.core.uuids import uuid_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,8 +48,7 @@ def unpacked_key(packed: bytes | bytearray) -> str:
 
     :param packed: the 16 bytes
     """
-    text = packed.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid_text(packed.hex())
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,8 @@ def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
     """
     if len(raw) > limit:
         raise _too_large(limit)
-    if not content_encoding or not raw:
-        return raw
     codings = [name for one in content_encoding.lower().split(",") if (name := one.strip()) not in ("", "identity")]
-    if not codings:
+    if not codings or not raw:
         return raw
     if len(codings) > 1:
         raise UnreadableError("its body is compressed more than once, which was not requested")

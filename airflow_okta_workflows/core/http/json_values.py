@@ -31,9 +31,9 @@ def parse_json_value(text: str) -> Any:
     except (ValueError, RecursionError):
         # Not chained, since a JSONDecodeError carries the whole document.
         raise ValueError("not JSON") from None
-    if len(text) > _DEEPEST and text.count("[") + text.count("{") > _DEEPEST:
+    if text.count("[") + text.count("{") > _DEEPEST:
         _require_few_levels(value)
-    return _storable(value) if "\\u" in text and _NO_TEXT_ESCAPED.search(text) else value
+    return _storable(value) if _NO_TEXT_ESCAPED.search(text) else value
 
 
 def storable_text(text: str) -> str:
