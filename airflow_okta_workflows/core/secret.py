@@ -128,7 +128,12 @@ def may_echo(text: str, secrets: tuple[str, ...]) -> bool:
     :param text: the string, for example a whole JSON document
     :param secrets: the secrets
     """
-    return any(secret in form for form in _decodings(text) for secret in secrets if secret)
+    # Loops, since a generator takes twice as long for what most responses are: nothing to decode and one secret.
+    for form in _decodings(text):
+        for secret in secrets:
+            if secret and secret in form:
+                return True
+    return False
 
 
 def _decodings(text: str) -> list[str]:

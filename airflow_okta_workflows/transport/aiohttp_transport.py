@@ -6,6 +6,7 @@ import asyncio
 import resource
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,12 @@ from airflow_okta_workflows.transport.network import (
     MAX_HEAD,
     fallback_name,
     is_too_large,
-    origin_of,
     proxy_for,
     tls_context,
 )
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-    from airflow_okta_workflows.core.addresses import Origin
     from airflow_okta_workflows.core.http.proxies import Proxy
     from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
 
@@ -179,7 +178,8 @@ class AiohttpTransport:
     def __init__(self, session: aiohttp.ClientSession, settings: OktaWorkflowsSettings) -> None:
         self._session = session
         self._settings = settings
-        self._proxies: dict[Origin, Proxy | None] = {}
+        # The environment of a triggerer does not change.
+        self._proxy_for = lru_cache(maxsize=128)(partial(proxy_for, settings=settings))
 
     async def send(
         self, request: HttpRequest, *, connect_timeout: float | None = None
@@ -212,13 +212,6 @@ class AiohttpTransport:
             return refused_by(proxy, error.status)
         except (TransportError, aiohttp.ClientError, OSError, ValueError) as error:
             return lost_by(error, sent=progress is not None and progress.sent, proxy=proxy)
-
-    def _proxy_for(self, url: str) -> Proxy | None:
-        # The environment of a triggerer does not change.
-        origin = origin_of(url)
-        if origin not in self._proxies:
-            self._proxies[origin] = proxy_for(url, self._settings)
-        return self._proxies[origin]
 
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         data: Any = request.body
