@@ -85,22 +85,54 @@ class FailedPolls:
         self._memory.set(_NAME, {"attempt": self._attempt, "count": count})
 
 
-def once(memory: Memory, attempt: str) -> bool:
-    """Return whether this is the first call for a try of the task.
+class SensorMemory:
+    """What a sensor remembers from poll to poll.
 
-    :param memory: stores that it was called; it has to outlive a poll
-    :param attempt: identifies the try
+    This process remembers it, or Airflow's task state store (3.3+) where each poll runs in a process of its own.
     """
-    if memory.get(_WARNED, None) == attempt:
-        return False
-    memory.set(_WARNED, attempt)
-    return True
+
+    def __init__(self) -> None:
+        self._process = ProcessMemory()
+        self.warned = False
+
+    def failed_polls(self, context: Mapping[str, Any], limit: int, *, across_processes: bool) -> FailedPolls:
+        """Return the counter of failed polls.
+
+        :param context: the task's context
+        :param limit: the number of consecutive failed polls to tolerate
+        :param across_processes: whether each poll runs in a process of its own
+        """
+        memory = _store(context) if across_processes else self._process
+        if memory is None:
+            # Without a store, failed polls cannot be counted across processes, so none may fail.
+            limit, memory = 0, self._process
+        return FailedPolls(limit, memory, _attempt(context))
+
+    def is_first_warning(self, context: Mapping[str, Any], *, across_processes: bool) -> bool:
+        """Return whether this try of the task has not warned yet, and record that it now has.
+
+        :param context: the task's context
+        :param across_processes: whether each poll runs in a process of its own
+        """
+        if self.warned:
+            return False
+        self.warned = True
+        if not across_processes:
+            return True
+        if (store := _store(context)) is not None:
+            if store.get(_WARNED, None) == _attempt(context):
+                return False
+            store.set(_WARNED, _attempt(context))
+            return True
+        first_reschedule = getattr(context["ti"], "get_first_reschedule_date", None)  # Airflow 3
+        return not (first_reschedule and first_reschedule(context))
 
 
-def attempt_of(context: Mapping[str, Any]) -> str:
-    """Return a string that identifies a try of a task, also among the tries before the task was cleared.
+def _store(context: Mapping[str, Any]) -> Memory | None:
+    return context.get("task_state_store")
 
-    :param context: the task's context
-    """
+
+def _attempt(context: Mapping[str, Any]) -> str:
+    """Return a string that identifies a try of a task, also among the tries before the task was cleared."""
     ti = context["ti"]
     return f"{ti.try_number}/{ti.max_tries}"

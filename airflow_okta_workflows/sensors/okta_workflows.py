@@ -16,13 +16,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_okta_workflows.checkpoints.failed_polls import (
-    MOST_FAILED_POLLS,
-    FailedPolls,
-    ProcessMemory,
-    attempt_of,
-    once,
-)
+from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS, SensorMemory
 from airflow_okta_workflows.core.errors import error_text
 from airflow_okta_workflows.core.flows.encoding import (
     check_as_parsed,
@@ -135,8 +129,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self.max_failed_polls = max_failed_polls
         self.deferrable = deferrable
         self.okta_workflows_conn_id = okta_workflows_conn_id
-        self._memory = ProcessMemory()
-        self._warned = False
+        self._memory = SensorMemory()
         self._last_seen = ""
         with raise_provider_errors(), NoFrames():
             check_as_parsed(method, payload, query, None)
@@ -153,7 +146,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         if self._has_payload:
             with raise_provider_errors(), NoFrames():
                 require_given(self.payload)
-        failed_polls = self._failed_polls(context)
+        across = self.reschedule and not self.deferrable
+        failed_polls = self._memory.failed_polls(context, self.max_failed_polls, across_processes=across)
         began = self._runtime.monotonic()
         try:
             response = self._ask(context)
@@ -181,7 +175,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             raise self._failed(
                 response, f"and failure_when is true: {rule.describe_failure(response)}", hints.RUN_FAILED
             )
-        if (problem := rule.blindness(response)) and self._is_first_warning(context):
+        if (problem := rule.blindness(response)) and self._memory.is_first_warning(context, across_processes=across):
             self.log.warning("Flow %r: %s The sensor goes on until its timeout.", self.flow, problem)
         return self._not_finished(rule.describe(response))
 
@@ -195,18 +189,6 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         self._last_seen = seen
         self.log.info("Not finished yet, according to flow %r: %s", self.flow, seen)
         return PokeReturnValue(is_done=False)
-
-    def _is_first_warning(self, context: Context) -> bool:
-        """Return whether this try of the task has not warned yet, and record that it now has."""
-        if self._warned:
-            return False
-        self._warned = True
-        if not self._leaves_its_process:
-            return True
-        if (store := context.get("task_state_store")) is not None:  # Airflow 3.3
-            return once(store, attempt_of(context))
-        first_reschedule = getattr(context["ti"], "get_first_reschedule_date", None)  # Airflow 3
-        return not (first_reschedule and first_reschedule(context))
 
     def execute(self, context: Context) -> Any:
         """Wait for the long-running flow, as ``mode`` and ``deferrable`` specify.
@@ -294,7 +276,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :raises AirflowSensorTimeout: if ``timeout`` has passed
         """
         require_outcome(event, STATUS_OUTCOMES, self.task_id)
-        self._warned = True  # if at all, the first poll or the trigger has warned
+        self._memory.warned = True  # if at all, the first poll or the trigger has warned
         deadline = self._runtime.clock() + self.timeout if deadline is None else deadline
         return self.look_or_defer(context, deadline, execution_deadline, event)
 
@@ -335,19 +317,6 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             timeout=timedelta(seconds=left + self.poke_interval + GRACE),
         )
 
-    @property
-    def _leaves_its_process(self) -> bool:
-        """Whether each poll runs in a separate process."""
-        return self.reschedule and not self.deferrable
-
-    def _failed_polls(self, context: Context) -> FailedPolls:
-        limit, memory = self.max_failed_polls, self._memory
-        if self._leaves_its_process:
-            # Without a store, failed polls cannot be counted across processes, so none may fail.
-            store: Any = context.get("task_state_store")
-            limit, memory = (limit, store) if store is not None else (0, memory)
-        return FailedPolls(limit, memory, attempt_of(context))
-
     def _ask(self, context: Context) -> FlowResponse:
         from airflow_okta_workflows.hooks.flow_hook import FlowHook
 
@@ -384,7 +353,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             deadline=deadline,
             max_failed_polls=self.max_failed_polls,
             okta_workflows_conn_id=self.okta_workflows_conn_id,
-            warned=self._warned,
+            warned=self._memory.warned,
             not_before=resume_not_before(self._runtime.clock()),
         )
 

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_okta_workflows.checkpoints import wanted_run
 from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
-from airflow_okta_workflows.checkpoints.failed_polls import FailedPolls, attempt_of, once
+from airflow_okta_workflows.checkpoints.failed_polls import SensorMemory
 from airflow_okta_workflows.checkpoints.invocation import InvocationCheckpointStore
 from airflow_okta_workflows.core.batch.items import BatchItem
 from airflow_okta_workflows.core.batch.records import BatchRecord
@@ -124,9 +124,9 @@ def _done_batch() -> Store:
 
 def _polls() -> Store:
     store = Store()
-    attempt = attempt_of(with_store(store))
-    once(store, attempt)
-    FailedPolls(5, store, attempt).record_failure(NO_RESPONSE)
+    given, memory = with_store(store), SensorMemory()
+    memory.is_first_warning(given, across_processes=True)
+    memory.failed_polls(given, 5, across_processes=True).record_failure(NO_RESPONSE)
     return store
 
 

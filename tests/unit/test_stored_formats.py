@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from airflow_okta_workflows import __version__
 from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
-from airflow_okta_workflows.checkpoints.failed_polls import FailedPolls, attempt_of, once
+from airflow_okta_workflows.checkpoints.failed_polls import SensorMemory
 from airflow_okta_workflows.core.flows.exactly_once import Knowledge
 from airflow_okta_workflows.core.flows.idempotency_key import derive_key
 from airflow_okta_workflows.core.flows.outcome import Outcome
@@ -233,20 +233,21 @@ def test_an_item_of_a_batch_that_cannot_be_read_may_have_run(version: str, item:
 @each_version
 def test_failed_polls_are_counted_on(version: str) -> None:
     given = with_store(Store(stored(version, "polls.json")))
-    store, attempt = given["task_state_store"], attempt_of(given)
+    memory = SensorMemory()
 
-    assert not once(store, attempt)
-    FailedPolls(2, store, attempt).record_failure(NO_RESPONSE)
+    assert not memory.is_first_warning(given, across_processes=True)
+    memory.failed_polls(given, 2, across_processes=True).record_failure(NO_RESPONSE)
     with pytest.raises(type(NO_RESPONSE)):
-        FailedPolls(2, store, attempt).record_failure(NO_RESPONSE)
+        memory.failed_polls(given, 2, across_processes=True).record_failure(NO_RESPONSE)
 
 
 @pytest.mark.parametrize("value", ["text", 7, [], {}, {"attempt": "1/3"}, {"attempt": "1/3", "count": "two"}])
 def test_a_count_that_cannot_be_read_is_none(value: Any) -> None:
     store = Store(okta_workflows_failed_polls=value, okta_workflows_warned=value)
+    given, memory = with_store(store), SensorMemory()
 
-    assert once(store, "1/3")
-    FailedPolls(1, store, "1/3").record_failure(NO_RESPONSE)
+    assert memory.is_first_warning(given, across_processes=True)
+    memory.failed_polls(given, 1, across_processes=True).record_failure(NO_RESPONSE)
     assert store["okta_workflows_failed_polls"]["count"] == 1
 
 
