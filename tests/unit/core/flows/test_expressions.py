@@ -100,6 +100,11 @@ def test_names_are_names_where_they_are_meant_as_such(text: str, body: Any) -> N
     assert Expression(text, "success_when").is_true(body)
 
 
+def test_as_many_expressions_as_a_dag_processor_meets_are_compiled() -> None:
+    # jmespath frees its own cache at 128, and ours is larger.
+    assert all(Expression(f"field_{number} == 'OK'", "success_when") for number in range(300))
+
+
 def test_no_expression_is_none() -> None:
     assert compile_optional(None, "result") is None
 
