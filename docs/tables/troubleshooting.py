@@ -202,6 +202,8 @@ BATCH = [
         " the path cannot be written to. The task waited for open calls.", "OKW-1652: Make room, and let Airflow retry: the outcomes"
         " are in the checkpoints (Airflow 3.3+), and nothing is sent twice. Before 3.3 a retry sends all items again. OKW-1651"
         " (nothing was sent): correct `records_path`, or its permissions."),
+    Row("The records of the batch cannot be written: another process has changed the file or deleted it.", "OktaBatchFileError",
+        "For example, two DAG runs have the same `records_path`. The task waited for open calls."),
     Row("The temporary file of the batch cannot be used: ….", "OktaBatchFileError", "The worker's disk is full: payloads and"
         " records of a batch are kept there while it runs."),
     Row("The checkpoint of flow … is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
@@ -219,7 +221,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "arguments": (
         "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/batch/sources.py", "operators/batch_arguments.py", "operators/batch_source.py", "core/flows/values.py",
-        "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
+        "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/records_file.py",
         "operators/status_flow.py", "operators/question.py", "operators/on_unknown.py", "operators/asking.py",
         "decorators/okta_workflows.py", "notifications/okta_workflows.py",
     ),

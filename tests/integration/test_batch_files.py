@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,12 @@ from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath
 
 from airflow_okta_workflows.checkpoints import batch as checkpoints
 from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
-from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError, OktaFlowFailedError
+from airflow_okta_workflows.exceptions import (
+    OktaBatchFileError,
+    OktaConfigurationError,
+    OktaFlowFailedError,
+    OktaTokenRefusedError,
+)
 from airflow_okta_workflows.operators import batch_source, records_file
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, SqlRows
 from tests.airflow_features import OBJECT_STORAGE, needs
@@ -373,6 +378,100 @@ def test_a_full_disk_for_the_records_ends_the_try_and_the_next_sends_nothing_twi
 
     assert [(record["item"], record["outcome"]) for record in lines(out)] == [(one, "succeeded") for one in EMAILS]
     assert runs(org) == Counter(EMAILS)
+
+
+@pytest.mark.parametrize("as_url", [True, False])
+def test_the_file_of_the_payloads_is_not_replaced_by_the_records(tmp_path: Path, org: LocalOrg, as_url: bool) -> None:
+    payloads = csv_file(tmp_path)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "leavers.csv")
+    same = f"file://{tmp_path}/leavers.csv" if as_url else path(tmp_path / "link.csv")
+
+    with pytest.raises(OktaConfigurationError, match="the file of the payloads"):
+        batch(payloads, records_path=same).execute(context())
+    assert (tmp_path / "leavers.csv").read_text() == csv_of(PEOPLE)
+    assert org.log == []
+
+
+def mapped(records_path: str, map_index: int) -> Any:
+    """Execute one of several mapped tasks; return its XCom."""
+    with DAG("dag", start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        task = InvokeOktaFlowBatchOperator.partial(
+            task_id="task", flow="echo", item_key="email", max_rate=2000, records_path=records_path
+        ).expand(payloads=[PEOPLE[:2], PEOPLE[2:]])
+    given: Any = {**context(map_index=map_index), "dag": dag}
+    one = batch(
+        [PEOPLE[:2], PEOPLE[2:]][map_index], records_path=records_path.replace("{{ ti.map_index }}", str(map_index))
+    )
+    assert task.task_id == one.task_id
+    return one.execute(given)
+
+
+def test_mapped_tasks_do_not_share_a_file_of_records(tmp_path: Path, org: LocalOrg) -> None:
+    with pytest.raises(OktaConfigurationError, match="the same file for each mapped task"):
+        mapped(f"{tmp_path}/records.jsonl", 0)
+    assert org.log == []
+
+    for number in (0, 1):
+        mapped(f"{tmp_path}/records-{{{{ ti.map_index }}}}.jsonl", number)
+    assert [len(lines(tmp_path / f"records-{number}.jsonl")) for number in (0, 1)] == [2, 3]
+
+
+@pytest.mark.parametrize("meanwhile", ["written by another task", "deleted"])
+def test_a_file_of_records_that_another_process_changes_ends_the_try(
+    tmp_path: Path, org: LocalOrg, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    monkeypatch.setattr(records_file, "_WRITTEN_AFTER", 0)
+    file, store = tmp_path / "records.jsonl", Store()
+
+    def changed(request: Any) -> Any:
+        if request.body["email"] == EMAILS[2]:
+            file.write_text("{}\n") if meanwhile != "deleted" else file.unlink()
+        return {"body": request.body}
+
+    org.flow("echo")(changed)
+    given = {"records_path": str(file)}
+    with pytest.raises(OktaBatchFileError, match="another process has changed the file or deleted it"):
+        batch(PEOPLE, **given).execute(with_store(store))
+
+    org.flow("echo")(lambda request: {"body": request.body})
+    batch(PEOPLE, **given).execute(with_store(store, try_number=2))
+    assert [record["item"] for record in lines(file)] == EMAILS
+
+
+def test_a_retry_that_gets_no_token_leaves_the_records_of_what_has_run(
+    tmp_path: Path, org: LocalOrg, connect: Connect
+) -> None:
+    store, file = Store(), tmp_path / "records.jsonl"
+    org.flow("echo")(lambda request: ReturnError(500, "no") if request.body["dept"] == "g" else {"body": request.body})
+    with pytest.raises(OktaFlowFailedError):
+        batch(PEOPLE, records_path=str(file)).execute(with_store(store))
+
+    connect(org, scope="okta.workflows.invoke.others")
+    given = with_store(store, try_number=2)
+    with pytest.raises(OktaTokenRefusedError):
+        batch(PEOPLE, records_path=str(file)).execute(given)
+    assert Counter(record["outcome"] for record in lines(file)) == {"succeeded": 4, "not_sent": 1}
+    assert given["ti"].pushed["records"]["counts"] == {"succeeded": 4, "not_sent": 1}
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_of_the_local_disk_may_be_written_as_one(tmp_path: Path, kind: Callable[[Path], Any]) -> None:
+    batch(PEOPLE, records_path=kind(tmp_path / "records.jsonl")).execute(context())
+
+    assert [record["item"] for record in lines(tmp_path / "records.jsonl")] == EMAILS
+
+
+@pytest.mark.parametrize("wrong", [7, ["records.jsonl"]])
+def test_what_is_no_path_is_refused_and_nothing_is_sent(org: LocalOrg, wrong: Any) -> None:
+    with pytest.raises(OktaConfigurationError, match="records_path is not a path"):
+        batch(PEOPLE, records_path=wrong).execute(context())
+    assert org.log == []
+
+
+def test_a_file_system_that_airflow_does_not_know_is_told_before_anything_is_sent(org: LocalOrg) -> None:
+    with pytest.raises(OktaBatchFileError, match="No filesystem registered for scheme memory"):
+        batch(PEOPLE, records_path="memory://there/records.jsonl").execute(context())
+    assert org.flows["echo"].runs == []
 
 
 def test_a_records_path_that_airflow_cannot_open_is_refused(tmp_path: Path, org: LocalOrg) -> None:

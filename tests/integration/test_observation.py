@@ -29,7 +29,7 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 
 with DAG("measured", schedule=None) as dag:
     first = InvokeOktaFlowOperator(task_id="first", flow="hello", payload={"name": "a-private-name"})
-    batch = InvokeOktaFlowBatchOperator(task_id="batch", flow="hello", payloads=[{"n": 1}, {"n": 2}])
+    batch = InvokeOktaFlowBatchOperator(task_id="batch", flow="hello", payloads=[{"n": 1}, {"n": 2}, None], on_error="collect")
     by_alias = InvokeOktaFlowOperator(task_id="by_alias", flow="{{ params.alias }}", params={"alias": "ALIAS"})
     first >> batch >> by_alias
 """
@@ -81,6 +81,7 @@ def test_airflow_counts_and_times_each_invocation(measured: list[str]) -> None:
         "invocation,flow=other,outcome=succeeded:1|c": 1,
         "rate_limited,flow=hello:1|c": 1,
         "batch.items,flow=hello,outcome=succeeded:2|c": 1,
+        "batch.items,flow=hello,outcome=failed:1|c": 1,
     }
     (rate,) = (line for line in measured if line.endswith("|g"))
     assert re.fullmatch(r"batch\.rate,flow=hello:[\d.]+\|g", rate)

@@ -84,6 +84,7 @@ class Invocation:
     :param body: the encoded payload, or None
     :param rate_limit_wait: seconds that may be spent waiting on 429
     :param read_timeout: seconds that the response may take; the connection's default if None
+    :param item: what log lines call the item of a batch, such as ``Item 3``; empty if there is no batch
     """
 
     address: FlowAddress
@@ -95,6 +96,7 @@ class Invocation:
     body: bytes | None = field(repr=False)
     rate_limit_wait: float
     read_timeout: float | None
+    item: str = ""
 
     @classmethod
     def build(
@@ -139,11 +141,12 @@ class Invocation:
             read_timeout=check_timeout(timeout),
         )
 
-    def with_payload(self, body: bytes | None, idempotency_key: str) -> Invocation:
+    def with_payload(self, body: bytes | None, idempotency_key: str, item: str = "") -> Invocation:
         """Return the same invocation with another payload, under another key.
 
         :param body: the encoded payload, or None
         :param idempotency_key: its idempotency key
+        :param item: what log lines call it, if it is the item of a batch
         """
         headers = {**self.headers, "Idempotency-Key": idempotency_key}
         # Not dataclasses.replace, which takes three times as long: each poll and each item of a batch comes by here.
@@ -157,6 +160,7 @@ class Invocation:
             body,
             self.rate_limit_wait,
             self.read_timeout,
+            item,
         )
 
     def with_headers(self, headers: Mapping[str, str]) -> Invocation:
@@ -166,6 +170,11 @@ class Invocation:
         """
         own = {name.lower() for name in self.headers}
         return self if own & headers.keys() else replace(self, headers={**self.headers, **headers})
+
+    @property
+    def in_logs(self) -> str:
+        """What log lines call the invocation."""
+        return f"{self.item}: flow {self.address.name!r}" if self.item else f"flow {self.address.name!r}"
 
     @property
     def http_request(self) -> HttpRequest:
@@ -241,7 +250,7 @@ class _InvocationConversation:
         elif event.status == 401 and not ran and not self._renewed:
             self._renewed = True
             yield from self._not_run()
-            yield Log(f"flow {self._call.address.name!r}, refused before running: 401; once more with a new token")
+            yield Log(f"{self._call.in_logs}, refused before running: 401; once more with a new token")
             request = yield from self._auth.authorize(request, rejected=True)
         elif event.status == 429 and not ran:
             yield from self._after_rate_limit(event, response)
@@ -285,7 +294,7 @@ class _InvocationConversation:
         yield from self._not_run()
         yield Wait(
             seconds,
-            f"flow {self._call.address.name!r}, {failure.kind.value}: {failure.detail}."
+            f"{self._call.in_logs}, {failure.kind.value}: {failure.detail}."
             f" Attempt {self._failures} of {ATTEMPTS}; next in {seconds:.1f} s",
         )
 
@@ -304,8 +313,7 @@ class _InvocationConversation:
         yield from self._not_run()
         yield Wait(
             seconds,
-            f"flow {self._call.address.name!r}, refused before running: 429, too many requests. Next in"
-            f" {seconds:.1f} s",
+            f"{self._call.in_logs}, refused before running: 429, too many requests. Next in {seconds:.1f} s",
             rate_limited=True,
         )
 
