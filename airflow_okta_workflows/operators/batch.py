@@ -70,9 +70,9 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     event loop that sends the invocations, so it has to be fast.
 
     :param payloads: a list of JSON values, a JSON string of such a list, the XCom of a task that returns one; an
-        ``ObjectStoragePath`` of JSON Lines, of CSV with a header, or of a JSON list, also with gzip; ``SqlRows``; a
-        frame of Arrow, pandas or polars; or a callable that returns one of these or another iterable, and takes by
-        name any of the context's variables (templated)
+        ``ObjectStoragePath`` or a ``pathlib.Path`` of JSON Lines, of CSV with a header, or of a JSON list, also with
+        gzip; ``SqlRows``; a frame of Arrow, pandas or polars; or a callable that returns one of these or another
+        iterable, and takes by name any of the context's variables (templated)
     :param item_key: a JMESPath expression over a payload that selects its identity, such as ``email``. With it the
         tries of a task recognize a payload even if the list has changed. Without it they compare position and content,
         and a changed list is an error. A file and a query need it
@@ -84,8 +84,8 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         Not together with ``status``
     :param on_error: ``fail``: nothing is sent if any payload cannot be, and the task fails at the end unless all
         succeeded; ``collect``: a payload that cannot be sent is a failed record, and the task returns the records
-    :param records_path: an ``ObjectStoragePath``, or the URL of one, of a file for the records as JSON Lines; an
-        existing file is replaced (templated)
+    :param records_path: an ``ObjectStoragePath``, the URL of one, or a local path, of a file for the records as JSON
+        Lines; an existing file is replaced (templated)
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
     :raises OktaBatchFileError: if the payloads cannot be read, or the records cannot be written, now
     :raises OktaTokenError: if the org grants no token; nothing was sent

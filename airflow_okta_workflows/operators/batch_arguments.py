@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
@@ -48,11 +49,11 @@ class SqlRows:
 
 
 def is_path(value: object) -> bool:
-    """Return whether a value is an ``ObjectStoragePath``, which is not imported for it.
+    """Return whether a value is a path: of ``pathlib``, or an ``ObjectStoragePath``, which is not imported for it.
 
     :param value: the value
     """
-    return any(kind.__name__ == "ObjectStoragePath" for kind in type(value).__mro__)
+    return isinstance(value, Path) or any(kind.__name__ == "ObjectStoragePath" for kind in type(value).__mro__)
 
 
 def needs_item_key(payloads: object) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError
+from airflow_okta_workflows.operators.batch_arguments import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,9 +88,10 @@ def check_own_file(path: Any, payloads: Any, context: Context) -> None:
 
 
 def _place(path: Any) -> tuple[str, str] | None:
-    if not hasattr(path, "protocol"):
+    if not is_path(path):
         return None
-    return ("", os.path.realpath(path.path)) if path.protocol in _LOCAL else (path.protocol, path.path)
+    protocol = getattr(path, "protocol", "")
+    return ("", os.path.realpath(getattr(path, "path", path))) if protocol in _LOCAL else (protocol, path.path)
 
 
 class RecordsFile:
@@ -176,8 +179,9 @@ class RecordsFile:
         return self.path.with_name(f"{self.path.name}.part-{number:05}")
 
     def _require_unchanged(self) -> None:
-        if self.path.exists() and self.path.stat().st_size == self._size:
-            return
+        with suppress(FileNotFoundError):
+            if self.path.stat().st_size == self._size:
+                return
         raise OktaBatchFileError(
             "The records of the batch cannot be written: another process has changed the file or deleted it.",
             hint=_ONE_WRITER,

@@ -156,6 +156,17 @@ def test_a_frame_is_read_row_by_row(monkeypatch: pytest.MonkeyPatch, kind: type[
     assert [record["result"] for record in records] == PEOPLE
 
 
+def test_a_path_of_pathlib_is_a_file(tmp_path: Path) -> None:
+    csv_file(tmp_path)
+
+    records = batch(tmp_path / "leavers.csv").execute(context())
+    assert [record["item"] for record in records] == EMAILS
+    with pytest.raises(OktaConfigurationError, match="there is no item_key"):
+        batch(tmp_path / "leavers.csv", item_key=None)
+    with pytest.raises(OktaConfigurationError, match="the file of the payloads"):
+        batch(tmp_path / "leavers.csv", records_path=f"{tmp_path}/leavers.csv").execute(context())
+
+
 def test_a_callable_may_return_a_file_or_a_stream(tmp_path: Path) -> None:
     file = csv_file(tmp_path)
     for payloads in (lambda: file, lambda: iter(PEOPLE), lambda ti: iter(PEOPLE)):
