@@ -12,6 +12,7 @@ from airflow_okta_workflows.core.batch.items import list_rows
 from airflow_okta_workflows.core.batch.sources import (
     CSV,
     JSON_LINES,
+    JSON_LIST,
     LARGEST_ROW,
     Row,
     check_column,
@@ -67,7 +68,9 @@ def open_source(payloads: Any, item_key: str | None) -> Generator[Source]:
             yield Source(rows, "Row")
     elif is_path(payloads):
         with _file(payloads) as lines:
-            yield Source(_readable(_file_rows(payloads.name, lines, str(item_key)), payloads), "Line")
+            kind = file_format(payloads.name)
+            rows = _readable(_file_rows(kind, lines, str(item_key)), payloads)
+            yield Source(rows, "Element" if kind == JSON_LIST else "Line")
     elif (elements := _frame(payloads)) is not None:
         yield Source(Row(number, element) for number, element in enumerate(elements))
     else:
@@ -127,8 +130,7 @@ def _read_first(path: Any, file: Any) -> bytes:
     return begin
 
 
-def _file_rows(name: str, file: Any, item_key: str) -> Iterator[Row]:
-    kind = file_format(name)
+def _file_rows(kind: str, file: Any, item_key: str) -> Iterator[Row]:
     if kind == CSV:
         columns, rows = csv_rows(_lines(file))
         check_column(item_key, columns)

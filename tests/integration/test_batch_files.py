@@ -466,6 +466,19 @@ def test_pages_whose_items_are_settled_are_not_in_memory(monkeypatch: pytest.Mon
         ("a.csv", "email,dept\na,b\nc\n", OktaConfigurationError, "1 of 2 payloads.*Line 3: It has 1 cells"),
         ("a.jsonl", '{"email": "a"}\nnope', OktaConfigurationError, "Line 2: It is not JSON"),
         ("a.jsonl", '{"email": "a"}\n{}', OktaConfigurationError, "Line 2: item_key 'email' gives NoneType"),
+        ("a.json", '[{"email": "a"},{}]', OktaConfigurationError, r"Element 2 \(line 1\): item_key 'email' gives"),
+        (
+            "a.json",
+            json.dumps([*PEOPLE, PEOPLE[1]]),
+            OktaConfigurationError,
+            r"Elements 2 \(line 1\) and 6 \(line 1\) have the same item_key",
+        ),
+        (
+            "a.json",
+            json.dumps([*PEOPLE, PEOPLE[1]], indent=1),
+            OktaConfigurationError,
+            r"Elements 2 \(line 6\) and 6 \(line 22\) have the same item_key",
+        ),
     ],
 )
 def test_a_source_that_cannot_be_used_is_told_and_nothing_is_sent(
@@ -496,6 +509,15 @@ def test_with_collect_each_bad_row_is_a_failed_record_with_its_line(tmp_path: Pa
     assert told[2]["error"] == "Line 4: It has 1 cells, and the header 2."
     assert told[3]["error"] == "Lines 3 and 5 have the same item_key."
     assert [(record["item"], record["key"]) for record in told[2:4]] == [(None, None), ("alan@example.com", None)]
+    assert runs(org) == Counter(EMAILS)
+
+
+def test_an_item_that_is_twice_in_a_list_on_one_line_is_sent_once(tmp_path: Path, org: LocalOrg) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([*PEOPLE, PEOPLE[1]]))
+
+    told = batch(path(tmp_path / "a.json"), on_error="collect").execute(context())
+
+    assert told[5]["error"] == "Elements 2 (line 1) and 6 (line 1) have the same item_key."
     assert runs(org) == Counter(EMAILS)
 
 

@@ -11,6 +11,7 @@ import csv
 import json
 import re
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
@@ -37,14 +38,21 @@ _COLUMNS_SHOWN = 20
 class Row:
     """One row of a source.
 
-    :param number: its number in the source: the line of a file, from 1; the position in a list, from 0
+    :param number: its number in the source: the line or the element of a file, from 1; the position in a list, from 0
     :param payload: the payload
     :param problem: why there is no payload, or None
+    :param line: the line of an element, from 1; None for any other row
     """
 
     number: int
     payload: Any = None
     problem: CoreError | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> int | str:
+        """The number, and the line of an element, for a message."""
+        return self.number if self.line is None else f"{self.number} (line {self.line})"
 
 
 def file_format(name: str) -> str:
@@ -161,9 +169,10 @@ def json_list_rows(chunks: Iterable[bytes]) -> Iterator[Row]:
 
 
 def _elements(text: _JsonText) -> Iterator[Row]:
-    while True:
+    for number in count(1):
         text.peek()
-        yield Row(text.line, text.value())
+        line = text.line
+        yield Row(number, text.value(), line=line)
         separator = text.peek()
         if separator not in (",", "]") or not separator:
             raise _unreadable(text.line, "the list is not closed" if not separator else "a comma is missing")

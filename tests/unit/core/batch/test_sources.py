@@ -181,10 +181,14 @@ def test_a_line_without_an_end_is_not_read_into_memory() -> None:
 # ---- JSON list
 
 
-def test_elements_of_a_list_have_the_line_on_which_they_begin() -> None:
+def test_elements_of_a_list_are_counted_and_have_the_line_on_which_they_begin() -> None:
     read = rows_of_list('\ufeff [\n {"a":\n "x,]"},\n\n 12.5 , null ]\n')
 
-    assert [(row.number, row.payload) for row in read] == [(2, {"a": "x,]"}), (5, 12.5), (5, None)]
+    assert [(row.place, row.payload) for row in read] == [
+        ("1 (line 2)", {"a": "x,]"}),
+        ("2 (line 5)", 12.5),
+        ("3 (line 5)", None),
+    ]
 
 
 @pytest.mark.parametrize(
