@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -232,7 +233,9 @@ def _query_rows(source: SqlRows, cursor: Any, columns: list[str], first: Any) ->
             return
         for row in rows:
             number += 1
-            yield Row(number, dict(zip(columns, row, strict=True)))
+            # Iterating over a row that is a mapping, such as that of a dictionary cursor, gives names.
+            values = map(row.__getitem__, columns) if isinstance(row, Mapping) else row
+            yield Row(number, dict(zip(columns, values, strict=True)))
         rows = None
 
 

@@ -265,6 +265,22 @@ def test_postgres_is_read_with_a_cursor_of_the_server(monkeypatch: pytest.Monkey
     assert connection.names == ["okta_workflows_batch"]
 
 
+class Mappings(ServerSideCursor):
+    """Cursor whose rows are mappings, as those of psycopg2's ``RealDictCursor`` are."""
+
+    def fetchmany(self, most: int) -> list[Any]:
+        return [{"dept": dept, "email": email} for email, dept in super().fetchmany(most)]
+
+
+def test_rows_that_are_mappings_are_sent_with_their_values(monkeypatch: pytest.MonkeyPatch, database: Any) -> None:
+    monkeypatch.setattr(Mappings, "__module__", "psycopg2.extensions")
+    monkeypatch.setattr(SqliteHook, "get_conn", lambda _: Mappings())
+
+    records = batch(SqlRows("hr", ALL)).execute(context())
+
+    assert [record["result"] for record in records] == PEOPLE
+
+
 @pytest.mark.parametrize("arguments", [("", ALL), ("hr", " "), (None, ALL), ("hr", None)])
 def test_arguments_of_sql_rows_that_cannot_work_are_refused(arguments: Any) -> None:
     with pytest.raises(OktaConfigurationError, match="OKW-1647"):
