@@ -17,6 +17,7 @@ from airflow_okta_workflows.core.batch.sources import (
     LARGEST_ROW,
     Row,
     check_column,
+    check_names,
     csv_rows,
     file_format,
     json_lines_rows,
@@ -86,6 +87,7 @@ def _frame(payloads: Any) -> Iterable[Any] | None:
         return rows
     if hasattr(kind, "itertuples") and hasattr(kind, "columns"):  # pandas
         columns = list(payloads.columns)
+        check_names(columns)
         return (dict(zip(columns, row, strict=True)) for row in payloads.itertuples(index=False, name=None))
     if hasattr(kind, "to_batches"):  # a table of Arrow, or a dataset
         return _batches(payloads.to_batches())
@@ -100,6 +102,7 @@ def _frame(payloads: Any) -> Iterable[Any] | None:
 
 def _batches(batches: Iterable[Any]) -> Iterator[Any]:
     for batch in batches:
+        check_names(batch.schema.names)
         # A batch of a table may be the whole table.
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             yield from batch.slice(start, _ROWS_AT_ONCE).to_pylist()
@@ -180,10 +183,7 @@ def _query(source: SqlRows) -> Generator[tuple[list[str], Iterator[Row]]]:
         if cursor.description is None:
             raise configuration_error("The query of SqlRows returns no rows.", "OKW-1548: Give a SELECT.")
         columns = [str(column[0]) for column in cursor.description]
-        if len(set(columns)) < len(columns):
-            raise configuration_error(
-                "Two columns of the query have the same name.", "OKW-1549: Rename one of them: SELECT … AS …"
-            )
+        check_names(columns)
         yield columns, _query_rows(source, cursor, columns, first)
 
 

@@ -114,6 +114,7 @@ class ArrowBatch:
         self.num_rows = len(people)
 
     num_columns = 2
+    schema = SimpleNamespace(names=["email", "dept"])
 
     def slice(self, start: int, length: int) -> ArrowBatch:
         return ArrowBatch(self.people[start : start + length])
@@ -149,6 +150,19 @@ def test_a_frame_is_read_row_by_row(monkeypatch: pytest.MonkeyPatch, kind: type[
     records = batch(kind(), item_key=item_key).execute(context())
 
     assert [record["result"] for record in records] == PEOPLE
+
+
+@pytest.mark.parametrize("kind", [Frame, ArrowBatch, ArrowTable, ParquetFile, ArrowStream])
+def test_a_frame_with_a_repeated_column_is_refused(
+    monkeypatch: pytest.MonkeyPatch, org: LocalOrg, kind: type[Any]
+) -> None:
+    names = ["email", "dept", "dept"]
+    monkeypatch.setattr(Frame, "columns", names)
+    monkeypatch.setattr(ArrowBatch, "schema", SimpleNamespace(names=names))
+
+    with pytest.raises(OktaConfigurationError, match=r"(?s)the same name: 'dept'.*OKW-1549"):
+        batch(kind()).execute(context())
+    assert org.log == []
 
 
 def test_a_callable_may_return_a_file_or_a_stream(tmp_path: Path) -> None:
@@ -211,7 +225,7 @@ def test_a_query_without_rows_is_a_batch_without_items(database: sqlite3.Connect
     [
         ("SELECT absent FROM leavers", OktaBatchFileError, "OperationalError.*no such column: absent"),
         ("DELETE FROM leavers", OktaConfigurationError, "returns no rows.*OKW-1548"),
-        ("SELECT email, dept AS email FROM leavers", OktaConfigurationError, "the same name.*OKW-1549"),
+        ("SELECT email, dept AS email FROM leavers", OktaConfigurationError, "the same name: 'email'.*OKW-1549"),
         ("SELECT dept FROM leavers", OktaConfigurationError, "There is no column 'email'.*OKW-1544.*Columns: 'dept'"),
     ],
 )

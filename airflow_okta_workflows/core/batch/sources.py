@@ -10,6 +10,7 @@ import codecs
 import csv
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -87,12 +88,12 @@ def csv_rows(lines: Iterable[bytes]) -> tuple[list[str], Iterator[Row]]:
     if header is None:
         raise _empty()
     columns = [name.strip() for name in header]
-    wrong = "an empty" if "" in columns else "a repeated" if len(set(columns)) < len(columns) else None
-    if wrong:
+    if "" in columns:
         raise configuration_error(
-            f"The header of the CSV file has {wrong} column name.",
-            "OKW-1541: Give each column a name of its own, in the first line of the file.",
+            "The header of the CSV file has an empty column name.",
+            "OKW-1541: Give each column a name, in the first line of the file.",
         )
+    check_names(columns)
     return columns, _csv_rows(reader, columns)
 
 
@@ -249,6 +250,20 @@ class _JsonText:
                 break
         self._text, self._at = "".join(parts), 0
         return read > 0
+
+
+def check_names(columns: Sequence[object]) -> None:
+    """Raise if two columns have the same name, since a payload would have only one of them.
+
+    :param columns: the names of the columns
+    :raises CoreError: if one is repeated
+    """
+    repeated = next((name for name, times in Counter(columns).items() if times > 1), None)
+    if repeated is not None:
+        raise configuration_error(
+            f"Two columns of the payloads have the same name: {shown(repeated, 60)}.",
+            "OKW-1549: Rename one of them: in the query (SELECT … AS …), the frame, or the first line of the file.",
+        )
 
 
 def check_column(item_key: str, columns: Sequence[str]) -> None:

@@ -110,7 +110,7 @@ def test_a_quote_that_is_not_closed_ends_the_reading(rest: str) -> None:
         ("", "The file is empty"),
         ("\n\n", "The file is empty"),
         ("a,,b\n", "an empty column name"),
-        ("a,b,a\n", "a repeated column name"),
+        ("a,b,a\n", "the same name: 'a'"),
     ],
 )
 def test_a_header_that_cannot_be_used_is_refused(text: str, said: str) -> None:
