@@ -13,6 +13,7 @@ from airflow_okta_workflows.core.flows.status import blind, describe_response, s
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.on_kill import StopsOnKill
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.operators.status_flow import StatusFlow
@@ -138,7 +139,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
             result = select_result(selection, response)
             if result is None and not self._warned and (problem := blind(selection, response)):
                 self._warned = True  # once, not for each item of a batch
-                self.log.warning("Flow %r: %s The result is null.", self.flow, problem)
+                self.log.warning("Flow %s: %s The result is null.", shown(self.flow), problem)
         except ExpressionError as error:
             reason = str(error)
         else:
@@ -152,7 +153,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
 
     def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} returned {response.status_code}, but {reason}.",
+            f"Flow {shown(self.flow)} returned {response.status_code}, but {reason}.",
             hint="OKW-1603: Correct the flow or the condition. The flow has run: a retry runs it again.",
             detail=describe_response(response),
             flow=self.flow,

@@ -11,6 +11,7 @@ from airflow_okta_workflows.core.flows.encoding import check_as_parsed, parse_te
 from airflow_okta_workflows.core.flows.status import FAILURE_WHEN, NOT_FOUND_WHEN, SUCCESS_WHEN, RunStatusRule
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
+from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import raise_provider_errors
 
 if TYPE_CHECKING:
@@ -92,8 +93,10 @@ class StatusFlow:
 
     def __repr__(self) -> str:
         # Airflow before 3.3 stores this with the DAG, so it must be the same in each process.
-        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "flow")
-        return f"StatusFlow({self.flow!r}, {arguments})"
+        given = {**vars(self), "cancel_flow": None if self.cancel_flow is None else public_part(str(self.cancel_flow))}
+        del given["flow"]
+        arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"StatusFlow({public_part(str(self.flow))!r}, {arguments})"
 
     @property
     def rule(self) -> RunStatusRule:
