@@ -17,6 +17,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath
 
 from airflow_okta_workflows.checkpoints import batch as checkpoints
+from airflow_okta_workflows.core.batch import sources
 from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError, OktaFlowFailedError
 from airflow_okta_workflows.operators import batch_source, records_file
@@ -539,6 +540,21 @@ def test_with_collect_each_bad_row_is_a_failed_record_with_its_line(tmp_path: Pa
     assert told[2]["error"] == "Line 4: It has 1 cells, and the header 2."
     assert told[3]["error"] == "Lines 3 and 5 have the same item_key."
     assert [(record["item"], record["key"]) for record in told[2:4]] == [(None, None), ("alan@example.com", None)]
+    assert runs(org) == Counter(EMAILS)
+
+
+def test_a_line_that_is_too_large_is_one_bad_row(
+    tmp_path: Path, org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (batch_source, sources):
+        monkeypatch.setattr(module, "LARGEST_ROW", 100)
+    large = {"email": "large", "text": "x" * 1000}
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, [PEOPLE[0], large, *PEOPLE[1:]])))
+
+    told = batch(path(tmp_path / "a.jsonl"), on_error="collect").execute(context())
+
+    assert [record["item"] for record in told] == [EMAILS[0], None, *EMAILS[1:]]
+    assert told[1]["error"].startswith("Line 2: It has more than")
     assert runs(org) == Counter(EMAILS)
 
 

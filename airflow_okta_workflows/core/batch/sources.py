@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_ROW = 16 * 1024 * 1024
 """Bytes or characters of a row. It bounds the memory that a file without line ends can take."""
+_MORE = f"more than {LARGEST_ROW // 1024 // 1024} MiB"
 
 CSV, JSON_LINES, JSON_LIST = "csv", "jsonl", "json"
 _FORMATS = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LIST}
@@ -76,11 +77,13 @@ def file_format(name: str) -> str:
 def csv_rows(lines: Iterable[bytes]) -> tuple[list[str], Iterator[Row]]:
     """Return the column names and the rows of a CSV file. Each payload is an object of strings.
 
-    :param lines: the lines in UTF-8, with their ends
+    :param lines: the lines in UTF-8, with their ends; a line of more than ``LARGEST_ROW`` bytes may be in pieces
     :raises CoreError: if there is no usable header; also from the rows, if the rest of the file cannot be parsed
     """
+    # Otherwise a cell may have 131,072 characters. The limit applies to the whole process, so it is never lowered.
+    csv.field_size_limit(max(csv.field_size_limit(), LARGEST_ROW))
     # strict: otherwise a cell with a stray quote becomes another value.
-    reader = csv.reader(_texts(lines), strict=True)
+    reader = csv.reader(_require_no_large(_texts(lines)), strict=True)
     try:
         header = next((cells for cells in reader if cells), None)
     except csv.Error as error:
@@ -105,6 +108,8 @@ def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
+            if "field limit" in str(error):
+                raise _too_large(number) from None
             if "expected after" not in str(error):
                 # An open quote, which hides where the next row begins.
                 raise _unreadable(number, str(error)) from None
@@ -125,11 +130,14 @@ def _through(first: int, last: int) -> str:
 def json_lines_rows(lines: Iterable[bytes]) -> Iterator[Row]:
     """Return the rows of a file with one JSON value per line. Blank lines are skipped.
 
-    :param lines: the lines in UTF-8
+    :param lines: the lines in UTF-8, with their ends; a line of more than ``LARGEST_ROW`` bytes may be in pieces
     :raises CoreError: if the file is empty
     """
     number = 0
     for number, text in enumerate(_texts(lines), 1):
+        if text is None:
+            yield Row(number, problem=_bad_row(f"It has {_MORE}."))
+            continue
         if text.isspace():
             continue
         try:
@@ -293,13 +301,24 @@ def _utf_8(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _texts(lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(_utf_8(lines), 1):
-        if len(line) > LARGEST_ROW:
+def _texts(lines: Iterable[bytes]) -> Iterator[str | None]:
+    """Return the text of each line; None for a line that is too large, whose pieces are skipped."""
+    first, skips = True, False
+    for piece in _utf_8(lines):
+        large = len(piece) > LARGEST_ROW
+        if not skips:
+            # A byte that is not UTF-8 makes its own row one that cannot be sent.
+            text = None if large else piece.decode("utf-8", "surrogateescape")
+            yield text.removeprefix("\ufeff") if first and text else text
+        first, skips = False, (large or skips) and not piece.endswith(b"\n")
+
+
+def _require_no_large(texts: Iterable[str | None]) -> Iterator[str]:
+    """Raise for a line that is too large: a quote in it may hide where the next row begins."""
+    for number, text in enumerate(texts, 1):
+        if text is None:
             raise _too_large(number)
-        # A byte that is not UTF-8 makes its own row one that cannot be sent.
-        text = line.decode("utf-8", "surrogateescape")
-        yield text.removeprefix("\ufeff") if number == 1 else text
+        yield text
 
 
 def _bad_row(what: str) -> CoreError:
@@ -314,7 +333,7 @@ def _unreadable(line: int, why: str) -> CoreError:
 
 
 def _too_large(line: int) -> CoreError:
-    return _unreadable(line, f"a row has more than {LARGEST_ROW // 1024 // 1024} MiB")
+    return _unreadable(line, f"a row has {_MORE}")
 
 
 def _empty() -> CoreError:

@@ -99,7 +99,24 @@ def test_a_damaged_row_of_csv_says_how_many_lines_it_has_swallowed() -> None:
     assert (bad.number, good.payload) == (2, {"x": "3", "y": "c"})
 
 
-@pytest.mark.parametrize("rest", ['1,"a\n2,b\n', '1,"' + "a" * 200_000 + '",2\n'])
+def test_a_cell_may_be_as_large_as_a_row() -> None:
+    csv.field_size_limit(131_072)  # which is Python's own
+
+    (row,) = rows_of_csv("x,y\n1," + "a" * 200_000 + "\n")
+
+    assert len(row.payload["y"]) == 200_000
+
+
+def test_the_process_limit_of_a_cell_is_never_lowered() -> None:
+    before = csv.field_size_limit(2 * LARGEST_ROW)
+    try:
+        rows_of_csv("x\n1\n")
+        assert csv.field_size_limit() == 2 * LARGEST_ROW
+    finally:
+        csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("rest", ['1,"a\n2,b\n', '1,"' + "a\n" * (LARGEST_ROW // 2 + 1)])
 def test_a_quote_that_is_not_closed_ends_the_reading(rest: str) -> None:
     assert "from line 3 on" in refusal(lambda: rows_of_csv(f"x,y\n0,0\n{rest}"))
 
@@ -174,8 +191,20 @@ def test_an_empty_file_of_json_lines_is_refused_and_a_blank_one_is_no_rows() -> 
     assert rows_of_lines("\n") == []
 
 
-def test_a_line_without_an_end_is_not_read_into_memory() -> None:
-    assert "more than 16 MiB" in refusal(lambda: list(json_lines_rows([b"x" * (LARGEST_ROW + 1)])))
+@pytest.mark.parametrize("pieces", [[b""], [b"x\n"], [b"x" * (LARGEST_ROW + 1), b"\n"]])
+def test_a_line_that_is_too_large_is_a_bad_row_and_not_held(pieces: list[bytes]) -> None:
+    large = [b"x" * (LARGEST_ROW + 1), *pieces] if pieces != [b""] else [b"x" * LARGEST_ROW + b"\n"]
+
+    first, bad, last = json_lines_rows([b"1\n", *large, b"3"])
+
+    assert [(row.number, row.payload) for row in (first, last)] == [(1, 1), (3, 3)]
+    assert (bad.number, str(bad.problem)) == (2, "It has more than 16 MiB.")
+
+
+def test_a_line_of_csv_that_is_too_large_ends_the_reading() -> None:
+    lines = [b"x\n", b"1" * (LARGEST_ROW + 1), b"\n"]
+
+    assert "from line 2 on: a row has more than 16 MiB" in refusal(lambda: list(csv_rows(lines)[1]))
 
 
 # ---- JSON list
