@@ -24,7 +24,7 @@ from airflow_okta_workflows.core.batch.sources import (
     json_list_rows,
 )
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.core.secret import first_line, public_part, shown, without_keys
 from airflow_okta_workflows.exceptions import OktaBatchFileError
 from airflow_okta_workflows.operators.batch_arguments import SqlRows, is_path, missing_item_key, needs_item_key
 
@@ -159,13 +159,25 @@ def _readable(rows: Iterator[Row], path: Any) -> Iterator[Row]:
 
 
 def _file_error(path: Any, error: Exception) -> OktaBatchFileError:
-    why = getattr(error, "strerror", None) or type(error).__name__
+    where = public_part(str(path))
+    reason = getattr(error, "strerror", None)
+    says = "" if reason else f"\nThe error says: {_said(error)}"
     return OktaBatchFileError(
-        f"The file of payloads cannot be read: {why}.",
+        f"The file of payloads cannot be read: {reason or _name_of(error)}.",
         hint="OKW-1653: Correct the path, or let Airflow retry until the file is there and complete. Nothing was sent.",
-        detail=f"File: {path}",
-        path=str(path),
+        detail=f"File: {where}{says}",
+        path=where,
     )
+
+
+def _name_of(error: Exception) -> str:
+    """Return the name of a library's error with its module, since some are only called ``error``."""
+    kind = type(error)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _said(error: Exception) -> str:
+    return first_line(error, without_keys)[:300]
 
 
 @contextmanager
@@ -240,9 +252,8 @@ def _query_rows(source: SqlRows, cursor: Any, columns: list[str], first: Any) ->
 
 
 def _query_error(source: SqlRows, error: Exception) -> OktaBatchFileError:
-    first = next(iter(str(error).splitlines()), "")
     return OktaBatchFileError(
         f"The query of the payloads failed: {type(error).__name__}.",
         hint="OKW-1654: Correct the query or the connection, or let Airflow retry. Nothing was sent.",
-        detail=f"Connection: {source.conn_id}\nThe database says: {first[:300]}",
+        detail=f"Connection: {source.conn_id}\nThe database says: {_said(error)}",
     )

@@ -524,6 +524,22 @@ def test_a_source_that_cannot_be_used_is_told_and_nothing_is_sent(
     assert len(str(caught.value).splitlines()[0]) <= 120
 
 
+def test_an_error_without_a_reason_of_its_own_is_told_with_what_it_says(tmp_path: Path, org: LocalOrg) -> None:
+    packed = gzip.compress(csv_of(PEOPLE * 100).encode())
+    (tmp_path / "a.csv.gz").write_bytes(packed[:20] + b"\xff\xff" + packed[22:])
+
+    with pytest.raises(OktaBatchFileError, match=r"cannot be read: zlib\.error\.(.|\n)*The error says: Error -3"):
+        batch(path(tmp_path / "a.csv.gz")).execute(context())
+    assert org.log == []
+
+
+def test_a_path_without_its_file_system_is_told_without_its_query(org: LocalOrg) -> None:
+    with pytest.raises(OktaBatchFileError, match="The error says: No filesystem registered for scheme http") as caught:
+        batch(ObjectStoragePath("http://127.0.0.1:1/a.csv?sig=s3cret")).execute(context())
+    assert "s3cret" not in f"{caught.value}{vars(caught.value)}"
+    assert org.log == []
+
+
 def test_a_gzip_file_that_is_cut_off_is_told_and_may_be_tried_again(tmp_path: Path, org: LocalOrg) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(os.urandom(50_000).hex().encode())[:-20_000])
     with pytest.raises(OktaBatchFileError, match="EOFError"):

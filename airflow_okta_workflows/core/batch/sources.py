@@ -27,13 +27,22 @@ _MORE = f"more than {LARGEST_ROW // 1024 // 1024} MiB"
 
 CSV, JSON_LINES, JSON_LIST = "csv", "jsonl", "json"
 _FORMATS = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LIST}
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OTHER_ENCODINGS = {
+    # Before UTF-16, with whose mark that of UTF-32 begins.
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+"""What ``surrogateescape`` makes of a byte that is not UTF-8."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AFTER_VALUE = (",", "]", " ", "\t", "\n", "\r")
 _LONGEST_TOKEN = 16
 """Characters of the longest token that the end of a chunk can cut, strings apart: ``-Infinity``, or an escape."""
 _COLUMNS_SHOWN = 20
+_SAVE_AS_UTF_8 = "OKW-1545: Save the file as UTF-8."
 
 
 @dataclass(slots=True)
@@ -90,6 +99,8 @@ def csv_rows(lines: Iterable[bytes]) -> tuple[list[str], Iterator[Row]]:
         raise _unreadable(reader.line_num, str(error)) from None
     if header is None:
         raise _empty()
+    if _is_not_utf_8("".join(header)):
+        raise configuration_error("The header of the CSV file is not in UTF-8.", _SAVE_AS_UTF_8)
     columns = [name.strip() for name in header]
     if "" in columns:
         raise configuration_error(
@@ -120,7 +131,7 @@ def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
         if len(cells) != len(columns):
             yield Row(number, problem=_bad_row(f"It has {len(cells)} cells, and the header {len(columns)}."))
             continue
-        yield Row(number, dict(zip(columns, cells, strict=True)))
+        yield _row(number, dict(zip(columns, cells, strict=True)), "".join(cells))
 
 
 def _through(first: int, last: int) -> str:
@@ -149,7 +160,7 @@ def json_lines_rows(lines: Iterable[bytes]) -> Iterator[Row]:
         except ValueError:
             yield Row(number, problem=_bad_row("It has a number that is too long."))
         else:
-            yield Row(number, payload)
+            yield _row(number, payload, text)
     if not number:
         raise _empty()
 
@@ -181,7 +192,8 @@ def _elements(text: _JsonText) -> Iterator[Row]:
     for number in count(1):
         text.peek()
         line = text.line
-        yield Row(number, text.value(), line=line)
+        payload, written = text.value()
+        yield _row(number, payload, written, line)
         separator = text.peek()
         if separator not in (",", "]") or not separator:
             raise _unreadable(text.line, "the list is not closed" if not separator else "a comma is missing")
@@ -218,8 +230,8 @@ class _JsonText:
         """Skip one character, which is not a line end."""
         self._at += 1
 
-    def value(self) -> Any:
-        """Return the value that begins here."""
+    def value(self) -> tuple[Any, str]:
+        """Return the value that begins here, and its JSON."""
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
@@ -237,8 +249,9 @@ class _JsonText:
             cut = end + _LONGEST_TOKEN >= len(self._text) and self._text[end : end + 1] not in _AFTER_VALUE
             if cut and self._more():
                 continue
+            written = self._text[self._at : end]
             self._advance(end)
-            return value
+            return value, written
 
     def _advance(self, end: int) -> None:
         self.line += self._text.count("\n", self._at, end)
@@ -295,8 +308,10 @@ def check_column(item_key: str, columns: Sequence[str]) -> None:
 def _utf_8(chunks: Iterable[bytes]) -> Iterator[bytes]:
     first = True
     for chunk in chunks:
-        if first and chunk.startswith(_UTF_16):
-            raise configuration_error("The file is in UTF-16.", "OKW-1545: Save it as UTF-8.")
+        if first and (
+            name := next((_OTHER_ENCODINGS[mark] for mark in _OTHER_ENCODINGS if chunk.startswith(mark)), "")
+        ):
+            raise configuration_error(f"The file is in {name}, not in UTF-8.", _SAVE_AS_UTF_8)
         first = False
         yield chunk
 
@@ -319,6 +334,16 @@ def _require_no_large(texts: Iterable[str | None]) -> Iterator[str]:
         if text is None:
             raise _too_large(number)
         yield text
+
+
+def _row(number: int, payload: Any, text: str, line: int | None = None) -> Row:
+    """Return a row, which is a bad one if its text is not in UTF-8."""
+    problem = configuration_error("It is not in UTF-8.", _SAVE_AS_UTF_8) if _is_not_utf_8(text) else None
+    return Row(number, payload, problem, line)
+
+
+def _is_not_utf_8(text: str) -> bool:
+    return not text.isascii() and _NOT_UTF_8.search(text) is not None
 
 
 def _bad_row(what: str) -> CoreError:

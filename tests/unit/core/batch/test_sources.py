@@ -138,15 +138,31 @@ def test_a_header_alone_is_no_rows() -> None:
     assert rows_of_csv("a,b\n") == []
 
 
-def test_utf_16_is_refused_by_its_name() -> None:
-    assert "UTF-16" in refusal(lambda: rows_of_csv("a,b\n".encode("utf-16")))
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("read", [rows_of_csv, lambda data: rows_of_list(data, 99)])
+def test_another_encoding_is_refused_by_its_name(encoding: str, read: Any) -> None:
+    data = ("" if encoding in ("utf-16", "utf-32") else "\ufeff") + "a,b\n"
+
+    assert f"The file is in {encoding[:6].upper()}, not in UTF-8" in refusal(lambda: read(data.encode(encoding)))
 
 
-def test_a_byte_that_is_not_utf_8_spoils_its_own_row_only() -> None:
-    first, second = rows_of_csv(b"a\n\xff\nb\n")
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda: rows_of_csv(b"a\nB\xfcro\nb\n"),
+        lambda: json_lines_rows([b'{"a": "B\xfcro"}\n', b'{"a": "b"}']),
+        lambda: rows_of_list(b'[{"a": "B\xfcro"}, {"a": "b"}]'),
+    ],
+)
+def test_a_byte_that_is_not_utf_8_spoils_its_own_row_only(rows: Any) -> None:
+    first, second = rows()
 
-    assert first.payload["a"] == "\udcff", "which cannot be encoded"
-    assert second.payload == {"a": "b"}
+    assert first.problem.one_line == "It is not in UTF-8. Save the file as UTF-8. (OKW-1545)"
+    assert (second.payload, second.problem) == ({"a": "b"}, None)
+
+
+def test_a_header_that_is_not_utf_8_is_refused() -> None:
+    assert "The header of the CSV file is not in UTF-8" in refusal(lambda: rows_of_csv(b"B\xfcro\n1\n"))
 
 
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=2, max_size=2)))
