@@ -17,6 +17,7 @@ from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.operators.status_flow import StatusFlow
+from airflow_okta_workflows.operators.templated_argument import PartialTask, set_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +90,20 @@ class FlowOperator(StopsOnKill, BaseOperator):
         if status is not None:
             self._check_status(status)
         self._warned = False
+        self._set_upstream(status)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Give the arguments that all mapped tasks have, as in Airflow.
+
+        :param kwargs: the arguments
+        """
+        return PartialTask(super().partial(**kwargs))
+
+    def _set_upstream(self, argument: object) -> None:
+        # Not in the worker, where Airflow creates one of the tasks of a mapped operator.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            set_upstream(self, argument)
 
     @cached_property
     def hook(self) -> FlowHook:

@@ -65,6 +65,7 @@ def open_source(payloads: Any, item_key: str | None) -> Generator[Source]:
     if needs_item_key(payloads) and item_key is None:
         raise missing_item_key()
     if isinstance(payloads, SqlRows):
+        payloads.check()
         with _query(payloads) as (columns, rows):
             check_column(str(item_key), columns)
             yield Source(rows, "Row")
