@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 
@@ -64,7 +65,7 @@ class _PayloadFunctionOperator(DecoratedOperator):
         returned = self.python_callable(*self.op_args, **kwargs)
         if returned is None:
             raise OktaConfigurationError(
-                f"Function {self.python_callable.__name__} returned None, so flow {self.flow!r} was not invoked.",
+                f"Function {self.python_callable.__name__} returned None, so flow {shown(self.flow)} was not invoked.",
                 hint="OKW-1670: Return the payload. For a flow without a payload, use InvokeOktaFlowOperator.",
             )
         return returned

@@ -13,9 +13,11 @@ from airflow_okta_workflows.core.flows.status import blind, describe_response, s
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.on_kill import StopsOnKill
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.operators.status_flow import StatusFlow
+from airflow_okta_workflows.operators.templated_argument import PartialTask, set_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,6 +90,20 @@ class FlowOperator(StopsOnKill, BaseOperator):
         if status is not None:
             self._check_status(status)
         self._warned = False
+        self._set_upstream(status)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Give the arguments that all mapped tasks have, as in Airflow.
+
+        :param kwargs: the arguments
+        """
+        return PartialTask(super().partial(**kwargs))
+
+    def _set_upstream(self, argument: object) -> None:
+        # Not in the worker, where Airflow creates one of the tasks of a mapped operator.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            set_upstream(self, argument)
 
     @cached_property
     def hook(self) -> FlowHook:
@@ -138,7 +154,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
             result = select_result(selection, response)
             if result is None and not self._warned and (problem := blind(selection, response)):
                 self._warned = True  # once, not for each item of a batch
-                self.log.warning("Flow %r: %s The result is null.", self.flow, problem)
+                self.log.warning("Flow %s: %s The result is null.", shown(self.flow), problem)
         except ExpressionError as error:
             reason = str(error)
         else:
@@ -152,7 +168,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
 
     def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} returned {response.status_code}, but {reason}.",
+            f"Flow {shown(self.flow)} returned {response.status_code}, but {reason}.",
             hint="OKW-1603: Correct the flow or the condition. The flow has run: a retry runs it again.",
             detail=describe_response(response),
             flow=self.flow,

@@ -141,7 +141,10 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             **kwargs,
         )
         # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
-        self.payloads = copy(payloads) if isinstance(payloads, SqlRows) else payloads
+        self.payloads = payloads
+        if isinstance(payloads, SqlRows):
+            self.payloads = copy(payloads)
+            self._set_upstream(payloads)
         self.item_key = item_key
         self.max_rate = max_rate
         self.max_in_flight = max_in_flight

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.operators.templated_argument import TemplatedArgument, is_xcom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class SqlRows:
+class SqlRows(TemplatedArgument):
     """Rows of a query, one payload each: an object with the names and values of the columns.
 
     The connection can be of any database whose hook is built on Airflow's common-sql provider. The rows are read as a
@@ -32,16 +33,22 @@ class SqlRows:
         self.conn_id = conn_id
         self.sql = sql
         self.parameters = parameters
-        for name, value in (("conn_id", conn_id), ("sql", sql)):
+        self.check(parsing=True)
+
+    def check(self, *, parsing: bool = False) -> None:
+        """Raise for an argument that cannot work.
+
+        :param parsing: whether the DAG is parsed, and an XCom has no value yet
+        :raises OktaConfigurationError: if there is one
+        """
+        for name, value in (("conn_id", self.conn_id), ("sql", self.sql)):
+            if parsing and is_xcom(value):
+                continue
             if not isinstance(value, str) or not value.strip():
                 raise OktaConfigurationError(
                     f"{name} of SqlRows is not a string, or is empty.",
                     hint="OKW-1647: Give SqlRows('connection id', 'SELECT …', parameters).",
                 )
-
-    def serialize(self) -> dict[str, Any]:
-        """Return the arguments, which Airflow shows among a task's rendered templates."""
-        return dict(vars(self))
 
     def __repr__(self) -> str:
         # Airflow before 3.3 stores this with the DAG, so it must be the same in each process.

@@ -19,6 +19,7 @@ from airflow_okta_workflows.core.flows.encoding import (
 )
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowOutcomeUnknownError,
@@ -279,7 +280,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
         if execution_deadline is not None and now >= execution_deadline:
             raise AirflowTaskTimeout(
                 error_text(
-                    f"execution_timeout is over, and flow {self.flow!r} has not ended.",
+                    f"execution_timeout is over, and flow {shown(self.flow)} has not ended.",
                     "OKW-1638: Raise execution_timeout. A retry waits for the same run.",
                     f"Idempotency key: {known.run.key}",
                 )
@@ -338,8 +339,8 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
                 return result
             reason = "it cannot be decrypted with this connection's key, which may have been changed"
         self.log.warning(
-            "The triggerer did not hand over what flow %r returned (%s). It is invoked from here, under the same key.",
-            self.flow,
+            "The triggerer did not hand over what flow %s returned (%s). It is invoked from here, under the same key.",
+            shown(self.flow),
             reason,
         )
         return None

@@ -19,6 +19,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
     run_exactly_once,
 )
 from airflow_okta_workflows.core.protocol import End, InvocationState, Wait, resume
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.operators.watched_run import WatchedRun, result_of
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
@@ -158,9 +159,9 @@ class StatusWait:
         hook = self._hook.without_stop()
         try:
             hook.invoke(flow, self._status.question(key, execution_id), idempotency_key=key, timeout=CANCELLED_WITHIN)
-            log.info("Flow %r was asked to cancel the run (idempotency key %s)", flow, key)
+            log.info("Flow %s was asked to cancel the run (idempotency key %s)", shown(flow), key)
         except Exception as error:
-            log.warning("Flow %r could not be asked to cancel the run: %s", flow, error)
+            log.warning("Flow %s could not be asked to cancel the run: %s", shown(flow), error)
         finally:
             hook.close()
 

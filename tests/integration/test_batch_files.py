@@ -17,6 +17,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath
 
 from airflow_okta_workflows.checkpoints import batch as checkpoints
+from airflow_okta_workflows.core.batch import sources
 from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.exceptions import (
     OktaBatchFileError,
@@ -119,6 +120,7 @@ class ArrowBatch:
         self.num_rows = len(people)
 
     num_columns = 2
+    schema = SimpleNamespace(names=["email", "dept"])
 
     def slice(self, start: int, length: int) -> ArrowBatch:
         return ArrowBatch(self.people[start : start + length])
@@ -165,6 +167,19 @@ def test_a_path_of_pathlib_is_a_file(tmp_path: Path) -> None:
         batch(tmp_path / "leavers.csv", item_key=None)
     with pytest.raises(OktaConfigurationError, match="the file of the payloads"):
         batch(tmp_path / "leavers.csv", records_path=f"{tmp_path}/leavers.csv").execute(context())
+
+
+@pytest.mark.parametrize("kind", [Frame, ArrowBatch, ArrowTable, ParquetFile, ArrowStream])
+def test_a_frame_with_a_repeated_column_is_refused(
+    monkeypatch: pytest.MonkeyPatch, org: LocalOrg, kind: type[Any]
+) -> None:
+    names = ["email", "dept", "dept"]
+    monkeypatch.setattr(Frame, "columns", names)
+    monkeypatch.setattr(ArrowBatch, "schema", SimpleNamespace(names=names))
+
+    with pytest.raises(OktaConfigurationError, match=r"(?s)the same name: 'dept'.*OKW-1549"):
+        batch(kind()).execute(context())
+    assert org.log == []
 
 
 def test_a_callable_may_return_a_file_or_a_stream(tmp_path: Path) -> None:
@@ -227,7 +242,7 @@ def test_a_query_without_rows_is_a_batch_without_items(database: sqlite3.Connect
     [
         ("SELECT absent FROM leavers", OktaBatchFileError, "OperationalError.*no such column: absent"),
         ("DELETE FROM leavers", OktaConfigurationError, "returns no rows.*OKW-1548"),
-        ("SELECT email, dept AS email FROM leavers", OktaConfigurationError, "the same name.*OKW-1549"),
+        ("SELECT email, dept AS email FROM leavers", OktaConfigurationError, "the same name: 'email'.*OKW-1549"),
         ("SELECT dept FROM leavers", OktaConfigurationError, "There is no column 'email'.*OKW-1544.*Columns: 'dept'"),
     ],
 )
@@ -279,6 +294,22 @@ def test_postgres_is_read_with_a_cursor_of_the_server(monkeypatch: pytest.Monkey
 
     assert [record["result"] for record in records] == PEOPLE
     assert connection.names == ["okta_workflows_batch"]
+
+
+class Mappings(ServerSideCursor):
+    """Cursor whose rows are mappings, as those of psycopg2's ``RealDictCursor`` are."""
+
+    def fetchmany(self, most: int) -> list[Any]:
+        return [{"dept": dept, "email": email} for email, dept in super().fetchmany(most)]
+
+
+def test_rows_that_are_mappings_are_sent_with_their_values(monkeypatch: pytest.MonkeyPatch, database: Any) -> None:
+    monkeypatch.setattr(Mappings, "__module__", "psycopg2.extensions")
+    monkeypatch.setattr(SqliteHook, "get_conn", lambda _: Mappings())
+
+    records = batch(SqlRows("hr", ALL)).execute(context())
+
+    assert [record["result"] for record in records] == PEOPLE
 
 
 @pytest.mark.parametrize("arguments", [("", ALL), ("hr", " "), (None, ALL), ("hr", None)])
@@ -576,6 +607,19 @@ def test_pages_whose_items_are_settled_are_not_in_memory(monkeypatch: pytest.Mon
         ("a.csv", "email,dept\na,b\nc\n", OktaConfigurationError, "1 of 2 payloads.*Line 3: It has 1 cells"),
         ("a.jsonl", '{"email": "a"}\nnope', OktaConfigurationError, "Line 2: It is not JSON"),
         ("a.jsonl", '{"email": "a"}\n{}', OktaConfigurationError, "Line 2: item_key 'email' gives NoneType"),
+        ("a.json", '[{"email": "a"},{}]', OktaConfigurationError, r"Element 2 \(line 1\): item_key 'email' gives"),
+        (
+            "a.json",
+            json.dumps([*PEOPLE, PEOPLE[1]]),
+            OktaConfigurationError,
+            r"Elements 2 \(line 1\) and 6 \(line 1\) have the same item_key",
+        ),
+        (
+            "a.json",
+            json.dumps([*PEOPLE, PEOPLE[1]], indent=1),
+            OktaConfigurationError,
+            r"Elements 2 \(line 6\) and 6 \(line 22\) have the same item_key",
+        ),
     ],
 )
 def test_a_source_that_cannot_be_used_is_told_and_nothing_is_sent(
@@ -588,6 +632,22 @@ def test_a_source_that_cannot_be_used_is_told_and_nothing_is_sent(
 
     assert org.log == []
     assert len(str(caught.value).splitlines()[0]) <= 120
+
+
+def test_an_error_without_a_reason_of_its_own_is_told_with_what_it_says(tmp_path: Path, org: LocalOrg) -> None:
+    packed = gzip.compress(csv_of(PEOPLE * 100).encode())
+    (tmp_path / "a.csv.gz").write_bytes(packed[:20] + b"\xff\xff" + packed[22:])
+
+    with pytest.raises(OktaBatchFileError, match=r"cannot be read: zlib\.error\.(.|\n)*The error says: Error -3"):
+        batch(path(tmp_path / "a.csv.gz")).execute(context())
+    assert org.log == []
+
+
+def test_a_path_without_its_file_system_is_told_without_its_query(org: LocalOrg) -> None:
+    with pytest.raises(OktaBatchFileError, match="The error says: No filesystem registered for scheme http") as caught:
+        batch(ObjectStoragePath("http://127.0.0.1:1/a.csv?sig=s3cret")).execute(context())
+    assert "s3cret" not in f"{caught.value}{vars(caught.value)}"
+    assert org.log == []
 
 
 def test_a_gzip_file_that_is_cut_off_is_told_and_may_be_tried_again(tmp_path: Path, org: LocalOrg) -> None:
@@ -606,6 +666,30 @@ def test_with_collect_each_bad_row_is_a_failed_record_with_its_line(tmp_path: Pa
     assert told[2]["error"] == "Line 4: It has 1 cells, and the header 2."
     assert told[3]["error"] == "Lines 3 and 5 have the same item_key."
     assert [(record["item"], record["key"]) for record in told[2:4]] == [(None, None), ("alan@example.com", None)]
+    assert runs(org) == Counter(EMAILS)
+
+
+def test_a_line_that_is_too_large_is_one_bad_row(
+    tmp_path: Path, org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (batch_source, sources):
+        monkeypatch.setattr(module, "LARGEST_ROW", 100)
+    large = {"email": "large", "text": "x" * 1000}
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, [PEOPLE[0], large, *PEOPLE[1:]])))
+
+    told = batch(path(tmp_path / "a.jsonl"), on_error="collect").execute(context())
+
+    assert [record["item"] for record in told] == [EMAILS[0], None, *EMAILS[1:]]
+    assert told[1]["error"].startswith("Line 2: It has more than")
+    assert runs(org) == Counter(EMAILS)
+
+
+def test_an_item_that_is_twice_in_a_list_on_one_line_is_sent_once(tmp_path: Path, org: LocalOrg) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([*PEOPLE, PEOPLE[1]]))
+
+    told = batch(path(tmp_path / "a.json"), on_error="collect").execute(context())
+
+    assert told[5]["error"] == "Elements 2 (line 1) and 6 (line 1) have the same item_key."
     assert runs(org) == Counter(EMAILS)
 
 

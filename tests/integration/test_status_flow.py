@@ -498,6 +498,19 @@ def test_a_kill_cancels_the_run_once(flow: Provisioning, task: Task, world: Worl
     assert len(flow.org.token_requests) == 1
 
 
+def test_a_cancel_flow_that_is_refused_is_logged_without_its_client_token(
+    flow: Provisioning, task: Task, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = task(status={"cancel_flow": f"{flow.org.invoke_url('cancel')}?clientToken=s3cret"})
+    world.sleep = lambda seconds: running.on_kill()  # type: ignore[method-assign]
+
+    with pytest.raises(OktaFlowNoResponseError, match="stopped"):
+        running.execute(with_store(Store()))
+
+    assert "/invoke?***' could not be asked to cancel the run" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
 def test_a_kill_before_anything_is_sent_cancels_nothing(flow: Provisioning, task: Task) -> None:
     running = task(status={"cancel_flow": "cancel"})
     running.on_kill()

@@ -89,9 +89,8 @@ def parse_items(
     :param unit: what a row's number counts, for messages
     """
     namespace = packed_key(batch_key)
-    numbers: dict[str, int] = {}
+    places: dict[str, int | str] = {}
     for index, row in enumerate(rows):
-        place = f"{unit} {row.number}"
         name = None
         try:
             if row.problem:
@@ -105,11 +104,12 @@ def parse_items(
                 name = _name(body, item_key)
                 key = named_uuid(namespace, json.dumps(name))
         except CoreError as error:
-            yield BadItem(index, f"{place}: {error.one_line}")
+            yield BadItem(index, f"{unit} {row.place}: {error.one_line}")
             continue
-        if (first := numbers.setdefault(key, row.number)) != row.number:
-            yield BadItem(index, f"{unit}s {first} and {row.number} have the same item_key.", name)
+        if key in places:
+            yield BadItem(index, f"{unit}s {places[key]} and {row.place} have the same item_key.", name)
         else:
+            places[key] = row.place
             yield BatchItem(index, key, body, name)
 
 
