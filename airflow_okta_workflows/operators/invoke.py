@@ -311,6 +311,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
             success_when=status.success_when,
             failure_when=status.failure_when,
             not_found_when=status.not_found_when,
+            idempotency_key=known.run.key,
             cancel_flow=status.cancel_flow,
             poke_interval=status.poke_interval,
             deadline=ends_at,

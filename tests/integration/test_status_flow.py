@@ -438,6 +438,35 @@ async def test_a_retry_waits_in_the_triggerer_too(flow: Provisioning, task: Task
     assert len(flow.keys) == 1
 
 
+@pytest.mark.parametrize("report", [*NONSENSE.values(), {"status": "RUNNING", "idempotency_key": "other"}], ids=str)
+async def test_nonsense_of_the_status_flow_ends_a_deferred_wait(
+    flow: Provisioning, task: Task, world: World, report: Any
+) -> None:
+    given = with_store(Store())
+    wait = deferred(task(deferrable=True), given)
+    flow.reports = [report] * 2
+
+    event = await fired(wait, world)
+    with pytest.raises(OktaFlowNoResponseError) as caught:
+        task(deferrable=True).status_complete(given, event, **(wait.kwargs or {}))
+    assert caught.value.code == "OKW-1631"
+    assert flow.reports == []
+
+
+async def test_a_status_flow_with_other_conditions_is_polled_until_they_are_true(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    given = with_store(Store())
+    conditions = {"success_when": "done == `true`", "failure_when": "broken", "not_found_when": "missing"}
+    options = {"deferrable": True, "status": conditions}
+    flow.reports = [{"done": False}] * 3 + [{"done": True, "result": 7}] * 2
+    wait = deferred(task(**options), given)
+
+    event = await fired(wait, world)
+    assert task(**options).status_complete(given, event, **(wait.kwargs or {})) == 7
+    assert flow.reports == []
+
+
 async def test_a_deferred_run_that_fails_fails_the_try(flow: Provisioning, task: Task, world: World) -> None:
     flow.fails = [True]
     store = Store()
