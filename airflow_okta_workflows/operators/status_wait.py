@@ -88,7 +88,8 @@ class StatusWait:
                 while not isinstance(progress, End):
                     if isinstance(progress, RunExists):
                         exists = KnownRun(progress.run, Knowledge.EXISTS, own=True, execution_id=progress.execution_id)
-                    if isinstance(progress, Wait) and exists and leaves:
+                    # A run that is missing is waited for here: each deferral would begin the time of settle again.
+                    if isinstance(progress, Wait) and exists and leaves and not self._run.is_missing:
                         return exists
                     progress = resume(conversation, self._perform(progress, deadline))
             except RunFailedError as failure:

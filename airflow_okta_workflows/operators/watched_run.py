@@ -40,6 +40,8 @@ class WatchedRun:
         self._status = status
         self._rule = rule
         self._level = level
+        self.is_missing = False
+        """Whether the status flow did not know the run when it was last asked."""
         self._failed_polls = FailedPolls(status.max_failed_polls, ProcessMemory())
         self._last_seen = ""
         self._under_way: tuple[str, str | None] | None = None
@@ -74,6 +76,7 @@ class WatchedRun:
         """
         self._failed_polls.reset()
         report = StatusReport(self._rule.report(response, key, self._status.flow), response)
+        self.is_missing = report.status is Status.NOT_FOUND
         if report.status in (Status.RUNNING, Status.NOT_FOUND):
             self._seen(self._rule.describe(response))
         return report
@@ -86,6 +89,7 @@ class WatchedRun:
         """
         if isinstance(error, OktaFlowError) and error.response is not None and is_not_found(error.response):
             self._failed_polls.reset()
+            self.is_missing = True
             self._seen("the status flow returned 404")
             return StatusReport(Status.NOT_FOUND, error.response)
         self._failed_polls.record_failure(error)

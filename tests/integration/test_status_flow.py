@@ -467,6 +467,32 @@ async def test_a_status_flow_with_other_conditions_is_polled_until_they_are_true
     assert flow.reports == []
 
 
+async def test_a_row_that_was_deleted_ends_a_deferred_wait(flow: Provisioning, task: Task, world: World) -> None:
+    given = with_store(Store())
+    wait = deferred(task(deferrable=True), given)
+    flow.rows.clear()
+
+    event = await fired(wait, world)
+    missing_since = world.now
+    with pytest.raises(OktaFlowOutcomeUnknownError) as caught:
+        task(deferrable=True).status_complete(given, event, **(wait.kwargs or {}))
+    assert caught.value.code == "OKW-1640"
+    assert SETTLE <= world.now - missing_since <= SETTLE + 60
+
+
+async def test_a_row_that_is_hidden_for_a_moment_sends_the_task_back_to_the_triggerer(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    given = with_store(Store())
+    wait = deferred(task(deferrable=True), given)
+    flow.reports = [{"status": "NOT_FOUND"}] * 2 + [{"status": "RUNNING"}]
+
+    event = await fired(wait, world)
+    with pytest.raises(TaskDeferred):
+        task(deferrable=True).status_complete(given, event, **(wait.kwargs or {}))
+    assert flow.reports == []
+
+
 async def test_a_deferred_run_that_fails_fails_the_try(flow: Provisioning, task: Task, world: World) -> None:
     flow.fails = [True]
     store = Store()

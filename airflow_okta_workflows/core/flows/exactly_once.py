@@ -24,7 +24,8 @@ Before Airflow 3.3 there is no checkpoint. Every try but the first asks before i
 ordinal, since it does not know how many runs have failed. There, point 1 rests on Airflow, which starts a try only
 after it has stopped the process of the previous one.
 
-Once a run is known to exist, NOT_FOUND never leads to another one: the row was deleted, or is hidden for a moment.
+Once a run is known to exist, NOT_FOUND never leads to another one: the row was deleted, or is hidden for a moment. How
+long it has been missing is known only to this process, so a deferred task waits on the worker until it is known again.
 """
 
 from __future__ import annotations
