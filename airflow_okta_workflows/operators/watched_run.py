@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ class WatchedRun:
         self._failed_polls = FailedPolls(status.max_failed_polls, ProcessMemory())
         self._last_seen = ""
         self._under_way: tuple[str, str | None] | None = None
+        self._taken = threading.Lock()
+        """Locked, and never released, once the run has been taken for its ``cancel_flow``."""
 
     def watches(self, run: WantedRun, execution_id: str | None) -> None:
         """Record that a run may be under way, because it exists or is asked about.
@@ -64,8 +67,11 @@ class WatchedRun:
 
     def take_under_way(self) -> tuple[str, str | None] | None:
         """Return key and execution id of the run that may be under way, for its ``cancel_flow``; only once."""
-        under_way, self._under_way = self._under_way, None
-        return under_way if self._status.cancel_flow else None
+        under_way = self._under_way
+        if under_way is None or not self._status.cancel_flow:
+            return None
+        # Unlike a flag, a lock cannot be taken twice by a signal handler that interrupts this.
+        return under_way if self._taken.acquire(blocking=False) else None
 
     def report(self, response: FlowResponse, key: str) -> StatusReport:
         """Return what the status flow reports.

@@ -200,12 +200,14 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
 
     async def on_kill(self) -> None:
         """Invoke the ``cancel_flow``, if there is one. Airflow 3.3+ calls this when the task is marked failed."""
-        if not self.cancel_flow:
+        cancel_flow, self.cancel_flow = self.cancel_flow, None
+        if not cancel_flow:
             return
         try:
-            async with self._invoker(timeout=CANCELLED_WITHIN) as flow:
-                flow.flow = self.cancel_flow
-                await flow.invoke()
+            # At most once: after a lost response it may have run.
+            async with self._invoker(timeout=CANCELLED_WITHIN, idempotent=False) as flow:
+                flow.flow = cancel_flow
+                await flow.invoke(self.idempotency_key)
         except Exception as error:
             self._log_failure("could not be cancelled", error)
 

@@ -553,6 +553,23 @@ def test_a_kill_cancels_the_run_once(flow: Provisioning, task: Task, world: Worl
     assert len(flow.org.token_requests) == 1
 
 
+def test_a_kill_while_the_request_is_open_and_another_one_later_cancel_the_run_once(
+    flow: Provisioning, task: Task
+) -> None:
+    running = task(status={"cancel_flow": "cancel"})
+
+    def killed(request: Any) -> Any:
+        running.on_kill()
+        return flow.first
+
+    flow.org.flow("provision")(killed)
+    with pytest.raises(OktaWorkflowsError, match="stopped"):
+        running.execute(with_store(Store()))
+    running.on_kill()
+
+    assert [asked["idempotency_key"] for asked in flow.cancelled] == flow.keys
+
+
 def test_a_kill_before_anything_is_sent_cancels_nothing(flow: Provisioning, task: Task) -> None:
     running = task(status={"cancel_flow": "cancel"})
     running.on_kill()
@@ -571,6 +588,21 @@ async def test_a_deferred_task_that_is_killed_cancels_the_run(flow: Provisioning
     await OktaFlowStatusTrigger(**arguments, runtime=world.runtime()).on_kill()
 
     assert flow.cancelled == flow.asked[:1]
+    (cancelled,) = flow.org.flows["cancel"].runs
+    assert [cancelled.idempotency_key] == flow.keys
+
+
+async def test_a_lost_response_of_the_cancel_flow_does_not_run_it_again(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    wait = deferred(task(deferrable=True, status={"cancel_flow": "cancel"}), with_store(Store()))
+    _, arguments = wait.trigger.serialize()
+    flow.org.inject(Answer(504, after_run=True), flow="cancel", times=2)
+    trigger = OktaFlowStatusTrigger(**arguments, runtime=world.runtime())
+
+    await trigger.on_kill()
+    await trigger.on_kill()
+    assert len(flow.cancelled) == 1
 
 
 # ---- arguments
