@@ -68,10 +68,7 @@ class BatchStatus:
         """Whether the waits have to end, because the batch has failed."""
         self._hook = hook
         self._watched: set[WatchedRun] = set()
-        with raise_provider_errors(), NoFrames():
-            self.template = hook.settings.build_invocation(
-                status.flow, status.question("", None), idempotency_key=hook.runtime.new_id(), idempotent=True
-            )
+        self.template = status.template(hook.settings, hook.runtime.new_id())
         self.limiter = FlowRateLimiter(pace.turns_of_share(self.template.address.url, pace.flow_rate), hook.runtime)
 
     @property

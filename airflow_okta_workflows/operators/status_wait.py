@@ -44,6 +44,8 @@ class StatusWait:
     :param checkpoints: the checkpoint of the task
     :param invoke: invokes the flow under the key of ``checkpoints``, given what is called with each state
     :param read_timeout: seconds that the flow's response may take
+    :raises OktaConfigurationError: if ``settle`` is too short, or the status flow or its ``cancel_flow`` cannot be
+        invoked
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class StatusWait:
         self._invoke = invoke
         self._patience = status.patience(read_timeout)
         self._rule = status.rule
+        status.template(hook.settings, hook.runtime.new_id())  # raises if a question could not be asked
         self._run = WatchedRun(flow, status, self._rule)
 
     def run(self, known: KnownRun, *, deadline: float | None, leaves: bool) -> FlowResponse | KnownRun:

@@ -356,6 +356,13 @@ def test_before_3_3_a_run_that_failed_in_an_earlier_try_is_followed_by_another(f
 # ---- a status flow that does not work
 
 
+def test_a_flow_that_cannot_be_invoked_is_told_before_anything_is_sent(flow: Provisioning, task: Task) -> None:
+    for status in (StatusFlow("provison status"), StatusFlow("provision_status", cancel_flow="cancell")):
+        with pytest.raises(OktaConfigurationError, match="OKW-1042"):
+            task(status=status).execute(with_store(Store()))
+    assert flow.org.log == []
+
+
 @pytest.mark.parametrize("fault", [Answer(404), Answer(403), Answer(500), Answer(503), Reset()], ids=str)
 def test_a_status_flow_that_is_away_leaves_items_unknown_and_a_retry_ends_them(
     flow: Provisioning, task: Task, fault: Any

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -618,6 +619,15 @@ async def test_a_lost_response_of_the_cancel_flow_does_not_run_it_again(
         (lambda task: task(status={"payload": {"idempotency_key": "x"}}), "OKW-1634"),
         (lambda task: task(status={"success_when": "status =="}), "OKW-1519"),
         (lambda task: task(status={"poke_interval": -1}), "OKW-1048"),
+        (lambda task: task(status=Lock()), "OKW-1639"),
+        (lambda task: task(status=json), "OKW-1639"),
+        *[(lambda task, flow=flow: StatusFlow(flow), "OKW-1691") for flow in (None, 5, "", " ", ["provision_status"])],
+        *[(lambda task, flow=flow: task(status={"cancel_flow": flow}), "OKW-1691") for flow in (5, "", False)],
+        (lambda task: task(status={"payload": "no json"}), "OKW-1507"),
+        (lambda task: task(status={"payload": "[1]"}), "OKW-1633"),
+        (lambda task: task(status={"success_when": None}), "OKW-1692"),
+        (lambda task: task(status={"failure_when": None}), "OKW-1692"),
+        (lambda task: task(status={"not_found_when": None}), "OKW-1692"),
     ],
 )
 def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(task: Task, make: Any, code: str) -> None:
@@ -632,6 +642,31 @@ def test_a_settle_below_the_connections_read_timeout_is_refused_and_nothing_sent
     with pytest.raises(OktaConfigurationError, match="settle is 80 s"):
         task(status={"settle": 80}).execute(with_store(Store()))
     assert flow.keys == []
+
+
+MISTAKES = {
+    "an unknown name": StatusFlow("provison status"),
+    "a host that is not allowed": StatusFlow("https://workflows.example.com/api/flo/0123456789abcdef0123456789abcdef/invoke"),
+    "a payload that is rendered to no JSON": StatusFlow("provision_status", payload="{{ 'no json' }}"),
+    "a payload with no JSON in it": StatusFlow("provision_status", payload={"a": object()}),
+    "a name that is rendered to nothing": StatusFlow("{{ '' }}"),
+    "an unknown cancel_flow": StatusFlow("provision_status", cancel_flow="cancell"),
+    "a cancel_flow that is rendered to nothing": StatusFlow("provision_status", cancel_flow="{{ '' }}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_the_status_flow_is_told_before_anything_is_sent(
+    flow: Provisioning, task: Task, status: StatusFlow
+) -> None:
+    store = Store()
+    one = task(status=status)
+    one.render_template_fields({})
+
+    with pytest.raises(OktaConfigurationError):
+        one.execute(with_store(store))
+    assert flow.org.log == []
+    assert store == {}
 
 
 def test_the_payload_of_the_status_flow_goes_beside_the_key(flow: Provisioning, task: Task) -> None:
