@@ -161,6 +161,7 @@ class ItemRun:
         timeout = batch.status.timeout
         deadline = None if timeout is None else batch.runtime.clock() + timeout
         self.execution_id = known.execution_id
+        self.watched.begins(known)
         conversation = run_exactly_once(
             known, batch.patience, batch.rule.first_status, batch.runtime.monotonic, checkpointed=batch.checkpointed
         )

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.failed_polls import FailedPolls, ProcessMemory
-from airflow_okta_workflows.core.flows.exactly_once import LostResponse, RunFailedError, Settled, StatusReport
+from airflow_okta_workflows.core.flows.exactly_once import (
+    Knowledge,
+    KnownRun,
+    LostResponse,
+    RunFailedError,
+    Settled,
+    StatusReport,
+)
 from airflow_okta_workflows.core.flows.status import RunStatusRule, Status, describe_response, is_not_found
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.exceptions import (
@@ -48,6 +55,14 @@ class WatchedRun:
         self._under_way: tuple[str, str | None] | None = None
         self._taken = threading.Lock()
         """Locked, and never released, once the run has been taken for its ``cancel_flow``."""
+
+    def begins(self, known: KnownRun) -> None:
+        """Record what is known when the conversation begins.
+
+        :param known: what is known about the run
+        """
+        if known.knowledge is not Knowledge.NEVER_SENT:
+            self.watches(known.run, known.execution_id)
 
     def watches(self, run: WantedRun, execution_id: str | None) -> None:
         """Record that a run may be under way, because it exists or is asked about.
@@ -117,20 +132,13 @@ class WatchedRun:
         if deadline is None:
             return seconds
         if now >= deadline:
-            raise self.timed_out(key)
+            raise OktaFlowNoResponseError(
+                f"Flow {self._flow!r} did not end within {self._status.timeout or 0:.0f} s.",
+                hint="OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A"
+                " retry waits for the same run.",
+                **self._facts(key),
+            )
         return min(seconds, deadline - now)
-
-    def timed_out(self, key: str) -> OktaFlowNoResponseError:
-        """Return the error of a wait that has lasted for the status flow's ``timeout``.
-
-        :param key: the key of the run
-        """
-        return OktaFlowNoResponseError(
-            f"Flow {self._flow!r} did not end within {self._status.timeout or 0:.0f} s.",
-            hint="OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A"
-            " retry waits for the same run.",
-            **self._facts(key),
-        )
 
     def stopped(self, key: str) -> OktaFlowNoResponseError:
         """Return the error of a wait during which the task was stopped.

@@ -534,6 +534,20 @@ async def test_after_an_error_in_the_triggerer_the_worker_waits(flow: Provisioni
     assert task(deferrable=True).status_complete(given, event, **(wait.kwargs or {})) == {"user": "ada"}
 
 
+async def test_after_an_error_in_the_triggerer_the_worker_waits_until_execution_timeout(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    flow.takes = 10_000
+    given, began = with_store(Store()), world.now
+    options = {"deferrable": True, "execution_timeout": timedelta(seconds=600)}
+    wait = deferred(task(**options), given)
+    world.now += 500
+
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout is over"):
+        task(**options).status_complete(given, {"outcome": "error", "reason": "OSError"}, **(wait.kwargs or {}))
+    assert world.now - began == 600
+
+
 # ---- stopped
 
 
@@ -591,6 +605,46 @@ async def test_a_deferred_task_that_is_killed_cancels_the_run(flow: Provisioning
     assert flow.cancelled == flow.asked[:1]
     (cancelled,) = flow.org.flows["cancel"].runs
     assert [cancelled.idempotency_key] == flow.keys
+
+
+def test_a_deferred_task_that_exceeds_execution_timeout_cancels_the_run(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    given = with_store(Store())
+    options = {"deferrable": True, "execution_timeout": timedelta(seconds=90), "status": {"cancel_flow": "cancel"}}
+    wait = deferred(task(**options), given)
+    world.now += 90
+    resumed = task(**options)
+
+    with pytest.raises(AirflowTaskTimeout):
+        resumed.status_complete(given, {"outcome": "timeout"}, **(wait.kwargs or {}))
+    resumed.on_kill()  # as Airflow does after an AirflowTaskTimeout
+    assert [asked["idempotency_key"] for asked in flow.cancelled] == flow.keys
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_task_that_is_killed_before_its_first_question_cancels_a_run_that_is_known(
+    flow: Provisioning, task: Task, world: World, deferrable: bool
+) -> None:
+    options = {"deferrable": deferrable, "status": {"cancel_flow": "cancel"}}
+    store = DyingStore(2, written=True)
+    with pytest.raises(Killed):
+        task(**options).execute(with_store(store))
+    asked, again = flow.questions, task(**options)
+
+    again.on_kill()
+    with pytest.raises(OktaWorkflowsError, match="stopped"):
+        again.execute(with_store(store, try_number=2))
+    assert [one["idempotency_key"] for one in flow.cancelled] == flow.keys
+    assert flow.questions == asked
+
+
+async def test_a_task_that_is_deferred_leaves_the_cancel_flow_to_its_trigger(flow: Provisioning, task: Task) -> None:
+    running = task(deferrable=True, status={"cancel_flow": "cancel"})
+    deferred(running, with_store(Store()))
+
+    running.on_kill()
+    assert flow.cancelled == []
 
 
 async def test_a_lost_response_of_the_cancel_flow_does_not_run_it_again(
