@@ -216,12 +216,12 @@ class ItemRun:
                 body = encode_payload(batch.status.question(key, execution_id), "POST") or b""
                 question = batch.template.with_payload(body, batch.runtime.new_id())
                 response = await client.invoke_flow(question, limiter=SkipFirstAcquire(batch.limiter))
-            return self.watched.report(response, key)
+            return self.watched.report(response, key, execution_id)
         except OktaWorkflowsError as error:
             if batch.is_over:
                 raise asyncio.CancelledError from None
             try:
-                return self.watched.report_error(error)
+                return self.watched.report_error(error, execution_id)
             except OktaWorkflowsError as final:
                 # An error of a question says nothing about the run.
                 raise as_unknown(final) from None

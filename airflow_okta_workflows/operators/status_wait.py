@@ -151,8 +151,8 @@ class StatusWait:
         except OktaWorkflowsError as error:
             if runtime.stop.requested:
                 raise
-            return self._run.report_error(error)
-        return self._run.report(response, key)
+            return self._run.report_error(error, execution_id)
+        return self._run.report(response, key, execution_id)
 
     def _wait(self, seconds: float) -> None:
         runtime = self._hook.runtime

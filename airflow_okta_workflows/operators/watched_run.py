@@ -88,31 +88,34 @@ class WatchedRun:
         # Unlike a flag, a lock cannot be taken twice by a signal handler that interrupts this.
         return under_way if self._taken.acquire(blocking=False) else None
 
-    def report(self, response: FlowResponse, key: str) -> StatusReport:
+    def report(self, response: FlowResponse, key: str, execution_id: str | None) -> StatusReport:
         """Return what the status flow reports.
 
         :param response: its response
         :param key: the key of the run that it was asked for
+        :param execution_id: the execution id of that run, or None
         :raises CoreError: of kind ``NO_RESPONSE`` if the response is about another run, or has no status
         """
         self._failed_polls.reset()
-        report = StatusReport(self._rule.report(response, key, self._status.flow), response)
-        self.is_missing = report.status is Status.NOT_FOUND
-        if report.status in (Status.RUNNING, Status.NOT_FOUND):
+        status = self._rule.report(response, key, self._status.flow)
+        report = StatusReport(status, _about_run(response, execution_id))
+        self.is_missing = status is Status.NOT_FOUND
+        if status in (Status.RUNNING, Status.NOT_FOUND):
             self._seen(self._rule.describe(response))
         return report
 
-    def report_error(self, error: OktaWorkflowsError) -> StatusReport | None:
+    def report_error(self, error: OktaWorkflowsError, execution_id: str | None) -> StatusReport | None:
         """Return what the error of a question reports; None if it reports nothing and the question may be repeated.
 
         :param error: what the question ended with
+        :param execution_id: the execution id of the run that was asked for, or None
         :raises OktaWorkflowsError: the error, if it is not temporary or has occurred too often in a row
         """
         if isinstance(error, OktaFlowError) and error.response is not None and is_not_found(error.response):
             self._failed_polls.reset()
             self.is_missing = True
             self._seen("the status flow returned 404")
-            return StatusReport(Status.NOT_FOUND, error.response)
+            return StatusReport(Status.NOT_FOUND, _about_run(error.response, execution_id))
         self._failed_polls.record_failure(error)
         return None
 
@@ -208,11 +211,15 @@ def _is_unreadable(error: OktaWorkflowsError) -> bool:
 
 
 def result_of(settled: Settled, rule: RunStatusRule) -> FlowResponse:
-    """Return the response whose body is what the status flow's ``result`` selects, for the conditions of the task.
+    """Return the response whose body is what the ``result`` of ``StatusFlow`` selects, for the conditions of the task.
 
     :param settled: the end of the run
     :param rule: the conditions of the status flow, compiled
     :raises CoreError: if ``result`` cannot be evaluated
     """
-    execution_id = settled.execution_id or settled.response.execution_id
-    return replace(settled.response, body=rule.result(settled.response), execution_id=execution_id)
+    return replace(settled.response, body=rule.result(settled.response))
+
+
+def _about_run(response: FlowResponse, execution_id: str | None) -> FlowResponse:
+    """Return a response of the status flow with the execution id of the run instead of the status flow's own."""
+    return replace(response, execution_id=execution_id)

@@ -272,6 +272,20 @@ def test_a_run_that_failed_gets_another_key_in_the_retry(flow: Provisioning, tas
     assert list(flow.runs.values()) == [1] * 4
 
 
+def test_no_record_has_the_execution_id_of_a_question(flow: Provisioning, task: Task) -> None:
+    flow.fails = {0, 1}
+    flow.org.inject(Reset(after_run=True), flow="provision")
+    records = failed(task(), with_store(Store()))
+    own = {run.idempotency_key: run.execution_id for run in flow.org.flows["provision"].runs}
+    assert sorted(outcomes(records)) == ["failed", "failed", "succeeded"]
+    assert [record["execution_id"] for record in records if record["execution_id"] != own[record["key"]]] == [None]
+
+    flow.reports = {"status": "BANANA"}
+    records = failed(task(), with_store(Store()))
+    own = {run.idempotency_key: run.execution_id for run in flow.org.flows["provision"].runs}
+    assert [record["execution_id"] for record in records] == [own[record["key"]] for record in records]
+
+
 def test_a_condition_that_is_false_fails_the_item(flow: Provisioning, task: Task) -> None:
     records = failed(task(success_when="@ != `1`"), with_store(Store()))
 

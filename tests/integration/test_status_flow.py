@@ -145,6 +145,25 @@ def test_a_lost_response_needs_no_retry(flow: Provisioning, task: Task, fault: A
     assert len(flow.keys) == 1
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_no_execution_id_of_the_status_flow_is_taken_for_that_of_the_run(
+    flow: Provisioning, task: Task, lost: bool
+) -> None:
+    flow.fails = [True, False]
+    if lost:
+        flow.org.inject(Reset(after_run=True), flow="provision", times=2)
+    store = Store()
+    with pytest.raises(OktaFlowFailedError) as caught:
+        task().execute(with_store(store))
+    given = with_store(store, try_number=2)
+    task().execute(given)
+
+    first, second = (None if lost else run.execution_id for run in flow.org.flows["provision"].runs)
+    assert caught.value.response
+    assert caught.value.response.execution_id == first
+    assert given["ti"].pushed["execution_id"] == second
+
+
 @pytest.mark.parametrize("store", [True, False], ids=["3.3", "older"])
 def test_a_request_that_never_arrived_is_sent_again_when_it_cannot_arrive_any_more(
     flow: Provisioning, task: Task, world: World, store: bool

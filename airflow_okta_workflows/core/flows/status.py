@@ -197,7 +197,6 @@ class RunStatusRule(StatusRule):
             detail=f"{describe_response(response)}\nIdempotency key asked for: {idempotency_key}",
             flow=flow,
             idempotency_key=idempotency_key,
-            response=response,
         )
 
     def _is_running(self, body: dict[str, Any]) -> bool:
