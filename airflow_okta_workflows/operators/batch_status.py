@@ -23,7 +23,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import End, Wait, resume
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
-from airflow_okta_workflows.operators.watched_run import WatchedRun, as_unknown, result_of
+from airflow_okta_workflows.operators.watched_run import WatchedRun, result_of
 from airflow_okta_workflows.tokens.source import token_source_for
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
 
@@ -220,8 +220,4 @@ class ItemRun:
         except OktaWorkflowsError as error:
             if batch.is_over:
                 raise asyncio.CancelledError from None
-            try:
-                return self.watched.report_error(error, execution_id)
-            except OktaWorkflowsError as final:
-                # An error of a question says nothing about the run.
-                raise as_unknown(final) from None
+            return self.watched.report_error(error, key, execution_id)

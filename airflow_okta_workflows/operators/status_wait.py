@@ -150,8 +150,8 @@ class StatusWait:
             response = self._hook.invoke(status.flow, status.question(key, execution_id), idempotent=True)
         except OktaWorkflowsError as error:
             if runtime.stop.requested:
-                raise
-            return self._run.report_error(error, execution_id)
+                raise self._run.stopped(key) from None
+            return self._run.report_error(error, key, execution_id)
         return self._run.report(response, key, execution_id)
 
     def _wait(self, seconds: float) -> None:

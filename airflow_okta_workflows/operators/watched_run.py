@@ -104,19 +104,23 @@ class WatchedRun:
             self._seen(self._rule.describe(response))
         return report
 
-    def report_error(self, error: OktaWorkflowsError, execution_id: str | None) -> StatusReport | None:
+    def report_error(self, error: OktaWorkflowsError, key: str, execution_id: str | None) -> StatusReport | None:
         """Return what the error of a question reports; None if it reports nothing and the question may be repeated.
 
         :param error: what the question ended with
-        :param execution_id: the execution id of the run that was asked for, or None
-        :raises OktaWorkflowsError: the error, if it is not temporary or has occurred too often in a row
+        :param key: the key of the run that was asked for
+        :param execution_id: the execution id of that run, or None
+        :raises OktaFlowNoResponseError: if the error is not temporary or has occurred too often in a row
         """
         if isinstance(error, OktaFlowError) and error.response is not None and is_not_found(error.response):
             self._failed_polls.reset()
             self.is_missing = True
             self._seen("the status flow returned 404")
             return StatusReport(Status.NOT_FOUND, _about_run(error.response, execution_id))
-        self._failed_polls.record_failure(error)
+        try:
+            self._failed_polls.record_failure(error)
+        except OktaWorkflowsError as final:
+            raise _as_unknown(final, key) from None
         return None
 
     def _seen(self, what: str) -> None:
@@ -149,7 +153,9 @@ class WatchedRun:
         :param key: the key of the run
         """
         return OktaFlowNoResponseError(
-            f"The task was stopped while it waited for the end of flow {self._flow!r}.", **self._facts(key)
+            f"The task was stopped while it waited for the end of flow {self._flow!r}.",
+            hint="OKW-1690: Nothing, if the stop was intended. A retry asks the status flow how the run has ended.",
+            **self._facts(key),
         )
 
     def lost_response(self, error: OktaWorkflowsError, key: str) -> LostResponse | None:
@@ -190,17 +196,14 @@ class WatchedRun:
         )
 
 
-def as_unknown(error: OktaWorkflowsError) -> OktaFlowNoResponseError:
-    """Return an error with the same text for a run whose outcome remains unknown; it permits a retry, which asks again.
-
-    :param error: the error
-    """
+def _as_unknown(error: OktaWorkflowsError, key: str) -> OktaFlowNoResponseError:
+    """Return the error of a question as that of its run, whose outcome remains unknown. A retry asks again."""
     return OktaFlowNoResponseError(
         error.message,
         hint=error.coded_hint,
-        detail=error.detail,
+        detail=f"{error.detail}\nIdempotency key of the run: {key}".lstrip(),
         flow=error.flow if isinstance(error, OktaFlowError) else None,
-        idempotency_key=error.idempotency_key if isinstance(error, OktaFlowError) else None,
+        idempotency_key=key,
     )
 
 

@@ -304,7 +304,11 @@ def _sending() -> dict[str, Any]:
     return {"idempotency_key": identity, "identity": identity, "max_tries": 3, "ordinal": 0, "state": "sending"}
 
 
-@pytest.mark.parametrize("fault", [Answer(404), Answer(403), Answer(500), Reset()])
+BAD_CHARSET = Answer(200, b"{}", {"Content-Type": "application/json; charset=punycode", "x-flo-instance": "one"})
+REDIRECT = Answer(302, headers={"Location": "https://elsewhere.example.com/"})
+
+
+@pytest.mark.parametrize("fault", [Answer(404), Answer(403), Answer(500), Reset(), REDIRECT])
 def test_an_error_of_the_status_flow_does_not_change_what_is_known(flow: Provisioning, task: Task, fault: Any) -> None:
     store = Store(okta_workflows_invocation=_sending())
     flow.org.inject(fault, flow="provision_status", times=100)
@@ -314,6 +318,24 @@ def test_an_error_of_the_status_flow_does_not_change_what_is_known(flow: Provisi
 
     assert store["okta_workflows_invocation"]["state"] == "sending"
     assert flow.keys == []
+
+
+@pytest.mark.parametrize("bad", [Answer(403), REDIRECT, ReturnError(400, "broken"), BAD_CHARSET], ids=str)
+def test_an_error_of_the_status_flow_permits_a_retry_which_asks_again(flow: Provisioning, task: Task, bad: Any) -> None:
+    store = Store()
+    if isinstance(bad, Answer):
+        flow.org.inject(bad, flow="provision_status")
+    else:
+        flow.reports = [bad]
+    with pytest.raises(OktaFlowNoResponseError) as caught:
+        task().execute(with_store(store))
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert caught.value.flow == "provision_status"
+    assert [caught.value.idempotency_key] == flow.keys
+    assert f"Idempotency key of the run: {flow.keys[0]}" in caught.value.detail
+    assert task().execute(with_store(store, try_number=2)) == {"user": "ada"}
+    assert len(flow.keys) == 1
 
 
 def test_a_question_may_fail_for_a_while(flow: Provisioning, task: Task) -> None:
@@ -597,8 +619,11 @@ def test_a_kill_while_the_request_is_open_and_another_one_later_cancel_the_run_o
         return flow.first
 
     flow.org.flow("provision")(killed)
-    with pytest.raises(OktaWorkflowsError, match="stopped"):
+    with pytest.raises(
+        OktaFlowNoResponseError, match="stopped while it waited for the end of flow 'provision'"
+    ) as caught:
         running.execute(with_store(Store()))
+    assert caught.value.code == "OKW-1690"
     running.on_kill()
 
     assert [asked["idempotency_key"] for asked in flow.cancelled] == flow.keys
