@@ -79,8 +79,6 @@ class FlowOperator(StopsOnKill, BaseOperator):
         self.result = result
         self.response_check = response_check
         self.idempotent = idempotent
-        # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
-        self.status = copy(status)
         self.timeout = timeout
         self.okta_workflows_conn_id = okta_workflows_conn_id
         with raise_provider_errors(), NoFrames():
@@ -89,6 +87,8 @@ class FlowOperator(StopsOnKill, BaseOperator):
             check_timeout(timeout)
         if status is not None:
             self._check_status(status)
+        # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
+        self.status = copy(status)
         self._warned = False
         self._set_upstream(status)
 

@@ -24,7 +24,7 @@ from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import End, Wait, resume
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
-from airflow_okta_workflows.operators.watched_run import WatchedRun, as_unknown, result_of
+from airflow_okta_workflows.operators.watched_run import WatchedRun, result_of
 from airflow_okta_workflows.tokens.source import token_source_for
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
 
@@ -69,10 +69,7 @@ class BatchStatus:
         """Whether the waits have to end, because the batch has failed."""
         self._hook = hook
         self._watched: set[WatchedRun] = set()
-        with raise_provider_errors(), NoFrames():
-            self.template = hook.settings.build_invocation(
-                status.flow, status.question("", None), idempotency_key=hook.runtime.new_id(), idempotent=True
-            )
+        self.template = status.template(hook.settings, hook.runtime.new_id())
         self.limiter = FlowRateLimiter(pace.turns_of_share(self.template.address.url, pace.flow_rate), hook.runtime)
 
     @property
@@ -165,6 +162,7 @@ class ItemRun:
         timeout = batch.status.timeout
         deadline = None if timeout is None else batch.runtime.clock() + timeout
         self.execution_id = known.execution_id
+        self.watched.begins(known)
         conversation = run_exactly_once(
             known, batch.patience, batch.rule.first_status, batch.runtime.monotonic, checkpointed=batch.checkpointed
         )
@@ -219,12 +217,8 @@ class ItemRun:
                 body = encode_payload(batch.status.question(key, execution_id), "POST") or b""
                 question = batch.template.with_payload(body, batch.runtime.new_id())
                 response = await client.invoke_flow(question, limiter=SkipFirstAcquire(batch.limiter))
-            return self.watched.report(response, key)
+            return self.watched.report(response, key, execution_id)
         except OktaWorkflowsError as error:
             if batch.is_over:
                 raise asyncio.CancelledError from None
-            try:
-                return self.watched.report_error(error)
-            except OktaWorkflowsError as final:
-                # An error of a question says nothing about the run.
-                raise as_unknown(final) from None
+            return self.watched.report_error(error, key, execution_id)

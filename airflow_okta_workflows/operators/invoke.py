@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_okta_workflows.core.errors import error_text
 from airflow_okta_workflows.core.flows.encoding import (
     check_as_parsed,
     check_headers,
@@ -260,14 +259,15 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
                     checkpoints=checkpoints,
                     invoke=lambda on_state: self._send(checkpoints, on_state),
                     read_timeout=self._read_timeout,
+                    **deadlines,
                 )
                 self._status_wait = wait
                 # After an error in the triggerer the worker waits itself: another deferral would end at once again.
                 with raise_provider_errors(), NoFrames():
-                    ended = wait.run(known, deadline=deadlines["deadline"], leaves=self.deferrable and outcome != ERROR)
-                self._status_wait = None
+                    ended = wait.run(known, leaves=self.deferrable and outcome != ERROR)
                 if isinstance(ended, KnownRun):
                     return self._defer_wait(ended, deadlines, wait)
+                self._status_wait = None
                 response = ended
                 checkpoints.responded(response)
             return self._complete(context, checkpoints, response)
@@ -276,25 +276,16 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
 
     def _defer_wait(self, known: KnownRun, deadlines: dict[str, float | None], wait: StatusWait) -> Any:
         now = self._runtime.clock()
-        deadline, execution_deadline = deadlines["deadline"], deadlines["execution_deadline"]
-        if execution_deadline is not None and now >= execution_deadline:
-            raise AirflowTaskTimeout(
-                error_text(
-                    f"execution_timeout is over, and flow {shown(self.flow)} has not ended.",
-                    "OKW-1638: Raise execution_timeout. A retry waits for the same run.",
-                    f"Idempotency key: {known.run.key}",
-                )
-            )
-        if deadline is not None and now >= deadline:
-            raise wait.timed_out()
-        ends_at = min(now + YEAR, deadline or now + YEAR, execution_deadline or now + YEAR)
-        trigger = self._status_trigger(known, ends_at)
+        left = wait.seconds_to_wait(YEAR)
+        trigger = self._status_trigger(known, now + left)
+        # From here on the trigger invokes the cancel_flow.
+        self._status_wait = None
         return self.defer(
             trigger=trigger,
             method_name="status_complete",
             kwargs={"run": known.run.to_json(), "execution_id": known.execution_id, **deadlines},
             # The trigger enforces the deadline; this timeout takes effect only if the triggerer is down.
-            timeout=timedelta(seconds=ends_at - now + trigger.poke_interval + GRACE),
+            timeout=timedelta(seconds=left + trigger.poke_interval + GRACE),
         )
 
     def _status_trigger(self, known: KnownRun, ends_at: float) -> OktaFlowStatusTrigger:
@@ -312,6 +303,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
             success_when=status.success_when,
             failure_when=status.failure_when,
             not_found_when=status.not_found_when,
+            idempotency_key=known.run.key,
             cancel_flow=status.cancel_flow,
             poke_interval=status.poke_interval,
             deadline=ends_at,

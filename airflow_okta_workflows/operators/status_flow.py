@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.flows.encoding import check_as_parsed, parse_text
+from airflow_okta_workflows.core.flows.expressions import has_template
 from airflow_okta_workflows.core.flows.status import FAILURE_WHEN, NOT_FOUND_WHEN, SUCCESS_WHEN, RunStatusRule
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
+    from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.exactly_once import Patience
+    from airflow_okta_workflows.core.flows.invocation import Invocation
 
 _OWN_NAMES = ("idempotency_key", "execution_id")
 
@@ -83,9 +86,15 @@ class StatusFlow(TemplatedArgument):
                 if value is not None:
                     check_number(value, name, least=0, most=YEAR)
             check_number(max_failed_polls, "max_failed_polls", least=0, most=MOST_FAILED_POLLS, whole=True)
+            for name, named in self._flows.items():
+                # Others are rendered later: an XComArg, or a function of the context.
+                if isinstance(named, str) or not (hasattr(named, "resolve") or callable(named)):
+                    _check_flow(name, named)
             check_as_parsed("POST", payload, None, None)
-            if not isinstance(payload, str) and not is_xcom(payload):
-                _check_payload(payload)
+            if not is_xcom(payload) and not (isinstance(payload, str) and has_template(payload)):
+                self.question("", None)
+            for name in ("success_when", "failure_when", "not_found_when"):
+                _check_condition(name, getattr(self, name))
             self.rule  # noqa: B018  # compiles the conditions
 
     def __repr__(self) -> str:
@@ -125,6 +134,25 @@ class StatusFlow(TemplatedArgument):
                 )
         return Patience(self.poke_interval, settle)
 
+    @property
+    def _flows(self) -> dict[str, Any]:
+        return {"flow": self.flow} | ({} if self.cancel_flow is None else {"cancel_flow": self.cancel_flow})
+
+    def template(self, settings: OktaWorkflowsSettings, idempotency_key: str) -> Invocation:
+        """Return a question without a run, after checking all that can be known before the flow is invoked.
+
+        :param settings: the connection
+        :param idempotency_key: the idempotency key of the question itself
+        :raises OktaConfigurationError: if the status flow or the ``cancel_flow`` cannot be invoked
+        """
+        with raise_provider_errors(), NoFrames():
+            for name, flow in self._flows.items():
+                _check_flow(name, flow)
+                settings.find_flow(flow)
+            return settings.build_invocation(
+                self.flow, self.question("", None), idempotency_key=idempotency_key, idempotent=True
+            )
+
     def question(self, idempotency_key: str, execution_id: str | None) -> dict[str, Any]:
         """Return the payload of a question about one run.
 
@@ -139,6 +167,24 @@ class StatusFlow(TemplatedArgument):
             _check_payload(payload)
         asked = {"idempotency_key": idempotency_key} | ({"execution_id": execution_id} if execution_id else {})
         return {**(payload or {}), **asked}
+
+
+def _check_flow(name: str, flow: object) -> None:
+    if isinstance(flow, str) and flow.strip():
+        return
+    raise configuration_error(
+        f"{name} of StatusFlow is {'empty' if isinstance(flow, str) else type(flow).__name__}, not the name of a flow.",
+        "OKW-1691: Give a name in the connection's flows, an alias or an invoke URL.",
+    )
+
+
+def _check_condition(name: str, condition: object) -> None:
+    if condition is None:
+        raise configuration_error(
+            f"{name} of StatusFlow is None.",
+            "OKW-1692: Give a JMESPath expression, or leave it out. Without the condition, the task could wait for the"
+            " run without end.",
+        )
 
 
 def _check_payload(payload: Any) -> None:

@@ -7,6 +7,9 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from airflow_okta_workflows.core.errors import error_text
 from airflow_okta_workflows.core.flows.exactly_once import (
     AskStatus,
     InvokeOnce,
@@ -45,6 +48,10 @@ class StatusWait:
     :param checkpoints: the checkpoint of the task
     :param invoke: invokes the flow under the key of ``checkpoints``, given what is called with each state
     :param read_timeout: seconds that the flow's response may take
+    :param deadline: when the status flow's ``timeout`` ends, in seconds since the epoch; None without one
+    :param execution_deadline: when ``execution_timeout`` ends, in seconds since the epoch; None without one
+    :raises OktaConfigurationError: if ``settle`` is too short, or the status flow or its ``cancel_flow`` cannot be
+        invoked
     """
 
     def __init__(
@@ -56,25 +63,35 @@ class StatusWait:
         checkpoints: InvocationCheckpointStore,
         invoke: Callable[[Callable[[InvocationState], None]], FlowResponse],
         read_timeout: float,
+        deadline: float | None,
+        execution_deadline: float | None,
     ) -> None:
+        self._flow = flow
+        self._deadline = deadline
+        self._execution_deadline = execution_deadline
         self._status = status
         self._hook = hook
         self._checkpoints = checkpoints
         self._invoke = invoke
         self._patience = status.patience(read_timeout)
         self._rule = status.rule
+        status.template(hook.settings, hook.runtime.new_id())  # raises if a question could not be asked
         self._run = WatchedRun(flow, status, self._rule)
 
-    def run(self, known: KnownRun, *, deadline: float | None, leaves: bool) -> FlowResponse | KnownRun:
+    def run(self, known: KnownRun, *, leaves: bool) -> FlowResponse | KnownRun:
         """Return the result of one successful run, or the run if it is to be waited for in the triggerer.
 
         :param known: what is known about the run
-        :param deadline: when to give up, in seconds since the epoch, or None
         :param leaves: whether to wait in the triggerer once the run is known to exist
         :raises OktaFlowFailedError: if the run failed
         :raises OktaFlowNoResponseError: if its outcome is still unknown; a retry asks again
         :raises OktaWorkflowsError: if the flow was not invoked
+        :raises AirflowTaskTimeout: if ``execution_timeout`` ends first
         """
+        self._run.begins(known)
+        if self._hook.runtime.stop.requested:
+            # The task was killed before it knew of a run.
+            self.cancel()
         conversation = run_exactly_once(
             known,
             self._patience,
@@ -89,16 +106,17 @@ class StatusWait:
                 while not isinstance(progress, End):
                     if isinstance(progress, RunExists):
                         exists = KnownRun(progress.run, Knowledge.EXISTS, own=True, execution_id=progress.execution_id)
-                    if isinstance(progress, Wait) and exists and leaves:
+                    # A run that is missing is waited for here: each deferral would begin the time of settle again.
+                    if isinstance(progress, Wait) and exists and leaves and not self._run.is_missing:
                         return exists
-                    progress = resume(conversation, self._perform(progress, deadline))
+                    progress = resume(conversation, self._perform(progress))
             except RunFailedError as failure:
                 error = self._run.failed(failure)
                 self._checkpoints.ended(error)
                 raise error from None
             return result_of(progress.result, self._rule)
 
-    def _perform(self, step: Step, deadline: float | None) -> object:
+    def _perform(self, step: Step) -> object:
         match step:
             case InvokeOnce(run):
                 self._checkpoints.wants(run)
@@ -110,7 +128,7 @@ class StatusWait:
                 self._run.watches(run, execution_id)
                 self._checkpoints.started(run, execution_id)
             case Wait(seconds):
-                self._wait(seconds, deadline)
+                self._wait(seconds)
         return None
 
     def _sent(self) -> FlowResponse | LostResponse:
@@ -133,15 +151,36 @@ class StatusWait:
             response = self._hook.invoke(status.flow, status.question(key, execution_id), idempotent=True)
         except OktaWorkflowsError as error:
             if runtime.stop.requested:
-                raise
-            return self._run.report_error(error)
-        return self._run.report(response, key)
+                raise self._run.stopped(key) from None
+            return self._run.report_error(error, key, execution_id)
+        return self._run.report(response, key, execution_id)
 
-    def _wait(self, seconds: float, deadline: float | None) -> None:
+    def _wait(self, seconds: float) -> None:
         runtime = self._hook.runtime
-        runtime.wait(self._run.seconds_to_wait(seconds, deadline, runtime.clock(), self._checkpoints.key))
+        runtime.wait(self.seconds_to_wait(seconds))
         if runtime.stop.requested:
             raise self._run.stopped(self._checkpoints.key)
+
+    def seconds_to_wait(self, seconds: float) -> float:
+        """Return how long the wait for the end of the run may go on.
+
+        :param seconds: how long it goes on if nothing ends it
+        :raises OktaFlowNoResponseError: if the status flow's ``timeout`` is over
+        :raises AirflowTaskTimeout: if ``execution_timeout`` is over, which Airflow applies only to a part of the wait
+            if a task comes back from the triggerer
+        """
+        now, key, ends = self._hook.runtime.clock(), self._checkpoints.key, self._execution_deadline
+        if ends is not None:
+            if now >= ends:
+                raise AirflowTaskTimeout(
+                    error_text(
+                        f"execution_timeout is over, and flow {shown(self._flow)} has not ended.",
+                        "OKW-1638: Raise execution_timeout. A retry waits for the same run.",
+                        f"Idempotency key: {key}",
+                    )
+                )
+            seconds = min(seconds, ends - now)
+        return self._run.seconds_to_wait(seconds, self._deadline, now, key)
 
     def cancel(self) -> None:
         """Invoke the ``cancel_flow`` if a run may be under way, at most once. May be called from a signal handler."""
@@ -164,7 +203,3 @@ class StatusWait:
             log.warning("Flow %s could not be asked to cancel the run: %s", shown(flow), error)
         finally:
             hook.close()
-
-    def timed_out(self) -> OktaWorkflowsError:
-        """Return the error of a wait that has lasted for the status flow's ``timeout``."""
-        return self._run.timed_out(self._checkpoints.key)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.checkpoints.failed_polls import FailedPolls, ProcessMemory
-from airflow_okta_workflows.core.flows.exactly_once import LostResponse, RunFailedError, Settled, StatusReport
+from airflow_okta_workflows.core.flows.exactly_once import (
+    Knowledge,
+    KnownRun,
+    LostResponse,
+    RunFailedError,
+    Settled,
+    StatusReport,
+)
 from airflow_okta_workflows.core.flows.status import RunStatusRule, Status, describe_response, is_not_found
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.secret import shown
@@ -41,9 +49,21 @@ class WatchedRun:
         self._status = status
         self._rule = rule
         self._level = level
+        self.is_missing = False
+        """Whether the status flow did not know the run when it was last asked."""
         self._failed_polls = FailedPolls(status.max_failed_polls, ProcessMemory())
         self._last_seen = ""
         self._under_way: tuple[str, str | None] | None = None
+        self._taken = threading.Lock()
+        """Locked, and never released, once the run has been taken for its ``cancel_flow``."""
+
+    def begins(self, known: KnownRun) -> None:
+        """Record what is known when the conversation begins.
+
+        :param known: what is known about the run
+        """
+        if known.knowledge is not Knowledge.NEVER_SENT:
+            self.watches(known.run, known.execution_id)
 
     def watches(self, run: WantedRun, execution_id: str | None) -> None:
         """Record that a run may be under way, because it exists or is asked about.
@@ -63,33 +83,45 @@ class WatchedRun:
 
     def take_under_way(self) -> tuple[str, str | None] | None:
         """Return key and execution id of the run that may be under way, for its ``cancel_flow``; only once."""
-        under_way, self._under_way = self._under_way, None
-        return under_way if self._status.cancel_flow else None
+        under_way = self._under_way
+        if under_way is None or not self._status.cancel_flow:
+            return None
+        # Unlike a flag, a lock cannot be taken twice by a signal handler that interrupts this.
+        return under_way if self._taken.acquire(blocking=False) else None
 
-    def report(self, response: FlowResponse, key: str) -> StatusReport:
+    def report(self, response: FlowResponse, key: str, execution_id: str | None) -> StatusReport:
         """Return what the status flow reports.
 
         :param response: its response
         :param key: the key of the run that it was asked for
+        :param execution_id: the execution id of that run, or None
         :raises CoreError: of kind ``NO_RESPONSE`` if the response is about another run, or has no status
         """
         self._failed_polls.reset()
-        report = StatusReport(self._rule.report(response, key, self._status.flow), response)
-        if report.status in (Status.RUNNING, Status.NOT_FOUND):
+        status = self._rule.report(response, key, self._status.flow)
+        report = StatusReport(status, _about_run(response, execution_id))
+        self.is_missing = status is Status.NOT_FOUND
+        if status in (Status.RUNNING, Status.NOT_FOUND):
             self._seen(self._rule.describe(response))
         return report
 
-    def report_error(self, error: OktaWorkflowsError) -> StatusReport | None:
+    def report_error(self, error: OktaWorkflowsError, key: str, execution_id: str | None) -> StatusReport | None:
         """Return what the error of a question reports; None if it reports nothing and the question may be repeated.
 
         :param error: what the question ended with
-        :raises OktaWorkflowsError: the error, if it is not temporary or has occurred too often in a row
+        :param key: the key of the run that was asked for
+        :param execution_id: the execution id of that run, or None
+        :raises OktaFlowNoResponseError: if the error is not temporary or has occurred too often in a row
         """
         if isinstance(error, OktaFlowError) and error.response is not None and is_not_found(error.response):
             self._failed_polls.reset()
+            self.is_missing = True
             self._seen("the status flow returned 404")
-            return StatusReport(Status.NOT_FOUND, error.response)
-        self._failed_polls.record_failure(error)
+            return StatusReport(Status.NOT_FOUND, _about_run(error.response, execution_id))
+        try:
+            self._failed_polls.record_failure(error)
+        except OktaWorkflowsError as final:
+            raise _as_unknown(final, key) from None
         return None
 
     def _seen(self, what: str) -> None:
@@ -109,20 +141,13 @@ class WatchedRun:
         if deadline is None:
             return seconds
         if now >= deadline:
-            raise self.timed_out(key)
+            raise OktaFlowNoResponseError(
+                f"Flow {shown(self._flow)} did not end within {self._status.timeout or 0:.0f} s.",
+                hint="OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A"
+                " retry waits for the same run.",
+                **self._facts(key),
+            )
         return min(seconds, deadline - now)
-
-    def timed_out(self, key: str) -> OktaFlowNoResponseError:
-        """Return the error of a wait that has lasted for the status flow's ``timeout``.
-
-        :param key: the key of the run
-        """
-        return OktaFlowNoResponseError(
-            f"Flow {shown(self._flow)} did not end within {self._status.timeout or 0:.0f} s.",
-            hint="OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A"
-            " retry waits for the same run.",
-            **self._facts(key),
-        )
 
     def stopped(self, key: str) -> OktaFlowNoResponseError:
         """Return the error of a wait during which the task was stopped.
@@ -130,7 +155,9 @@ class WatchedRun:
         :param key: the key of the run
         """
         return OktaFlowNoResponseError(
-            f"The task was stopped while it waited for the end of flow {shown(self._flow)}.", **self._facts(key)
+            f"The task was stopped while it waited for the end of flow {shown(self._flow)}.",
+            hint="OKW-1690: Nothing, if the stop was intended. A retry asks the status flow how the run has ended.",
+            **self._facts(key),
         )
 
     def lost_response(self, error: OktaWorkflowsError, key: str) -> LostResponse | None:
@@ -171,17 +198,14 @@ class WatchedRun:
         )
 
 
-def as_unknown(error: OktaWorkflowsError) -> OktaFlowNoResponseError:
-    """Return an error with the same text for a run whose outcome remains unknown; it permits a retry, which asks again.
-
-    :param error: the error
-    """
+def _as_unknown(error: OktaWorkflowsError, key: str) -> OktaFlowNoResponseError:
+    """Return the error of a question as that of its run, whose outcome remains unknown. A retry asks again."""
     return OktaFlowNoResponseError(
         error.message,
         hint=error.coded_hint,
-        detail=error.detail,
+        detail=f"{error.detail}\nIdempotency key of the run: {key}".lstrip(),
         flow=error.flow if isinstance(error, OktaFlowError) else None,
-        idempotency_key=error.idempotency_key if isinstance(error, OktaFlowError) else None,
+        idempotency_key=key,
     )
 
 
@@ -192,11 +216,15 @@ def _is_unreadable(error: OktaWorkflowsError) -> bool:
 
 
 def result_of(settled: Settled, rule: RunStatusRule) -> FlowResponse:
-    """Return the response whose body is what the status flow's ``result`` selects, for the conditions of the task.
+    """Return the response whose body is what the ``result`` of ``StatusFlow`` selects, for the conditions of the task.
 
     :param settled: the end of the run
     :param rule: the conditions of the status flow, compiled
     :raises CoreError: if ``result`` cannot be evaluated
     """
-    execution_id = settled.execution_id or settled.response.execution_id
-    return replace(settled.response, body=rule.result(settled.response), execution_id=execution_id)
+    return replace(settled.response, body=rule.result(settled.response))
+
+
+def _about_run(response: FlowResponse, execution_id: str | None) -> FlowResponse:
+    """Return a response of the status flow with the execution id of the run instead of the status flow's own."""
+    return replace(response, execution_id=execution_id)

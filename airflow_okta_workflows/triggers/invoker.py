@@ -34,7 +34,8 @@ class TriggererInvoker:
     :param okta_workflows_conn_id: the connection
     :param runtime: clock and sleep
     :param flow: the flow, as the user names it
-    :param request: the other arguments of :meth:`OktaWorkflowsSettings.build_invocation`, without the idempotency key
+    :param request: the other arguments of :meth:`OktaWorkflowsSettings.build_invocation`, without the idempotency key;
+        the flow is idempotent unless they say otherwise
     """
 
     resources: LoopResources
@@ -91,9 +92,8 @@ class TriggererInvoker:
 
     def _build(self, client: AsyncFlowClient, idempotency_key: str) -> Invocation:
         if self._last is None or self._last[0] is not client:
-            call = client.settings.build_invocation(
-                self.flow, idempotency_key=idempotency_key, idempotent=True, **self.request
-            )
+            options = {"idempotent": True, **self.request}
+            call = client.settings.build_invocation(self.flow, idempotency_key=idempotency_key, **options)
         else:
             # A sensor sends the same again and again, so it is checked and encoded only once.
             call = self._last[1].with_payload(self._last[1].body, idempotency_key)

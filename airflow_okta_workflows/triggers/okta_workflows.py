@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_okta_workflows.checkpoints.failed_polls import MOST_FAILED_POLLS, FailedPolls, ProcessMemory
+from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.flows.encoding import check_timeout
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
-from airflow_okta_workflows.core.flows.status import Status, StatusRule, is_not_found
+from airflow_okta_workflows.core.flows.status import RunStatusRule, Status, StatusRule, is_not_found
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number
 from airflow_okta_workflows.core.runtime import Runtime
@@ -24,6 +25,7 @@ from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN, ENCRYPTED, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 
 _LATEST = 1e11
@@ -125,6 +127,8 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     :param success_when: a JMESPath expression over the body that ends the wait
     :param failure_when: a second JMESPath expression that ends the wait, or None
     :param not_found_when: a third one; None if the wait goes on while the long-running flow is not known
+    :param idempotency_key: the key of the run that an operator waits for; its status flow must report that run's
+        status. None for a sensor, whose status flow may report anything
     :param cancel_flow: a flow that is invoked once, with the same payload, when the task is marked failed or cleared
         (Airflow 3.3+), or None
     :param poke_interval: seconds between two polls
@@ -142,6 +146,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         success_when: str = "status == 'SUCCEEDED'",
         failure_when: str | None = None,
         not_found_when: str | None = None,
+        idempotency_key: str | None = None,
         cancel_flow: str | None = None,
         poke_interval: float = 60.0,
         deadline: float = 0.0,
@@ -157,6 +162,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         self.success_when = success_when
         self.failure_when = failure_when
         self.not_found_when = not_found_when
+        self.idempotency_key = idempotency_key
         self.cancel_flow = cancel_flow
         self.poke_interval = poke_interval
         self.deadline = deadline
@@ -166,7 +172,11 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments from which Airflow recreates this trigger."""
         path, arguments = super().serialize()
-        optional = {"not_found_when": self.not_found_when, "cancel_flow": self.cancel_flow}
+        optional = {
+            "not_found_when": self.not_found_when,
+            "idempotency_key": self.idempotency_key,
+            "cancel_flow": self.cancel_flow,
+        }
         return path, {
             **arguments,
             # Each of thousands of sensors has a row, and none of them has these.
@@ -190,17 +200,21 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
 
     async def on_kill(self) -> None:
         """Invoke the ``cancel_flow``, if there is one. Airflow 3.3+ calls this when the task is marked failed."""
-        if not self.cancel_flow:
+        cancel_flow, self.cancel_flow = self.cancel_flow, None
+        if not cancel_flow:
             return
         try:
-            async with self._invoker(timeout=CANCELLED_WITHIN) as flow:
-                flow.flow = self.cancel_flow
-                await flow.invoke()
+            # At most once: after a lost response it may have run.
+            async with self._invoker(timeout=CANCELLED_WITHIN, idempotent=False) as flow:
+                flow.flow = cancel_flow
+                await flow.invoke(self.idempotency_key)
         except Exception as error:
             self._log_failure("could not be cancelled", error)
 
     async def _outcome(self) -> str:
-        rule = StatusRule(self.success_when, self.failure_when, None, self.not_found_when)
+        rule = (RunStatusRule if self.idempotency_key else StatusRule)(
+            self.success_when, self.failure_when, None, self.not_found_when
+        )
         failed_polls = FailedPolls(self.max_failed_polls, ProcessMemory())
         # Jitter: a restarted triggerer starts all its triggers at once, and they would then always poll together.
         interval = self.poke_interval * (0.5 + self._runtime.random() / 2)
@@ -223,7 +237,7 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                     continue
                 failed_polls.reset()
                 slow_polls.record(self._runtime.monotonic() - began - response.elapsed)
-                if rule.status(response.body) is not Status.RUNNING:
+                if not self._is_running(rule, response):
                     return SETTLED
                 if may_be_blind:
                     may_be_blind = False
@@ -231,6 +245,15 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                         self.warned = True
                         self.log.warning("Flow %s: %s The sensor goes on until its timeout.", shown(self.flow), problem)
         return TIMEOUT
+
+    def _is_running(self, rule: StatusRule, response: FlowResponse) -> bool:
+        if not isinstance(rule, RunStatusRule):
+            return rule.status(response.body) is Status.RUNNING
+        try:
+            return rule.report(response, str(self.idempotency_key), self.flow) is Status.RUNNING
+        except CoreError:
+            # The worker asks once more, and raises the error.
+            return False
 
 
 class OktaFlowInvocationTrigger(_OktaFlowTrigger):

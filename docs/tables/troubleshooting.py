@@ -181,7 +181,7 @@ STATUS_FLOWS = [
     Row("Flow … was invoked several times, and no invocation became a run.", "OktaFlowNoResponseError", "Each response was"
         " lost, and each time the status flow knew no run after the time of `settle`."),
     Row("The task was stopped while it waited for the end of flow ….", "OktaFlowNoResponseError", "The task was marked"
-        " failed, cleared or timed out. The run continues, unless a `cancel_flow` ends it.", "There is nothing to do."),
+        " failed, cleared or timed out. The run continues, unless a `cancel_flow` ends it."),
     Row("execution_timeout is over, and flow … has not ended.", "AirflowTaskTimeout", "The run continues.",
         "OKW-1638: Raise execution_timeout. A retry waits for the same run."),
     Row("its checkpoint took longer than … s, so it was not sent", "OktaFlowNotSentError", "Airflow's API server is slow."

@@ -304,6 +304,20 @@ def test_a_run_that_is_known_to_have_failed_gets_another_key_even_if_its_next_tu
     assert set(flow.runs.values()) == {1}
 
 
+def test_no_record_has_the_execution_id_of_a_question(flow: Provisioning, task: Task) -> None:
+    flow.fails = {0, 1}
+    flow.org.inject(Reset(after_run=True), flow="provision")
+    records = failed(task(), with_store(Store()))
+    own = {run.idempotency_key: run.execution_id for run in flow.org.flows["provision"].runs}
+    assert sorted(outcomes(records)) == ["failed", "failed", "succeeded"]
+    assert [record["execution_id"] for record in records if record["execution_id"] != own[record["key"]]] == [None]
+
+    flow.reports = {"status": "BANANA"}
+    records = failed(task(), with_store(Store()))
+    own = {run.idempotency_key: run.execution_id for run in flow.org.flows["provision"].runs}
+    assert [record["execution_id"] for record in records] == [own[record["key"]] for record in records]
+
+
 def test_a_condition_that_is_false_fails_the_item(flow: Provisioning, task: Task) -> None:
     records = failed(task(success_when="@ != `1`"), with_store(Store()))
 
@@ -386,6 +400,13 @@ def test_before_3_3_a_run_that_failed_in_an_earlier_try_is_followed_by_another(f
 
 
 # ---- a status flow that does not work
+
+
+def test_a_flow_that_cannot_be_invoked_is_told_before_anything_is_sent(flow: Provisioning, task: Task) -> None:
+    for status in (StatusFlow("provison status"), StatusFlow("provision_status", cancel_flow="cancell")):
+        with pytest.raises(OktaConfigurationError, match="OKW-1042"):
+            task(status=status).execute(with_store(Store()))
+    assert flow.org.log == []
 
 
 @pytest.mark.parametrize("fault", [Answer(404), Answer(403), Answer(500), Answer(503), Reset()], ids=str)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -142,6 +143,25 @@ def test_a_lost_response_needs_no_retry(flow: Provisioning, task: Task, fault: A
 
     assert task().execute(with_store(Store()) if store else context()) == {"user": "ada"}
     assert len(flow.keys) == 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_no_execution_id_of_the_status_flow_is_taken_for_that_of_the_run(
+    flow: Provisioning, task: Task, lost: bool
+) -> None:
+    flow.fails = [True, False]
+    if lost:
+        flow.org.inject(Reset(after_run=True), flow="provision", times=2)
+    store = Store()
+    with pytest.raises(OktaFlowFailedError) as caught:
+        task().execute(with_store(store))
+    given = with_store(store, try_number=2)
+    task().execute(given)
+
+    first, second = (None if lost else run.execution_id for run in flow.org.flows["provision"].runs)
+    assert caught.value.response
+    assert caught.value.response.execution_id == first
+    assert given["ti"].pushed["execution_id"] == second
 
 
 @pytest.mark.parametrize("store", [True, False], ids=["3.3", "older"])
@@ -284,7 +304,11 @@ def _sending() -> dict[str, Any]:
     return {"idempotency_key": identity, "identity": identity, "max_tries": 3, "ordinal": 0, "state": "sending"}
 
 
-@pytest.mark.parametrize("fault", [Answer(404), Answer(403), Answer(500), Reset()])
+BAD_CHARSET = Answer(200, b"{}", {"Content-Type": "application/json; charset=punycode", "x-flo-instance": "one"})
+REDIRECT = Answer(302, headers={"Location": "https://elsewhere.example.com/"})
+
+
+@pytest.mark.parametrize("fault", [Answer(404), Answer(403), Answer(500), Reset(), REDIRECT])
 def test_an_error_of_the_status_flow_does_not_change_what_is_known(flow: Provisioning, task: Task, fault: Any) -> None:
     store = Store(okta_workflows_invocation=_sending())
     flow.org.inject(fault, flow="provision_status", times=100)
@@ -294,6 +318,24 @@ def test_an_error_of_the_status_flow_does_not_change_what_is_known(flow: Provisi
 
     assert store["okta_workflows_invocation"]["state"] == "sending"
     assert flow.keys == []
+
+
+@pytest.mark.parametrize("bad", [Answer(403), REDIRECT, ReturnError(400, "broken"), BAD_CHARSET], ids=str)
+def test_an_error_of_the_status_flow_permits_a_retry_which_asks_again(flow: Provisioning, task: Task, bad: Any) -> None:
+    store = Store()
+    if isinstance(bad, Answer):
+        flow.org.inject(bad, flow="provision_status")
+    else:
+        flow.reports = [bad]
+    with pytest.raises(OktaFlowNoResponseError) as caught:
+        task().execute(with_store(store))
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert caught.value.flow == "provision_status"
+    assert [caught.value.idempotency_key] == flow.keys
+    assert f"Idempotency key of the run: {flow.keys[0]}" in caught.value.detail
+    assert task().execute(with_store(store, try_number=2)) == {"user": "ada"}
+    assert len(flow.keys) == 1
 
 
 def test_a_question_may_fail_for_a_while(flow: Provisioning, task: Task) -> None:
@@ -438,6 +480,61 @@ async def test_a_retry_waits_in_the_triggerer_too(flow: Provisioning, task: Task
     assert len(flow.keys) == 1
 
 
+@pytest.mark.parametrize("report", [*NONSENSE.values(), {"status": "RUNNING", "idempotency_key": "other"}], ids=str)
+async def test_nonsense_of_the_status_flow_ends_a_deferred_wait(
+    flow: Provisioning, task: Task, world: World, report: Any
+) -> None:
+    given = with_store(Store())
+    wait = deferred(task(deferrable=True), given)
+    flow.reports = [report] * 2
+
+    event = await fired(wait, world)
+    with pytest.raises(OktaFlowNoResponseError) as caught:
+        task(deferrable=True).status_complete(given, event, **(wait.kwargs or {}))
+    assert caught.value.code == "OKW-1631"
+    assert flow.reports == []
+
+
+async def test_a_status_flow_with_other_conditions_is_polled_until_they_are_true(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    given = with_store(Store())
+    conditions = {"success_when": "done == `true`", "failure_when": "broken", "not_found_when": "missing"}
+    options = {"deferrable": True, "status": conditions}
+    flow.reports = [{"done": False}] * 3 + [{"done": True, "result": 7}] * 2
+    wait = deferred(task(**options), given)
+
+    event = await fired(wait, world)
+    assert task(**options).status_complete(given, event, **(wait.kwargs or {})) == 7
+    assert flow.reports == []
+
+
+async def test_a_row_that_was_deleted_ends_a_deferred_wait(flow: Provisioning, task: Task, world: World) -> None:
+    given = with_store(Store())
+    wait = deferred(task(deferrable=True), given)
+    flow.rows.clear()
+
+    event = await fired(wait, world)
+    missing_since = world.now
+    with pytest.raises(OktaFlowOutcomeUnknownError) as caught:
+        task(deferrable=True).status_complete(given, event, **(wait.kwargs or {}))
+    assert caught.value.code == "OKW-1640"
+    assert SETTLE <= world.now - missing_since <= SETTLE + 60
+
+
+async def test_a_row_that_is_hidden_for_a_moment_sends_the_task_back_to_the_triggerer(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    given = with_store(Store())
+    wait = deferred(task(deferrable=True), given)
+    flow.reports = [{"status": "NOT_FOUND"}] * 2 + [{"status": "RUNNING"}]
+
+    event = await fired(wait, world)
+    with pytest.raises(TaskDeferred):
+        task(deferrable=True).status_complete(given, event, **(wait.kwargs or {}))
+    assert flow.reports == []
+
+
 async def test_a_deferred_run_that_fails_fails_the_try(flow: Provisioning, task: Task, world: World) -> None:
     flow.fails = [True]
     store = Store()
@@ -478,6 +575,20 @@ async def test_after_an_error_in_the_triggerer_the_worker_waits(flow: Provisioni
     assert task(deferrable=True).status_complete(given, event, **(wait.kwargs or {})) == {"user": "ada"}
 
 
+async def test_after_an_error_in_the_triggerer_the_worker_waits_until_execution_timeout(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    flow.takes = 10_000
+    given, began = with_store(Store()), world.now
+    options = {"deferrable": True, "execution_timeout": timedelta(seconds=600)}
+    wait = deferred(task(**options), given)
+    world.now += 500
+
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout is over"):
+        task(**options).status_complete(given, {"outcome": "error", "reason": "OSError"}, **(wait.kwargs or {}))
+    assert world.now - began == 600
+
+
 # ---- stopped
 
 
@@ -498,17 +609,24 @@ def test_a_kill_cancels_the_run_once(flow: Provisioning, task: Task, world: Worl
     assert len(flow.org.token_requests) == 1
 
 
-def test_a_cancel_flow_that_is_refused_is_logged_without_its_client_token(
-    flow: Provisioning, task: Task, world: World, caplog: pytest.LogCaptureFixture
+def test_a_kill_while_the_request_is_open_and_another_one_later_cancel_the_run_once(
+    flow: Provisioning, task: Task
 ) -> None:
-    running = task(status={"cancel_flow": f"{flow.org.invoke_url('cancel')}?clientToken=s3cret"})
-    world.sleep = lambda seconds: running.on_kill()  # type: ignore[method-assign]
+    running = task(status={"cancel_flow": "cancel"})
 
-    with pytest.raises(OktaFlowNoResponseError, match="stopped"):
+    def killed(request: Any) -> Any:
+        running.on_kill()
+        return flow.first
+
+    flow.org.flow("provision")(killed)
+    with pytest.raises(
+        OktaFlowNoResponseError, match="stopped while it waited for the end of flow 'provision'"
+    ) as caught:
         running.execute(with_store(Store()))
+    assert caught.value.code == "OKW-1690"
+    running.on_kill()
 
-    assert "/invoke?***' could not be asked to cancel the run" in caplog.text
-    assert "s3cret" not in caplog.text
+    assert [asked["idempotency_key"] for asked in flow.cancelled] == flow.keys
 
 
 def test_a_kill_before_anything_is_sent_cancels_nothing(flow: Provisioning, task: Task) -> None:
@@ -529,6 +647,61 @@ async def test_a_deferred_task_that_is_killed_cancels_the_run(flow: Provisioning
     await OktaFlowStatusTrigger(**arguments, runtime=world.runtime()).on_kill()
 
     assert flow.cancelled == flow.asked[:1]
+    (cancelled,) = flow.org.flows["cancel"].runs
+    assert [cancelled.idempotency_key] == flow.keys
+
+
+def test_a_deferred_task_that_exceeds_execution_timeout_cancels_the_run(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    given = with_store(Store())
+    options = {"deferrable": True, "execution_timeout": timedelta(seconds=90), "status": {"cancel_flow": "cancel"}}
+    wait = deferred(task(**options), given)
+    world.now += 90
+    resumed = task(**options)
+
+    with pytest.raises(AirflowTaskTimeout):
+        resumed.status_complete(given, {"outcome": "timeout"}, **(wait.kwargs or {}))
+    resumed.on_kill()  # as Airflow does after an AirflowTaskTimeout
+    assert [asked["idempotency_key"] for asked in flow.cancelled] == flow.keys
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_task_that_is_killed_before_its_first_question_cancels_a_run_that_is_known(
+    flow: Provisioning, task: Task, world: World, deferrable: bool
+) -> None:
+    options = {"deferrable": deferrable, "status": {"cancel_flow": "cancel"}}
+    store = DyingStore(2, written=True)
+    with pytest.raises(Killed):
+        task(**options).execute(with_store(store))
+    asked, again = flow.questions, task(**options)
+
+    again.on_kill()
+    with pytest.raises(OktaWorkflowsError, match="stopped"):
+        again.execute(with_store(store, try_number=2))
+    assert [one["idempotency_key"] for one in flow.cancelled] == flow.keys
+    assert flow.questions == asked
+
+
+async def test_a_task_that_is_deferred_leaves_the_cancel_flow_to_its_trigger(flow: Provisioning, task: Task) -> None:
+    running = task(deferrable=True, status={"cancel_flow": "cancel"})
+    deferred(running, with_store(Store()))
+
+    running.on_kill()
+    assert flow.cancelled == []
+
+
+async def test_a_lost_response_of_the_cancel_flow_does_not_run_it_again(
+    flow: Provisioning, task: Task, world: World
+) -> None:
+    wait = deferred(task(deferrable=True, status={"cancel_flow": "cancel"}), with_store(Store()))
+    _, arguments = wait.trigger.serialize()
+    flow.org.inject(Answer(504, after_run=True), flow="cancel", times=2)
+    trigger = OktaFlowStatusTrigger(**arguments, runtime=world.runtime())
+
+    await trigger.on_kill()
+    await trigger.on_kill()
+    assert len(flow.cancelled) == 1
 
 
 # ---- arguments
@@ -544,6 +717,15 @@ async def test_a_deferred_task_that_is_killed_cancels_the_run(flow: Provisioning
         (lambda task: task(status={"payload": {"idempotency_key": "x"}}), "OKW-1634"),
         (lambda task: task(status={"success_when": "status =="}), "OKW-1519"),
         (lambda task: task(status={"poke_interval": -1}), "OKW-1048"),
+        (lambda task: task(status=Lock()), "OKW-1639"),
+        (lambda task: task(status=json), "OKW-1639"),
+        *[(lambda task, flow=flow: StatusFlow(flow), "OKW-1691") for flow in (None, 5, "", " ", ["provision_status"])],
+        *[(lambda task, flow=flow: task(status={"cancel_flow": flow}), "OKW-1691") for flow in (5, "", False)],
+        (lambda task: task(status={"payload": "no json"}), "OKW-1507"),
+        (lambda task: task(status={"payload": "[1]"}), "OKW-1633"),
+        (lambda task: task(status={"success_when": None}), "OKW-1692"),
+        (lambda task: task(status={"failure_when": None}), "OKW-1692"),
+        (lambda task: task(status={"not_found_when": None}), "OKW-1692"),
     ],
 )
 def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(task: Task, make: Any, code: str) -> None:
@@ -558,6 +740,31 @@ def test_a_settle_below_the_connections_read_timeout_is_refused_and_nothing_sent
     with pytest.raises(OktaConfigurationError, match="settle is 80 s"):
         task(status={"settle": 80}).execute(with_store(Store()))
     assert flow.keys == []
+
+
+MISTAKES = {
+    "an unknown name": StatusFlow("provison status"),
+    "a host that is not allowed": StatusFlow("https://workflows.example.com/api/flo/0123456789abcdef0123456789abcdef/invoke"),
+    "a payload that is rendered to no JSON": StatusFlow("provision_status", payload="{{ 'no json' }}"),
+    "a payload with no JSON in it": StatusFlow("provision_status", payload={"a": object()}),
+    "a name that is rendered to nothing": StatusFlow("{{ '' }}"),
+    "an unknown cancel_flow": StatusFlow("provision_status", cancel_flow="cancell"),
+    "a cancel_flow that is rendered to nothing": StatusFlow("provision_status", cancel_flow="{{ '' }}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_the_status_flow_is_told_before_anything_is_sent(
+    flow: Provisioning, task: Task, status: StatusFlow
+) -> None:
+    store = Store()
+    one = task(status=status)
+    one.render_template_fields({})
+
+    with pytest.raises(OktaConfigurationError):
+        one.execute(with_store(store))
+    assert flow.org.log == []
+    assert store == {}
 
 
 def test_the_payload_of_the_status_flow_goes_beside_the_key(flow: Provisioning, task: Task) -> None:

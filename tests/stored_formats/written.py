@@ -141,6 +141,7 @@ def _triggers() -> dict[str, OktaFlowStatusTrigger | OktaFlowInvocationTrigger]:
             success_when="done",
             failure_when="failed",
             not_found_when="lost",
+            idempotency_key=IDENTITY,
             cancel_flow="cancel",
             poke_interval=5.0,
             deadline=NOW + 60,

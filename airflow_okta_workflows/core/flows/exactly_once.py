@@ -24,7 +24,8 @@ Before Airflow 3.3 there is no checkpoint. Every try but the first asks before i
 ordinal, since it does not know how many runs have failed. There, point 1 rests on Airflow, which starts a try only
 after it has stopped the process of the previous one.
 
-Once a run is known to exist, NOT_FOUND never leads to another one: the row was deleted, or is hidden for a moment.
+Once a run is known to exist, NOT_FOUND never leads to another one: the row was deleted, or is hidden for a moment. How
+long it has been missing is known only to this process, so a deferred task waits on the worker until it is known again.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class StatusReport:
     """What the status flow says about a run.
 
     :param status: the status
-    :param response: the status flow's response
+    :param response: the status flow's response, with the execution id of the run
     """
 
     status: Status
@@ -129,12 +130,10 @@ class Settled:
 
     :param run: the run
     :param response: the response that says so: the status flow's, or the flow's first one
-    :param execution_id: the execution id of the run, or None
     """
 
     run: WantedRun
     response: FlowResponse
-    execution_id: str | None
 
 
 @dataclass(frozen=True)
@@ -257,7 +256,7 @@ class _Conversation:
         self._known = replace(self._known, execution_id=response.execution_id)
         status = self._judge(response)
         if status is Status.SUCCEEDED:
-            return Settled(self._known.run, response, response.execution_id)
+            return Settled(self._known.run, response)
         if status is Status.FAILED:
             self._fail(response)
         yield from self._exists()
@@ -269,7 +268,7 @@ class _Conversation:
         if isinstance(event, StatusReport):
             match event.status:
                 case Status.SUCCEEDED:
-                    return Settled(self._known.run, event.response, self._known.execution_id)
+                    return Settled(self._known.run, event.response)
                 case Status.FAILED if self._known.own:
                     self._fail(event.response)
                 case Status.FAILED:

@@ -127,13 +127,19 @@ _STATUS_FLOW = (
 class RunStatusRule(StatusRule):
     """Conditions that map a status flow's response to the status of the run that it was asked for.
 
-    :param conditions: ``success_when``, ``failure_when``, ``result`` and ``not_found_when`` of :class:`StatusRule`
+    The parameters are those of :class:`StatusRule`.
     """
 
-    def __init__(self, **conditions: Any) -> None:
-        super().__init__(**conditions)
-        known = {"success_when": SUCCESS_WHEN, "failure_when": FAILURE_WHEN, "not_found_when": NOT_FOUND_WHEN}
-        self._has_four_statuses = all(conditions[name] == text for name, text in known.items())
+    def __init__(
+        self,
+        success_when: str,
+        failure_when: str | None,
+        result: str | None = None,
+        not_found_when: str | None = None,
+    ) -> None:
+        super().__init__(success_when, failure_when, result, not_found_when)
+        conditions = success_when, failure_when, not_found_when
+        self._has_four_statuses = conditions == (SUCCESS_WHEN, FAILURE_WHEN, NOT_FOUND_WHEN)
 
     def first_status(self, response: FlowResponse) -> Status:
         """Return the status in the flow's own first response, which need not have one.
@@ -191,7 +197,6 @@ class RunStatusRule(StatusRule):
             detail=f"{describe_response(response)}\nIdempotency key asked for: {idempotency_key}",
             flow=flow,
             idempotency_key=idempotency_key,
-            response=response,
         )
 
     def _is_running(self, body: dict[str, Any]) -> bool:
