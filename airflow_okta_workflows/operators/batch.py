@@ -19,7 +19,7 @@ from airflow_okta_workflows.exceptions import (
     raise_provider_errors,
 )
 from airflow_okta_workflows.operators.asking import AskingOperator
-from airflow_okta_workflows.operators.batch_arguments import SqlRows, check_on_error, check_payloads
+from airflow_okta_workflows.operators.batch_arguments import SqlRows, check_on_error, check_options, check_payloads
 from airflow_okta_workflows.operators.on_unknown import GIVE_UP
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
+        check_options(kwargs, records_path)
         super().__init__(
             flow=flow,
             query=query,

@@ -87,6 +87,26 @@ def check_payloads(payloads: object, item_key: str | None) -> None:
         raise missing_item_key()
 
 
+def check_options(options: Mapping[str, Any], records_path: object) -> None:
+    """Raise for an argument of other operators that a batch cannot have.
+
+    :param options: the arguments that the batch operator does not name
+    :param records_path: the argument ``records_path``
+    :raises OktaConfigurationError: if there is one
+    """
+    if options.get("multiple_outputs") and records_path is None:
+        raise OktaConfigurationError(
+            "multiple_outputs needs an object, and the XCom of a batch without records_path is a list.",
+            hint="OKW-1672: Leave multiple_outputs out, or set records_path: the XCom is then an object of path, counts"
+            " and first_errors.",
+        )
+    if "deferrable" in options:
+        raise OktaConfigurationError(
+            "deferrable is given, and a batch cannot be deferred.",
+            hint="OKW-1673: Leave deferrable out: the worker sends the invocations, and waits for the ends of runs.",
+        )
+
+
 def check_on_error(on_error: object) -> None:
     """Raise unless ``on_error`` has a value that the operator knows.
 
