@@ -30,7 +30,7 @@ from airflow_okta_workflows.core.keys.jwk import find_in_json
 from airflow_okta_workflows.core.keys.key_text import KeyText
 from airflow_okta_workflows.core.keys.pem import find_in_der, find_in_pem, has_marker
 from airflow_okta_workflows.core.keys.work import MAX_KEY_CHARS, Work
-from airflow_okta_workflows.core.secret import may_hold_key
+from airflow_okta_workflows.core.secret import may_hold_key, shown
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.secret import Secret
@@ -46,6 +46,8 @@ _SHORTEST_KEY = 64
 # The name of a JWK's member in what is left of a string without its JSON.
 _CUT_JWK = re.compile(r"""(?:["']|%22|&quot;|[{,]\s*)kty(?:\\*["']|%22|&quot;|\s*:)""")
 _OPENSSH_PUBLIC = re.compile(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S{1,30}) ")
+_PLACEHOLDER = re.compile(r"<[^<>]*>")
+_LONGEST_PLACEHOLDER = 60
 _LONGEST_PATH = 500
 _PATH = re.compile(
     r"(?:file:|~|\.{0,2}/|\$\{?\w{1,40}\}?/|[A-Za-z]:[\\/]|\\\\)[^\r\n]*"
@@ -235,6 +237,11 @@ def _nothing(text: str) -> CoreError:
     if not text:
         return configuration_error(
             "The private key is empty.", "OKW-1115: Paste the PEM or the JWK of the app's private key."
+        )
+    if _PLACEHOLDER.fullmatch(text):
+        return configuration_error(
+            f"The private key is a placeholder: {shown(text, _LONGEST_PLACEHOLDER)}.",
+            "OKW-1115: Paste the PEM or the JWK of the app's private key.",
         )
     if len(text) <= _LONGEST_PATH and _PATH.fullmatch(text) and not may_hold_key(text):
         return configuration_error(

@@ -19,6 +19,7 @@ from airflow_okta_workflows.core.keys.parsing import contains_private_key, parse
 from airflow_okta_workflows.core.keys.pem import MOST_ROUNDS
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.core.secret import Secret
+from airflow_okta_workflows.emulator.org import PRIVATE_KEY_PLACE
 from tests.unit.core.keys.key_forms import (
     EC,
     JWK,
@@ -208,6 +209,16 @@ def test_a_path_is_told_apart(path: str) -> None:
 )
 def test_what_is_neither_key_nor_path_is_said_to_be_neither(text: str) -> None:
     assert "neither a PEM" in fault(text).message
+
+
+@pytest.mark.parametrize("text", [PRIVATE_KEY_PLACE, "<private key>", "'<paste it here>'", "<PRIVATE\nKEY>"])
+def test_a_placeholder_is_told_apart(text: str) -> None:
+    error = fault(text)
+
+    assert error.message.startswith("The private key is a placeholder: ")
+    assert PRIVATE_KEY_PLACE not in text or PRIVATE_KEY_PLACE in error.message
+    assert error.hint == "OKW-1115: Paste the PEM or the JWK of the app's private key."
+    assert JWK["d"] not in fault(f"<{JWK['d']}>").message
 
 
 def test_the_alg_of_a_jwk_and_another_algorithm_of_the_connection_contradict() -> None:
