@@ -16,6 +16,8 @@ from airflow_okta_workflows.core.secret import Secret, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_okta_workflows.core.keys.work import Work
+
 MOST_ROUNDS = 10_000_000
 """Most rounds of a key derivation, which take a few seconds. Usual numbers are 2,048 to 1,000,000."""
 
@@ -36,20 +38,29 @@ def has_marker(text: str) -> bool:
 
     :param text: the string
     """
-    return "-----BEGIN" in text or "-----END" in text or _MARKER.search(text) is not None
+    if "-----BEGIN" in text or "-----END" in text:
+        return True
+    # The pattern is slow in a long run of dashes.
+    upper = text.upper()
+    return ("BEGIN" in upper or "END" in upper) and _MARKER.search(text) is not None
 
 
-def find_in_pem(text: str) -> list[Found]:
-    """Return the results for the PEM blocks of a string.
+def find_in_pem(text: str, work: Work) -> tuple[list[Found], str]:
+    """Return the results for the PEM blocks of a string, and the string without its whole blocks.
 
     :param text: the string, which may have lost its newlines
+    :param work: the work of the search
     """
     found: list[Found] = []
-    for index, (label, body, block) in enumerate(_blocks(text)):
+    rest = text
+    for index, (label, body, block) in enumerate(_blocks(text, work)):
+        rest = rest if body is None else rest.replace(block, "\n", 1)
         for one in [_truncated(label, block)] if body is None else _read_block(label, body):
             key = one.key and replace(one.key, pasted=(Secret(block),))
-            found.append(replace(one, key=key, place=one.place or f"the {ordinal(index)} PEM block"))
-    return found or [_truncated("PRIVATE KEY", "END")]
+            place = one.place or f"the {ordinal(index)} PEM block"
+            unusable = KeyText("pem", Secret(block), (Secret(block),)) if one.problem and "PRIVATE" in label else None
+            found.append(replace(one, key=key, place=place, unusable=unusable))
+    return found or [_truncated("PRIVATE KEY", "END")], rest
 
 
 def find_in_der(data: bytes, label: str = "") -> list[Found]:
@@ -96,10 +107,11 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
     return [_damaged(data)]
 
 
-def _blocks(text: str) -> Iterator[tuple[str, str | None, str]]:
+def _blocks(text: str, work: Work) -> Iterator[tuple[str, str | None, str]]:
     """Yield label, content and whole string of each PEM block; the content is None if its BEGIN or END is missing."""
     begin: re.Match[str] | None = None
     for marker in _MARKER.finditer(text):
+        work.spend()
         is_begin = marker[1].upper() == "BEGIN"
         if begin and is_begin:
             yield _label(begin), None, "BEGIN"

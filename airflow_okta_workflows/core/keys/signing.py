@@ -24,7 +24,7 @@ from airflow_okta_workflows.core.keys.der import PKCS1, SEC1
 from airflow_okta_workflows.core.keys.rsa_numbers import is_sound, require_size, rsa_key_from_jwk
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.keys.parsing import KeyText
+    from airflow_okta_workflows.core.keys.key_text import KeyText
     from airflow_okta_workflows.core.secret import Secret
 
 _LONGEST_KID = 100
@@ -109,6 +109,17 @@ def load_signing_key(
     signing_key = SigningKey(algorithm or key_text.algorithm or fitting[0], kid, description, key)
     _require_sound(signing_key)
     return signing_key
+
+
+def public_numbers(key_text: KeyText) -> object | None:
+    """Return the public numbers of a private key, which are the same in each of its forms; None if they are not known.
+
+    :param key_text: the key, whose numbers are not known if it is encrypted or cannot be used
+    """
+    key: object = None
+    with suppress(CoreError):
+        key = None if key_text.encrypted else _parse(key_text, None)
+    return key.public_key().public_numbers() if isinstance(key, PrivateKey) else None
 
 
 def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
