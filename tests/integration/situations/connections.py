@@ -72,9 +72,10 @@ OF_THE_SDK = {"conn_type": "okta_workflows", "host": None, "login": None, "passw
 CONNECTIONS = [
     taken("A variable with JSON, or with a URI; also with spaces around it", each(_read, (JSON, f" {JSON}\n", URI)), "Used"),
     refused("A URI that begins with `okta_workflows://`", variable("underscore"), "OKW-1016"),
-    refused("A value with quotes around it, as an env file keeps them", variable("single quotes", "double quotes"), "OKW-1027"),
+    refused("A value with quotes around it, as an env file keeps them", variable("single quotes", "double quotes", "quotes of bash", "escaped quotes"), "OKW-1027"),
+    refused("A URI with a misspelled type that Airflow cannot read: `okta_workflow://`", variable("misspelled type"), "OKW-1016"),
     refused("A value that begins with a byte order mark", variable("byte order mark", "byte order mark before a URI"), "OKW-1030"),
-    refused("A value that is a whole line for a shell, with `export` or the variable's name", variable("export"), "OKW-1029"),
+    refused("A value that is a whole line for a shell, with `export`, `set` or the variable's name", variable("export", "set", "PowerShell", "ENV", "name in YAML", "compose"), "OKW-1029"),
     refused("JSON with raw newlines in the key", variable("raw newlines"), "OKW-1024"),
     refused("A connection as Python prints it", variable("python"), "OKW-1033"),
     refused("JSON in a string of JSON", variable("encoded twice"), "OKW-1028"),
