@@ -23,7 +23,7 @@ from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key
 from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded, items
-from airflow_okta_workflows.core import addresses
+from airflow_okta_workflows.core import addresses, okta_hosts
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.http import hints
 from airflow_okta_workflows.core.http.proxies import parse_proxy
@@ -32,7 +32,6 @@ from airflow_okta_workflows.core.keys.parsing import KeyText, parse_key_text
 from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
-from airflow_okta_workflows.core.okta_hosts import default_workflows_origin, require_org, require_workflows_host
 from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
@@ -200,7 +199,7 @@ class _Reading(FieldReader):
         origin = addresses.parse_origin(host, _DOMAIN, scheme=schema.lower() or None, port=port)
         self._require_encryption(origin, _DOMAIN, insecure_http=insecure_http)
         is_url = "://" in host or bool(schema) or origin.port != 443
-        require_org(origin, is_url=is_url, has_workflows_host="workflows_host" in self._extra)
+        okta_hosts.require_org(origin, is_url=is_url, has_workflows_host="workflows_host" in self._extra)
         path = host.partition("://")[2 if "://" in host else 0].partition("/")[2]
         if path and not path.startswith(TOKEN_PATH.rpartition("/")[0].lstrip("/")):
             self.warnings.append(
@@ -213,11 +212,11 @@ class _Reading(FieldReader):
         if text := self._text("workflows_host"):
             origin = addresses.parse_origin(text, "workflows_host")
             self._require_encryption(origin, "workflows_host", insecure_http=insecure_http)
-            require_workflows_host(origin)
+            okta_hosts.require_workflows_host(origin)
             return origin
         if domain is None:
             return None
-        derived = default_workflows_origin(domain)
+        derived = okta_hosts.default_workflows_origin(domain)
         if derived is None:
             raise configuration_error(
                 f"workflows_host is missing: it cannot be derived from the custom domain {domain.host}.",
@@ -344,7 +343,10 @@ class _Reading(FieldReader):
             )
         if problem := placeholder_problem(target, f"the flow {name!r}"):
             raise problem
-        return addresses.parse_flow(target, name, workflows)
+        flow = addresses.parse_flow(target, name, workflows)
+        if flow and flow.origin != workflows:
+            okta_hosts.require_workflows_host(flow.origin, f"the host of the flow {name!r}")
+        return flow
 
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
         hosts = items(self._extra.get("allowed_hosts", []))
@@ -362,6 +364,7 @@ class _Reading(FieldReader):
                 if origin and origin not in found:
                     found.append(origin)
         for origin in found:
+            self._try(partial(okta_hosts.require_no_typo, origin, "an allowed host"))
             self._try(partial(self._require_encryption, origin, "an allowed host", insecure_http=insecure_http))
         return found
 

@@ -149,7 +149,7 @@ class FlowOperator(StopsOnKill, BaseOperator):
             condition = compile_optional(self.success_when, "success_when")
             if condition and not condition.is_true(response.body):
                 found = condition.describe(response.body, response.content_type)
-                raise self._failed(response, key, f"success_when is false: {found}")
+                raise self._failed(response, key, f"success_when is false: {found}", blind(condition, response))
             selection = compile_optional(self.result, "result")
             result = select_result(selection, response)
             if result is None and not self._warned and (problem := blind(selection, response)):
@@ -166,11 +166,11 @@ class FlowOperator(StopsOnKill, BaseOperator):
             reason = "response_check returned a false value"
         raise self._failed(response, key, reason)
 
-    def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
+    def _failed(self, response: FlowResponse, key: str, reason: str, detail: str = "") -> OktaFlowFailedError:
         return OktaFlowFailedError(
             f"Flow {shown(self.flow)} returned {response.status_code}, but {reason}.",
             hint="OKW-1603: Correct the flow or the condition. The flow has run: a retry runs it again.",
-            detail=describe_response(response),
+            detail="\n".join(filter(None, (detail, describe_response(response)))),
             flow=self.flow,
             idempotency_key=key,
             response=response,

@@ -219,7 +219,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "network": ("core/http/proxies.py", "transport/network.py"),
     "keys": ("core/keys/parsing.py", "core/keys/work.py", "core/keys/pem.py", "core/keys/jwk.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
     "arguments": (
-        "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
+        "core/flows/expressions.py", "core/flows/expression_checks.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/batch/sources.py", "operators/batch_arguments.py", "operators/batch_source.py", "core/flows/values.py",
         "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/records_file.py",
         "operators/status_flow.py", "operators/question.py", "operators/on_unknown.py", "operators/asking.py",
