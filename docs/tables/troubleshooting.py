@@ -335,6 +335,9 @@ WARNINGS = {
     "… A person is asked, under Required Actions (idempotency key …)": 'With `on_unknown="ask"`: the task waits until'
     " someone answers there.",
     "The outcome of … items is unknown. A person is asked, under Required Actions": "The same for a batch.",
+    "Metrics or traces cannot be sent: …. Invocations go on without them, and further errors are not logged. Check [metrics],"
+    " [traces] and the span processors of this Airflow.": "A metrics client or a span processor raised an error, whose class is"
+    " named. What becomes of a flow does not depend on it.",
     "The answer cannot be used: … The question is asked again.": "Answer again under Required Actions; the warning gives the"
     " reason.",
 }
