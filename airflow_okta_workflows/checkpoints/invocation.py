@@ -51,7 +51,6 @@ class InvocationCheckpointStore:
         self._store: Any = context.get("task_state_store")
         self._ti = context["ti"]
         self._flow = flow
-        self._written: InvocationState | None = None
         self.sent_at: str | None = None
         """When the invocation was last sent, in this try or an earlier one; None if that is not known."""
         new = new_wanted_run(context)
@@ -135,13 +134,11 @@ class InvocationCheckpointStore:
         return checkpoint.response
 
     def wants(self, run: WantedRun) -> None:
-        """Continue with a run, whose next checkpoint is written even if the last one had the same state.
-
-        Airflow may have given this try up. Only writing a new checkpoint shows that, because Airflow then refuses it.
+        """Continue with a run.
 
         :param run: the wanted run
         """
-        self.run, self._written = run, None
+        self.run = run
 
     def resumes(self, run: Mapping[str, Any] | None) -> None:
         """Continue with the run for which the task was suspended.
@@ -161,6 +158,9 @@ class InvocationCheckpointStore:
 
     def reached(self, state: InvocationState) -> None:
         """Checkpoint how far the invocation got. An error of the store propagates, so that nothing is sent.
+
+        Written before each request, also if nothing has changed: Airflow may have given this try up, and only refusing
+        a checkpoint shows that.
 
         :param state: how far it got
         """
@@ -248,14 +248,12 @@ class InvocationCheckpointStore:
         )
 
     def _write(self, checkpoint: InvocationCheckpoint) -> None:
-        if self._store is not None and checkpoint.state is not self._written:
+        if self._store is not None:
             self._store.set(_NAME, checkpoint.to_json())
-            self._written = checkpoint.state
 
     def _write_after(self, checkpoint: InvocationCheckpoint) -> None:
         """Write the final checkpoint. A failure is only logged, because this try itself knows the outcome."""
         try:
-            self._written = None
             self._write(checkpoint)
         except Exception:
             log.warning("The outcome of flow %s could not be stored", shown(self._flow), exc_info=True)

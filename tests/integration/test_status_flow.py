@@ -432,6 +432,25 @@ def test_a_request_leaves_within_ten_seconds_of_its_checkpoint_or_not_at_all(
     assert len(flow.keys) == 1
 
 
+class StoreOfAnotherTry(Store):
+    """A store that refuses all but the first write, as Airflow does once another try has begun."""
+
+    def set(self, key: str, value: Any) -> None:
+        if self:
+            raise ConnectionError("Task not in running state")
+        super().set(key, value)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_try_that_airflow_has_given_up_sends_nothing_more(flow: Provisioning, task: Task, idempotent: bool) -> None:
+    flow.org.inject(Reset(), flow="provision", times=2)
+
+    with pytest.raises(ConnectionError):
+        task(idempotent=idempotent).execute(with_store(StoreOfAnotherTry()))
+    assert len(flow.org.requests("provision")) == 1
+    assert flow.keys == []
+
+
 # ---- deferred
 
 
