@@ -118,8 +118,10 @@ FLOW_REFUSED = [
 FLOW_RESPONDED = [
     Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no response came."
         " The reason is after the colon: see [no response](#no-response). No retry follows.", flow_hints.OUTCOME_UNKNOWN),
-    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same for a flow that is"
-        " declared idempotent, after three attempts.", flow_hints.NO_RESPONSE),
+    Row("was invoked, and its outcome is unknown after … attempts: …", "OktaFlowNoResponseError", "The same for a flow that is"
+        " declared idempotent.", flow_hints.NO_RESPONSE),
+    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same, and the last"
+        " attempt was refused, or the task was stopped.", flow_hints.NO_RESPONSE),
     Row("An earlier try was cut off while it invoked flow …, and the outcome is unknown.", "OktaFlowOutcomeUnknownError",
         "The task was killed between sending and the response, and this is its retry.", LOOK_IT_UP),
     Row("The checkpoint… is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",

@@ -19,8 +19,8 @@ RUN_FAILED = "OKW-1611: Look the long-running flow up in its execution history."
 CONDITION_UNFIT = "OKW-1612: Correct the status flow or the condition."
 
 RESPONSE_UNREADABLE = (
-    "OKW-1404: Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it"
-    " again, so there is none: look it up in the flow's execution history."
+    "OKW-1404: Let the flow return less, or JSON in UTF-8, with large numbers as strings; max_response_bytes is the"
+    " limit. A retry would run it again, so there is none: look it up in the flow's execution history."
 )
 
 RESPONSE_REDIRECTED = (
