@@ -201,10 +201,18 @@ def _query(source: SqlRows) -> Generator[tuple[list[str], Iterator[Row]]]:
 
 
 def _connect(source: SqlRows) -> Any:
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
     connection: Any = BaseHook.get_connection(source.conn_id)
-    hook = connection.get_hook()
+    try:
+        hook = connection.get_hook()
+    except (AirflowException, ImportError) as error:
+        raise configuration_error(
+            f"The connection {shown(source.conn_id, 60)} is of type {shown(connection.conn_type, 40)}, which this"
+            " Airflow cannot use.",
+            "OKW-1555: Correct the type of the connection, or install the provider that has it on the workers.",
+            detail=f"Airflow says: {_said(error)}",
+        ) from None
     if not hasattr(hook, "get_records"):
         raise configuration_error(
             f"The connection {shown(source.conn_id, 60)} is not that of a database.",

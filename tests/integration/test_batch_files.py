@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath
+from airflow.providers.common.compat.sdk import DAG, AirflowNotFoundException, BaseHook, ObjectStoragePath
 
 from airflow_okta_workflows.checkpoints import batch as checkpoints
 from airflow_okta_workflows.core.batch import sources
@@ -258,6 +258,17 @@ def test_a_query_that_cannot_be_used_is_told(
 def test_a_connection_that_is_not_a_database_is_refused() -> None:
     with pytest.raises(OktaConfigurationError, match="'okta_workflows_default' is not that of a database"):
         batch(SqlRows("okta_workflows_default", ALL)).execute(context())
+
+
+def test_a_connection_of_an_unknown_type_is_refused_with_its_type(
+    org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HR", '{"conn_type": "nosuchdb", "host": "db.example.com"}')
+    with pytest.raises(OktaConfigurationError, match=r"'hr' is of type 'nosuchdb', which this(.|\n)*OKW-1555"):
+        batch(SqlRows("hr", ALL)).execute(context())
+    with pytest.raises(AirflowNotFoundException, match="absent"):
+        batch(SqlRows("absent", ALL)).execute(context())
+    assert org.log == []
 
 
 class ServerSideCursor:
