@@ -9,6 +9,7 @@ from airflow_okta_workflows.core.batch.items import GIVE_A_LIST
 from airflow_okta_workflows.core.batch.records import LOOK_AT_RECORDS
 from airflow_okta_workflows.core.flows import hints as flow_hints
 from airflow_okta_workflows.core.flows.hints import flow_hint
+from airflow_okta_workflows.core.http.hints import CLIENT_CERTIFICATE
 from airflow_okta_workflows.core.oauth.hints import TRY_LATER, clock_hint, okta_error_hint, token_hint
 from airflow_okta_workflows.diagnostics import FASTER_KEY, FIELD_WARNINGS
 
@@ -29,6 +30,7 @@ OTHER_CODES = (
     ("It returned 414.", flow_hint(414)),
     ("It returned 415.", flow_hint(415)),
     ("It returned 431.", flow_hint(431)),
+    ("The flow's host requires a client certificate, with TLS 1.3.", CLIENT_CERTIFICATE),
     ("The payloads of a batch are not a list.", GIVE_A_LIST),
     ("Items of a batch did not succeed.", LOOK_AT_RECORDS),
     ("A condition of a status flow cannot be evaluated.", flow_hints.CONDITION_UNFIT),
