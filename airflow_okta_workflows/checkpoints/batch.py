@@ -27,6 +27,7 @@ from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.runtime import Runtime, time_text
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -319,7 +320,7 @@ class BatchCheckpointStore:
 
     def _unreadable(self) -> OktaFlowOutcomeUnknownError:
         return OktaFlowOutcomeUnknownError(
-            f"The checkpoint of flow {self._flow!r} is of another version of this provider and cannot be read.",
+            f"The checkpoint of flow {shown(self._flow)} is of another version of this provider and cannot be read.",
             detail="Any item of the batch may have run, and none is sent: look them up in the flow's execution"
             " history.",
             hint=FORGET_IT,
