@@ -78,15 +78,16 @@ def connection_error(conn_id: str, problems: Sequence[CoreError]) -> OktaConfigu
     :param problems: its problems, at least one
     """
     lines = tuple(problem.one_line for problem in problems)
-    if len(problems) == 1:
-        message, hint, detail = f"Connection {conn_id!r}: {problems[0].message}", problems[0].hint, problems[0].detail
-    else:
-        message, hint = (
+    if len(problems) > 1:
+        return OktaConfigurationError(
             f"Connection {conn_id!r} has {len(problems)} problems.",
-            "Change each of these in the connection:",
+            hint="OKW-1262: Change each of these in the connection:",
+            detail="\n".join(f"({number}) {line}" for number, line in enumerate(lines, 1)),
+            problems=lines,
         )
-        detail = "\n".join(f"({number}) {line}" for number, line in enumerate(lines, 1))
-    return OktaConfigurationError(message, hint=hint, detail=detail, problems=lines)
+    only = problems[0]
+    message = f"Connection {conn_id!r}: {only.message}"
+    return OktaConfigurationError(message, hint=only.hint, detail=only.detail, problems=lines)
 
 
 @contextmanager

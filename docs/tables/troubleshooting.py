@@ -136,7 +136,7 @@ FLOW_RESPONDED = [
     Row("The notification was given up: it took too long.", "OktaFlowNoResponseError", "`OktaFlowNotifier` in the triggerer"
         " waited for a token, a rate limit or the response. The error is only logged."),
     Row("returned 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow reports a failure. The execution and the"
-        " flow's own message follow.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
+        " flow's own message follow.", flow_hints.FLOW_FAILED),
     Row("Flow … returned …, but ….", "OktaFlowFailedError", "The flow succeeded, but the"
         " task's own `success_when`, `result` or `response_check` did not accept the response; the text after `but` says which.",
         "Compare the expression with the body in the execution history."),

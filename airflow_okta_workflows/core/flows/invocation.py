@@ -270,7 +270,7 @@ class _InvocationConversation:
                 response=response,
             )
         else:
-            hint = "" if ran else self._refusal_hint(event, response, page=page)
+            hint = flow_hints.FLOW_FAILED if ran else self._refusal_hint(event, response, page=page)
             but = f", but {response.unreadable}" if response.unreadable else ""
             self._fail(ErrorKind.FAILED, f"returned {event.status}{_execution(response)}{but}", hint, response=response)
         return request
@@ -278,8 +278,9 @@ class _InvocationConversation:
     def _refusal_hint(self, event: HttpResponse, response: FlowResponse, *, page: bool) -> str:
         if page and event.status in _BEFORE_RUNNING:
             return flow_hints.FOREIGN_REFUSAL
-        hint = flow_hints.flow_hint(event.status, response.body, clock_offset(event.headers, self._runtime.clock()))
-        return hint or (flow_hints.FOREIGN_REFUSAL if page else "")
+        otherwise = flow_hints.FOREIGN_REFUSAL if page else flow_hints.FLOW_FAILED
+        skew = clock_offset(event.headers, self._runtime.clock())
+        return flow_hints.flow_hint(event.status, response.body, skew, otherwise)
 
     def _after_loss(self, failure: TransportFailure) -> Conversation[None]:
         if failure.kind is FailureKind.UNTRUSTED:
