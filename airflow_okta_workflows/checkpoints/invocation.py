@@ -118,7 +118,8 @@ class InvocationCheckpointStore:
         if checkpoint.run is None:
             self._require_readable()
         if checkpoint.state in (InvocationState.STARTED, InvocationState.RESPONDED):
-            return KnownRun(self.run, Knowledge.EXISTS, execution_id=checkpoint.execution_id)
+            response_id = checkpoint.response.execution_id if checkpoint.response else None
+            return KnownRun(self.run, Knowledge.EXISTS, execution_id=checkpoint.execution_id or response_id)
         return KnownRun(self.run, Knowledge.MAY_RUN)
 
     @property
@@ -127,11 +128,14 @@ class InvocationCheckpointStore:
         return self._store is not None
 
     def settled_response(self) -> FlowResponse | None:
-        """Return the last response of a run that an earlier try saw succeed; None if it has to be asked for."""
+        """Return the last response of a run that an earlier try saw succeed; None if it has to be asked for.
+
+        A deployment may have added the status flow after an earlier try, which then stored the flow's early response.
+        """
         checkpoint = self._earlier
-        if checkpoint is None or checkpoint.state is not InvocationState.RESPONDED or checkpoint.omitted:
+        if checkpoint is None or not checkpoint.settled or checkpoint.omitted:
             return None
-        return checkpoint.response
+        return checkpoint.response if checkpoint.state is InvocationState.RESPONDED else None
 
     def wants(self, run: WantedRun) -> None:
         """Continue with a run.
@@ -177,12 +181,13 @@ class InvocationCheckpointStore:
         if self._earlier is None:
             self._write(InvocationCheckpoint(self.run, InvocationState.NOT_RUN))
 
-    def responded(self, response: FlowResponse) -> None:
+    def responded(self, response: FlowResponse, *, settled: bool = False) -> None:
         """Checkpoint the response.
 
         :param response: the response
+        :param settled: whether the end of the run was waited for
         """
-        checkpoint = InvocationCheckpoint.of_response(self.run, response, InvocationState.RESPONDED)
+        checkpoint = InvocationCheckpoint.of_response(self.run, response, InvocationState.RESPONDED, settled=settled)
         if checkpoint.omitted and self._store is not None:
             log.warning(
                 "The response of flow %s has %d bytes and is stored without its body: if this task is cut off now,"

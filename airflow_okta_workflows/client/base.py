@@ -11,6 +11,7 @@ from airflow_okta_workflows.client.observation import Observer
 from airflow_okta_workflows.core import protocol
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.exactly_once import LEAVES_WITHIN
+from airflow_okta_workflows.core.flows.hints import STOPPED
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.http.types import FailureKind, TransportFailure
@@ -168,4 +169,4 @@ def stopped_without_token() -> Iterator[None]:
     try:
         yield
     except StopRequested:
-        raise CoreError(ErrorKind.TOKEN, "No access token was requested: the task was stopped.") from None
+        raise CoreError(ErrorKind.TOKEN, "No access token was requested: the task was stopped.", STOPPED) from None

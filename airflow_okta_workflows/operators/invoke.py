@@ -269,7 +269,7 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
                     return self._defer_wait(ended, deadlines, wait)
                 self._status_wait = None
                 response = ended
-                checkpoints.responded(response)
+                checkpoints.responded(response, settled=True)
             return self._complete(context, checkpoints, response)
         finally:
             self.hook.close()

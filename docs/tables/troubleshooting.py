@@ -85,7 +85,7 @@ class Row(NamedTuple):
 
 NO_TOKEN = [
     Row("No access token was requested: the task was stopped.", "OktaTokenError", "The task was marked failed, cleared or"
-        " timed out while it waited for a token.", "There is nothing to do."),
+        " timed out while it waited for a token.", flow_hints.STOPPED),
     Row("No token from …: ….", "OktaTokenError", "The org was not reached in three attempts. The reason is after the"
         " colon: see [no connection](#no-connection).", http_hints.UNREACHABLE),
     Row("… returned 429 to token requests for longer than rate_limit_wait (… s).", "OktaTokenError", "The org's limit for"
@@ -146,7 +146,7 @@ NOT_SENT = [
     Row("could not be invoked in … attempts: …", "OktaFlowNotSentError", "No connection could be made. Nothing was sent.",
         http_hints.UNREACHABLE),
     Row("was not invoked: the task was stopped", "OktaFlowNotSentError", "The task was marked failed, cleared or timed out"
-        " while it waited for a rate limit, a backoff or a token. Nothing was sent after that.", "There is nothing to do."),
+        " while it waited for a rate limit, a backoff or a token. Nothing was sent after that."),
     Row("was not invoked: …", "OktaFlowNotSentError", "The host's certificate is not trusted, or belongs to another host; or this"
         " machine's CA bundle or proxy cannot be used. Nothing was sent, and it was not tried again.", http_hints.CERTIFICATE),
     Row("No notification could be sent within … s.", "OktaFlowNotSentError", "`OktaFlowNotifier` waited for a token, a rate"

@@ -540,7 +540,7 @@ def test_on_kill_before_it_begins_sends_nothing_and_after_its_end_says_nothing_o
     connect(org)
     task = batch(people(3))
     task.on_kill()
-    with pytest.raises(OktaTokenError, match="the task was stopped"):
+    with pytest.raises(OktaTokenError, match=r"the task was stopped\.\nWhat to change \(OKW-1693\)"):
         task.execute(context())
     assert org.log == []
 

@@ -407,6 +407,19 @@ def test_a_retry_after_the_end_asks_nothing(flow: Provisioning, task: Task) -> N
     assert len(flow.keys) == 1
 
 
+def test_a_status_flow_that_a_deployment_adds_is_asked_about_a_run_whose_early_response_is_stored(
+    flow: Provisioning, task: Task
+) -> None:
+    store = DyingStore(2, written=True)
+    with pytest.raises(Killed):
+        task(status=None).execute(with_store(store))
+    assert store["okta_workflows_invocation"]["state"] == "responded"
+
+    assert task().execute(with_store(store, try_number=2)) == {"user": "ada"}
+    (run,) = flow.org.flows["provision"].runs
+    assert flow.asked[0] == {"idempotency_key": run.idempotency_key, "execution_id": run.execution_id}
+
+
 class SlowStore(Store):
     """A store whose writes take a while."""
 

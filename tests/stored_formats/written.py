@@ -86,6 +86,7 @@ _INVOCATIONS: dict[str, Callable[[InvocationCheckpointStore], object]] = {
     "sending": lambda store: store.reached(InvocationState.SENDING),
     "started": lambda store: store.started(RUN, "e-4711"),
     "responded": lambda store: store.responded(RESPONSE),
+    "settled": lambda store: store.responded(RESPONSE, settled=True),
     "responded_without_body": lambda store: store.responded(
         FlowResponse(200, Headers(), "x" * LARGEST_BODY, "e-4711", 1.5)
     ),

@@ -44,7 +44,7 @@ Damage = Callable[[dict[str, Any]], Any]
 
 FOLDER = Path(__file__).parents[1] / "stored_formats"
 VERSIONS = sorted((path.name for path in FOLDER.iterdir() if path.name[0].isdigit()), key=Version)
-CASES = ("failed", "not_run", "responded", "responded_without_body", "sending", "started")
+CASES = ("failed", "not_run", "responded", "responded_without_body", "sending", "settled", "started")
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
 
@@ -61,10 +61,10 @@ def test_what_this_version_stores_is_in_the_newest_folder() -> None:
     )
 
 
-def next_try(checkpoint: Any) -> Any:
+def next_try(checkpoint: Any, **options: Any) -> Any:
     """Execute the task in a second try that finds a checkpoint, and return its XCom."""
     store = Store(okta_workflows_invocation=checkpoint)
-    task = InvokeOktaFlowOperator(task_id="task", flow="echo", payload={})
+    task = InvokeOktaFlowOperator(task_id="task", flow="echo", payload={}, **options)
     return task.execute(with_store(store, try_number=2))
 
 
@@ -83,6 +83,7 @@ def test_a_stored_response_is_returned_and_nothing_is_sent(version: str, org: Lo
     connect(org)
 
     assert next_try(stored(version, "invocation.json")["responded"]) == RESPONSE.body
+    assert next_try(stored(version, "invocation.json")["settled"], status=StatusFlow("status")) == RESPONSE.body
     assert org.log == []
 
 

@@ -25,6 +25,7 @@ class InvocationCheckpoint:
     :param omitted: size of an omitted body in bytes, otherwise 0
     :param execution_id: the execution id of a run without a response so far, or None
     :param sent_at: when the invocation was sent, as text for people; None if that is not known
+    :param settled: whether the response is that of a run whose end was waited for
     """
 
     run: WantedRun | None
@@ -33,19 +34,23 @@ class InvocationCheckpoint:
     omitted: int = 0
     execution_id: str | None = None
     sent_at: str | None = None
+    settled: bool = False
 
     @classmethod
-    def of_response(cls, run: WantedRun, response: FlowResponse, state: InvocationState) -> InvocationCheckpoint:
+    def of_response(
+        cls, run: WantedRun, response: FlowResponse, state: InvocationState, *, settled: bool = False
+    ) -> InvocationCheckpoint:
         """Return the checkpoint of a response, without a body larger than :data:`LARGEST_BODY`.
 
         :param run: the wanted run
         :param response: the response
         :param state: ``RESPONDED`` or ``FAILED``
+        :param settled: whether the end of the run was waited for
         """
         size = len(json.dumps(response.body).encode())
         body, omitted = (response.body, 0) if size <= LARGEST_BODY else (None, size)
         kept = FlowResponse(response.status_code, Headers(), body, response.execution_id, response.elapsed)
-        return cls(run, state, kept, omitted)
+        return cls(run, state, kept, omitted, settled=settled)
 
     def to_json(self) -> dict[str, Any]:
         """Return the checkpoint as a JSON object."""
@@ -56,6 +61,8 @@ class InvocationCheckpoint:
             checkpoint["sent_at"] = self.sent_at
         if self.response:
             checkpoint.update(self.response.to_json())
+        if self.settled:
+            checkpoint["settled"] = True
         if self.omitted:
             checkpoint["body_omitted_bytes"] = self.omitted
         return checkpoint
@@ -84,4 +91,5 @@ class InvocationCheckpoint:
             omitted if isinstance(omitted, int) else 0,
             execution_id if isinstance(execution_id, str) else None,
             sent_at if isinstance(sent_at, str) else None,
+            value.get("settled") is True,
         )

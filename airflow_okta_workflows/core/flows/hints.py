@@ -42,6 +42,8 @@ OUTCOME_UNKNOWN = (
     " twice does no harm, declare the flow idempotent."
 )
 
+STOPPED = "OKW-1693: Nothing, if the stop was intended. Nothing was sent after it, so a retry is safe."
+
 NO_RESPONSE = "OKW-1406: It may have run. It is declared idempotent, so trying again is allowed."
 
 

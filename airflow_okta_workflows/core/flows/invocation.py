@@ -222,7 +222,7 @@ class _InvocationConversation:
                 else:  # pragma: no cover  # the event of a Send is one of the two
                     raise TypeError(f"Send led to {type(event).__name__}")
         except StopRequested:
-            self._fail(ErrorKind.NOT_SENT, "was not invoked: the task was stopped", "")
+            self._fail(ErrorKind.NOT_SENT, "was not invoked: the task was stopped", flow_hints.STOPPED)
 
     def _after_failure(self, request: HttpRequest, failure: TransportFailure) -> Conversation[HttpRequest]:
         """Return the request to send next, unless the failure ends the invocation."""
