@@ -42,7 +42,8 @@ _IDLE = 15.0
 """Seconds after which a kept connection is not used again: if the host closed it at that moment, the invocation's
 outcome would be unknown."""
 _MOST_KEPT = 32
-_VERSIONS = (b"1.0", b"1.1")
+_VERSIONS = (b"0.9", b"1.0", b"1.1", b"2.0")
+"""Versions that the parser of aiohttp accepts in a status line; some servers write the wrong one."""
 
 
 class _RefusedError(Exception):

@@ -95,6 +95,8 @@ NO_TOKEN = [
         "Try again later; if this persists, see Okta's status page."),
     Row("… returned 403 to the token request", "OktaTokenRefusedError", "Without a reason, also 404 and others, and HTML"
         " instead of JSON: this is not a token endpoint.", oauth_hints.NOT_THE_ORG),
+    Row("… returned … to the token request, but ….", "OktaTokenError", "Three responses could not be read; the reason is"
+        " that of an [unreadable](#unreadable) body. Something in between loses or changes a part.", oauth_hints.NOT_THE_ORG),
     Row("… redirected the token request (…).", "OktaTokenRefusedError", "This is not a token endpoint. A redirect is not"
         " followed.", oauth_hints.NOT_THE_ORG),
     Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "This is not a token endpoint."

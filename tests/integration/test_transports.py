@@ -101,10 +101,11 @@ def test_both_put_the_same_on_the_wire(request_: HttpRequest) -> None:
         (b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" + http(), 200, b"{}"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 102 Processing\r\n\r\n" + http("500 No"), 500, b"{}"),
         (b"\r\n" + http(), 200, b"{}"),
+        (http().replace(b"HTTP/1.1", b"HTTP/2.0"), 200, b"{}"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\n{}", 200, b"{}"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 200, b"{}"),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_a_whole_response_is_taken(send: Send, response: bytes, status: int, body: bytes) -> None:
     with Listener(response) as listener:
