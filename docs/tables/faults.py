@@ -286,6 +286,8 @@ def play(
         org.flow("echo")(status_table.worker_flow(lambda request: {"ok": True}))
         org.flow("echo_status")(status_table.status_flow)
         extra = row.prepare(org) or {}
+        if "flows" in extra:
+            extra["flows"] |= {"echo_status": org.invoke_url("echo_status")}
         os.environ.update(org.environment(max_response_bytes=20_000, **extra))
         os.environ["HTTPS_PROXY"] = stack.enter_context(_proxy(row.proxy, org)).address if row.proxy else ""
         hook = OktaWorkflowsHook(runtime=runtime)
