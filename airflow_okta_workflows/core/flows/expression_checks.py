@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -64,6 +63,8 @@ def _check_call(node: Node, parameter: str) -> None:
 
     name, given, table = node["value"], len(node["children"]), Functions.FUNCTION_TABLE
     if name not in table:
+        import difflib
+
         near = difflib.get_close_matches(name.lower(), table, n=1)
         raise configuration_error(
             f"{parameter} calls {shown(name, 40)}, and JMESPath has no such function.",
