@@ -22,7 +22,7 @@ from airflow_okta_workflows.connection.fields import CONN_TYPE, OUTSIDE_EXTRA, i
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
-from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded, items
+from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded, is_bare, items
 from airflow_okta_workflows.core import addresses, okta_hosts
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.http import hints
@@ -236,7 +236,7 @@ class _Reading(FieldReader):
             raise configuration_error(
                 "The Client ID (Login) is missing.", "OKW-1011: Copy it from the app's General tab: 0oa…."
             )
-        if not _is_id(client_id) or may_hold_key(client_id):
+        if not _is_id(client_id) or not is_bare(client_id) or may_hold_key(client_id):
             raise configuration_error(
                 f"The Client ID (Login) is not a client id: it has {len(client_id)} characters, or spaces, or"
                 " others that no client id has.",

@@ -37,7 +37,17 @@ def items(value: object) -> list[str] | None:
     texts = [text for text in listed if isinstance(text, str)]
     if len(texts) < len(listed):
         return None
+    # A list as YAML and shells print it has brackets, as the address ::1 has.
+    texts = [inner[1] if (inner := re.fullmatch(r"\s*\[([^][:]*)\]\s*", text)) else text for text in texts]
     return [item for text in texts for item in re.split(r"[,;\s]+", text) if item]
+
+
+def is_bare(text: str) -> bool:
+    """Return whether a string is not in quotes, and neither an e-mail address nor a URL, as no id is.
+
+    :param text: the string
+    """
+    return re.search(r"""[@/:"<>`]|^'|'$""", text) is None
 
 
 def _loaded(text: str) -> Any:

@@ -12,6 +12,7 @@ YEAR = 366 * 86_400.0
 """Seconds; the longest wait that any setting allows."""
 
 _LARGEST_TOLD = 10**20
+_FIRST_WITH_COMMAS = 10_000
 
 
 def seconds(value: Any) -> Any:
@@ -37,8 +38,12 @@ def check_number(value: object, name: str, *, least: float, most: float, whole: 
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         kind = "a whole number" if whole else "a number"
         raise configuration_error(
-            f"{name} is {_told(value)}.", f"OKW-1048: Set it to {kind} from {least:g} to {most:g}."
+            f"{name} is {_told(value)}.", f"OKW-1048: Set it to {kind} from {_readable(least)} to {_readable(most)}."
         )
+
+
+def _readable(number: float) -> str:
+    return f"{number:,.0f}" if number >= _FIRST_WITH_COMMAS else f"{number:g}"
 
 
 def _told(value: object) -> str:

@@ -91,8 +91,8 @@ def check_names(mapping: Mapping[Any, Any], what: str) -> None:
             )
         if name.lower().startswith(RESERVED_PREFIX):
             raise configuration_error(
-                f"The name {shown(name)} in {what} is reserved by Okta.",
-                f"OKW-1514: Use one that does not begin with {RESERVED_PREFIX}.",
+                f"A name in {what} begins with {RESERVED_PREFIX}, which is reserved by Okta.",
+                "OKW-1514: Use another name.",
             )
 
 

@@ -63,7 +63,7 @@ def _check_call(node: Node, parameter: str) -> None:
 
     name, given, table = node["value"], len(node["children"]), Functions.FUNCTION_TABLE
     if name not in table:
-        import difflib  # only for an error, since each DAG file imports this module
+        import difflib
 
         near = difflib.get_close_matches(name.lower(), table, n=1)
         raise configuration_error(

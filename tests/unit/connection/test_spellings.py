@@ -97,6 +97,8 @@ def test_an_extra_that_is_no_object_says_what_it_is(extra: Any, text: str | None
         ("scopes", ["okta.a", "okta.b"], "scope", "okta.a okta.b"),
         ("scopes", "okta.a,okta.b", "scope", "okta.a okta.b"),
         ("SCOPE", "['okta.a', 'okta.b']", "scope", "okta.a okta.b"),
+        ("scope", "[okta.a, okta.b]", "scope", "okta.a okta.b"),
+        ("scope", " [okta.a] ", "scope", "okta.a"),
         ("readTimeout", "90", "read_timeout", 90),
         ("alg", "es256", "algorithm", "ES256"),
         ("workflowsHost", "flows.acme.com", "workflows", "https://flows.acme.com"),
