@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -69,10 +70,12 @@ user is watching, and because the API server sets no time-out."""
 
 _SLOW_ROUNDS = 200_000
 """Rounds of key derivation that take about 0.1 s, once in each process that asks for a token."""
-_FASTER_KEY = (
-    "Convert the key once to a PEM with 2,048 rounds, and give that one: openssl pkcs8 -topk8 -in FILE -out key.pem"
-    " (from PKCS#12: openssl pkcs12 -in FILE -nocerts -out key.pem). With a random passphrase it is as safe."
+FASTER_KEY = (
+    "OKW-1160: Convert the key once to a PEM with 2,048 rounds, and give that one: openssl pkcs8 -topk8 -in FILE -out"
+    " key.pem (from PKCS#12: openssl pkcs12 -in FILE -nocerts -out key.pem). With a random passphrase it is as safe."
 )
+
+FIELD_WARNINGS = "OKW-1162: In the connection, {}."
 
 AFTER_FIELDS = ("key", "domain", "metadata", "clock", "token", "flows")
 """The steps that need a connection whose fields are valid."""
@@ -90,18 +93,22 @@ def check_connection(
     try:
         settings = with_short_waits(read())
     except OktaConfigurationError as error:
-        problems = error.problems or (f"{error.message} {error.hint}",)
+        problems = error.problems or (_with_code(f"{error.message} {error.hint}", error.code),)
         what = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        yield CheckStep("fields", CheckResult.FAILED, f"The connection has {what}.", " ".join(_numbered(problems)))
+        yield CheckStep("fields", CheckResult.FAILED, f"The connection has {what}.", _in_one_fix(problems))
         yield from skipped(AFTER_FIELDS, "the fields have to be right first")
         return
     told = f"{settings.client_id} at {settings.domain.netloc}, flows at {settings.workflows.netloc}"
+    fixes = (
+        [FIELD_WARNINGS.format("; ".join(warning.rstrip(".") for warning in settings.warnings))]
+        if settings.warnings
+        else []
+    )
     if settings.gives_secrets_away:
-        yield CheckStep("fields", CheckResult.WARNING, f"{told}. {http_guard.WARNING}", http_guard.FIX)
-    elif settings.warnings:
-        yield CheckStep("fields", CheckResult.WARNING, told, "; ".join(settings.warnings))
-    else:
-        yield CheckStep("fields", CheckResult.PASSED, told)
+        told += f". {http_guard.WARNING}"
+        fixes.insert(0, http_guard.FIX)
+    result = CheckResult.WARNING if fixes else CheckResult.PASSED
+    yield CheckStep("fields", result, told, _in_one_fix([_with_code(*reversed(split_code(fix))) for fix in fixes]))
     with closing(H11Transport(settings)) as transport:
         yield from _check(settings, transport, runtime, flows)
 
@@ -118,7 +125,8 @@ def summary(steps: Iterable[CheckStep]) -> tuple[bool, str]:
         if step.result is CheckResult.FAILED and step.name != "domain":
             good = False
         if step.name in ("fields", "token") or step.result in (CheckResult.FAILED, CheckResult.WARNING):
-            told += [f"{step.name}: {step.detail.rstrip('.')}.", *split_code(step.fix)[1].split("\n")]
+            code, fix = split_code(step.fix)
+            told += [f"{step.name}: {step.detail.rstrip('.')}.", *_with_code(fix, code).split("\n")]
         if step.name == "token":
             good = good and step.result is CheckResult.PASSED
             break
@@ -136,8 +144,18 @@ def skipped(names: Sequence[str], why: str) -> Iterator[CheckStep]:
         yield CheckStep(name, CheckResult.SKIPPED, why)
 
 
-def _numbered(problems: Sequence[str]) -> Sequence[str]:
-    return problems if len(problems) == 1 else [f"({number}) {error}" for number, error in enumerate(problems, 1)]
+def _with_code(text: str, code: str) -> str:
+    return f"{text} ({code})" if code else text
+
+
+def _in_one_fix(texts: Sequence[str]) -> str:
+    """Return what to change as the fix of one step.
+
+    :param texts: each thing to change, with its code in parentheses at the end
+    """
+    if len(texts) > 1:
+        return " ".join(f"({number}) {text}" for number, text in enumerate(texts, 1))
+    return re.sub(r"(.*) \((OKW-\d{4})\)", r"\2: \1", "".join(texts), flags=re.DOTALL)
 
 
 def _check(
@@ -191,7 +209,7 @@ def _with_slowness(step: CheckStep, settings: OktaWorkflowsSettings) -> CheckSte
     if step.result is not CheckResult.PASSED or rounds < _SLOW_ROUNDS:
         return step
     detail = f"{step.detail}; each process takes long to decrypt it ({rounds:,} rounds of key derivation)"
-    return replace(step, result=CheckResult.WARNING, detail=detail, fix=_FASTER_KEY)
+    return replace(step, result=CheckResult.WARNING, detail=detail, fix=FASTER_KEY)
 
 
 def _kid(key: SigningKey, settings: OktaWorkflowsSettings) -> str:

@@ -30,6 +30,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind, error_text, split_code
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
+from airflow_okta_workflows.core.secret import public_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +118,12 @@ class OktaFlowError(OktaWorkflowsError):
     """The idempotency key of the invocation, whether or not it was sent."""
     response: FlowResponse | None = None
     """The response, if there was one."""
+
+    def __init__(self, message: str, *, flow: str | None = None, **data: Any) -> None:
+        if isinstance(flow, str) and "/" in flow:
+            # An error may come before the URL is checked: its query or its user may be secret.
+            flow = public_part(flow)
+        super().__init__(message, **data, **({} if flow is None else {"flow": flow}))
 
 
 class OktaFlowNotSentError(OktaFlowError):

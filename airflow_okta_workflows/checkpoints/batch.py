@@ -27,6 +27,7 @@ from airflow_okta_workflows.core.flows.exactly_once import Knowledge, KnownRun
 from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.runtime import Runtime, time_text
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -113,9 +114,9 @@ class _Page:
     def remove(self, key: str) -> None:
         del self.items[key], self._stored[key]
 
-    def to_json(self, run: WantedRun) -> dict[str, Any]:
+    def to_json(self, run: WantedRun, item_key: str | None) -> dict[str, Any]:
         # A copy, because another thread stores it.
-        return {**run.to_json(), "items": dict(self._stored)}
+        return {**run.to_json(), **({"item_key": item_key} if item_key else {}), "items": dict(self._stored)}
 
 
 class BatchCheckpointStore:
@@ -126,12 +127,16 @@ class BatchCheckpointStore:
 
     :param context: the task's context
     :param flow: the flow as the task names it
+    :param item_key: the expression that names the items; None without one
     :raises OktaFlowOutcomeUnknownError: if a checkpoint cannot be read
     """
 
-    def __init__(self, context: Mapping[str, Any], flow: str) -> None:
+    def __init__(self, context: Mapping[str, Any], flow: str, item_key: str | None = None) -> None:
         self._store: Any = context.get("task_state_store")
         self._flow = flow
+        self._item_key = item_key
+        self.earlier_item_key = item_key
+        """The expression that named the items of the earlier tries; None without one."""
         self.earlier: SpooledMapping[ItemCheckpoint] = SpooledMapping(ItemCheckpoint.from_json)
         """The checkpoints of earlier tries, by the key of each item's first run."""
         self.done: Any = None
@@ -212,11 +217,13 @@ class BatchCheckpointStore:
             page.put(item.key, running)
             self._write_soon(page)
 
-    def settle(self, key: str, record: BatchRecord, *, final: bool = True) -> None:
+    def settle(self, key: str, record: BatchRecord, *, ordinal: int | None = None, final: bool = True) -> None:
         """Checkpoint the result of an item, within about a second.
 
         :param key: the key of the item's first run
         :param record: the result
+        :param ordinal: how many runs of the item are known to have failed before this one; None for no more than the
+            checkpoint says
         :param final: whether this try does nothing more with the item
         """
         page = self._page_of.get(key) or self._page_again(key)
@@ -231,6 +238,9 @@ class BatchCheckpointStore:
             page.open.discard(key)
             page.remove(key)
             del self._page_of[key]
+        elif ordinal is not None and ordinal > item.ordinal:
+            # Another run was wanted, whose turn has not come: what is known of the failed one does not hold for it.
+            page.put(key, ItemCheckpoint(ordinal, record, name=item.name))
         else:
             sent_at = item.sent_at if record.outcome is Outcome.UNKNOWN else None
             page.put(key, ItemCheckpoint(item.ordinal, record, item.exists, item.execution_id, sent_at, item.name))
@@ -298,7 +308,7 @@ class BatchCheckpointStore:
             if run is None or not isinstance(items, dict):
                 raise self._unreadable()
             if not self._next:
-                self._run = run
+                self._run, self.earlier_item_key = run, value.get("item_key")
             elif run != self._run:
                 return
             try:
@@ -310,7 +320,7 @@ class BatchCheckpointStore:
 
     def _unreadable(self) -> OktaFlowOutcomeUnknownError:
         return OktaFlowOutcomeUnknownError(
-            f"The checkpoint of flow {self._flow!r} is of another version of this provider and cannot be read.",
+            f"The checkpoint of flow {shown(self._flow)} is of another version of this provider and cannot be read.",
             detail="Any item of the batch may have run, and none is sent: look them up in the flow's execution"
             " history.",
             hint=FORGET_IT,
@@ -337,7 +347,7 @@ class BatchCheckpointStore:
     async def _write(self) -> None:
         async with self._writing:
             dirty, self._dirty = self._dirty, set()
-            pages = {_NAME.format(number): self._pages[number].to_json(self._run) for number in sorted(dirty)}
+            pages = {_NAME.format(one): self._pages[one].to_json(self._run, self._item_key) for one in sorted(dirty)}
             try:
                 # In a thread, since it blocks: the task asks the supervisor, and the supervisor asks the API server.
                 await asyncio.to_thread(self._store_all, pages)

@@ -12,6 +12,7 @@ from airflow_okta_workflows.core.flows.idempotency_key import WantedRun
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.protocol import InvocationState
 from airflow_okta_workflows.core.runtime import Runtime, time_text
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowOutcomeUnknownError,
@@ -89,7 +90,7 @@ class InvocationCheckpointStore:
                 else "its response could not be read"
             )
             raise OktaFlowResponseError(
-                f"Flow {self._flow!r} responded in an earlier try, and {why}.",
+                f"Flow {shown(self._flow)} responded in an earlier try, and {why}.",
                 detail=f"Nothing was sent now.\nIdempotency key: {self.key}",
                 hint=LOOK_IT_UP,
                 flow=self._flow,
@@ -97,9 +98,9 @@ class InvocationCheckpointStore:
                 response=checkpoint.response,
             )
         log.info(
-            "Flow %r responded in an earlier try, which was then cut off: that response is returned, and nothing is"
+            "Flow %s responded in an earlier try, which was then cut off: that response is returned, and nothing is"
             " sent (idempotency key %s)",
-            self._flow,
+            shown(self._flow),
             self.key,
         )
         return checkpoint.response
@@ -189,9 +190,9 @@ class InvocationCheckpointStore:
         checkpoint = InvocationCheckpoint.of_response(self.run, response, InvocationState.RESPONDED, settled=settled)
         if checkpoint.omitted and self._store is not None:
             log.warning(
-                "The response of flow %r has %d bytes and is stored without its body: if this task is cut off now,"
+                "The response of flow %s has %d bytes and is stored without its body: if this task is cut off now,"
                 " a retry knows that the flow has run, but not what it returned",
-                self._flow,
+                shown(self._flow),
                 checkpoint.omitted,
             )
         self._write_after(checkpoint)
@@ -224,7 +225,7 @@ class InvocationCheckpointStore:
     def _require_readable(self) -> None:
         if self._earlier is None or self._earlier.state is not InvocationState.UNREADABLE:
             return
-        of = f" of flow {self._flow!r}" if self._flow else ""
+        of = f" of flow {shown(self._flow)}" if self._flow else ""
         raise OktaFlowOutcomeUnknownError(
             f"The checkpoint{of} is of another version of this provider and cannot be read.",
             detail="The flow may have run: look it up in its execution history.",
@@ -236,14 +237,14 @@ class InvocationCheckpointStore:
     def _judge_a_crash(self, *, idempotent: bool) -> None:
         if idempotent:
             log.warning(
-                "An earlier try was cut off while it invoked flow %r, which may have run. It is declared idempotent, so"
+                "An earlier try was cut off while it invoked flow %s, which may have run. It is declared idempotent, so"
                 " it is invoked again under the same key (%s)",
-                self._flow,
+                shown(self._flow),
                 self.key,
             )
             return
         raise OktaFlowOutcomeUnknownError(
-            f"An earlier try was cut off while it invoked flow {self._flow!r}, and the outcome is unknown.",
+            f"An earlier try was cut off while it invoked flow {shown(self._flow)}, and the outcome is unknown.",
             detail="The flow may have run, so it is not invoked again. If running it twice does no harm, declare it so:"
             f" idempotent=True.\nIdempotency key: {self.key}",
             hint=LOOK_IT_UP,
@@ -260,7 +261,7 @@ class InvocationCheckpointStore:
         try:
             self._write(checkpoint)
         except Exception:
-            log.warning("The outcome of flow %r could not be stored", self._flow, exc_info=True)
+            log.warning("The outcome of flow %s could not be stored", shown(self._flow), exc_info=True)
 
 
 def checkpointed_key(context: Mapping[str, Any]) -> str:

@@ -59,10 +59,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     hook = CommandLineHook(args.conn_id)
     try:
         return _compare(args, output, hook.settings, OrgRules(args.profile))
-    except OktaWorkflowsError as error:
+    except (CoreError, OktaWorkflowsError) as error:
         raise CommandFailedError(str(error)) from None
-    except CoreError as error:
-        raise CommandFailedError(f"{error.message}\n{error.hint}".rstrip()) from None
     finally:
         hook.close()
 

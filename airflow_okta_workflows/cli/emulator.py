@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
             **(_kept_app(kept) if kept else _own_app(args)),
         )
     except CoreError as error:
-        raise CommandFailedError(f"{error.message}\n{error.hint}") from None
+        raise CommandFailedError(str(error)) from None
     _add_flows(org, args.flows)
     try:
         org.start()
@@ -154,6 +154,7 @@ def _own_app(args: argparse.Namespace) -> dict[str, Any]:
         raise CommandFailedError(f"{shown(args.public_key)} cannot be read: {error.strerror}.") from None
     except CoreError as error:
         hint = error.hint.replace("FILE", shlex.quote(str(path)))
+        # Not wrapped, because the hint has a command to copy.
         raise CommandFailedError(f"{shown(args.public_key)} cannot be used. {error.message}\n{hint}") from None
     return {**options, "public_key": data}
 

@@ -74,10 +74,10 @@ def how_far(flow: str, key: str, state: InvocationState) -> str:
     :param state: the state of the invocation when it was interrupted
     """
     if state is InvocationState.NOT_RUN:
-        return f"Interrupted: flow {flow!r} was not sent (idempotency key {key})."
+        return f"Interrupted: flow {shown(flow)} was not sent (idempotency key {key})."
     return (
-        f"Interrupted: flow {flow!r} was sent and may have run. Look it up in the flow's execution history; to send it"
-        f" again under its key: --idempotency-key {key}"
+        f"Interrupted: flow {shown(flow)} was sent and may have run. Look it up in the flow's execution history; to"
+        f" send it again under its key: --idempotency-key {key}"
     )
 
 

@@ -47,7 +47,9 @@ class Observer:
         :param flow_tag: returns a flow's name as a tag
         :param monotonic: returns seconds of a clock that never goes back
         """
-        provider = _tracer_provider()
+        provider = None
+        with metrics.harmless:
+            provider = _tracer_provider()
         return cls(flow_tag, monotonic, provider) if provider or metrics.are_on() else None
 
     def begin(self, call: Invocation) -> Observation:
@@ -56,7 +58,10 @@ class Observer:
         :param call: the invocation
         """
         flow = self._flow_tag(call.address)
-        span = _start_span(self._provider, call, flow) if self._provider else None
+        span = None
+        if self._provider:
+            with metrics.harmless:
+                span = _start_span(self._provider, call, flow)
         return Observation(call.url, flow, span, self._monotonic)
 
 
@@ -80,7 +85,9 @@ class Observation:
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers that continue the trace in the flow (W3C Trace Context); none without a span."""
-        return _trace_headers(self._span)
+        with metrics.harmless:
+            return _trace_headers(self._span)
+        return {}
 
     def through(self, conversation: Conversation[FlowResponse]) -> Conversation[FlowResponse]:
         """Return the same conversation, observed.
@@ -122,7 +129,8 @@ class Observation:
             return
         if isinstance(error, CoreError):
             response = error.data.get("response")
-        _end_span(self._span, outcome, response, self._attempts)
+        with metrics.harmless:
+            _end_span(self._span, outcome, response, self._attempts)
 
 
 def _trace() -> Any:

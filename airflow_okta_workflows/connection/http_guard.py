@@ -27,8 +27,8 @@ WARNING = (
     " host, as a password and headers."
 )
 FIX = (
-    'Put a value that is not a string first in extra, such as "insecure_http": false. They refuse to send such a'
-    " connection."
+    'OKW-1161: Put a value that is not a string first in extra, such as "insecure_http": false. They refuse to send'
+    " such a connection."
 )
 
 OPTIONS_OF_HTTP_HOOKS = frozenset(

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader, placeholder_problem
-from airflow_okta_workflows.connection.fields import CONN_TYPE, EXTRA_FIELDS, OUTSIDE_EXTRA, is_okta_workflows
+from airflow_okta_workflows.connection.fields import CONN_TYPE, OUTSIDE_EXTRA, is_okta_workflows
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded, items
-from airflow_okta_workflows.core import addresses
+from airflow_okta_workflows.core import addresses, okta_hosts
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.http import hints
 from airflow_okta_workflows.core.http.proxies import parse_proxy
@@ -32,7 +32,6 @@ from airflow_okta_workflows.core.keys.parsing import KeyText, parse_key_text
 from airflow_okta_workflows.core.numbers import check_number
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
 from airflow_okta_workflows.core.oauth.token_request import TOKEN_PATH
-from airflow_okta_workflows.core.okta_hosts import default_workflows_origin, require_org, require_workflows_host
 from airflow_okta_workflows.core.secret import Secret, may_hold_key, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
 
@@ -79,15 +78,16 @@ def connection_error(conn_id: str, problems: Sequence[CoreError]) -> OktaConfigu
     :param problems: its problems, at least one
     """
     lines = tuple(problem.one_line for problem in problems)
-    if len(problems) == 1:
-        message, hint, detail = f"Connection {conn_id!r}: {problems[0].message}", problems[0].hint, problems[0].detail
-    else:
-        message, hint = (
+    if len(problems) > 1:
+        return OktaConfigurationError(
             f"Connection {conn_id!r} has {len(problems)} problems.",
-            "Change each of these in the connection:",
+            hint="OKW-1262: Change each of these in the connection:",
+            detail="\n".join(f"({number}) {line}" for number, line in enumerate(lines, 1)),
+            problems=lines,
         )
-        detail = "\n".join(f"({number}) {line}" for number, line in enumerate(lines, 1))
-    return OktaConfigurationError(message, hint=hint, detail=detail, problems=lines)
+    only = problems[0]
+    message = f"Connection {conn_id!r}: {only.message}"
+    return OktaConfigurationError(message, hint=only.hint, detail=only.detail, problems=lines)
 
 
 @contextmanager
@@ -151,7 +151,7 @@ class _Reading(FieldReader):
         http_proxy = self._try(self._proxy)
         scope = self._try(self._scope)
         # First, because such a key is the cause of what else is wrong with that field.
-        self.problems[:0] = misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
+        self.problems[:0] = misplaced_keys(key_text, self._connection, self._extra, self.unknown)
         if self.problems and key_text:
             # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key
@@ -200,7 +200,7 @@ class _Reading(FieldReader):
         origin = addresses.parse_origin(host, _DOMAIN, scheme=schema.lower() or None, port=port)
         self._require_encryption(origin, _DOMAIN, insecure_http=insecure_http)
         is_url = "://" in host or bool(schema) or origin.port != 443
-        require_org(origin, is_url=is_url, has_workflows_host="workflows_host" in self._extra)
+        okta_hosts.require_org(origin, is_url=is_url, has_workflows_host="workflows_host" in self._extra)
         path = host.partition("://")[2 if "://" in host else 0].partition("/")[2]
         if path and not path.startswith(TOKEN_PATH.rpartition("/")[0].lstrip("/")):
             self.warnings.append(
@@ -213,11 +213,11 @@ class _Reading(FieldReader):
         if text := self._text("workflows_host"):
             origin = addresses.parse_origin(text, "workflows_host")
             self._require_encryption(origin, "workflows_host", insecure_http=insecure_http)
-            require_workflows_host(origin)
+            okta_hosts.require_workflows_host(origin)
             return origin
         if domain is None:
             return None
-        derived = default_workflows_origin(domain)
+        derived = okta_hosts.default_workflows_origin(domain)
         if derived is None:
             raise configuration_error(
                 f"workflows_host is missing: it cannot be derived from the custom domain {domain.host}.",
@@ -344,7 +344,10 @@ class _Reading(FieldReader):
             )
         if problem := placeholder_problem(target, f"the flow {name!r}"):
             raise problem
-        return addresses.parse_flow(target, name, workflows)
+        flow = addresses.parse_flow(target, name, workflows)
+        if flow and flow.origin != workflows:
+            okta_hosts.require_workflows_host(flow.origin, f"the host of the flow {name!r}")
+        return flow
 
     def _allowed(self, *, insecure_http: bool) -> list[Origin]:
         hosts = items(self._extra.get("allowed_hosts", []))
@@ -362,6 +365,7 @@ class _Reading(FieldReader):
                 if origin and origin not in found:
                     found.append(origin)
         for origin in found:
+            self._try(partial(okta_hosts.require_no_typo, origin, "an allowed host"))
             self._try(partial(self._require_encryption, origin, "an allowed host", insecure_http=insecure_http))
         return found
 

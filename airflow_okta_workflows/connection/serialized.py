@@ -8,7 +8,6 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_okta_workflows.connection.fields import is_okta_workflows
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.secret import is_plain, may_hold_key, shown
 
@@ -22,8 +21,11 @@ MEMBERS = frozenset({"conn_type", "description", "host", "login", "password", "s
 
 _MARKS = ("\ufeff", "\udcef\udcbb\udcbf", "\xef\xbb\xbf")
 """The byte order mark of UTF-8, as it is decoded in UTF-8, in ASCII and in Latin-1."""
-_ASSIGNMENT = re.compile(r"(?:export\s+)?AIRFLOW_CONN_[^\s={\"']*=|export\s+[^\s={\"']*=?")
+_BEGINNING = re.compile(r"\{|okta[\w .+-]{0,20}://|[A-Za-z][\w.+-]{0,40}://", re.IGNORECASE)
+"""The beginning of a connection. The type may be misspelled, or have spaces."""
+_QUOTES = "$\\'\"`\u2018\u2019\u201c\u201d"
 _SCHEME = re.compile(r"\s*([A-Za-z][\w .+-]{0,40})://")
+_REMOVE_REST = "OKW-1025: Remove everything before the { of the JSON or the okta-workflows:// of the URI."
 _PRINT_ANEW = "OKW-1033: Correct it, or print the connection with: okta-workflows connection."
 _QUERY = re.compile(r"\?[\w.%-]+=")
 
@@ -75,23 +77,23 @@ def problems_of(value: str, source: str) -> Iterator[CoreError]:
             f"{source} begins with a byte order mark (BOM).", "OKW-1030: Save its file as UTF-8 without it."
         )
         text = next(text.removeprefix(mark) for mark in _MARKS if text.startswith(mark)).strip()
-    if assignment := _ASSIGNMENT.match(text):
-        yield configuration_error(
-            f"{source} contains a whole line for a shell: its value begins with a name and '='.",
-            "OKW-1029: Set it to what follows the '=', without the quotes around it.",
-        )
-        text = text[assignment.end() :].strip(" \t\r\n'\"")
-    elif text.startswith(("'", '"')):
-        if _is_json_in_json(text):
+    if text.startswith('"') and _is_json_in_json(text):
+        yield configuration_error(f"{source} is JSON that is encoded twice.", "OKW-1028: Encode the connection once.")
+        return
+    if (beginning := _BEGINNING.search(text)) and (before := text[: beginning.start()].strip()):
+        if not before.strip(_QUOTES):
             yield configuration_error(
-                f"{source} is JSON that is encoded twice.", "OKW-1028: Encode the connection once."
+                f"{source} has quotes around its value.",
+                "OKW-1027: Remove them: in an env file they become part of the value.",
             )
-            return
-        yield configuration_error(
-            f"{source} has quotes around its value.",
-            "OKW-1027: Remove them: in an env file they become part of the value.",
-        )
-        text = text.strip(text[0]).strip()
+        elif re.search("[=:]|export", before):
+            yield configuration_error(
+                f"{source} contains a whole line for a shell or a file: its value begins with a name.",
+                "OKW-1029: Set it to what follows the name and its '=' or ':', without the quotes around it.",
+            )
+        else:
+            yield configuration_error(f"{source} has something before the connection.", _REMOVE_REST)
+        text = text[beginning.start() :].strip(f" \t\r\n{_QUOTES}")
     if text.startswith("{"):
         yield from _problems_of_json(text, source)
     elif "://" in text:
@@ -112,18 +114,17 @@ def misread_problem(schema: str) -> CoreError | None:
 
     :param schema: the connection's schema
     """
-    start = schema[:60].lower()
-    if re.match(r"kta[_ ]workflows", start):
-        return _underscore("The connection's URI", "okta_workflows")
-    if start.lstrip().startswith(('"', "'")) and ":" in schema:
+    start = schema[:100].lower()
+    if scheme := re.match(r"(kta[_ ][\w .+-]{0,20}):?//", start):
+        return _underscore("The connection's URI", f"o{scheme[1]}")
+    if re.match(r"\s*(\"\w+\"|'\w+')\s*:", start):
         return configuration_error(
             "The connection is JSON, but Airflow has read it as a URI.",
             "OKW-1026: Import it from a .json or .yaml file; in an .env file for import it must be a URI.",
         )
-    if re.match(r"\{|xport\s|\w*=|okta.workflows|.okta", start):
+    if re.match(r"\{|xport\s|\w*=", start) or re.search(r"okta\W?workflows?\W|[=:]\s*[\"']?\{", start):
         return configuration_error(
-            "The connection's text begins with a quote, a byte order mark or the name of a variable.",
-            "OKW-1025: Remove everything before the { of the JSON or the okta-workflows:// of the URI.",
+            "The connection's text begins with a quote, a byte order mark or the name of a variable.", _REMOVE_REST
         )
     return None
 
@@ -187,8 +188,8 @@ def _problems_of_json(text: str, source: str) -> Iterator[CoreError]:
 
 def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
     scheme = match[1] if (match := _SCHEME.match(text)) else ""
-    if is_okta_workflows(scheme) and not re.fullmatch(r"[A-Za-z0-9+.-]+", scheme):
-        yield _underscore(source, scheme)
+    if not re.fullmatch(r"[A-Za-z0-9+.-]*", scheme):
+        yield _underscore(source, scheme if is_plain(scheme) else "…")
     rest = text.partition("://")[2]
     if "://" in rest:
         before, _, after = rest.partition("://")
@@ -217,7 +218,7 @@ def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
 
 def _underscore(source: str, scheme: str) -> CoreError:
     return configuration_error(
-        f"{source} begins with {scheme}://, but a URI scheme has no underscores and no spaces.",
+        f"{source} begins with {scheme}://; a URI's scheme has no underscores and no spaces.",
         "OKW-1016: Write okta-workflows://, with a hyphen.",
     )
 
@@ -228,6 +229,6 @@ def _kind(value: Any) -> str:
 
 def _is_json_in_json(text: str) -> bool:
     try:
-        return str(json.loads(text)).startswith("{")
+        return str(json.loads(text)).startswith(("{", '"'))
     except (ValueError, RecursionError):
         return False

@@ -20,6 +20,11 @@ CONSOLE_PATH = "/app"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+_SLIPPED_SCHEME = re.compile(
+    r"(?!https?:[0-9]+(?:/|$)|https?://(?![:/]|https?(?::(?![0-9])|/+[^/])))(?:(?:https?)?[:/]+)+", re.IGNORECASE
+)
+"""What may be before a host instead of one ``https://``; ``http:8080`` is the port of a host of this name."""
+_PAIRS = ("''", '""', "``", "<>", "\u2018\u2019", "\u201c\u201d")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _INVOKE_PATH = re.compile(r"/api/flo/([A-Za-z0-9_-]{1,200})/invoke/?")
@@ -96,7 +101,11 @@ def parse_origin(text: str, what: str, *, scheme: str | None = None, port: int |
     :param port: the port to use if it has none; by default the scheme's
     :raises CoreError: if it contains no usable host
     """
-    text = text.strip()
+    text = _unwrapped(text)
+    if slipped := _SLIPPED_SCHEME.match(text):
+        raise configuration_error(
+            f"{sentence_start(what)} begins with {slipped[0][:40]!r}.", "OKW-1260: Write https:// once before the host."
+        )
     if "://" not in text:
         origin = _origin_of(f"https://{text}", what, port)
         if scheme is None:
@@ -136,7 +145,7 @@ def require_encryption(origin: Origin, what: str, *, insecure_http: bool) -> Non
     """
     if origin.is_insecure and not insecure_http:
         raise configuration_error(
-            f"{_capital(what)} is {origin.url}: the token would go over the network in clear text.",
+            f"{sentence_start(what)} is {origin.url}: the token would go over the network in clear text.",
             "OKW-1045: Use https, or, for a local org that holds no real accounts, set insecure_http to true.",
         )
 
@@ -149,7 +158,7 @@ def parse_flow(text: str, name: str, workflows: Origin | None) -> FlowAddress | 
     :param workflows: the org's workflows host, for an alias; None if it is unknown
     :raises CoreError: if the value is neither an alias nor an invoke URL
     """
-    text = text.strip()
+    text = _unwrapped(text)
     if "/" in text:
         return _flow_at_url(text, name, workflows)
     _require_no_number(text, name)
@@ -172,7 +181,7 @@ def find_flow(
     :param allowed: the hosts that may receive the token
     :raises CoreError: for an unknown name, a URL other than an invoke URL, or a host that is not allowed
     """
-    text = reference.strip() if isinstance(reference, str) else ""
+    text = _unwrapped(reference) if isinstance(reference, str) else ""
     if not text:
         raise configuration_error("No flow is named.", "OKW-1043: Set flow to a name, an alias or an invoke URL.")
     if text in flows:
@@ -216,7 +225,11 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
     :return: None if the host is missing and the workflows host is unknown
     """
     what = f"the flow {shown(name or text)}"
-    path_alone = text.startswith(("/", "api/flo/"))
+    if " " in text:
+        raise configuration_error(
+            f"{sentence_start(what)} has something before or after its URL.", "OKW-1261: Give the invoke URL alone."
+        )
+    path_alone = text.startswith(("/", "api/flo/")) and not text.startswith("//")
     if path_alone:
         origin, rest = workflows, text if text.startswith("/") else f"/{text}"
     else:
@@ -229,12 +242,12 @@ def _flow_at_url(text: str, name: str | None, workflows: Origin | None) -> FlowA
     alias = _INVOKE_PATH.fullmatch(path)
     if alias is None and _CONSOLE_PATH.fullmatch(path):
         raise configuration_error(
-            f"{_capital(what)} is given as a page of the Workflows console.",
+            f"{sentence_start(what)} is given as a page of the Workflows console.",
             "OKW-1040: Copy the Invoke URL from the flow's API access settings.",
         )
     if alias is None or mark == "#":
         raise configuration_error(
-            f"{_capital(shown(text))} is not the invoke URL of a flow: https://HOST/api/flo/ALIAS/invoke.",
+            f"{sentence_start(shown(text))} is not the invoke URL of a flow: https://HOST/api/flo/ALIAS/invoke.",
             "OKW-1040: Copy the Invoke URL from the flow's API access settings.",
         )
     if rest != path:
@@ -256,8 +269,16 @@ def _require_no_number(text: str, name: str) -> None:
         )
 
 
+def _unwrapped(text: str) -> str:
+    """Return a string without spaces, quotes and angle brackets around it."""
+    text = text.strip()
+    while len(text) > 1 and text[0] + text[-1] in _PAIRS:
+        text = text[1:-1].strip()
+    return text
+
+
 def _origin_of(url: str, what: str, port: int | None) -> Origin:
-    what = _capital(what)
+    what = sentence_start(what)
     try:
         parts = urlsplit(url)
         found_port = parts.port
@@ -283,8 +304,12 @@ def _origin_of(url: str, what: str, port: int | None) -> Origin:
     return Origin(parts.scheme, host.lower(), found_port or port or _DEFAULT_PORTS[parts.scheme])
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def sentence_start(what: str) -> str:
+    """Return the name of a host or a flow as a sentence begins with it, and that of a field as it is.
+
+    :param what: the name
+    """
+    return what if "_" in what.partition(" ")[0] else what[:1].upper() + what[1:]
 
 
 def is_host(host: str, netloc: str) -> bool:

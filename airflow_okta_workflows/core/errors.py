@@ -6,6 +6,8 @@ import textwrap
 from enum import Enum
 from typing import Any
 
+_LONGEST_FIRST = 120
+"""Characters of an error's first line, which is all that a list or an alert shows of it."""
 _WIDEST = 100
 """Characters of a line that Airflow's log pane shows without scrolling in a window of 1,440 pixels."""
 
@@ -73,7 +75,8 @@ def error_text(message: str, hint: str, detail: str) -> str:
     """Return the text of an error: what happened, what to change, and details, each on lines of its own.
 
     Airflow's log pane does not wrap lines, and cuts a long one at the right edge. So what to change begins the second
-    line, and is wrapped; the lines on which it continues are indented.
+    line, and is wrapped; the lines on which it continues are indented. A message that is too long for the first line,
+    such as one that quotes a URL or a driver, is shortened there, and stands whole before the details.
 
     :param message: what happened
     :param hint: what to change, after its code; may be empty
@@ -81,7 +84,21 @@ def error_text(message: str, hint: str, detail: str) -> str:
     """
     code, fix = split_code(hint)
     change = f"What to change ({code}): {fix}" if code else fix and f"What to change: {fix}"
-    return "\n".join(filter(None, (message, *map(_wrapped, change.split("\n")), detail)))
+    first = _first_line(message)
+    whole = message if first != message.strip() else ""
+    return "\n".join(filter(None, (first, *map(_wrapped, change.split("\n")), whole, detail)))
+
+
+def _first_line(message: str) -> str:
+    line, *more = message.strip().splitlines() or [""]
+    if len(line) <= _LONGEST_FIRST and not more:
+        return line
+    room = _LONGEST_FIRST - len(" …")
+    if len(line) > room:
+        words = line[: room + 1].rpartition(" ")[0]
+        # A long word, such as a URL, is cut: otherwise hardly anything would be left.
+        line = words if len(words) > room // 2 else line[:room]
+    return f"{line.rstrip()} …"
 
 
 def _wrapped(line: str) -> str:

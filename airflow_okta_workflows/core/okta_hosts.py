@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_okta_workflows.core.addresses import Origin
+from airflow_okta_workflows.core.addresses import Origin, sentence_start
 from airflow_okta_workflows.core.errors import configuration_error
 
 _BASES = ("okta.com", "oktapreview.com", "okta-emea.com")
@@ -46,43 +46,73 @@ def require_org(origin: Origin, *, is_url: bool, has_workflows_host: bool) -> No
         raise configuration_error(
             f"{host} looks like a typo of {meant}.", f"OKW-1084: Set the Okta domain (Host) to {meant}."
         )
-    base = next((base for base in _BASES if f".{host}".endswith(f".{base}")), None)
+    base = _base(host)
     if base and not match:
+        name = host.removesuffix(f".{base}")
+        one_name = name != host and "." not in name
+        reason = "no org's name has a '_'" if one_name else f"it needs exactly one name before {base}"
         raise configuration_error(
-            f"{host} is not an org's domain: it needs exactly one name before {base}.",
-            f"OKW-1083: Set the Okta domain (Host) to the org's own, such as acme.{base}.",
+            f"{host} is not an org's domain: {reason}.",
+            f"OKW-1083: Set the Okta domain (Host) to the org's own, such as"
+            f" {name.replace('_', '-') if one_name else 'acme'}.{base}.",
         )
     if "." not in host and ":" not in host and not is_url and not origin.is_loopback:
+        name = host.removesuffix("-admin") if len(host) <= 63 and not host.startswith("0oa") else "acme"
         raise configuration_error(
             f"The Okta domain (Host) is a name without a domain: {host!r}.",
-            f"OKW-1082: Write it in full, such as {host if len(host) <= 63 else 'acme'}.okta.com.",
+            f"OKW-1082: Write it in full, such as {name}.okta.com.",
         )
 
 
-def require_workflows_host(origin: Origin) -> None:
-    """Raise for a workflows host at which there are certainly no flows.
+def require_workflows_host(origin: Origin, what: str = "workflows_host") -> None:
+    """Raise for a host at which there are certainly no flows, so that it does not receive the token.
 
     :param origin: the origin of the workflows host
+    :param what: its name, for the error
     :raises CoreError: for the domain of an org, or a typo
     """
     host = origin.host
     meant = _meant(host) or host
     match = _ORG.fullmatch(meant)
-    if match and match["base"] in _BASES:
-        right = f"{match['org'].removesuffix('-admin')}.workflows.{match['base']}"
+    if (base := _base(meant)) and not _WORKFLOWS.fullmatch(meant) and (match or meant == host):
+        right = f"{match['org'].removesuffix('-admin') if match else 'acme'}.workflows.{base}"
         raise configuration_error(
-            f"workflows_host is {host}, which is not the host of flows.", f"OKW-1081: Set workflows_host to {right}."
+            f"{sentence_start(what)} is {host}, which is not the host of flows.",
+            f"OKW-1081: Set {what} to {right}.",
         )
-    if meant != host and _WORKFLOWS.fullmatch(meant):
+    if _WORKFLOWS.fullmatch(meant):
+        require_no_typo(origin, what)
+
+
+def require_no_typo(origin: Origin, what: str) -> None:
+    """Raise for a host that is a misspelled host of Okta, so that it does not receive the token.
+
+    :param origin: the origin of the host
+    :param what: its name, for the error
+    :raises CoreError: for a typo
+    """
+    meant = _meant(origin.host)
+    if meant and (_WORKFLOWS.fullmatch(meant) or _ORG.fullmatch(meant)):
         raise configuration_error(
-            f"workflows_host {host} looks like a typo.", f"OKW-1081: Set workflows_host to {meant}."
+            f"{sentence_start(what)} is {origin.host}, which looks like a typo.", f"OKW-1081: Set {what} to {meant}."
         )
+
+
+def _base(host: str) -> str | None:
+    return next((base for base in _BASES if f".{host}".endswith(f".{base}")), None)
 
 
 def _meant(host: str) -> str | None:
-    """Return a host with its misspelled Okta domain corrected (one edit); None if it misspells no Okta domain."""
+    """Return a host with its misspelled Okta domain corrected; None if it misspells no Okta domain.
+
+    A misspelling is one edit, or ``.com`` that is not there, or there twice.
+    """
     if any(host.endswith(f".{base}") for base in _BASES):
         return None
+    for base in _BASES:
+        for wrong in (base.removesuffix(".com"), f"{base}.com"):
+            if host.endswith(f".{wrong}"):
+                return host.removesuffix(wrong) + base
     for dot in re.finditer(r"\.", host):
         for base in _BASES:
             if _is_one_edit(host[dot.end() :], base):

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hmac
 import re
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LONGEST_SHOWN = 200
+_LONGEST_READ = 20_000
+_LONGEST_LINE = 500
 PART_OF_KEY = 16
 """Characters; a shorter part of a key reveals nothing, and no token is shorter."""
 _SHORTEST_KEY = 43
@@ -212,6 +217,20 @@ def without_keys(text: str) -> str:
     if hidden:
         hidden |= set(filter(_may_be_part_of_key, words))
     return re.sub(r"\S+", lambda word: "…" if word[0] in hidden else word[0], text)
+
+
+def first_line(problem: object, clean: Callable[[str], str]) -> str:
+    """Return the first line of an exception's message, redacted.
+
+    :param problem: the exception, or the message itself
+    :param clean: redacts a string
+    """
+    try:
+        text = str(problem)
+    except Exception:  # the class is a user's own, and so is its __str__
+        return ""
+    # Redacted before it is cut, because a part of a secret is not recognized. Bounded, because redaction takes time.
+    return next(iter(clean(text.strip()[:_LONGEST_READ]).strip().splitlines()), "")[:_LONGEST_LINE]
 
 
 def _may_be_part_of_key(word: str) -> bool:

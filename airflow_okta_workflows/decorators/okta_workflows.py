@@ -12,7 +12,9 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.operators.batch_arguments import check_options
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class _PayloadFunctionOperator(DecoratedOperator):
         returned = self.python_callable(*self.op_args, **kwargs)
         if returned is None:
             raise OktaConfigurationError(
-                f"Function {self.python_callable.__name__} returned None, so flow {self.flow!r} was not invoked.",
+                f"Function {self.python_callable.__name__} returned None, so flow {shown(self.flow)} was not invoked.",
                 hint="OKW-1670: Return the payload. For a flow without a payload, use InvokeOktaFlowOperator.",
             )
         return returned
@@ -98,6 +100,8 @@ class _FlowBatchOperator(_PayloadFunctionOperator, InvokeOktaFlowBatchOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         _require_absent("payloads", kwargs)
+        # Here too, because before Airflow 3 DecoratedOperator does not pass multiple_outputs on.
+        check_options(kwargs, kwargs.get("records_path"))
         super().__init__(payloads=(), **kwargs)
 
     def _read_payloads(self, context: Context) -> Any:  # noqa: ARG002  # the signature of the base class
@@ -131,13 +135,17 @@ def okta_flow_task(
     )
 
 
-def okta_flow_batch_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+def okta_flow_batch_task(
+    python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
+) -> TaskDecorator:
     """Decorate a function that returns payloads for a flow; the task invokes the flow once for each.
 
-    :param python_callable: the function; it returns an iterable of JSON values
+    :param python_callable: the function; it returns an iterable of JSON values, or whatever else ``payloads`` takes
+    :param multiple_outputs: whether ``path``, ``counts`` and ``first_errors`` are also XComs of their own; only with
+        ``records_path``
     :param kwargs: the arguments of
         :class:`~airflow_okta_workflows.operators.okta_workflows.InvokeOktaFlowBatchOperator` except ``payloads``
     """
     return task_decorator_factory(
-        python_callable, multiple_outputs=False, decorated_operator_class=_FlowBatchOperator, **kwargs
+        python_callable, multiple_outputs=multiple_outputs, decorated_operator_class=_FlowBatchOperator, **kwargs
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.secret import redact, without_keys
+from airflow_okta_workflows.core.secret import first_line, redact, without_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,6 @@ _CALLBACKS = {
 }
 """For each kind of event of a task: the task's attribute that has the callbacks, and the task's state."""
 _BY_STATE = {state: kind for kind, (_, state) in reversed(_CALLBACKS.items()) if kind != "hitl"}
-_LONGEST_READ = 20_000
-_LONGEST_LINE = 500
 
 
 @dataclass(frozen=True)
@@ -205,20 +203,6 @@ def _member(value: Any, name: str) -> Any:
 def _text(value: Any) -> str | None:
     """Return a string; the value of an enum rather than its name, which Airflow's states would give."""
     return None if value is None else str(getattr(value, "value", value))
-
-
-def first_line(problem: object, clean: Callable[[str], str]) -> str:
-    """Return the first line of an exception's message, redacted.
-
-    :param problem: the exception, or the message itself
-    :param clean: redacts a string
-    """
-    try:
-        text = str(problem)
-    except Exception:  # the class is a user's own, and so is its __str__
-        return ""
-    # Redacted before it is cut, because a part of a secret is not recognized. Bounded, because redaction takes time.
-    return next(iter(clean(text.strip()[:_LONGEST_READ]).strip().splitlines()), "")[:_LONGEST_LINE]
 
 
 def cleaner(secrets: tuple[str, ...]) -> Callable[[str], str]:

@@ -16,6 +16,7 @@ from airflow_okta_workflows.core.flows.encoding import check_as_parsed, check_ti
 from airflow_okta_workflows.core.flows.idempotency_key import event_key
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.core.secret import first_line
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -25,7 +26,7 @@ from airflow_okta_workflows.exceptions import (
     OktaWorkflowsError,
     raise_provider_errors,
 )
-from airflow_okta_workflows.notifications.events import cleaner, first_line, read_event
+from airflow_okta_workflows.notifications.events import cleaner, read_event
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

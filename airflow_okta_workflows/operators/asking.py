@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_okta_workflows.core.frames import NoFrames
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaFlowOutcomeUnknownError, raise_provider_errors
 from airflow_okta_workflows.operators.base import FlowOperator
 from airflow_okta_workflows.operators.on_unknown import ASK, TIMED_OUT, check_on_unknown
@@ -101,7 +102,7 @@ class AskingOperator(FlowOperator):
 
     def _unanswered(self, why: str, key: str | None = None) -> OktaFlowOutcomeUnknownError:
         return OktaFlowOutcomeUnknownError(
-            f"Flow {self.flow!r} was invoked, its outcome is unknown, and {why}.",
+            f"Flow {shown(self.flow)} was invoked, its outcome is unknown, and {why}.",
             hint="OKW-1646: Look it up in the flow's execution history before you clear the task. execution_timeout"
             " also limits the wait for an answer.",
             detail=f"Idempotency key: {key}" if key else "",

@@ -13,9 +13,11 @@ from airflow_okta_workflows.core.flows.status import blind, describe_response, s
 from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.on_kill import StopsOnKill
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowFailedError, raise_provider_errors
 from airflow_okta_workflows.links.okta_workflows import OktaFlowLink
 from airflow_okta_workflows.operators.status_flow import StatusFlow
+from airflow_okta_workflows.operators.templated_argument import PartialTask, set_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,6 +90,20 @@ class FlowOperator(StopsOnKill, BaseOperator):
         # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
         self.status = copy(status)
         self._warned = False
+        self._set_upstream(status)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Give the arguments that all mapped tasks have, as in Airflow.
+
+        :param kwargs: the arguments
+        """
+        return PartialTask(super().partial(**kwargs))
+
+    def _set_upstream(self, argument: object) -> None:
+        # Not in the worker, where Airflow creates one of the tasks of a mapped operator.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            set_upstream(self, argument)
 
     @cached_property
     def hook(self) -> FlowHook:
@@ -133,12 +149,12 @@ class FlowOperator(StopsOnKill, BaseOperator):
             condition = compile_optional(self.success_when, "success_when")
             if condition and not condition.is_true(response.body):
                 found = condition.describe(response.body, response.content_type)
-                raise self._failed(response, key, f"success_when is false: {found}")
+                raise self._failed(response, key, f"success_when is false: {found}", blind(condition, response))
             selection = compile_optional(self.result, "result")
             result = select_result(selection, response)
             if result is None and not self._warned and (problem := blind(selection, response)):
                 self._warned = True  # once, not for each item of a batch
-                self.log.warning("Flow %r: %s The result is null.", self.flow, problem)
+                self.log.warning("Flow %s: %s The result is null.", shown(self.flow), problem)
         except ExpressionError as error:
             reason = str(error)
         else:
@@ -150,11 +166,11 @@ class FlowOperator(StopsOnKill, BaseOperator):
             reason = "response_check returned a false value"
         raise self._failed(response, key, reason)
 
-    def _failed(self, response: FlowResponse, key: str, reason: str) -> OktaFlowFailedError:
+    def _failed(self, response: FlowResponse, key: str, reason: str, detail: str = "") -> OktaFlowFailedError:
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} returned {response.status_code}, but {reason}.",
+            f"Flow {shown(self.flow)} returned {response.status_code}, but {reason}.",
             hint="OKW-1603: Correct the flow or the condition. The flow has run: a retry runs it again.",
-            detail=describe_response(response),
+            detail="\n".join(filter(None, (detail, describe_response(response)))),
             flow=self.flow,
             idempotency_key=key,
             response=response,

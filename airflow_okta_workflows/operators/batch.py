@@ -13,14 +13,13 @@ from airflow_okta_workflows.core.flows.expressions import compile_optional
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, check_pace
 from airflow_okta_workflows.exceptions import (
-    OktaConfigurationError,
     OktaFlowFailedError,
     OktaFlowOutcomeUnknownError,
     OktaWorkflowsError,
     raise_provider_errors,
 )
 from airflow_okta_workflows.operators.asking import AskingOperator
-from airflow_okta_workflows.operators.batch_arguments import SqlRows, check_on_error, check_payloads
+from airflow_okta_workflows.operators.batch_arguments import SqlRows, check_on_error, check_options, check_payloads
 from airflow_okta_workflows.operators.on_unknown import GIVE_UP
 
 if TYPE_CHECKING:
@@ -71,9 +70,9 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     event loop that sends the invocations, so it has to be fast.
 
     :param payloads: a list of JSON values, a JSON string of such a list, the XCom of a task that returns one; an
-        ``ObjectStoragePath`` of JSON Lines, of CSV with a header, or of a JSON list, also with gzip; ``SqlRows``; a
-        frame of Arrow, pandas or polars; or a callable that returns one of these or another iterable, and takes by
-        name any of the context's variables (templated)
+        ``ObjectStoragePath`` or a ``pathlib.Path`` of JSON Lines, of CSV with a header, or of a JSON list, also with
+        gzip; ``SqlRows``; a frame of Arrow, pandas or polars; or a callable that returns one of these or another
+        iterable, and takes by name any of the context's variables (templated)
     :param item_key: a JMESPath expression over a payload that selects its identity, such as ``email``. With it the
         tries of a task recognize a payload even if the list has changed. Without it they compare position and content,
         and a changed list is an error. A file and a query need it
@@ -85,8 +84,8 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         Not together with ``status``
     :param on_error: ``fail``: nothing is sent if any payload cannot be, and the task fails at the end unless all
         succeeded; ``collect``: a payload that cannot be sent is a failed record, and the task returns the records
-    :param records_path: an ``ObjectStoragePath``, or the URL of one, of a file for the records as JSON Lines; an
-        existing file is replaced (templated)
+    :param records_path: an ``ObjectStoragePath``, the URL of one, or a local path, of a file for the records as JSON
+        Lines; an existing file is replaced (templated)
     :raises OktaConfigurationError: for an argument, a payload or a connection that cannot work; nothing was sent
     :raises OktaBatchFileError: if the payloads cannot be read, or the records cannot be written, now
     :raises OktaTokenError: if the org grants no token; nothing was sent
@@ -127,6 +126,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
         okta_workflows_conn_id: str = "okta_workflows_default",
         **kwargs: Any,
     ) -> None:
+        check_options(kwargs, records_path)
         super().__init__(
             flow=flow,
             query=query,
@@ -142,7 +142,10 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             **kwargs,
         )
         # A copy, because Airflow renders its templates in place, and mapped tasks share the original.
-        self.payloads = copy(payloads) if isinstance(payloads, SqlRows) else payloads
+        self.payloads = payloads
+        if isinstance(payloads, SqlRows):
+            self.payloads = copy(payloads)
+            self._set_upstream(payloads)
         self.item_key = item_key
         self.max_rate = max_rate
         self.max_in_flight = max_in_flight
@@ -200,12 +203,12 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
     def _earlier_records(self, context: Context) -> BatchRecords:
         """Return the records of the process that has asked."""
         from airflow_okta_workflows.operators.batch_records import BatchRecords
-        from airflow_okta_workflows.operators.records_file import read_records
+        from airflow_okta_workflows.operators.records_file import open_path, read_records
 
         ti = context["ti"]
         told = ti.xcom_pull(task_ids=ti.task_id, key="records", map_indexes=ti.map_index)
         if self.records_path is not None:
-            records = read_records(self._path(self.records_path))
+            records = read_records(open_path(self.records_path))
         else:
             records = iter(told) if isinstance(told, list) else None
         if told is None or records is None:
@@ -221,15 +224,16 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             by idempotency key
         """
         from airflow_okta_workflows.checkpoints.batch import BatchCheckpointStore
+        from airflow_okta_workflows.core.flows.outcome import Outcome
         from airflow_okta_workflows.operators.batch_question import read_answers
         from airflow_okta_workflows.operators.batch_records import BatchRecords
         from airflow_okta_workflows.operators.batch_runner import BatchRun
         from airflow_okta_workflows.operators.batch_status import BatchStatus
-        from airflow_okta_workflows.operators.records_file import RecordsFile
+        from airflow_okta_workflows.operators.records_file import RecordsFile, open_path
         from airflow_okta_workflows.pace.configured import configured_pace
 
         hook = self.hook
-        checkpoints = BatchCheckpointStore(context, self.flow)
+        checkpoints = BatchCheckpointStore(context, self.flow, self.item_key)
         if checkpoints.done is not None:
             self.log.info("All items were settled in an earlier try, which was then cut off: nothing is sent")
             return checkpoints.done
@@ -247,10 +251,7 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
                 read_timeout=self._read_timeout,
                 checkpointed=checkpoints.is_kept,
             )
-        file = None
-        if self.records_path is not None:
-            file = RecordsFile(self._path(self.records_path))
-            file.begin()
+        file = None if self.records_path is None else RecordsFile(open_path(self.records_path))
         self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
         records = BatchRecords(len(items))
         self._run = BatchRun(
@@ -267,19 +268,29 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             answered=answered,
             file=file,
         )
-        self._run.run()
+        try:
+            self._run.run()
+        except Exception:
+            if set(+records.counts) - {Outcome.NOT_SENT}:
+                context["ti"].xcom_push(key="records", value=self._xcom(records))
+            raise
         if self._asks and not self.idempotent and (unknown := records.unknown_keys()):
             sent = {key: sent_at for index, key in unknown.items() if (sent_at := self._run.sent_at(index))}
             return self._ask_about(context, records, sent, deadline)
         return self._end(records, context, checkpoints)
 
     def _read_items(self, context: Context, checkpoints: BatchCheckpointStore) -> BatchItems:
-        from airflow_okta_workflows.core.batch.items import check_unchanged, parse_items
+        from airflow_okta_workflows.core.batch.items import check_item_key, check_unchanged, parse_items
         from airflow_okta_workflows.operators.batch_items import BatchItems
         from airflow_okta_workflows.operators.batch_source import open_source
+        from airflow_okta_workflows.operators.records_file import check_own_file, open_path
 
+        check_item_key(checkpoints.earlier_item_key, self.item_key)
         item_key = compile_optional(self.item_key, "item_key")
-        with open_source(self._read_payloads(context), self.item_key) as source:
+        payloads = self._read_payloads(context)
+        if self.records_path is not None:
+            check_own_file(open_path(self.records_path), payloads, context)
+        with open_source(payloads, self.item_key) as source:
             items = BatchItems(
                 parse_items(source.rows, checkpoints.key, item_key, source.unit), earlier=checkpoints.earlier
             )
@@ -296,20 +307,6 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
                 len(items.missing),
             )
         return items
-
-    def _path(self, path: ObjectStoragePath | str) -> ObjectStoragePath:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-        if not isinstance(path, str):
-            return path
-        try:
-            return ObjectStoragePath(path)
-        except Exception as error:
-            raise OktaConfigurationError(
-                f"records_path is not a path that Airflow can open: {type(error).__name__}.",
-                hint="OKW-1648: Give the URL of a file, such as s3://conn_id@bucket/records.jsonl, and install the"
-                " provider of its file system. Airflow 3.0 also needs universal-pathlib<0.3.",
-            ) from error
 
     def _ask_about(
         self,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.operators.templated_argument import TemplatedArgument, is_xcom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class SqlRows:
+class SqlRows(TemplatedArgument):
     """Rows of a query, one payload each: an object with the names and values of the columns.
 
     The connection can be of any database whose hook is built on Airflow's common-sql provider. The rows are read as a
@@ -31,16 +33,22 @@ class SqlRows:
         self.conn_id = conn_id
         self.sql = sql
         self.parameters = parameters
-        for name, value in (("conn_id", conn_id), ("sql", sql)):
+        self.check(parsing=True)
+
+    def check(self, *, parsing: bool = False) -> None:
+        """Raise for an argument that cannot work.
+
+        :param parsing: whether the DAG is parsed, and an XCom has no value yet
+        :raises OktaConfigurationError: if there is one
+        """
+        for name, value in (("conn_id", self.conn_id), ("sql", self.sql)):
+            if parsing and is_xcom(value):
+                continue
             if not isinstance(value, str) or not value.strip():
                 raise OktaConfigurationError(
                     f"{name} of SqlRows is not a string, or is empty.",
                     hint="OKW-1647: Give SqlRows('connection id', 'SELECT …', parameters).",
                 )
-
-    def serialize(self) -> dict[str, Any]:
-        """Return the arguments, which Airflow shows among a task's rendered templates."""
-        return dict(vars(self))
 
     def __repr__(self) -> str:
         # Airflow before 3.3 stores this with the DAG, so it must be the same in each process.
@@ -48,11 +56,11 @@ class SqlRows:
 
 
 def is_path(value: object) -> bool:
-    """Return whether a value is an ``ObjectStoragePath``, which is not imported for it.
+    """Return whether a value is a path: of ``pathlib``, or an ``ObjectStoragePath``, which is not imported for it.
 
     :param value: the value
     """
-    return any(kind.__name__ == "ObjectStoragePath" for kind in type(value).__mro__)
+    return isinstance(value, Path) or any(kind.__name__ == "ObjectStoragePath" for kind in type(value).__mro__)
 
 
 def needs_item_key(payloads: object) -> bool:
@@ -77,6 +85,26 @@ def check_payloads(payloads: object, item_key: str | None) -> None:
         )
     if item_key is None and needs_item_key(payloads):
         raise missing_item_key()
+
+
+def check_options(options: Mapping[str, Any], records_path: object) -> None:
+    """Raise for an argument of other operators that a batch cannot have.
+
+    :param options: the arguments that the batch operator does not name
+    :param records_path: the argument ``records_path``
+    :raises OktaConfigurationError: if there is one
+    """
+    if options.get("multiple_outputs") and records_path is None:
+        raise OktaConfigurationError(
+            "multiple_outputs needs an object, and the XCom of a batch without records_path is a list.",
+            hint="OKW-1672: Leave multiple_outputs out, or set records_path: the XCom is then an object of path, counts"
+            " and first_errors.",
+        )
+    if "deferrable" in options:
+        raise OktaConfigurationError(
+            "deferrable is given, and a batch cannot be deferred.",
+            hint="OKW-1673: Leave deferrable out: the worker sends the invocations, and waits for the ends of runs.",
+        )
 
 
 def check_on_error(on_error: object) -> None:

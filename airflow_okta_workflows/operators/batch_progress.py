@@ -11,11 +11,9 @@ from airflow_okta_workflows.core.batch.records import in_words, item_label
 from airflow_okta_workflows.core.flows.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from airflow_okta_workflows.core.batch.items import BatchItem
-    from airflow_okta_workflows.core.batch.records import BatchRecord
-    from airflow_okta_workflows.exceptions import OktaWorkflowsError
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,8 @@ class BatchProgress:
     :param flow: the name of the flow
     :param tag: the flow as a tag of metrics
     :param monotonic: returns seconds of a clock that never goes back
-    :param earlier: number of records kept from earlier tries, by outcome
+    :param counts: number of records with each outcome, now and later
+    :param bad: how many of them are of payloads that cannot be sent
     :param open_calls: returns the number of open calls, and of items whose run is waited for
     """
 
@@ -39,16 +38,16 @@ class BatchProgress:
         flow: str,
         tag: str,
         monotonic: Callable[[], float],
-        earlier: Mapping[Outcome, int],
+        counts: Counter[Outcome],
+        bad: int,
         open_calls: Callable[[], tuple[int, int]],
     ) -> None:
-        self.counts = Counter(earlier)
-        """Number of items with each outcome."""
+        self._counts = counts
         self.to_send = 0
         """Number of invocations, including those that have been sent."""
         self._flow = flow
         self._tag = tag
-        self._earlier = dict(self.counts)
+        self._earlier = counts - Counter({Outcome.FAILED: bad})
         self._monotonic = monotonic
         self._open_calls = open_calls
         self._started = 0
@@ -59,16 +58,14 @@ class BatchProgress:
         self._started += 1
         self._tell_now_and_then()
 
-    def settles(self, item: BatchItem, record: BatchRecord, error: OktaWorkflowsError | None) -> None:
-        """Count the outcome of one more item.
+    def settles(self, item: BatchItem, error: str | None) -> None:
+        """Log the failure of one more item, unless there have been many.
 
         :param item: the item
-        :param record: its record
         :param error: why it did not succeed, or None
         """
-        self.counts[record.outcome] += 1
         if error:
-            failures = self.counts.total() - self.counts[Outcome.SUCCEEDED]
+            failures = self._counts.total() - self._counts[Outcome.SUCCEEDED]
             if failures <= _ERRORS_LOGGED:
                 log.warning("%s: %s", item_label(item.index, item.name), error)
             if failures == _ERRORS_LOGGED:
@@ -78,8 +75,8 @@ class BatchProgress:
     def ends(self) -> None:
         """Log the numbers, and send them as metrics."""
         self.tell("ended")
-        for outcome, number in self.counts.items():
-            if settled := number - self._earlier.get(outcome, 0):
+        for outcome, number in self._counts.items():
+            if settled := number - self._earlier[outcome]:
                 metrics.count("batch.items", settled, flow=self._tag, outcome=outcome.value)
         metrics.gauge("batch.rate", self._rate, flow=self._tag)
 
@@ -108,7 +105,7 @@ class BatchProgress:
             how,
             self._started,
             self.to_send,
-            in_words(self.counts),
+            in_words(self._counts),
             open_calls,
             f", {waiting} waited for" if waiting else "",
             rate,

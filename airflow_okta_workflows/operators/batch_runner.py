@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.client.loop_resources import loop_resources
-from airflow_okta_workflows.core.batch.records import BatchRecord
+from airflow_okta_workflows.core.batch.records import BatchRecord, item_label
 from airflow_okta_workflows.core.flows.outcome import Outcome
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.runtime import time_text
 from airflow_okta_workflows.exceptions import (
+    OktaBatchFileError,
     OktaFlowError,
     OktaFlowNotSentError,
     OktaTokenRefusedError,
@@ -126,6 +128,7 @@ class BatchRun:
             hook.settings.flow_tag(template.address),
             self._monotonic,
             records.counts,
+            plan.cannot_be_sent,
             self._open_calls,
         )
         self._progress.to_send = len(plan.to_send)
@@ -142,17 +145,30 @@ class BatchRun:
         """Send all items that earlier tries have not settled, or ask about them. Then each item has a record.
 
         :raises OktaWorkflowsError: if there is no token; nothing was sent
+        :raises Exception: any error that ended the batch early; the records are complete all the same
         """
         stand = self._records.counts.total() - self._plan.cannot_be_sent
         if stand:
             log.info("%d records of earlier tries stand; %d to send", stand, self._progress.to_send)
         if self._plan.to_ask:
             log.info("The status flow is asked about %d of an earlier try", len(self._plan.to_ask))
-        if self._plan.to_send or self._plan.to_ask or self._plan.to_report:
-            self._thread.run(self.stop, 2 * _GRACE)
+        try:
+            if self._plan.to_send or self._plan.to_ask or self._plan.to_report:
+                self._thread.run(self.stop, 2 * _GRACE)
+        except Exception as error:
+            self._unexpected = error
+            # What ended the batch is the error to raise, even if the disk is full as well.
+            with suppress(OktaBatchFileError):
+                self._complete()
+            raise
+        self._complete()
+
+    def _complete(self) -> None:
+        """Make a record of each item that has none, and write all that are not written."""
         for index in (one for one in self._items.indices() if one not in self._records):
             item = self._items[index]
-            self._records.put(index, item.name, self._plan.key_of(item), self._unsettled(item))
+            self._records.put(index, item.name, self._plan.key_of(item), self._cut_off(item, STOPPED_WAITING))
+        self._progress.ends()
         self._plan.append_missing()
         self._writer.write_rest()
 
@@ -172,16 +188,11 @@ class BatchRun:
         checkpoint = self._checkpoints.earlier.get(key)
         return checkpoint.sent_at if checkpoint else None
 
-    def _unsettled(self, item: BatchItem) -> BatchRecord:
-        if item.key in self._sender.may_run:
-            return BatchRecord(Outcome.UNKNOWN, error=STOPPED_WAITING)
-        return self._not_sent()
-
-    def _not_sent(self) -> BatchRecord:
-        return BatchRecord(
-            Outcome.NOT_SENT,
-            error=f"not sent, since {self.gave_up.message}" if self.gave_up and not self.stopped else STOPPED,
-        )
+    def _why_not_sent(self) -> str:
+        why = self.gave_up or self._unexpected
+        if self.stopped or why is None:
+            return STOPPED
+        return f"not sent, since {why.message if isinstance(why, OktaWorkflowsError) else _in_this_task(why)}"
 
     async def _main(self) -> None:
         if self.stopped:
@@ -219,7 +230,6 @@ class BatchRun:
                 await self._sender.close()
                 await self._checkpoints.close()
                 await self._writer.close()
-                self._progress.ends()
             if not work.cancelled():
                 work.result()
             if self._unexpected:
@@ -234,6 +244,7 @@ class BatchRun:
             with raise_provider_errors(), NoFrames():
                 # Before the first item, so that nothing is sent if the org grants no token.
                 await client.access_token()
+            await self._writer.open()
         for index in (*self._plan.to_report, *self._plan.to_ask):
             self._start(client, self._items[index], None)
         while not self._gives_up():
@@ -286,7 +297,8 @@ class BatchRun:
 
         :param turn: its turn to be sent; None if the status flow has to be asked first, or a person has been asked
         """
-        error: OktaWorkflowsError | None = None
+        error: Exception | None = None
+        response: FlowResponse | None = None
         watched = self._watched(self._status, client, item, turn) if self._status else None
         try:
             with raise_provider_errors(), NoFrames():
@@ -310,22 +322,26 @@ class BatchRun:
                 error=str(failure),
             )
         except asyncio.CancelledError:
-            record = self._cut_off(item, STOPPED, STOPPED_WAITING if self._status else STOPPED_OPEN)
+            record = self._cut_off(item, STOPPED_WAITING if self._status else STOPPED_OPEN)
         except Exception as failure:  # from response_check or the state store; raised once all checkpoints are written
-            self._unexpected = self._unexpected or failure
-            record = self._cut_off(item, *[f"{type(failure).__name__} in this task"] * 2)
+            self._unexpected, error = self._unexpected or failure, failure
+            record = self._cut_off(item, _in_this_task(failure), response)
         self._settle(item, record, error)
 
-    def _cut_off(self, item: BatchItem, not_sent: str, unknown: str) -> BatchRecord:
+    def _cut_off(self, item: BatchItem, unknown: str, response: FlowResponse | None = None) -> BatchRecord:
+        if response:
+            # It ran, but whether it meets the task's conditions is not known.
+            return BatchRecord(Outcome.UNKNOWN, response.status_code, response.execution_id, error=unknown)
         if item.key in self._sender.may_run:
             return BatchRecord(Outcome.UNKNOWN, error=unknown)
-        return BatchRecord(Outcome.NOT_SENT, error=not_sent)
+        return BatchRecord(Outcome.NOT_SENT, error=self._why_not_sent())
 
     async def _send(
         self, client: AsyncFlowClient, turn: Turn, reached: Callable[[InvocationState], None] | None = None
     ) -> FlowResponse:
         self._progress.starts()
-        call = self._template.with_payload(turn.item.body, self._plan.key_of(turn.item))
+        item = turn.item
+        call = self._template.with_payload(item.body, self._plan.key_of(item), item_label(item.index, item.name))
         return await self._sender.send(client, turn, call, reached)
 
     def _open_calls(self) -> tuple[int, int]:
@@ -347,7 +363,7 @@ class BatchRun:
             sender.may_run.discard(item.key)
             current, turn = turn or await sender.turn(item, run.ordinal), None
             if current is None:
-                raise OktaFlowNotSentError(str(self._not_sent().error), flow=self._template.address.name)
+                raise OktaFlowNotSentError(self._why_not_sent(), flow=self._template.address.name)
             return await self._send(client, current, reached)
 
         def exists(execution_id: str | None) -> None:
@@ -355,9 +371,9 @@ class BatchRun:
 
         return ItemRun(status, send=send, wants=wants, exists=exists)
 
-    def _settle(self, item: BatchItem, record: BatchRecord, error: OktaWorkflowsError | None) -> None:
+    def _settle(self, item: BatchItem, record: BatchRecord, error: Exception | None) -> None:
         # Before the record: if that cannot be kept, a retry knows the outcome all the same.
-        self._checkpoints.settle(item.key, record)
+        self._checkpoints.settle(item.key, record, ordinal=self._plan.ordinal(item))
         self._sender.settled(item.key, record.outcome)
         try:
             self._records.put(item.index, item.name, self._plan.key_of(item), record)
@@ -370,5 +386,9 @@ class BatchRun:
         else:
             self._not_run_in_a_row = 0
         if isinstance(error, OktaTokenRefusedError) or self._not_run_in_a_row >= _GIVE_UP_AFTER:
-            self.gave_up = self.gave_up or error
-        self._progress.settles(item, record, error)
+            self.gave_up = self.gave_up or (error if isinstance(error, OktaWorkflowsError) else None)
+        self._progress.settles(item, record.error if error else None)
+
+
+def _in_this_task(error: Exception) -> str:
+    return f"{type(error).__name__} in this task"

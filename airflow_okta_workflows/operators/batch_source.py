@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +13,18 @@ from airflow_okta_workflows.core.batch.items import list_rows
 from airflow_okta_workflows.core.batch.sources import (
     CSV,
     JSON_LINES,
+    JSON_LIST,
     LARGEST_ROW,
     Row,
     check_column,
+    check_names,
     csv_rows,
     file_format,
     json_lines_rows,
     json_list_rows,
 )
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.core.secret import first_line, public_part, shown, without_keys
 from airflow_okta_workflows.exceptions import OktaBatchFileError
 from airflow_okta_workflows.operators.batch_arguments import SqlRows, is_path, missing_item_key, needs_item_key
 
@@ -62,12 +65,15 @@ def open_source(payloads: Any, item_key: str | None) -> Generator[Source]:
     if needs_item_key(payloads) and item_key is None:
         raise missing_item_key()
     if isinstance(payloads, SqlRows):
+        payloads.check()
         with _query(payloads) as (columns, rows):
             check_column(str(item_key), columns)
             yield Source(rows, "Row")
     elif is_path(payloads):
         with _file(payloads) as lines:
-            yield Source(_readable(_file_rows(payloads.name, lines, str(item_key)), payloads), "Line")
+            kind = file_format(payloads.name)
+            rows = _readable(_file_rows(kind, lines, str(item_key)), payloads)
+            yield Source(rows, "Element" if kind == JSON_LIST else "Line")
     elif (elements := _frame(payloads)) is not None:
         yield Source(Row(number, element) for number, element in enumerate(elements))
     else:
@@ -82,6 +88,7 @@ def _frame(payloads: Any) -> Iterable[Any] | None:
         return rows
     if hasattr(kind, "itertuples") and hasattr(kind, "columns"):  # pandas
         columns = list(payloads.columns)
+        check_names(columns)
         return (dict(zip(columns, row, strict=True)) for row in payloads.itertuples(index=False, name=None))
     if hasattr(kind, "to_batches"):  # a table of Arrow, or a dataset
         return _batches(payloads.to_batches())
@@ -96,6 +103,7 @@ def _frame(payloads: Any) -> Iterable[Any] | None:
 
 def _batches(batches: Iterable[Any]) -> Iterator[Any]:
     for batch in batches:
+        check_names(batch.schema.names)
         # A batch of a table may be the whole table.
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             yield from batch.slice(start, _ROWS_AT_ONCE).to_pylist()
@@ -127,8 +135,7 @@ def _read_first(path: Any, file: Any) -> bytes:
     return begin
 
 
-def _file_rows(name: str, file: Any, item_key: str) -> Iterator[Row]:
-    kind = file_format(name)
+def _file_rows(kind: str, file: Any, item_key: str) -> Iterator[Row]:
     if kind == CSV:
         columns, rows = csv_rows(_lines(file))
         check_column(item_key, columns)
@@ -153,13 +160,25 @@ def _readable(rows: Iterator[Row], path: Any) -> Iterator[Row]:
 
 
 def _file_error(path: Any, error: Exception) -> OktaBatchFileError:
-    why = getattr(error, "strerror", None) or type(error).__name__
+    where = public_part(str(path))
+    reason = getattr(error, "strerror", None)
+    says = "" if reason else f"\nThe error says: {_said(error)}"
     return OktaBatchFileError(
-        f"The file of payloads cannot be read: {why}.",
+        f"The file of payloads cannot be read: {reason or _name_of(error)}.",
         hint="OKW-1653: Correct the path, or let Airflow retry until the file is there and complete. Nothing was sent.",
-        detail=f"File: {path}",
-        path=str(path),
+        detail=f"File: {where}{says}",
+        path=where,
     )
+
+
+def _name_of(error: Exception) -> str:
+    """Return the name of a library's error with its module, since some are only called ``error``."""
+    kind = type(error)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _said(error: Exception) -> str:
+    return first_line(error, without_keys)[:300]
 
 
 @contextmanager
@@ -177,18 +196,23 @@ def _query(source: SqlRows) -> Generator[tuple[list[str], Iterator[Row]]]:
         if cursor.description is None:
             raise configuration_error("The query of SqlRows returns no rows.", "OKW-1548: Give a SELECT.")
         columns = [str(column[0]) for column in cursor.description]
-        if len(set(columns)) < len(columns):
-            raise configuration_error(
-                "Two columns of the query have the same name.", "OKW-1549: Rename one of them: SELECT … AS …"
-            )
+        check_names(columns)
         yield columns, _query_rows(source, cursor, columns, first)
 
 
 def _connect(source: SqlRows) -> Any:
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
     connection: Any = BaseHook.get_connection(source.conn_id)
-    hook = connection.get_hook()
+    try:
+        hook = connection.get_hook()
+    except (AirflowException, ImportError) as error:
+        raise configuration_error(
+            f"The connection {shown(source.conn_id, 60)} is of type {shown(connection.conn_type, 40)}, which this"
+            " Airflow cannot use.",
+            "OKW-1555: Correct the type of the connection, or install the provider that has it on the workers.",
+            detail=f"Airflow says: {_said(error)}",
+        ) from None
     if not hasattr(hook, "get_records"):
         raise configuration_error(
             f"The connection {shown(source.conn_id, 60)} is not that of a database.",
@@ -230,14 +254,15 @@ def _query_rows(source: SqlRows, cursor: Any, columns: list[str], first: Any) ->
             return
         for row in rows:
             number += 1
-            yield Row(number, dict(zip(columns, row, strict=True)))
+            # Iterating over a row that is a mapping, such as that of a dictionary cursor, gives names.
+            values = map(row.__getitem__, columns) if isinstance(row, Mapping) else row
+            yield Row(number, dict(zip(columns, values, strict=True)))
         rows = None
 
 
 def _query_error(source: SqlRows, error: Exception) -> OktaBatchFileError:
-    first = next(iter(str(error).splitlines()), "")
     return OktaBatchFileError(
         f"The query of the payloads failed: {type(error).__name__}.",
         hint="OKW-1654: Correct the query or the connection, or let Airflow retry. Nothing was sent.",
-        detail=f"Connection: {source.conn_id}\nThe database says: {first[:300]}",
+        detail=f"Connection: {source.conn_id}\nThe database says: {_said(error)}",
     )

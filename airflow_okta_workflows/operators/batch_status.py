@@ -22,6 +22,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
 )
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.protocol import End, Wait, resume
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.operators.watched_run import WatchedRun, result_of
 from airflow_okta_workflows.tokens.source import token_source_for
@@ -119,9 +120,9 @@ class BatchStatus:
                 )
                 limiter = resources.limiter(call.address.url, client.runtime)
                 await client.invoke_flow(call, limiter=limiter)
-            log.info("Flow %r was asked to cancel the run (idempotency key %s)", flow, key)
+            log.info("Flow %s was asked to cancel the run (idempotency key %s)", shown(flow), key)
         except Exception as error:
-            log.warning("Flow %r could not be asked to cancel the run: %s", flow, error)
+            log.warning("Flow %s could not be asked to cancel the run: %s", shown(flow), error)
 
 
 class ItemRun:

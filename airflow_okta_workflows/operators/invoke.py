@@ -18,6 +18,7 @@ from airflow_okta_workflows.core.flows.encoding import (
 )
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowOutcomeUnknownError,
@@ -330,8 +331,8 @@ class InvokeOktaFlowOperator(SingleInvocationOperator):
                 return result
             reason = "it cannot be decrypted with this connection's key, which may have been changed"
         self.log.warning(
-            "The triggerer did not hand over what flow %r returned (%s). It is invoked from here, under the same key.",
-            self.flow,
+            "The triggerer did not hand over what flow %s returned (%s). It is invoked from here, under the same key.",
+            shown(self.flow),
             reason,
         )
         return None

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.exceptions import OktaBatchFileError
+from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError
+from airflow_okta_workflows.operators.batch_arguments import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
+
     from airflow_okta_workflows.operators.batch_records import BatchRecords
 
-_APPENDS = ("", "file", "local", "memory", "sftp", "ssh", "smb", "hdfs", "webhdfs")
+_LOCAL = ("", "file", "local")
+_APPENDS = (*_LOCAL, "memory", "sftp", "ssh", "smb", "hdfs", "webhdfs")
 """Protocols of file systems that append to a file. An object store, which all others may be, would copy the object."""
 _PART = 8 * 1024 * 1024
 """Least bytes of a part, except the last."""
@@ -28,8 +35,63 @@ _MAKE_ROOM = (
     "OKW-1652: Make room, and let Airflow retry: the outcomes are in the checkpoints (Airflow 3.3+), and nothing is"
     " sent twice. Before 3.3 a retry sends all items again."
 )
+_ONE_WRITER = (
+    "OKW-1655: Give each task and each run a file of its own, then let Airflow retry: the outcomes are in the"
+    " checkpoints (Airflow 3.3+), and nothing is sent twice. Before 3.3 a retry sends all items again."
+)
 _AT_ONCE = 1024 * 1024
 """Bytes that are copied at a time."""
+
+
+def open_path(records_path: Any) -> ObjectStoragePath:
+    """Return the path of the file that gets the records.
+
+    :param records_path: the operator's argument
+    :raises OktaConfigurationError: if Airflow has no file system for it
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    if isinstance(records_path, ObjectStoragePath):
+        return records_path
+    try:
+        return ObjectStoragePath(os.fspath(records_path))
+    except Exception as error:
+        raise OktaConfigurationError(
+            f"records_path is not a path that Airflow can open: {type(error).__name__}.",
+            hint="OKW-1648: Give the URL of a file, such as s3://conn_id@bucket/records.jsonl, and install the"
+            " provider of its file system. Airflow 3.0 also needs universal-pathlib<0.3.",
+        ) from error
+
+
+def check_own_file(path: Any, payloads: Any, context: Context) -> None:
+    """Raise if the file of the records is that of the payloads, or that of other mapped tasks.
+
+    :param path: the file of the records
+    :param payloads: the payloads, or the path of their file
+    :param context: the task's context
+    :raises OktaConfigurationError: if it is
+    """
+    if _place(path) == _place(payloads):
+        raise OktaConfigurationError(
+            "records_path is the file of the payloads, which the records would replace.",
+            hint="OKW-1656: Give the records a file of their own. Nothing was sent.",
+        )
+    ti, dag = context["ti"], context.get("dag")
+    if ti.map_index is None or ti.map_index < 0 or dag is None:
+        return
+    shared = getattr(dag.task_dict[ti.task_id], "partial_kwargs", {}).get("records_path")
+    if shared is not None and "map_index" not in str(shared):
+        raise OktaConfigurationError(
+            "records_path is the same file for each mapped task, and each would replace the records of the others.",
+            hint="OKW-1657: Put {{ ti.map_index }} into records_path, or expand over it. Nothing was sent.",
+        )
+
+
+def _place(path: Any) -> tuple[str, str] | None:
+    if not is_path(path):
+        return None
+    protocol = getattr(path, "protocol", "")
+    return ("", os.path.realpath(getattr(path, "path", path))) if protocol in _LOCAL else (protocol, path.path)
 
 
 class RecordsFile:
@@ -41,25 +103,32 @@ class RecordsFile:
     def __init__(self, path: Any) -> None:
         self.path = path
         self._appends = path.protocol in _APPENDS
+        self.begun = False
+        """Whether this try has created the file."""
+        self._size = 0
         self._parts = 0
         self._waiting = bytearray()
 
     def begin(self) -> None:
-        """Create the file and its directory, or empty it.
+        """Create the file and its directory, or empty it, unless this has been done.
 
         :raises OktaBatchFileError: if it cannot be written; nothing was sent
         """
+        if self.begun:
+            return
         try:
             if self._appends:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_bytes(b"")
+            # Opened as append() opens it: Airflow knows fewer file systems than write_bytes().
+            with self.path.open("wb"):
+                pass
             while self._part(self._parts).exists():
                 # Of a try that was cut off.
                 self._part(self._parts).unlink()
                 self._parts += 1
         except Exception as error:
             raise self._error(error, _CORRECT_IT) from error
-        self._parts = 0
+        self.begun, self._parts = True, 0
 
     def append(self, lines: bytes) -> None:
         """Append lines.
@@ -69,14 +138,18 @@ class RecordsFile:
         """
         try:
             if self._appends:
+                self._require_unchanged()
                 with self.path.open("ab") as file:
                     file.write(lines)
+                self._size += len(lines)
             else:
                 self._waiting += lines
                 if len(self._waiting) >= _PART:
                     self._part(self._parts).write_bytes(bytes(self._waiting))
                     self._parts += 1
                     self._waiting.clear()
+        except OktaBatchFileError:
+            raise
         except Exception as error:
             raise self._error(error) from error
 
@@ -105,12 +178,24 @@ class RecordsFile:
         # Not parent / name, for which an older universal_pathlib warns.
         return self.path.with_name(f"{self.path.name}.part-{number:05}")
 
-    def _error(self, error: Exception, hint: str = _MAKE_ROOM) -> OktaBatchFileError:
-        why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-        return OktaBatchFileError(
-            f"The records of the batch cannot be written: {why}.",
-            hint=hint,
+    def _require_unchanged(self) -> None:
+        with suppress(FileNotFoundError):
+            if self.path.stat().st_size == self._size:
+                return
+        raise OktaBatchFileError(
+            "The records of the batch cannot be written: another process has changed the file or deleted it.",
+            hint=_ONE_WRITER,
             detail=f"File: {self.path}",
+            path=str(self.path),
+        )
+
+    def _error(self, error: Exception, hint: str = _MAKE_ROOM) -> OktaBatchFileError:
+        told = error.strerror if isinstance(error, OSError) else None
+        said = "" if told else f"\nThe file system says: {shown(next(iter(str(error).splitlines()), ''))}"
+        return OktaBatchFileError(
+            f"The records of the batch cannot be written: {told or type(error).__name__}.",
+            hint=hint,
+            detail=f"File: {self.path}{said}",
             path=str(self.path),
         )
 
@@ -163,13 +248,21 @@ class RecordsWriter:
             self.wake()
 
     async def _write(self) -> None:
-        while self._file and not self._broken and (lines := self._ready()):
+        while self._file and self._file.begun and not self._broken and (lines := self._ready()):
             try:
                 # In a thread, since it blocks.
                 await asyncio.to_thread(self._file.append, lines)
             except OktaBatchFileError as error:
                 self._broken = True
                 self._failed(error)
+
+    async def open(self) -> None:
+        """Create the file, before anything is sent.
+
+        :raises OktaBatchFileError: if it cannot be written
+        """
+        if self._file:
+            await asyncio.to_thread(self._file.begin)
 
     async def close(self) -> None:
         """Write what is ready, once nothing more is settled."""
@@ -181,9 +274,10 @@ class RecordsWriter:
 
     def write_rest(self) -> None:
         """Write all other records, and finish the file. Call this after the event loop has ended."""
-        while self._file and (lines := self._ready()):
-            self._file.append(lines)
         if self._file:
+            self._file.begin()
+            while lines := self._ready():
+                self._file.append(lines)
             self._file.finish()
 
     def _ready(self) -> bytes:

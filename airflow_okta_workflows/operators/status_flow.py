@@ -12,7 +12,9 @@ from airflow_okta_workflows.core.flows.expressions import has_template
 from airflow_okta_workflows.core.flows.status import FAILURE_WHEN, NOT_FOUND_WHEN, SUCCESS_WHEN, RunStatusRule
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
+from airflow_okta_workflows.core.secret import public_part
 from airflow_okta_workflows.exceptions import raise_provider_errors
+from airflow_okta_workflows.operators.templated_argument import TemplatedArgument, is_xcom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _OWN_NAMES = ("idempotency_key", "execution_id")
 
 
-class StatusFlow:
+class StatusFlow(TemplatedArgument):
     """Status flow that an invoke operator asks how a run is doing.
 
     With it, the operator waits for the end of the run, and a run whose outcome is unknown is looked up instead of given
@@ -89,20 +91,18 @@ class StatusFlow:
                 if isinstance(named, str) or not (hasattr(named, "resolve") or callable(named)):
                     _check_flow(name, named)
             check_as_parsed("POST", payload, None, None)
-            if not isinstance(payload, str) or not has_template(payload):
+            if not is_xcom(payload) and not (isinstance(payload, str) and has_template(payload)):
                 self.question("", None)
             for name in ("success_when", "failure_when", "not_found_when"):
                 _check_condition(name, getattr(self, name))
             self.rule  # noqa: B018  # compiles the conditions
 
-    def serialize(self) -> dict[str, Any]:
-        """Return the arguments, which Airflow shows among a task's rendered templates."""
-        return dict(vars(self))
-
     def __repr__(self) -> str:
         # Airflow before 3.3 stores this with the DAG, so it must be the same in each process.
-        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "flow")
-        return f"StatusFlow({self.flow!r}, {arguments})"
+        given = {**vars(self), "cancel_flow": None if self.cancel_flow is None else public_part(str(self.cancel_flow))}
+        del given["flow"]
+        arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"StatusFlow({public_part(str(self.flow))!r}, {arguments})"
 
     @property
     def rule(self) -> RunStatusRule:

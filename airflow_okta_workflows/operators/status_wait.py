@@ -22,6 +22,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
     run_exactly_once,
 )
 from airflow_okta_workflows.core.protocol import End, InvocationState, Wait, resume
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.operators.watched_run import WatchedRun, result_of
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN
@@ -173,7 +174,7 @@ class StatusWait:
             if now >= ends:
                 raise AirflowTaskTimeout(
                     error_text(
-                        f"execution_timeout is over, and flow {self._flow!r} has not ended.",
+                        f"execution_timeout is over, and flow {shown(self._flow)} has not ended.",
                         "OKW-1638: Raise execution_timeout. A retry waits for the same run.",
                         f"Idempotency key: {key}",
                     )
@@ -197,8 +198,8 @@ class StatusWait:
         hook = self._hook.without_stop()
         try:
             hook.invoke(flow, self._status.question(key, execution_id), idempotency_key=key, timeout=CANCELLED_WITHIN)
-            log.info("Flow %r was asked to cancel the run (idempotency key %s)", flow, key)
+            log.info("Flow %s was asked to cancel the run (idempotency key %s)", shown(flow), key)
         except Exception as error:
-            log.warning("Flow %r could not be asked to cancel the run: %s", flow, error)
+            log.warning("Flow %s could not be asked to cancel the run: %s", shown(flow), error)
         finally:
             hook.close()

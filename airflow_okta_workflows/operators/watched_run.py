@@ -18,6 +18,7 @@ from airflow_okta_workflows.core.flows.exactly_once import (
 )
 from airflow_okta_workflows.core.flows.status import RunStatusRule, Status, describe_response, is_not_found
 from airflow_okta_workflows.core.protocol import InvocationState
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowFailedError,
@@ -125,7 +126,8 @@ class WatchedRun:
 
     def _seen(self, what: str) -> None:
         self._last_seen = what
-        log.log(self._level, "Flow %r has not ended yet, according to flow %r: %s", self._flow, self._status.flow, what)
+        names = shown(self._flow), shown(self._status.flow)
+        log.log(self._level, "Flow %s has not ended yet, according to flow %s: %s", *names, what)
 
     def seconds_to_wait(self, seconds: float, deadline: float | None, now: float, key: str) -> float:
         """Return how long to wait for the next question.
@@ -140,7 +142,7 @@ class WatchedRun:
             return seconds
         if now >= deadline:
             raise OktaFlowNoResponseError(
-                f"Flow {self._flow!r} did not end within {self._status.timeout or 0:.0f} s.",
+                f"Flow {shown(self._flow)} did not end within {self._status.timeout or 0:.0f} s.",
                 hint="OKW-1635: Raise the timeout of StatusFlow, or look the run up in the flow's execution history. A"
                 " retry waits for the same run.",
                 **self._facts(key),
@@ -153,7 +155,7 @@ class WatchedRun:
         :param key: the key of the run
         """
         return OktaFlowNoResponseError(
-            f"The task was stopped while it waited for the end of flow {self._flow!r}.",
+            f"The task was stopped while it waited for the end of flow {shown(self._flow)}.",
             hint="OKW-1690: Nothing, if the stop was intended. A retry asks the status flow how the run has ended.",
             **self._facts(key),
         )
@@ -170,7 +172,7 @@ class WatchedRun:
         # Unlike the first error, this one permits a retry, which asks first.
         return LostResponse(
             OktaFlowNoResponseError(
-                f"Flow {self._flow!r} was invoked several times, and no invocation became a run.",
+                f"Flow {shown(self._flow)} was invoked several times, and no invocation became a run.",
                 hint="OKW-1637: Look at what is between here and the flow. A retry asks first, so it is safe.",
                 **self._facts(key, f"{error.message}\n"),
             )
@@ -187,7 +189,7 @@ class WatchedRun:
         """
         response, key = failure.response, failure.run.key
         return OktaFlowFailedError(
-            f"Flow {self._flow!r} ran and failed: {self._rule.describe_failure(response)}.",
+            f"Flow {shown(self._flow)} ran and failed: {self._rule.describe_failure(response)}.",
             hint="OKW-1636: Correct what made the run fail. A retry asks for another run.",
             detail=f"{describe_response(response)}\nIdempotency key: {key}",
             flow=self._flow,

@@ -31,6 +31,7 @@ from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
 from airflow_okta_workflows.core.on_kill import StopsOnKill
+from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import (
     OktaFlowError,
     OktaFlowFailedError,
@@ -244,11 +245,11 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             self.soft_fail = soft_fail
 
     def _timed_out(self) -> str:
-        return self._over(f"Flow {self.flow!r} did not report an end within {self.timeout:.0f} s.", "timeout")
+        return self._over(f"Flow {shown(self.flow)} did not report an end within {self.timeout:.0f} s.", "timeout")
 
     def _execution_timed_out(self) -> str:
         return self._over(
-            f"execution_timeout is over, and flow {self.flow!r} did not report an end.", "execution_timeout"
+            f"execution_timeout is over, and flow {shown(self.flow)} did not report an end.", "execution_timeout"
         )
 
     def _over(self, message: str, limit: str) -> str:
@@ -300,7 +301,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         if event and event["outcome"] == ERROR:
             # The worker can poll and the triggerer cannot: another deferral would end at once with the same error.
             raise OktaWorkflowsError(
-                f"The triggerer could not poll flow {self.flow!r} ({event.get('reason')}), though this worker can.",
+                f"The triggerer could not poll flow {shown(self.flow)} ({event.get('reason')}), though this worker"
+                " can.",
                 hint="OKW-1608: See the triggerer's log; a key file or a CA bundle must be on the triggerer, too.",
             )
         ends_at = deadline if execution_deadline is None else min(deadline, execution_deadline)
@@ -362,7 +364,7 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
 
     def _failed(self, response: FlowResponse, reason: str, hint: str) -> OktaFlowFailedError:
         return OktaFlowFailedError(
-            f"Flow {self.flow!r} returned {response.status_code}, {reason}.",
+            f"Flow {shown(self.flow)} returned {response.status_code}, {reason}.",
             hint=hint,
             detail=describe_response(response),
             flow=self.flow,

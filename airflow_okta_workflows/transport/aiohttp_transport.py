@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -11,12 +12,13 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.content import http_response
 from airflow_okta_workflows.transport import failures
-from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
+from airflow_okta_workflows.transport.failures import TransportError, cut_off, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
     BASE_HEADERS,
     MAX_HEAD,
@@ -43,6 +45,8 @@ _LARGE = 2**20
 _AUTOMATIC = frozenset({"Accept", "Content-Type"})
 """Headers that aiohttp would add by itself."""
 
+_TRANSFER_ENCODING = aiohttp.hdrs.TRANSFER_ENCODING
+
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 """aiohttp's own time-outs are off: they round up to whole seconds, and none covers CONNECT together with the steps
 before it."""
@@ -60,11 +64,38 @@ class _Resolver(aiohttp.ThreadedResolver):
         return [{**found, "hostname": host} for found in await super().resolve(name, *args, **options)]
 
 
+class _Protocol(ResponseHandler):
+    """The protocol of a connection that takes a response without a length for cut off if the connection was."""
+
+    _ended = False
+
+    def eof_received(self) -> None:
+        """Note whether the host has ended the connection itself: over TLS, with a closure alert."""
+        tls = self.transport and self.transport.get_extra_info("ssl_object")
+        try:
+            self._ended = not tls or not tls.read(1)
+        except ssl.SSLError:  # RFC 9112, section 9.8: the TCP connection has ended, and TLS has not
+            self._ended = False
+        super().eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the connection, and a response that was not complete with the reason."""
+        payload = self._payload
+        is_cut_off = not self._ended and payload is not None and not payload.is_eof()
+        super().connection_lost(exc)
+        if payload is not None and is_cut_off:
+            payload.set_exception(exc or aiohttp.ClientPayloadError())
+
+
 class _Connector(aiohttp.TCPConnector):
     """A connection pool as careful as that of the synchronous transport.
 
     The overridden methods are private to aiohttp; tests check that these overrides still work.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
 
     async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
         """Return a connection; from now on the request may have reached the host, and its read time-out runs."""
@@ -105,6 +136,7 @@ class _Progress:
     :param read_timeout: seconds that it may take once it has a connection
     :param began: when it stopped waiting for a free connection
     :param sent: whether some of it may have left
+    :param begun: the beginning of a response that was cut off
     """
 
     limit: asyncio.Timeout
@@ -113,6 +145,7 @@ class _Progress:
     read_timeout: float
     began: float | None = None
     sent: bool = False
+    begun: HttpResponse | None = None
 
     def connecting(self) -> None:
         """Record that nothing was sent yet: a kept connection, if there was one, could not be used."""
@@ -203,15 +236,21 @@ class AiohttpTransport:
                 progress = _Progress(limit, leave_by, settings.connect_timeout, read_timeout)
                 token = _progress.set(progress)
                 try:
-                    return await self._exchange(request, options, progress)
+                    response = await self._exchange(request, options, progress)
+                    forwarded = proxy is not None and request.url.startswith("http:")
+                    return refused_by(proxy, 407, response) if response.status == 407 and forwarded else response
                 finally:
                     _progress.reset(token)
         except CoreError as error:
             return unusable(error)
         except aiohttp.ClientHttpProxyError as error:
             return refused_by(proxy, error.status)
+        except aiohttp.ClientConnectorCertificateError as error:
+            at_proxy = proxy is not None and (error.host, error.port) == (proxy.host, proxy.port)
+            return lost_by(error, sent=False, proxy=proxy, at_proxy=at_proxy)
         except (TransportError, aiohttp.ClientError, OSError, ValueError) as error:
-            return lost_by(error, sent=progress is not None and progress.sent, proxy=proxy)
+            failure = lost_by(error, sent=progress is not None and progress.sent, proxy=proxy)
+            return cut_off(failure, progress.begun) if progress and progress.begun else failure
 
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         data: Any = request.body
@@ -237,23 +276,35 @@ class AiohttpTransport:
                 raise TransportError(failures.NOT_HTTP)
             if is_too_large(response.raw_headers):
                 raise TransportError(failures.HEAD_TOO_LARGE)
-            body = await self._read(response)
-            now = asyncio.get_running_loop().time()
-            return http_response(
-                response.status,
-                response.raw_headers,
-                body,
-                elapsed=now - (progress.began or now),
-                limit=self._settings.max_response_bytes,
-            )
+            # aiohttp passes a body on with any other coding undecoded, and takes one that the worker refuses.
+            codings = response.headers.getall(_TRANSFER_ENCODING, None)
+            if codings and [coding.lower() for coding in codings] != ["chunked"]:
+                raise TransportError(failures.NOT_HTTP)
+            body = bytearray()
+            try:
+                await self._read(response, body)
+            except BaseException:  # a time-out cancels this
+                progress.begun = self._response(response, body, progress)
+                raise
+            return self._response(response, body, progress)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Return the body, or just more than the limit of one that is too large."""
-        body = bytearray()
+    def _response(self, response: aiohttp.ClientResponse, body: bytearray, progress: _Progress) -> HttpResponse:
+        now = asyncio.get_running_loop().time()
+        return http_response(
+            response.status,
+            response.raw_headers,
+            bytes(body),
+            elapsed=now - (progress.began or now),
+            limit=self._settings.max_response_bytes,
+        )
+
+    async def _read(self, response: aiohttp.ClientResponse, body: bytearray) -> None:
+        """Read the body, or just more than the limit of one that is too large."""
         content = response.content
         while not content.at_eof():
             body += await content.readany()
             if len(body) > self._settings.max_response_bytes:
                 response.close()
-                break
-        return bytes(body)
+                return
+        if (error := content.exception()) is not None:
+            raise error

@@ -5,6 +5,7 @@ docs/adr/0001-the-synchronous-transport.md explains why it is not requests or ur
 
 from __future__ import annotations
 
+import ssl
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -17,7 +18,7 @@ from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.http.content import http_response
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.transport import failures
-from airflow_okta_workflows.transport.failures import TransportError, lost_by, refused_by, unusable
+from airflow_okta_workflows.transport.failures import TransportError, cut_off, lost_by, refused_by, unusable
 from airflow_okta_workflows.transport.network import (
     BASE_HEADERS,
     MAX_HEAD,
@@ -41,6 +42,8 @@ _IDLE = 15.0
 """Seconds after which a kept connection is not used again: if the host closed it at that moment, the invocation's
 outcome would be unknown."""
 _MOST_KEPT = 32
+_VERSIONS = (b"0.9", b"1.0", b"1.1", b"2.0")
+"""Versions that the parser of aiohttp accepts in a status line; some servers write the wrong one."""
 
 
 class _RefusedError(Exception):
@@ -52,6 +55,25 @@ class _RefusedError(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+class _CutOffError(Exception):
+    """An exchange that ended after the head of its response.
+
+    :param why: the reason
+    :param head: the head
+    :param body: what arrived of the body
+    """
+
+    def __init__(self, why: Exception, head: h11.Response, body: bytes) -> None:
+        super().__init__()
+        self.why = why
+        self.head = head
+        self.body = body
+
+
+class _UntrustedProxyError(Exception):
+    """The certificate of an ``https://`` proxy is not trusted; the cause says why."""
 
 
 class _Connection:
@@ -73,7 +95,8 @@ class _Connection:
         :param request: the request
         :param body: its body
         :param limit: bytes of the response's body after which reading stops
-        :raises TransportError: if no complete HTTP response is received
+        :raises TransportError: if no HTTP response is received
+        :raises _CutOffError: if not all of its body is received
         :raises OSError: if the connection fails, or the deadline has passed
         """
         failure: ConnectionError | None = None
@@ -84,11 +107,17 @@ class _Connection:
             failure = error
         try:
             response = self._head()
-        except (TransportError, OSError):
-            if failure:
+        except (TransportError, OSError) as error:
+            # An alert says more: why the host broke the handshake off.
+            if failure and not isinstance(error, ssl.SSLError):
                 raise failure from None
             raise
-        return response, self._body(limit)
+        body_read = bytearray()
+        try:
+            self._read_body(body_read, limit)
+        except (TransportError, OSError) as error:
+            raise _CutOffError(error, response, bytes(body_read)) from None
+        return response, bytes(body_read)
 
     def open_tunnel(self, origin: Origin, headers: Mapping[str, str]) -> None:
         """Ask the proxy at the other end to connect to a host.
@@ -129,8 +158,12 @@ class _Connection:
     def _head(self) -> h11.Response:
         """Return the head of the final response, after any interim ones (1xx)."""
         while not isinstance(event := self._next_event(failures.CLOSED), h11.Response):
-            pass
-        if is_too_large(event.headers):
+            # The parser of aiohttp takes no further response on such a connection.
+            if not isinstance(event, h11.InformationalResponse) or _closes(event):
+                raise TransportError(failures.NOT_HTTP)
+        if event.http_version not in _VERSIONS:
+            raise TransportError(failures.NOT_HTTP)
+        if is_too_large(event.headers) or len(event.reason) > MAX_HEAD:
             raise TransportError(failures.HEAD_TOO_LARGE)
         names = {name for name, _ in event.headers}
         if {b"content-length", b"transfer-encoding"} <= names:
@@ -138,16 +171,18 @@ class _Connection:
             raise TransportError(failures.NOT_HTTP)
         return event
 
-    def _body(self, limit: int) -> bytes:
-        body = bytearray()
+    def _read_body(self, body: bytearray, limit: int) -> None:
         while len(body) <= limit:
             event = self._next_event(failures.CUT_OFF)
             if isinstance(event, h11.Data):
                 body += event.data
             elif isinstance(event, h11.EndOfMessage):
+                if self._stream.cut_off:  # it has no length: it goes on until the connection ends
+                    raise TransportError(failures.CUT_OFF)
+                if is_too_large(event.headers):
+                    raise TransportError(failures.HEAD_TOO_LARGE)
                 self._require_end()
                 break
-        return bytes(body)
 
     def _require_end(self) -> None:
         """Raise if a body goes on after its stated length, because what was read may then be only a part of it."""
@@ -163,8 +198,11 @@ class _Connection:
         data: bytes | None = None
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
-                data = self._stream.receive()
-                self._http.receive_data(data)
+                received = data = self._stream.receive()
+                if self._http.their_state is h11.SEND_RESPONSE and not self._http.trailing_data[0]:
+                    data = received.lstrip(b"\r\n")  # as in aiohttp: empty lines before a status line
+                if data or not received:
+                    self._http.receive_data(data)
         except h11.RemoteProtocolError as error:
             begun = self._http.trailing_data[0]
             if data == b"" and (not begun or begun.startswith(b"HTTP/") or ended == failures.CUT_OFF):
@@ -173,6 +211,12 @@ class _Connection:
                 failures.HEAD_TOO_LARGE if error.error_status_hint == 431 else failures.NOT_HTTP
             ) from None
         return event
+
+
+def _closes(interim: h11.InformationalResponse) -> bool:
+    return interim.http_version != b"1.1" or any(
+        name == b"connection" and b"close" in value.lower() for name, value in interim.headers
+    )
 
 
 _Kept = dict["tuple[Origin, Proxy | None]", "deque[_Connection]"]
@@ -213,6 +257,8 @@ class H11Transport:
             return unusable(error)
         except _RefusedError as refusal:
             return refused_by(proxy, refusal.status)
+        except _UntrustedProxyError as error:
+            return lost_by(error, sent=False, proxy=proxy, at_proxy=True)
         except (TransportError, OSError, ValueError) as error:
             return lost_by(error, sent=False, proxy=proxy)
         return self._exchange(connection, request, origin, proxy, started)
@@ -225,14 +271,21 @@ class H11Transport:
         self, connection: _Connection, request: HttpRequest, origin: Origin, proxy: Proxy | None, started: float
     ) -> HttpResponse | TransportFailure:
         limit = self._settings.max_response_bytes
+
+        def read(head: h11.Response, body: bytes, ended: float) -> HttpResponse:
+            return http_response(head.status_code, head.headers.raw_items(), body, elapsed=ended - started, limit=limit)
+
         connection.tcp.deadline = Deadline(request.read_timeout or self._settings.read_timeout, self._clock)
         connection.tcp.sent = 0
         keep = False
         try:
             message = _message(request, origin, proxy)
-            response, body = connection.exchange(message, request.body or b"", limit)
+            head, body = connection.exchange(message, request.body or b"", limit)
             ended = self._clock()
             keep = connection.is_reusable()
+        except _CutOffError as error:
+            failure = lost_by(error.why, sent=True, proxy=proxy)
+            return cut_off(failure, read(error.head, error.body, self._clock()))
         except (TransportError, h11.LocalProtocolError, OSError, ValueError) as error:
             return lost_by(error, sent=connection.tcp.sent > 0, proxy=proxy)
         finally:
@@ -242,8 +295,10 @@ class H11Transport:
         if keep:
             connection.used_at = ended
             self._keep(connection, origin, proxy)
-        headers = response.headers.raw_items()
-        return http_response(response.status_code, headers, body, elapsed=ended - started, limit=limit)
+        response = read(head, body, ended)
+        if proxy and origin.scheme == "http" and response.status == 407:
+            return refused_by(proxy, 407, response)
+        return response
 
     def _take(self, origin: Origin, proxy: Proxy | None) -> _Connection | None:
         """Return a kept connection that was used recently and is quiet, and close any other that is tried first."""
@@ -271,7 +326,7 @@ class H11Transport:
         try:
             stream: Stream = tcp
             if context and nearest.scheme == "https":
-                stream = TlsStream(stream, context, nearest.host)
+                stream = _tls_to_nearest(tcp, context, nearest.host, is_proxy=proxy is not None)
             if context and proxy and origin.scheme == "https":
                 _Connection(tcp, stream).open_tunnel(origin, proxy.headers)
                 stream = TlsStream(stream, context, origin.host)
@@ -281,6 +336,15 @@ class H11Transport:
         self.connections_opened += 1
         self.tls_version = stream.version if isinstance(stream, TlsStream) else None
         return _Connection(tcp, stream)
+
+
+def _tls_to_nearest(tcp: TcpStream, context: ssl.SSLContext, host: str, *, is_proxy: bool) -> TlsStream:
+    try:
+        return TlsStream(tcp, context, host)
+    except ssl.SSLCertVerificationError as error:
+        if is_proxy:
+            raise _UntrustedProxyError from error
+        raise
 
 
 def _close_all(kept: _Kept) -> None:

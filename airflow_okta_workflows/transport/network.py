@@ -145,7 +145,8 @@ def _bundle(settings: OktaWorkflowsSettings) -> tuple[str, str | bool]:
     if isinstance(settings.verify, str) or not settings.verify:
         return "verify", settings.verify
     for name in _BUNDLE_VARIABLES:
-        if path := os.environ.get(name):
+        # An env file may leave quotes around the value.
+        if path := os.environ.get(name, "").strip(" \t\r\n\"'"):
             return name, path
     return "", certifi.where()
 

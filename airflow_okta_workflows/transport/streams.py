@@ -25,6 +25,9 @@ T = TypeVar("T")
 class Stream(Protocol):
     """A connection."""
 
+    cut_off: bool
+    """Whether it has ended without the peer's word that it is complete (RFC 9112, section 9.8)."""
+
     def send(self, data: bytes) -> None:
         """Send all of the data."""
 
@@ -67,6 +70,7 @@ class TcpStream:
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self.deadline = deadline
+        self.cut_off = False
         self.sent = 0
         """Bytes that the operating system has accepted, so that they may have left."""
 
@@ -140,6 +144,7 @@ class TlsStream:
     """
 
     def __init__(self, stream: Stream, context: ssl.SSLContext, host: str) -> None:
+        self.cut_off = False
         self._stream = stream
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
@@ -158,7 +163,10 @@ class TlsStream:
         """Return the next bytes; none at the end of the stream."""
         try:
             return self._run(partial(self._tls.read, CHUNK))
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        except ssl.SSLZeroReturnError:
+            return b""
+        except ssl.SSLEOFError:
+            self.cut_off = True
             return b""
 
     def is_quiet(self) -> bool:

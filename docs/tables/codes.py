@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+from airflow_okta_workflows.connection import http_guard
 from airflow_okta_workflows.core.batch.items import GIVE_A_LIST
 from airflow_okta_workflows.core.batch.records import LOOK_AT_RECORDS
 from airflow_okta_workflows.core.flows import hints as flow_hints
 from airflow_okta_workflows.core.flows.hints import flow_hint
+from airflow_okta_workflows.core.http.hints import CLIENT_CERTIFICATE
 from airflow_okta_workflows.core.oauth.hints import TRY_LATER, clock_hint, okta_error_hint, token_hint
+from airflow_okta_workflows.diagnostics import FASTER_KEY, FIELD_WARNINGS
 
 OTHER_CODES = (
     (
@@ -20,10 +23,14 @@ OTHER_CODES = (
     ("The org knows no such scope.", token_hint("invalid_scope", "another text", None)),
     ("A proxy has changed the token request.", okta_error_hint("E0000021")),
     ("The same.", okta_error_hint("E0000022")),
+    ("`check`: a key takes long to decrypt, in each process.", FASTER_KEY),
+    ("`check`: Airflow's http provider would send the secrets of this connection to its host.", http_guard.FIX),
+    ("`check`: a field has another name or a doubtful value.", FIELD_WARNINGS.format("…")),
     ("The flow's host returned 411.", flow_hint(411)),
     ("It returned 414.", flow_hint(414)),
     ("It returned 415.", flow_hint(415)),
     ("It returned 431.", flow_hint(431)),
+    ("The flow's host requires a client certificate, with TLS 1.3.", CLIENT_CERTIFICATE),
     ("The payloads of a batch are not a list.", GIVE_A_LIST),
     ("Items of a batch did not succeed.", LOOK_AT_RECORDS),
     ("A condition of a status flow cannot be evaluated.", flow_hints.CONDITION_UNFIT),

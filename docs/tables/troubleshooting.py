@@ -95,6 +95,8 @@ NO_TOKEN = [
         "Try again later; if this persists, see Okta's status page."),
     Row("… returned 403 to the token request", "OktaTokenRefusedError", "Without a reason, also 404 and others, and HTML"
         " instead of JSON: this is not a token endpoint.", oauth_hints.NOT_THE_ORG),
+    Row("… returned … to the token request, but ….", "OktaTokenError", "Three responses could not be read; the reason is"
+        " that of an [unreadable](#unreadable) body. Something in between loses or changes a part.", oauth_hints.NOT_THE_ORG),
     Row("… redirected the token request (…).", "OktaTokenRefusedError", "This is not a token endpoint. A redirect is not"
         " followed.", oauth_hints.NOT_THE_ORG),
     Row("The token endpoint returned 200 without a usable token.", "OktaTokenRefusedError", "This is not a token endpoint."
@@ -118,8 +120,10 @@ FLOW_REFUSED = [
 FLOW_RESPONDED = [
     Row("was invoked, and its outcome is unknown: …", "OktaFlowOutcomeUnknownError", "It was sent, and no response came."
         " The reason is after the colon: see [no response](#no-response). No retry follows.", flow_hints.OUTCOME_UNKNOWN),
-    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same for a flow that is"
-        " declared idempotent, after three attempts.", flow_hints.NO_RESPONSE),
+    Row("was invoked, and its outcome is unknown after … attempts: …", "OktaFlowNoResponseError", "The same for a flow that is"
+        " declared idempotent.", flow_hints.NO_RESPONSE),
+    Row("was invoked, and its outcome is unknown; a later attempt …", "OktaFlowNoResponseError", "The same, and the last"
+        " attempt was refused, or the task was stopped.", flow_hints.NO_RESPONSE),
     Row("An earlier try was cut off while it invoked flow …, and the outcome is unknown.", "OktaFlowOutcomeUnknownError",
         "The task was killed between sending and the response, and this is its retry.", LOOK_IT_UP),
     Row("The checkpoint… is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
@@ -134,7 +138,7 @@ FLOW_RESPONDED = [
     Row("The notification was given up: it took too long.", "OktaFlowNoResponseError", "`OktaFlowNotifier` in the triggerer"
         " waited for a token, a rate limit or the response. The error is only logged."),
     Row("returned 500", "OktaFlowFailedError", "Also other 4xx and 5xx: the flow reports a failure. The execution and the"
-        " flow's own message follow.", "Look the execution up in the flow's execution history. A retry runs the flow again."),
+        " flow's own message follow.", flow_hints.FLOW_FAILED),
     Row("Flow … returned …, but ….", "OktaFlowFailedError", "The flow succeeded, but the"
         " task's own `success_when`, `result` or `response_check` did not accept the response; the text after `but` says which.",
         "Compare the expression with the body in the execution history."),
@@ -202,6 +206,8 @@ BATCH = [
         " the path cannot be written to. The task waited for open calls.", "OKW-1652: Make room, and let Airflow retry: the outcomes"
         " are in the checkpoints (Airflow 3.3+), and nothing is sent twice. Before 3.3 a retry sends all items again. OKW-1651"
         " (nothing was sent): correct `records_path`, or its permissions."),
+    Row("The records of the batch cannot be written: another process has changed the file or deleted it.", "OktaBatchFileError",
+        "For example, two DAG runs have the same `records_path`. The task waited for open calls."),
     Row("The temporary file of the batch cannot be used: ….", "OktaBatchFileError", "The worker's disk is full: payloads and"
         " records of a batch are kept there while it runs."),
     Row("The checkpoint of flow … is of another version of this provider and cannot be read.", "OktaFlowOutcomeUnknownError",
@@ -215,11 +221,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "pace/configured.py",
     ),
     "network": ("core/http/proxies.py", "transport/network.py"),
-    "keys": ("core/keys/parsing.py", "core/keys/pem.py", "core/keys/jwk.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
+    "keys": ("core/keys/parsing.py", "core/keys/work.py", "core/keys/pem.py", "core/keys/jwk.py", "core/keys/signing.py", "core/keys/rsa_numbers.py"),
     "arguments": (
-        "core/flows/expressions.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
+        "core/flows/expressions.py", "core/flows/expression_checks.py", "core/flows/encoding.py", "core/flows/invocation.py", "core/batch/items.py",
         "core/batch/sources.py", "operators/batch_arguments.py", "operators/batch_source.py", "core/flows/values.py",
-        "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/batch.py",
+        "core/flows/status.py", "operators/base.py", "operators/invoke.py", "operators/records_file.py",
         "operators/status_flow.py", "operators/question.py", "operators/on_unknown.py", "operators/asking.py",
         "decorators/okta_workflows.py", "notifications/okta_workflows.py",
     ),
@@ -333,6 +339,9 @@ WARNINGS = {
     "… A person is asked, under Required Actions (idempotency key …)": 'With `on_unknown="ask"`: the task waits until'
     " someone answers there.",
     "The outcome of … items is unknown. A person is asked, under Required Actions": "The same for a batch.",
+    "Metrics or traces cannot be sent: …. Invocations go on without them, and further errors are not logged. Check [metrics],"
+    " [traces] and the span processors of this Airflow.": "A metrics client or a span processor raised an error, whose class is"
+    " named. What becomes of a flow does not depend on it.",
     "The answer cannot be used: … The question is asked again.": "Answer again under Required Actions; the warning gives the"
     " reason.",
 }

@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTas
 
 from airflow_okta_workflows.core.flows.idempotency_key import derive_key
 from airflow_okta_workflows.core.runtime import Runtime
-from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError
+from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError, TooManyRequests
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
     OktaFlowFailedError,
@@ -296,19 +296,28 @@ def test_a_response_that_does_not_satisfy_has_failed(
     assert sentence in records[1]["error"]
 
 
-def test_a_check_that_breaks_is_raised_and_what_ran_is_stored(org: LocalOrg, connect: Connect) -> None:
+def test_a_check_that_breaks_is_raised_and_what_ran_is_stored(
+    org: LocalOrg, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     connect(org)
     store = Store()
 
     def check(response: Any) -> bool:
         raise ZeroDivisionError
 
+    given = with_store(store)
     with pytest.raises(ZeroDivisionError):
-        batch(people(40), max_in_flight=1, response_check=check).execute(with_store(store))
+        batch(people(40), max_in_flight=1, item_key="id", response_check=check).execute(given)
 
     assert len(org.log) < 40, "it does not go on"
     sent = len(org.log)
-    records = batch(people(40), on_error="collect").execute(with_store(store))
+    told = given["ti"].pushed["records"]
+    assert [record["outcome"] for record in told] == ["unknown"] * sent + ["not_sent"] * (40 - sent)
+    assert [record["execution_id"] for record in told[:sent]] == [run.execution_id for run in org.flows["echo"].runs]
+    assert {record["error"] for record in told[:sent]} == {"ZeroDivisionError in this task"}
+    assert {record["error"] for record in told[sent:]} == {"not sent, since ZeroDivisionError in this task"}
+    assert "Item 0 (0): ZeroDivisionError in this task" in caplog.text
+    records = batch(people(40), item_key="id", on_error="collect").execute(with_store(store))
     assert set(runs(org).values()) == {1}
     assert outcomes(records).count("unknown") == sent
 
@@ -337,6 +346,19 @@ def test_an_unknown_fate_is_final_and_told(org: LocalOrg, connect: Connect) -> N
         assert sorted(outcomes(given["ti"].pushed["records"])) == ["succeeded"] * 4 + ["unknown"]
 
     assert len(org.log) == 5, "nothing is sent again"
+
+
+def test_a_log_line_about_another_attempt_names_the_item(
+    org: LocalOrg, connect: Connect, world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(org)
+    org.inject(TooManyRequests(retry_after=1), flow="echo")
+    batch(people(1), item_key="id").execute(context())
+    org.inject(Reset(after_run=True), flow="echo")
+    batch(people(1), item_key="id", idempotent=True).execute(context())
+
+    assert "Item 0 (0): flow 'echo', refused before running: 429" in caplog.text
+    assert "Item 0 (0): flow 'echo', sent, fate unknown" in caplog.text
 
 
 def test_what_is_idempotent_is_sent_again_under_its_own_key(org: LocalOrg, connect: Connect, world: Any) -> None:
@@ -442,6 +464,21 @@ def test_payloads_that_have_changed_are_refused(org: LocalOrg, connect: Connect)
     with pytest.raises(OktaConfigurationError, match=r"(?s)3 that were sent are not among them.*item_key"):
         batch(people(2)).execute(with_store(store))
 
+    assert len(org.log) == 5
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "id"), ("id", None), ("id", "[id]|[0]")])
+def test_another_item_key_than_in_an_earlier_try_is_refused(
+    org: LocalOrg, connect: Connect, before: str | None, after: str | None
+) -> None:
+    connect(org)
+    store = StoreOfACutOffTask()
+    batch(people(5), item_key=before).execute(with_store(store))
+
+    with pytest.raises(OktaConfigurationError, match="item_key has changed since an earlier try"):
+        batch(people(5), item_key=after).execute(with_store(store))
+    assert len(org.log) == 5
+    assert batch(people(5), item_key=before).execute(with_store(store))
     assert len(org.log) == 5
 
 

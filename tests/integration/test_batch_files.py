@@ -8,17 +8,23 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath
+from airflow.providers.common.compat.sdk import DAG, AirflowNotFoundException, BaseHook, ObjectStoragePath
 
 from airflow_okta_workflows.checkpoints import batch as checkpoints
+from airflow_okta_workflows.core.batch import sources
 from airflow_okta_workflows.emulator import LocalOrg, Reset, ReturnError
-from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError, OktaFlowFailedError
+from airflow_okta_workflows.exceptions import (
+    OktaBatchFileError,
+    OktaConfigurationError,
+    OktaFlowFailedError,
+    OktaTokenRefusedError,
+)
 from airflow_okta_workflows.operators import batch_source, records_file
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, SqlRows
 from tests.airflow_features import OBJECT_STORAGE, needs
@@ -114,6 +120,7 @@ class ArrowBatch:
         self.num_rows = len(people)
 
     num_columns = 2
+    schema = SimpleNamespace(names=["email", "dept"])
 
     def slice(self, start: int, length: int) -> ArrowBatch:
         return ArrowBatch(self.people[start : start + length])
@@ -149,6 +156,30 @@ def test_a_frame_is_read_row_by_row(monkeypatch: pytest.MonkeyPatch, kind: type[
     records = batch(kind(), item_key=item_key).execute(context())
 
     assert [record["result"] for record in records] == PEOPLE
+
+
+def test_a_path_of_pathlib_is_a_file(tmp_path: Path) -> None:
+    csv_file(tmp_path)
+
+    records = batch(tmp_path / "leavers.csv").execute(context())
+    assert [record["item"] for record in records] == EMAILS
+    with pytest.raises(OktaConfigurationError, match="there is no item_key"):
+        batch(tmp_path / "leavers.csv", item_key=None)
+    with pytest.raises(OktaConfigurationError, match="the file of the payloads"):
+        batch(tmp_path / "leavers.csv", records_path=f"{tmp_path}/leavers.csv").execute(context())
+
+
+@pytest.mark.parametrize("kind", [Frame, ArrowBatch, ArrowTable, ParquetFile, ArrowStream])
+def test_a_frame_with_a_repeated_column_is_refused(
+    monkeypatch: pytest.MonkeyPatch, org: LocalOrg, kind: type[Any]
+) -> None:
+    names = ["email", "dept", "dept"]
+    monkeypatch.setattr(Frame, "columns", names)
+    monkeypatch.setattr(ArrowBatch, "schema", SimpleNamespace(names=names))
+
+    with pytest.raises(OktaConfigurationError, match=r"(?s)the same name: 'dept'.*OKW-1549"):
+        batch(kind()).execute(context())
+    assert org.log == []
 
 
 def test_a_callable_may_return_a_file_or_a_stream(tmp_path: Path) -> None:
@@ -211,7 +242,7 @@ def test_a_query_without_rows_is_a_batch_without_items(database: sqlite3.Connect
     [
         ("SELECT absent FROM leavers", OktaBatchFileError, "OperationalError.*no such column: absent"),
         ("DELETE FROM leavers", OktaConfigurationError, "returns no rows.*OKW-1548"),
-        ("SELECT email, dept AS email FROM leavers", OktaConfigurationError, "the same name.*OKW-1549"),
+        ("SELECT email, dept AS email FROM leavers", OktaConfigurationError, "the same name: 'email'.*OKW-1549"),
         ("SELECT dept FROM leavers", OktaConfigurationError, "There is no column 'email'.*OKW-1544.*Columns: 'dept'"),
     ],
 )
@@ -227,6 +258,17 @@ def test_a_query_that_cannot_be_used_is_told(
 def test_a_connection_that_is_not_a_database_is_refused() -> None:
     with pytest.raises(OktaConfigurationError, match="'okta_workflows_default' is not that of a database"):
         batch(SqlRows("okta_workflows_default", ALL)).execute(context())
+
+
+def test_a_connection_of_an_unknown_type_is_refused_with_its_type(
+    org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HR", '{"conn_type": "nosuchdb", "host": "db.example.com"}')
+    with pytest.raises(OktaConfigurationError, match=r"'hr' is of type 'nosuchdb', which this(.|\n)*OKW-1555"):
+        batch(SqlRows("hr", ALL)).execute(context())
+    with pytest.raises(AirflowNotFoundException, match="absent"):
+        batch(SqlRows("absent", ALL)).execute(context())
+    assert org.log == []
 
 
 class ServerSideCursor:
@@ -263,6 +305,22 @@ def test_postgres_is_read_with_a_cursor_of_the_server(monkeypatch: pytest.Monkey
 
     assert [record["result"] for record in records] == PEOPLE
     assert connection.names == ["okta_workflows_batch"]
+
+
+class Mappings(ServerSideCursor):
+    """Cursor whose rows are mappings, as those of psycopg2's ``RealDictCursor`` are."""
+
+    def fetchmany(self, most: int) -> list[Any]:
+        return [{"dept": dept, "email": email} for email, dept in super().fetchmany(most)]
+
+
+def test_rows_that_are_mappings_are_sent_with_their_values(monkeypatch: pytest.MonkeyPatch, database: Any) -> None:
+    monkeypatch.setattr(Mappings, "__module__", "psycopg2.extensions")
+    monkeypatch.setattr(SqliteHook, "get_conn", lambda _: Mappings())
+
+    records = batch(SqlRows("hr", ALL)).execute(context())
+
+    assert [record["result"] for record in records] == PEOPLE
 
 
 @pytest.mark.parametrize("arguments", [("", ALL), ("hr", " "), (None, ALL), ("hr", None)])
@@ -375,6 +433,100 @@ def test_a_full_disk_for_the_records_ends_the_try_and_the_next_sends_nothing_twi
     assert runs(org) == Counter(EMAILS)
 
 
+@pytest.mark.parametrize("as_url", [True, False])
+def test_the_file_of_the_payloads_is_not_replaced_by_the_records(tmp_path: Path, org: LocalOrg, as_url: bool) -> None:
+    payloads = csv_file(tmp_path)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "leavers.csv")
+    same = f"file://{tmp_path}/leavers.csv" if as_url else path(tmp_path / "link.csv")
+
+    with pytest.raises(OktaConfigurationError, match="the file of the payloads"):
+        batch(payloads, records_path=same).execute(context())
+    assert (tmp_path / "leavers.csv").read_text() == csv_of(PEOPLE)
+    assert org.log == []
+
+
+def mapped(records_path: str, map_index: int) -> Any:
+    """Execute one of several mapped tasks; return its XCom."""
+    with DAG("dag", start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        task = InvokeOktaFlowBatchOperator.partial(
+            task_id="task", flow="echo", item_key="email", max_rate=2000, records_path=records_path
+        ).expand(payloads=[PEOPLE[:2], PEOPLE[2:]])
+    given: Any = {**context(map_index=map_index), "dag": dag}
+    one = batch(
+        [PEOPLE[:2], PEOPLE[2:]][map_index], records_path=records_path.replace("{{ ti.map_index }}", str(map_index))
+    )
+    assert task.task_id == one.task_id
+    return one.execute(given)
+
+
+def test_mapped_tasks_do_not_share_a_file_of_records(tmp_path: Path, org: LocalOrg) -> None:
+    with pytest.raises(OktaConfigurationError, match="the same file for each mapped task"):
+        mapped(f"{tmp_path}/records.jsonl", 0)
+    assert org.log == []
+
+    for number in (0, 1):
+        mapped(f"{tmp_path}/records-{{{{ ti.map_index }}}}.jsonl", number)
+    assert [len(lines(tmp_path / f"records-{number}.jsonl")) for number in (0, 1)] == [2, 3]
+
+
+@pytest.mark.parametrize("meanwhile", ["written by another task", "deleted"])
+def test_a_file_of_records_that_another_process_changes_ends_the_try(
+    tmp_path: Path, org: LocalOrg, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    monkeypatch.setattr(records_file, "_WRITTEN_AFTER", 0)
+    file, store = tmp_path / "records.jsonl", Store()
+
+    def changed(request: Any) -> Any:
+        if request.body["email"] == EMAILS[2]:
+            file.write_text("{}\n") if meanwhile != "deleted" else file.unlink()
+        return {"body": request.body}
+
+    org.flow("echo")(changed)
+    given = {"records_path": str(file)}
+    with pytest.raises(OktaBatchFileError, match="another process has changed the file or deleted it"):
+        batch(PEOPLE, **given).execute(with_store(store))
+
+    org.flow("echo")(lambda request: {"body": request.body})
+    batch(PEOPLE, **given).execute(with_store(store, try_number=2))
+    assert [record["item"] for record in lines(file)] == EMAILS
+
+
+def test_a_retry_that_gets_no_token_leaves_the_records_of_what_has_run(
+    tmp_path: Path, org: LocalOrg, connect: Connect
+) -> None:
+    store, file = Store(), tmp_path / "records.jsonl"
+    org.flow("echo")(lambda request: ReturnError(500, "no") if request.body["dept"] == "g" else {"body": request.body})
+    with pytest.raises(OktaFlowFailedError):
+        batch(PEOPLE, records_path=str(file)).execute(with_store(store))
+
+    connect(org, scope="okta.workflows.invoke.others")
+    given = with_store(store, try_number=2)
+    with pytest.raises(OktaTokenRefusedError):
+        batch(PEOPLE, records_path=str(file)).execute(given)
+    assert Counter(record["outcome"] for record in lines(file)) == {"succeeded": 4, "not_sent": 1}
+    assert given["ti"].pushed["records"]["counts"] == {"succeeded": 4, "not_sent": 1}
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_of_the_local_disk_may_be_written_as_one(tmp_path: Path, kind: Callable[[Path], Any]) -> None:
+    batch(PEOPLE, records_path=kind(tmp_path / "records.jsonl")).execute(context())
+
+    assert [record["item"] for record in lines(tmp_path / "records.jsonl")] == EMAILS
+
+
+@pytest.mark.parametrize("wrong", [7, ["records.jsonl"]])
+def test_what_is_no_path_is_refused_and_nothing_is_sent(org: LocalOrg, wrong: Any) -> None:
+    with pytest.raises(OktaConfigurationError, match="records_path is not a path"):
+        batch(PEOPLE, records_path=wrong).execute(context())
+    assert org.log == []
+
+
+def test_a_file_system_that_airflow_does_not_know_is_told_before_anything_is_sent(org: LocalOrg) -> None:
+    with pytest.raises(OktaBatchFileError, match="No filesystem registered for scheme memory"):
+        batch(PEOPLE, records_path="memory://there/records.jsonl").execute(context())
+    assert org.flows["echo"].runs == []
+
+
 def test_a_records_path_that_airflow_cannot_open_is_refused(tmp_path: Path, org: LocalOrg) -> None:
     # Airflow 2.11 takes any path, and opens none.
     with pytest.raises((OktaConfigurationError, OktaBatchFileError), match=r"OKW-1648|OKW-1651"):
@@ -466,6 +618,19 @@ def test_pages_whose_items_are_settled_are_not_in_memory(monkeypatch: pytest.Mon
         ("a.csv", "email,dept\na,b\nc\n", OktaConfigurationError, "1 of 2 payloads.*Line 3: It has 1 cells"),
         ("a.jsonl", '{"email": "a"}\nnope', OktaConfigurationError, "Line 2: It is not JSON"),
         ("a.jsonl", '{"email": "a"}\n{}', OktaConfigurationError, "Line 2: item_key 'email' gives NoneType"),
+        ("a.json", '[{"email": "a"},{}]', OktaConfigurationError, r"Element 2 \(line 1\): item_key 'email' gives"),
+        (
+            "a.json",
+            json.dumps([*PEOPLE, PEOPLE[1]]),
+            OktaConfigurationError,
+            r"Elements 2 \(line 1\) and 6 \(line 1\) have the same item_key",
+        ),
+        (
+            "a.json",
+            json.dumps([*PEOPLE, PEOPLE[1]], indent=1),
+            OktaConfigurationError,
+            r"Elements 2 \(line 6\) and 6 \(line 22\) have the same item_key",
+        ),
     ],
 )
 def test_a_source_that_cannot_be_used_is_told_and_nothing_is_sent(
@@ -478,6 +643,22 @@ def test_a_source_that_cannot_be_used_is_told_and_nothing_is_sent(
 
     assert org.log == []
     assert len(str(caught.value).splitlines()[0]) <= 120
+
+
+def test_an_error_without_a_reason_of_its_own_is_told_with_what_it_says(tmp_path: Path, org: LocalOrg) -> None:
+    packed = gzip.compress(csv_of(PEOPLE * 100).encode())
+    (tmp_path / "a.csv.gz").write_bytes(packed[:20] + b"\xff\xff" + packed[22:])
+
+    with pytest.raises(OktaBatchFileError, match=r"cannot be read: zlib\.error\.(.|\n)*The error says: Error -3"):
+        batch(path(tmp_path / "a.csv.gz")).execute(context())
+    assert org.log == []
+
+
+def test_a_path_without_its_file_system_is_told_without_its_query(org: LocalOrg) -> None:
+    with pytest.raises(OktaBatchFileError, match="The error says: No filesystem registered for scheme http") as caught:
+        batch(ObjectStoragePath("http://127.0.0.1:1/a.csv?sig=s3cret")).execute(context())
+    assert "s3cret" not in f"{caught.value}{vars(caught.value)}"
+    assert org.log == []
 
 
 def test_a_gzip_file_that_is_cut_off_is_told_and_may_be_tried_again(tmp_path: Path, org: LocalOrg) -> None:
@@ -496,6 +677,30 @@ def test_with_collect_each_bad_row_is_a_failed_record_with_its_line(tmp_path: Pa
     assert told[2]["error"] == "Line 4: It has 1 cells, and the header 2."
     assert told[3]["error"] == "Lines 3 and 5 have the same item_key."
     assert [(record["item"], record["key"]) for record in told[2:4]] == [(None, None), ("alan@example.com", None)]
+    assert runs(org) == Counter(EMAILS)
+
+
+def test_a_line_that_is_too_large_is_one_bad_row(
+    tmp_path: Path, org: LocalOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (batch_source, sources):
+        monkeypatch.setattr(module, "LARGEST_ROW", 100)
+    large = {"email": "large", "text": "x" * 1000}
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, [PEOPLE[0], large, *PEOPLE[1:]])))
+
+    told = batch(path(tmp_path / "a.jsonl"), on_error="collect").execute(context())
+
+    assert [record["item"] for record in told] == [EMAILS[0], None, *EMAILS[1:]]
+    assert told[1]["error"].startswith("Line 2: It has more than")
+    assert runs(org) == Counter(EMAILS)
+
+
+def test_an_item_that_is_twice_in_a_list_on_one_line_is_sent_once(tmp_path: Path, org: LocalOrg) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([*PEOPLE, PEOPLE[1]]))
+
+    told = batch(path(tmp_path / "a.json"), on_error="collect").execute(context())
+
+    assert told[5]["error"] == "Elements 2 (line 1) and 6 (line 1) have the same item_key."
     assert runs(org) == Counter(EMAILS)
 
 

@@ -272,6 +272,38 @@ def test_a_run_that_failed_gets_another_key_in_the_retry(flow: Provisioning, tas
     assert list(flow.runs.values()) == [1] * 4
 
 
+@pytest.mark.parametrize("ends", ["stopped", "flow off"])
+def test_a_run_that_is_known_to_have_failed_gets_another_key_even_if_its_next_turn_never_came(
+    flow: Provisioning, task: Task, world: Together, ends: str
+) -> None:
+    store = Store()
+    flow.fails = {0}
+    first = task(30, max_rate=1)
+    flow.on_run = lambda request: first.on_kill()
+    failed(first, with_store(store))
+    (failed_key,) = flow.runs
+    world.now += 1000
+
+    second = task(30, max_rate=1)
+
+    def cut_off(request: Any) -> None:
+        if request.body["id"] < 5:
+            return
+        if ends == "stopped":
+            second.on_kill()
+        else:
+            flow.org.flows["provision"].active = False
+
+    flow.on_run = cut_off
+    failed(second, with_store(store, try_number=2))
+
+    flow.on_run, flow.org.flows["provision"].active = lambda request: None, True
+    records = task(30).execute(with_store(store, try_number=3))
+    assert outcomes(records) == ["succeeded"] * 30
+    assert records[0]["key"] == derive_key(failed_key, 1)
+    assert set(flow.runs.values()) == {1}
+
+
 def test_no_record_has_the_execution_id_of_a_question(flow: Provisioning, task: Task) -> None:
     flow.fails = {0, 1}
     flow.org.inject(Reset(after_run=True), flow="provision")

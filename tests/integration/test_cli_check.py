@@ -81,8 +81,30 @@ def test_a_connection_that_airflows_http_operators_would_send_is_warned_of(
     assert "would send the secrets of this connection" in step(as_json, "fields")["detail"]
     assert '"insecure_http": false' in step(as_json, "fields")["fix"]
     assert as_text.out.startswith("warning  fields      ")
-    assert "Fix: Put a value that is not a string first in extra" in as_text.out
+    assert "Fix (OKW-1161): Put a value that is not a string first in extra" in as_text.out
     assert step(mended, "fields")["result"] == "passed"
+
+
+def test_each_warning_of_the_fields_has_its_code_and_hides_no_other(
+    org: LocalOrg, okta_workflows: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = org.connection()
+    key = connection.pop("password")
+    extra = {"privateKey": key, "workflows_host": org.url}
+    monkeypatch.setenv("AIRFLOW_CONN_BOTH", json.dumps({**connection, "extra": extra}))
+    monkeypatch.setenv("AIRFLOW_CONN_ONE", json.dumps({**connection, "extra": {"insecure_http": False, **extra}}))
+    both, one = (okta_workflows("check", "--conn-id", conn_id, "--output", "json") for conn_id in ("both", "one"))
+
+    assert (both.code, one.code) == (0, 0)
+    assert [step(ended, "fields")["result"] for ended in (both, one)] == ["warning", "warning"]
+    assert [step(ended, "fields")["code"] for ended in (both, one)] == ["", "OKW-1162"]
+    for words in (
+        "(1) Put a value",
+        "(OKW-1161) (2) In the connection, the field 'privateKey'",
+        "rename it. (OKW-1162)",
+    ):
+        assert words in step(both, "fields")["fix"]
+    assert "rename it" in step(one, "fields")["fix"]
 
 
 def test_a_token_is_asked_for_anew_each_time(org: LocalOrg, okta_workflows: CommandLine) -> None:
@@ -124,6 +146,8 @@ def test_another_type_of_connection_is_told(
 
     assert ended.code == 1
     assert "Use a connection of type Okta Workflows" in step(ended, "fields")["fix"]
+    assert step(ended, "fields")["code"] == "OKW-1015"
+    assert "OKW-1015" not in step(ended, "fields")["fix"], "it is said once"
 
 
 def test_a_connection_that_is_not_there_is_told(okta_workflows: CommandLine) -> None:

@@ -199,5 +199,5 @@ def test_what_is_no_profile_ends_with_1(
 
     assert ended.code == 1
     assert "is not a JSON object" in ended.err
-    assert "OKW-1904: Give a file that okta-workflows conformance --write has made." in ended.err
+    assert "What to change (OKW-1904): Give a file that okta-workflows conformance --write has made." in ended.err
     assert org.token_requests == []

@@ -170,12 +170,19 @@ def test_a_connection_that_gets_no_token_is_not_printed(org: LocalOrg, build: Bu
     assert "Proof of Possession" in ended.err
 
 
-def test_a_doubt_about_the_domain_is_told_and_the_connection_printed(org: LocalOrg, build: Build) -> None:
-    ended = build("--format", "json", domain=f"http://localhost:{org.port}")
+def test_a_connection_that_fails_its_own_check_is_not_printed(
+    org: LocalOrg, build: Build, okta_workflows: CommandLine, tmp_path: Path
+) -> None:
+    domain = f"http://localhost:{org.port}"
+    ended = build("--format", "json", domain=domain)
+    offline = build("--format", "json", "--offline", domain=domain)
+    (tmp_path / "offline.json").write_text(offline.out)
 
-    assert ended.code == 0
+    assert (ended.code, ended.out) == (1, "")
     assert "failed   metadata" in ended.err
-    assert ended.json["host"] == f"http://localhost:{org.port}"
+    assert "the connection does not work yet" in ended.err
+    assert offline.code == 0
+    assert okta_workflows("check", "--file", str(tmp_path / "offline.json")).code == 1
 
 
 @pytest.mark.parametrize(("response", "code"), [(f"{PASSPHRASE}\n", 0), ("wrong\n", 1), ("", 1)])

@@ -366,7 +366,7 @@ def test_a_custom_domain_is_rehearsed_under_localhost(
     assert found["printed"]["host"].startswith("http://login.localhost:")
     assert found["printed"]["password"] == "<your private key: a JWK or a PEM>"
     assert found["unchanged"][0] is False
-    assert "private key" in found["unchanged"][1].lower()
+    assert "The private key is a placeholder: '<your private key: a JWK or a PEM>'" in found["unchanged"][1]
     assert found["body"] == found["async"] == {"greeting": "Hello, world!"}
 
 

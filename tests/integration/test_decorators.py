@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import DAG, TaskDeferred, task
 from airflow_okta_workflows.decorators.okta_workflows import okta_flow_batch_task, okta_flow_task
 from airflow_okta_workflows.emulator import LocalOrg, StatusTable
 from airflow_okta_workflows.exceptions import OktaConfigurationError
+from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator
 from tests.integration.task_context import Store, context, with_store
 from tests.own_airflow import run_python
 
@@ -123,6 +124,8 @@ def test_a_deferred_invocation_takes_the_payload_along(org: LocalOrg, connect: C
     [
         (okta_flow_task, {"payload": {}}, r"OKW-1671\): Leave payload out"),
         (okta_flow_batch_task, {"payloads": []}, r"OKW-1671\): Leave payloads out"),
+        (okta_flow_batch_task, {"multiple_outputs": True}, r"OKW-1672\): Leave multiple_outputs out"),
+        (okta_flow_batch_task, {"deferrable": True}, r"OKW-1673\): Leave deferrable out"),
         (okta_flow_task, {"method": "GET"}, "GET"),
     ],
 )
@@ -131,6 +134,22 @@ def test_what_cannot_work_is_refused_when_the_dag_is_parsed(
 ) -> None:
     with DAG("dag", schedule=None), pytest.raises(OktaConfigurationError, match=told):
         decorator(payload, flow="echo", **options)()
+
+
+@pytest.mark.parametrize("options", [{"multiple_outputs": True}, {"deferrable": True}])
+def test_the_batch_operator_refuses_the_same(options: dict[str, Any]) -> None:
+    with pytest.raises(OktaConfigurationError, match=r"OKW-167[23]"):
+        InvokeOktaFlowBatchOperator(task_id="task", flow="echo", payloads=[], **options)
+
+
+def test_both_take_multiple_outputs() -> None:
+    with DAG("dag", schedule=None) as dag:
+        okta_flow_task(payload, flow="echo", task_id="one", multiple_outputs=True)()
+        okta_flow_batch_task(
+            payload, flow="echo", task_id="many", multiple_outputs=True, records_path="file:///tmp/records.jsonl"
+        )()
+
+    assert [vars(one)["multiple_outputs"] for one in dag.tasks] == [True, True]
 
 
 def test_both_are_attributes_of_airflows_task() -> None:

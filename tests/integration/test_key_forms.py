@@ -254,6 +254,7 @@ def test_check_warns_of_a_key_that_is_slow_to_decrypt(
     assert "(250,000 rounds of key derivation)" in key["detail"]
     assert "openssl pkcs8 -topk8 -in FILE -out key.pem" in key["fix"]
     assert "openssl pkcs8" in OktaWorkflowsHook().test_connection()[1]
+    assert "(OKW-1160)" in OktaWorkflowsHook().test_connection()[1]
     assert OktaWorkflowsHook().test_connection()[0]
 
 

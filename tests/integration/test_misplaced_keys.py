@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -13,16 +14,25 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 from cryptography.hazmat.primitives import serialization
 
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.emulator import LocalOrg
-from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaWorkflowsError
+from airflow_okta_workflows.decorators.okta_workflows import okta_flow_batch_task, okta_flow_task
+from airflow_okta_workflows.emulator import LocalOrg, Reset
+from airflow_okta_workflows.exceptions import OktaConfigurationError, OktaFlowNoResponseError, OktaWorkflowsError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
-from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
+from airflow_okta_workflows.notifications.okta_workflows import OktaFlowNotifier
+from airflow_okta_workflows.operators.okta_workflows import (
+    InvokeOktaFlowBatchOperator,
+    InvokeOktaFlowOperator,
+    StatusFlow,
+)
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
+from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from tests.airflow_features import TASK_STATE_STORE, forget_masks, needs
 from tests.conftest import CommandLine
+from tests.integration.task_context import Store, context, with_store
 from tests.unit.core.keys.key_forms import p12
 
 # Of Airflow 2.11, for an extra that is no JSON object.
@@ -260,6 +270,83 @@ def test_a_flow_that_is_not_found_is_not_quoted_with_its_secrets(
     for text in seen:
         small = "".join(text.lower().split())
         assert not [part for part in parts if part in small]
+
+
+WITH_TOKEN = f"https://acme.okta.com/api/flo/{ALIAS}/invoke?clientToken=S3CRET-S3CRET-S3CRET"
+
+
+def decorated(decorator: Any, function: Callable[[], Any]) -> Any:
+    with DAG("dag", schedule=None) as dag:
+        decorator(function, task_id="task", flow=WITH_TOKEN)()
+    return dag.tasks[0]
+
+
+def cut_off(idempotent: bool) -> Any:
+    """Return the retry of a task that was killed, and whose flow was edited then."""
+    store = Store()
+    given: dict[str, Any] = {"task_id": "task", "payload": {}, "idempotent": idempotent}
+    with pytest.raises(OktaFlowNoResponseError):
+        InvokeOktaFlowOperator(flow="echo", **given).execute(with_store(store))
+    return InvokeOktaFlowOperator(flow=WITH_TOKEN, **given).execute(with_store(store, try_number=2))
+
+
+def answered() -> Any:
+    task = InvokeOktaFlowOperator(task_id="task", flow=WITH_TOKEN, payload={})
+    raise task._unanswered("nobody has answered within execution_timeout")
+
+
+async def fired(trigger: OktaFlowStatusTrigger) -> Any:
+    return [event async for event in trigger.run()]
+
+
+USES: dict[str, Callable[[], Any]] = {
+    "operator": lambda: InvokeOktaFlowOperator(task_id="task", flow=WITH_TOKEN, payload={}).execute(context()),
+    "trigger": lambda: asyncio.run(fired(OktaFlowStatusTrigger(flow=WITH_TOKEN, poke_interval=0, deadline=1e10))),
+    "operator that asks a person": answered,
+    "batch": lambda: InvokeOktaFlowBatchOperator(task_id="task", flow=WITH_TOKEN, payloads=[{}]).execute(context()),
+    "sensor": lambda: OktaFlowSensor(task_id="task", flow=WITH_TOKEN).execute(context()),
+    "sensor past its timeout": lambda: OktaFlowSensor(
+        task_id="task", flow=WITH_TOKEN, deferrable=True
+    ).resume_execution("__fail__", {"error": "Trigger timeout"}, context()),
+    "decorator": lambda: decorated(okta_flow_task, lambda: {"a": 1}).execute(context()),
+    "decorator of a function that returns None": lambda: decorated(okta_flow_task, lambda: None).execute(context()),
+    "batch decorator": lambda: decorated(okta_flow_batch_task, lambda: [{}]).execute(context()),
+    "batch decorator of a function that returns None": lambda: decorated(okta_flow_batch_task, lambda: None).execute(
+        context()
+    ),
+    "notifier": lambda: OktaFlowNotifier(flow=WITH_TOKEN)({}),
+    "status flow": lambda: InvokeOktaFlowOperator(
+        task_id="task", flow="echo", payload={}, status=StatusFlow(WITH_TOKEN)
+    ).execute(context()),
+    "status flow of a batch": lambda: InvokeOktaFlowBatchOperator(
+        task_id="task", flow="echo", payloads=[{}], status=StatusFlow(WITH_TOKEN)
+    ).execute(context()),
+    "representation of a status flow": lambda: repr(StatusFlow(WITH_TOKEN, cancel_flow=WITH_TOKEN)),
+    "retry": partial(cut_off, idempotent=False),
+    "retry of an idempotent flow": partial(cut_off, idempotent=True),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_flow_url_with_a_client_token_is_quoted_without_it(
+    org: LocalOrg,
+    connect: Any,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    use: Callable[[], Any],
+) -> None:
+    connect(org)
+    org.inject(Reset(), flow="echo", times=9)
+    seen: list[Any] = []
+    with caplog.at_level(logging.DEBUG):
+        try:
+            seen.append(use())
+        except Exception as error:
+            seen += [str(error), repr(vars(error))]
+    seen.append(capsys.readouterr().out)
+
+    assert re.search(r"invoke\?\*\*\*|a client token may be in it", f"{seen}{caplog.text}"), "the URL was looked at"
+    assert "S3CRET" not in f"{seen}{caplog.text}"
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from airflow_okta_workflows import metrics
 from airflow_okta_workflows.emulator import LocalOrg, ReturnError, TooManyRequests
 from airflow_okta_workflows.exceptions import OktaFlowFailedError
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
@@ -29,7 +30,7 @@ from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchO
 
 with DAG("measured", schedule=None) as dag:
     first = InvokeOktaFlowOperator(task_id="first", flow="hello", payload={"name": "a-private-name"})
-    batch = InvokeOktaFlowBatchOperator(task_id="batch", flow="hello", payloads=[{"n": 1}, {"n": 2}])
+    batch = InvokeOktaFlowBatchOperator(task_id="batch", flow="hello", payloads=[{"n": 1}, {"n": 2}, None], on_error="collect")
     by_alias = InvokeOktaFlowOperator(task_id="by_alias", flow="{{ params.alias }}", params={"alias": "ALIAS"})
     first >> batch >> by_alias
 """
@@ -81,6 +82,7 @@ def test_airflow_counts_and_times_each_invocation(measured: list[str]) -> None:
         "invocation,flow=other,outcome=succeeded:1|c": 1,
         "rate_limited,flow=hello:1|c": 1,
         "batch.items,flow=hello,outcome=succeeded:2|c": 1,
+        "batch.items,flow=hello,outcome=failed:1|c": 1,
     }
     (rate,) = (line for line in measured if line.endswith("|g"))
     assert re.fullmatch(r"batch\.rate,flow=hello:[\d.]+\|g", rate)
@@ -210,6 +212,69 @@ def test_a_users_own_traceparent_wins(org: LocalOrg, connect: Connect, spans: In
 
     assert sent(org) == [own]
     assert len(of_flows(spans)) == 1
+
+
+class FailsAtStart(SpanProcessor):
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise RuntimeError("a-private-word")
+
+
+class FailsAtEnd(SpanProcessor):
+    def on_end(self, span: Any) -> None:
+        raise RuntimeError("a-private-word")
+
+
+class FailingStats:
+    def incr(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("a-private-word")
+
+    timing = gauge = incr
+
+
+def a_processor(kind: type[SpanProcessor]) -> Callable[[pytest.MonkeyPatch], None]:
+    def trace_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+        provider = TracerProvider()
+        provider.add_span_processor(kind())
+        monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+
+    return trace_with_it
+
+
+def a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_stats", FailingStats)
+
+
+@pytest.mark.parametrize(
+    "breaks", [a_processor(FailsAtStart), a_processor(FailsAtEnd), a_backend], ids=["start", "end", "Stats"]
+)
+def test_what_only_observes_changes_no_outcome_and_is_told_once(
+    org: LocalOrg,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    breaks: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    connect(org)
+    org.flow("fails")(lambda request: ReturnError(400, "down"))
+    connect(org)
+    breaks(monkeypatch)
+    monkeypatch.setattr(metrics.harmless, "_warned_in", 0)
+    batch = InvokeOktaFlowBatchOperator(task_id="batch", flow="echo", payloads=[{"n": 1}, {"n": 2}], max_rate=1000)
+
+    assert invoke(result="body") == {"a": 1}
+    assert [record["outcome"] for record in batch.execute(with_store(Store()))] == ["succeeded"] * 2
+    with pytest.raises(OktaFlowFailedError, match="returned 400"):
+        invoke(flow="fails")
+
+    assert len(org.flows["echo"].runs) == 3
+    (warning,) = (line for line in caplog.messages if "Metrics or traces" in line)
+    assert "builtins.RuntimeError" in warning
+    assert "private" not in caplog.text
+
+
+def test_an_interruption_of_what_observes_is_not_suppressed() -> None:
+    with pytest.raises(KeyboardInterrupt), metrics.harmless:
+        raise KeyboardInterrupt
 
 
 def test_nothing_is_sent_along_without_a_trace(org: LocalOrg, connect: Connect) -> None:

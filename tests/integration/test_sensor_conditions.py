@@ -179,8 +179,8 @@ def test_a_404_that_is_not_known_to_be_the_flows_fails_and_says_what_to_return(c
 
 
 BLIND = [
-    ({"state": "DONE", "at": 1}, "status is not in the response, which is an object with state, at"),
-    ([{"status": "SUCCEEDED"}], "status is not in the response, which is a list of 1"),
+    ({"state": "DONE", "at": 1}, "finds nothing at status: the response is an object with state, at"),
+    ([{"status": "SUCCEEDED"}], "finds nothing at status: the response is a list of 1"),
     (ReturnRaw(200, "SUCCEEDED", {"Content-Type": "text/plain"}), "the response is text (text/plain), not JSON"),
     (ReturnRaw(200, '"SUCCEEDED"', {"Content-Type": "application/json"}), "the response is text (application/json)"),
     (None, "the response is empty"),
@@ -271,7 +271,7 @@ def test_a_result_that_is_not_in_the_response_is_null_with_a_warning(
     connect(org)
 
     assert sensor(result="job.id").execute(context()) is None
-    assert lines("result 'job.id' finds nothing: job.id is not in the response, which is an object with status")
+    assert lines("result 'job.id' finds nothing at job.id: the response is an object with status")
 
 
 @pytest.mark.parametrize("name", ["success_when", "failure_when", "result"])

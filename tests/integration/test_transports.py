@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gzip
 import socket
 import struct
+import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -33,6 +35,8 @@ from tests.integration.transports import (
 
 UNKNOWN, NOT_SENT = FailureKind.OUTCOME_UNKNOWN, FailureKind.NOT_SENT
 MANY_HEADERS: dict[str, Any] = {f"X_{number}": "a" for number in range(500)}
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n%s"
+PACKED = gzip.compress(b"{}", mtime=0)
 LARGE_HEADERS: dict[str, Any] = {f"X_{number}": "a" * 5000 for number in range(20)}
 
 
@@ -96,8 +100,12 @@ def test_both_put_the_same_on_the_wire(request_: HttpRequest) -> None:
         (http("200 OK", b"x" * LIMIT, Content_Type="text/plain"), 200, b"x" * LIMIT),
         (b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" + http(), 200, b"{}"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 102 Processing\r\n\r\n" + http("500 No"), 500, b"{}"),
+        (b"\r\n" + http(), 200, b"{}"),
+        (http().replace(b"HTTP/1.1", b"HTTP/2.0"), 200, b"{}"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\n{}", 200, b"{}"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 200, b"{}"),
     ],
-    ids=range(16),
+    ids=range(20),
 )
 def test_a_whole_response_is_taken(send: Send, response: bytes, status: int, body: bytes) -> None:
     with Listener(response) as listener:
@@ -127,7 +135,8 @@ def test_a_body_that_cannot_be_read_says_why_and_keeps_its_head(send: Send, resp
         result = returned(send(post(listener.url)))
 
     assert why in result.unreadable
-    assert (result.status, result.body) == (200, b"")
+    assert result.status == 200
+    assert len(result.body) <= LIMIT
     assert result.headers["x-flo-instance"].startswith("e1")
 
 
@@ -155,8 +164,18 @@ def test_a_body_that_cannot_be_read_says_why_and_keeps_its_head(send: Send, resp
         (http(Connection="close") + b"noise\r\n\r\n", "not HTTP"),
         (http(X_Large="a" * 70_000), "too large"),
         (http(**LARGE_HEADERS), "too large"),
+        (b"HTTP/1.1 200 " + b"a" * 70_000 + b"\r\nContent-Length: 2\r\n\r\n{}", "too large"),
+        (CHUNKED % (b"chunked", b"2\r\n{}\r\n0\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"), "too large"),
+        (CHUNKED % (b"gzip, chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(PACKED), PACKED)), "not HTTP"),
+        (CHUNKED % (b"gzip", PACKED), "not HTTP"),
+        (CHUNKED % (b"deflate, chunked", b"5\r\nabcde\r\n0\r\n\r\n"), "not HTTP"),
+        (CHUNKED % (b"identity", b"{}"), "not HTTP"),
+        (CHUNKED % (b"chunked\r\nTransfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n"), "not HTTP"),
+        (http().replace(b"HTTP/1.1", b"HTTP/1.2"), "not HTTP"),
+        (b"HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n" + http(), "not HTTP"),
+        (b"HTTP/1.0 100 Continue\r\n\r\n" + http(), "not HTTP"),
     ],
-    ids=range(21),
+    ids=range(31),
 )
 def test_what_is_no_whole_response_leaves_an_unknown_fate(send: Send, response: bytes, why: str) -> None:
     with Listener(response) as listener:
@@ -165,6 +184,70 @@ def test_what_is_no_whole_response_leaves_an_unknown_fate(send: Send, response: 
     assert result.kind is UNKNOWN
     assert why in result.detail
     assert len(listener.received) == 1
+
+
+def resetting(begin: bytes) -> Callable[[socket.socket], None]:
+    """Send the beginning of a response, and reset the connection once it is read."""
+
+    def talk(sock: socket.socket) -> None:
+        sock.sendall(begin)
+        while int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4), "little"):
+            pass
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\nhalf of a rep",
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"status": "OK", "n": [1,',
+        b"HTTP/1.0 200 OK\r\n\r\nhalf",
+    ],
+    ids=range(3),
+)
+def test_a_reset_is_no_end_of_a_response_without_a_length(send: Send, begin: bytes) -> None:
+    with Listener(resetting(begin)) as listener:
+        result = failure(send(post(listener.url)))
+
+    assert (result.kind, result.detail) == (UNKNOWN, "the connection was reset")
+
+
+EXECUTION = b"HTTP/1.1 200 OK\r\nX-Flo-Instance: e1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("response", "body", "why"),
+    [
+        (EXECUTION + b'Content-Length: 100\r\n\r\n{"a":', b'{"a":', "the response was cut off"),
+        (EXECUTION + b"Content-Length: 100\r\n\r\n", b"", "the response was cut off"),
+        (EXECUTION + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", b"{}", "the response was cut off"),
+        (
+            EXECUTION + b"Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n" + gzip.compress(b"{}")[:-2],
+            b"{}",
+            "the response was cut off",
+        ),
+        (resetting(EXECUTION + b"\r\nhalf"), b"half", "the connection was reset"),
+        (dripping(EXECUTION + b"\r\n{", b" "), b"{", "it took too long"),
+    ],
+    ids=range(6),
+)
+def test_a_response_that_is_cut_off_keeps_what_arrived(send: Send, response: Any, body: bytes, why: str) -> None:
+    fields = SHORT if why == "it took too long" else {}
+    with Listener(response) as listener:
+        result = failure(send(post(listener.url), **fields))
+
+    assert (result.kind, result.detail) == (UNKNOWN, why)
+    begun = result.response
+    assert begun is not None
+    assert (begun.status, begun.body.rstrip(), begun.unreadable) == (200, body, why)
+    assert begun.headers["X-Flo-Instance"] == "e1"
+
+
+def test_without_a_whole_head_there_is_no_response(send: Send) -> None:
+    with Listener(EXECUTION) as listener:
+        assert failure(send(post(listener.url))).response is None
 
 
 # ---- the connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 import ssl
@@ -144,7 +145,7 @@ def test_interception_is_trusted_only_by_its_ca(
         returned(send(post(URL), proxy=proxy.url, verify=str(path)))
 
     assert result.kind is FailureKind.UNTRUSTED
-    assert "certificate is not trusted (" in result.detail
+    assert "the host's certificate is not trusted (" in result.detail
     assert len(flow.received) == 1
 
 
@@ -170,6 +171,7 @@ def test_a_proxy_can_speak_tls_itself(send: Send, flow: Listener, authority: tru
 
     assert proxy.url.startswith("https://")
     assert result.kind is FailureKind.UNTRUSTED
+    assert result.detail.startswith(f"the certificate of the proxy {proxy.address} is not trusted (unable to get")
     assert flow.received[0].endswith(b"x" * 1000)
 
 
@@ -180,6 +182,24 @@ def test_plain_http_goes_through_a_proxy_as_a_whole(send: Send) -> None:
     head = proxy.received[0].partition(b"\r\n\r\n")[0].split(b"\r\n")
     assert head[0] == b"POST http://flows.example:81/api/flo/x/invoke HTTP/1.1"
     assert b"proxy-authorization: basic bwu6c2vjcmv0" in [line.lower() for line in head]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X_Flo_Instance": "e1"}])
+def test_a_proxy_that_wants_a_login_for_plain_http_has_sent_nothing_on(send: Send, headers: dict[str, str]) -> None:
+    with Listener(http("407 Proxy Authentication Required", b"no", **headers)) as proxy:
+        result = failure(send(post("http://flows.example"), proxy=proxy.url))
+
+    assert result.kind is FailureKind.NOT_SENT
+    name = f"127.0.0.1:{proxy.port}"
+    assert result.detail == f"no connection: the proxy {name} returned 407 Proxy Authentication Required"
+    assert "http_proxy" in result.hint
+    assert result.response is not None
+    assert result.response.headers.get("X-Flo-Instance") == headers.get("X_Flo_Instance")
+
+
+def test_a_407_without_a_proxy_is_a_response(send: Send) -> None:
+    with Listener(http("407 Proxy Authentication Required")) as listener:
+        assert returned(send(post(listener.url))).status == 407
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
@@ -255,6 +275,58 @@ def test_why_a_certificate_is_not_trusted_is_told(
     assert result.kind is FailureKind.UNTRUSTED
     assert why in result.detail
     assert listener.received == []
+
+
+@pytest.mark.parametrize("quotes", ["'{}'", '"{}"', " {} \n"])
+def test_an_env_file_may_leave_quotes_around_the_path_of_a_bundle(
+    send: Send, authority: trustme.CA, bundle: str, monkeypatch: pytest.MonkeyPatch, quotes: str
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", quotes.format(bundle))
+    with Listener(http(), context=server_settings(authority, "127.0.0.1")) as listener:
+        returned(send(post(listener.url)))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_host_that_requires_a_client_certificate_has_read_nothing(
+    send: Send, authority: trustme.CA, bundle: str, version: ssl.TLSVersion
+) -> None:
+    """With TLS 1.3, the client learns it after the request has left."""
+    context = server_settings(authority, "127.0.0.1")
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    with Listener(http(), context=context) as listener:
+        result = failure(send(post(listener.url), verify=bundle))
+
+    assert listener.received == []
+    if version is ssl.TLSVersion.TLSv1_3:
+        assert result.kind is FailureKind.UNTRUSTED
+        assert result.detail == "the host requires a client certificate"
+        assert "client certificate" in result.hint
+    else:
+        assert (result.kind, result.detail) == (FailureKind.NOT_SENT, "no connection: the TLS handshake failed")
+
+
+@pytest.mark.parametrize("size", [100, 90_000])
+@pytest.mark.parametrize("alert", [True, False])
+def test_a_response_without_a_length_ends_with_tls_not_with_tcp(
+    send: Send, authority: trustme.CA, bundle: str, alert: bool, size: int
+) -> None:
+    def end(sock: Any) -> None:
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n" + b"x" * size)
+        if alert:
+            with contextlib.suppress(OSError):
+                sock.unwrap()
+        else:
+            socket.socket(fileno=sock.detach()).close()
+
+    with Listener(end, context=server_settings(authority, "127.0.0.1")) as listener:
+        result = send(post(listener.url), verify=bundle)
+
+    if alert:
+        assert returned(result).body == b"x" * size
+    else:
+        assert (failure(result).kind, result.detail) == (FailureKind.OUTCOME_UNKNOWN, "the response was cut off")
 
 
 def test_an_intermediate_authority_is_enough_to_trust(send: Send, authority: trustme.CA, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import trustme
 from airflow_okta_workflows.client.loop_resources import loop_resources
 from airflow_okta_workflows.core.flows.response import FlowResponse
 from airflow_okta_workflows.exceptions import (
+    OktaFlowFailedError,
     OktaFlowNotSentError,
     OktaFlowOutcomeUnknownError,
     OktaFlowResponseError,
@@ -252,6 +253,29 @@ def test_half_a_response_is_none(invoke: Invoke, aim: Any, response: bytes) -> N
             invoke("raw")
 
     assert len(listener.received) == 1
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_response_that_is_cut_off_after_its_execution_id_is_final(invoke: Invoke, aim: Any, idempotent: bool) -> None:
+    with Listener(http("200 OK", b'{"a":', Content_Length="100", X_Flo_Instance="e1")) as listener:
+        aim(listener.url)
+        with pytest.raises(OktaFlowResponseError) as caught:
+            invoke("raw", idempotent=idempotent)
+
+    assert len(listener.received) == 1
+    assert str(caught.value).startswith("Flow 'raw' returned 200 (execution e1), but the response was cut off.\n")
+
+
+def test_a_429_that_cannot_be_read_may_be_the_flows_own(invoke: Invoke, aim: Any) -> None:
+    error = b'{"_error": true, "execution": "e1", "limit": 1e999}'
+    with Listener(http("429 x", error), http("429 x", b"noise", Content_Encoding="br")) as listener:
+        aim(listener.url)
+        with pytest.raises(OktaFlowFailedError, match=r"returned 429 \(execution e1\)"):
+            invoke("raw")
+        with pytest.raises(OktaFlowOutcomeUnknownError, match="content coding 'br' was not requested"):
+            invoke("raw")
+
+    assert len(listener.received) == 2
 
 
 def test_a_refused_connection_was_not_sent(invoke: Invoke, aim: Any, world: Any) -> None:

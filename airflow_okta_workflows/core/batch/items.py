@@ -89,9 +89,8 @@ def parse_items(
     :param unit: what a row's number counts, for messages
     """
     namespace = packed_key(batch_key)
-    numbers: dict[str, int] = {}
+    places: dict[str, int | str] = {}
     for index, row in enumerate(rows):
-        place = f"{unit} {row.number}"
         name = None
         try:
             if row.problem:
@@ -105,11 +104,12 @@ def parse_items(
                 name = _name(body, item_key)
                 key = named_uuid(namespace, json.dumps(name))
         except CoreError as error:
-            yield BadItem(index, f"{place}: {error.one_line}")
+            yield BadItem(index, f"{unit} {row.place}: {error.one_line}")
             continue
-        if (first := numbers.setdefault(key, row.number)) != row.number:
-            yield BadItem(index, f"{unit}s {first} and {row.number} have the same item_key.", name)
+        if key in places:
+            yield BadItem(index, f"{unit}s {places[key]} and {row.place} have the same item_key.", name)
         else:
+            places[key] = row.place
             yield BatchItem(index, key, body, name)
 
 
@@ -138,9 +138,25 @@ def check_unchanged(missing: Collection[object]) -> None:
         raise configuration_error(
             f"The payloads have changed since an earlier try of this task: {len(missing)} that were sent are not among"
             " them.",
-            "OKW-1501: Nothing was sent now. Give the same payloads to each try, such as the XCom of an earlier"
-            " task; or set item_key to what identifies a payload, such as 'email', so that a retry recognizes the sent"
-            " ones. To start over, clear the task.",
+            "OKW-1501: Nothing was sent now. Give the same payloads to each try, such as the XCom of an earlier task."
+            " To start over, clear the task; with item_key set to what identifies a payload, such as 'email', later"
+            " retries recognize the sent ones.",
+        )
+
+
+def check_item_key(earlier: str | None, item_key: str | None) -> None:
+    """Raise if ``item_key`` is not what it was, since the items that were already sent could then not be recognized.
+
+    :param earlier: the expression of the tries whose checkpoints exist; None if they had none
+    :param item_key: the expression of this try, or None
+    :raises CoreError: if they differ
+    """
+    if earlier != item_key:
+        before, now = (shown(one, 20) if one else "not set" for one in (earlier, item_key))
+        raise configuration_error(
+            f"item_key has changed since an earlier try of this task: it was {before} and is {now}.",
+            "OKW-1565: Nothing was sent now. Set item_key as it was until this run has succeeded, so that the items"
+            " that were sent are recognized. To start over, clear the task.",
         )
 
 

@@ -10,7 +10,9 @@ import codecs
 import csv
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
@@ -21,30 +23,47 @@ if TYPE_CHECKING:
 
 LARGEST_ROW = 16 * 1024 * 1024
 """Bytes or characters of a row. It bounds the memory that a file without line ends can take."""
+_MORE = f"more than {LARGEST_ROW // 1024 // 1024} MiB"
 
 CSV, JSON_LINES, JSON_LIST = "csv", "jsonl", "json"
 _FORMATS = {".csv": CSV, ".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LIST}
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OTHER_ENCODINGS = {
+    # Before UTF-16, with whose mark that of UTF-32 begins.
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+"""What ``surrogateescape`` makes of a byte that is not UTF-8."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AFTER_VALUE = (",", "]", " ", "\t", "\n", "\r")
 _LONGEST_TOKEN = 16
 """Characters of the longest token that the end of a chunk can cut, strings apart: ``-Infinity``, or an escape."""
 _COLUMNS_SHOWN = 20
+_SAVE_AS_UTF_8 = "OKW-1545: Save the file as UTF-8."
 
 
 @dataclass(slots=True)
 class Row:
     """One row of a source.
 
-    :param number: its number in the source: the line of a file, from 1; the position in a list, from 0
+    :param number: its number in the source: the line or the element of a file, from 1; the position in a list, from 0
     :param payload: the payload
     :param problem: why there is no payload, or None
+    :param line: the line of an element, from 1; None for any other row
     """
 
     number: int
     payload: Any = None
     problem: CoreError | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> int | str:
+        """The number, and the line of an element, for a message."""
+        return self.number if self.line is None else f"{self.number} (line {self.line})"
 
 
 def file_format(name: str) -> str:
@@ -67,24 +86,28 @@ def file_format(name: str) -> str:
 def csv_rows(lines: Iterable[bytes]) -> tuple[list[str], Iterator[Row]]:
     """Return the column names and the rows of a CSV file. Each payload is an object of strings.
 
-    :param lines: the lines in UTF-8, with their ends
+    :param lines: the lines in UTF-8, with their ends; a line of more than ``LARGEST_ROW`` bytes may be in pieces
     :raises CoreError: if there is no usable header; also from the rows, if the rest of the file cannot be parsed
     """
+    # Otherwise a cell may have 131,072 characters. The limit applies to the whole process, so it is never lowered.
+    csv.field_size_limit(max(csv.field_size_limit(), LARGEST_ROW))
     # strict: otherwise a cell with a stray quote becomes another value.
-    reader = csv.reader(_texts(lines), strict=True)
+    reader = csv.reader(_require_no_large(_texts(lines)), strict=True)
     try:
         header = next((cells for cells in reader if cells), None)
     except csv.Error as error:
         raise _unreadable(reader.line_num, str(error)) from None
     if header is None:
         raise _empty()
+    if _is_not_utf_8("".join(header)):
+        raise configuration_error("The header of the CSV file is not in UTF-8.", _SAVE_AS_UTF_8)
     columns = [name.strip() for name in header]
-    wrong = "an empty" if "" in columns else "a repeated" if len(set(columns)) < len(columns) else None
-    if wrong:
+    if "" in columns:
         raise configuration_error(
-            f"The header of the CSV file has {wrong} column name.",
-            "OKW-1541: Give each column a name of its own, in the first line of the file.",
+            "The header of the CSV file has an empty column name.",
+            "OKW-1541: Give each column a name, in the first line of the file.",
         )
+    check_names(columns)
     return columns, _csv_rows(reader, columns)
 
 
@@ -96,6 +119,8 @@ def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
+            if "field limit" in str(error):
+                raise _too_large(number) from None
             if "expected after" not in str(error):
                 # An open quote, which hides where the next row begins.
                 raise _unreadable(number, str(error)) from None
@@ -106,7 +131,7 @@ def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
         if len(cells) != len(columns):
             yield Row(number, problem=_bad_row(f"It has {len(cells)} cells, and the header {len(columns)}."))
             continue
-        yield Row(number, dict(zip(columns, cells, strict=True)))
+        yield _row(number, dict(zip(columns, cells, strict=True)), "".join(cells))
 
 
 def _through(first: int, last: int) -> str:
@@ -116,11 +141,14 @@ def _through(first: int, last: int) -> str:
 def json_lines_rows(lines: Iterable[bytes]) -> Iterator[Row]:
     """Return the rows of a file with one JSON value per line. Blank lines are skipped.
 
-    :param lines: the lines in UTF-8
+    :param lines: the lines in UTF-8, with their ends; a line of more than ``LARGEST_ROW`` bytes may be in pieces
     :raises CoreError: if the file is empty
     """
     number = 0
     for number, text in enumerate(_texts(lines), 1):
+        if text is None:
+            yield Row(number, problem=_bad_row(f"It has {_MORE}."))
+            continue
         if text.isspace():
             continue
         try:
@@ -132,7 +160,7 @@ def json_lines_rows(lines: Iterable[bytes]) -> Iterator[Row]:
         except ValueError:
             yield Row(number, problem=_bad_row("It has a number that is too long."))
         else:
-            yield Row(number, payload)
+            yield _row(number, payload, text)
     if not number:
         raise _empty()
 
@@ -161,9 +189,11 @@ def json_list_rows(chunks: Iterable[bytes]) -> Iterator[Row]:
 
 
 def _elements(text: _JsonText) -> Iterator[Row]:
-    while True:
+    for number in count(1):
         text.peek()
-        yield Row(text.line, text.value())
+        line = text.line
+        payload, written = text.value()
+        yield _row(number, payload, written, line)
         separator = text.peek()
         if separator not in (",", "]") or not separator:
             raise _unreadable(text.line, "the list is not closed" if not separator else "a comma is missing")
@@ -200,8 +230,8 @@ class _JsonText:
         """Skip one character, which is not a line end."""
         self._at += 1
 
-    def value(self) -> Any:
-        """Return the value that begins here."""
+    def value(self) -> tuple[Any, str]:
+        """Return the value that begins here, and its JSON."""
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
@@ -219,8 +249,9 @@ class _JsonText:
             cut = end + _LONGEST_TOKEN >= len(self._text) and self._text[end : end + 1] not in _AFTER_VALUE
             if cut and self._more():
                 continue
+            written = self._text[self._at : end]
             self._advance(end)
-            return value
+            return value, written
 
     def _advance(self, end: int) -> None:
         self.line += self._text.count("\n", self._at, end)
@@ -240,6 +271,20 @@ class _JsonText:
                 break
         self._text, self._at = "".join(parts), 0
         return read > 0
+
+
+def check_names(columns: Sequence[object]) -> None:
+    """Raise if two columns have the same name, since a payload would have only one of them.
+
+    :param columns: the names of the columns
+    :raises CoreError: if one is repeated
+    """
+    repeated = next((name for name, times in Counter(columns).items() if times > 1), None)
+    if repeated is not None:
+        raise configuration_error(
+            f"Two columns of the payloads have the same name: {shown(repeated, 60)}.",
+            "OKW-1549: Rename one of them: in the query (SELECT … AS …), the frame, or the first line of the file.",
+        )
 
 
 def check_column(item_key: str, columns: Sequence[str]) -> None:
@@ -263,19 +308,42 @@ def check_column(item_key: str, columns: Sequence[str]) -> None:
 def _utf_8(chunks: Iterable[bytes]) -> Iterator[bytes]:
     first = True
     for chunk in chunks:
-        if first and chunk.startswith(_UTF_16):
-            raise configuration_error("The file is in UTF-16.", "OKW-1545: Save it as UTF-8.")
+        if first and (
+            name := next((_OTHER_ENCODINGS[mark] for mark in _OTHER_ENCODINGS if chunk.startswith(mark)), "")
+        ):
+            raise configuration_error(f"The file is in {name}, not in UTF-8.", _SAVE_AS_UTF_8)
         first = False
         yield chunk
 
 
-def _texts(lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(_utf_8(lines), 1):
-        if len(line) > LARGEST_ROW:
+def _texts(lines: Iterable[bytes]) -> Iterator[str | None]:
+    """Return the text of each line; None for a line that is too large, whose pieces are skipped."""
+    first, skips = True, False
+    for piece in _utf_8(lines):
+        large = len(piece) > LARGEST_ROW
+        if not skips:
+            # A byte that is not UTF-8 makes its own row one that cannot be sent.
+            text = None if large else piece.decode("utf-8", "surrogateescape")
+            yield text.removeprefix("\ufeff") if first and text else text
+        first, skips = False, (large or skips) and not piece.endswith(b"\n")
+
+
+def _require_no_large(texts: Iterable[str | None]) -> Iterator[str]:
+    """Raise for a line that is too large: a quote in it may hide where the next row begins."""
+    for number, text in enumerate(texts, 1):
+        if text is None:
             raise _too_large(number)
-        # A byte that is not UTF-8 makes its own row one that cannot be sent.
-        text = line.decode("utf-8", "surrogateescape")
-        yield text.removeprefix("\ufeff") if number == 1 else text
+        yield text
+
+
+def _row(number: int, payload: Any, text: str, line: int | None = None) -> Row:
+    """Return a row, which is a bad one if its text is not in UTF-8."""
+    problem = configuration_error("It is not in UTF-8.", _SAVE_AS_UTF_8) if _is_not_utf_8(text) else None
+    return Row(number, payload, problem, line)
+
+
+def _is_not_utf_8(text: str) -> bool:
+    return not text.isascii() and _NOT_UTF_8.search(text) is not None
 
 
 def _bad_row(what: str) -> CoreError:
@@ -290,7 +358,7 @@ def _unreadable(line: int, why: str) -> CoreError:
 
 
 def _too_large(line: int) -> CoreError:
-    return _unreadable(line, f"a row has more than {LARGEST_ROW // 1024 // 1024} MiB")
+    return _unreadable(line, f"a row has {_MORE}")
 
 
 def _empty() -> CoreError:

@@ -28,6 +28,7 @@ RESERVED_PREFIX = "x-okta-workflows"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
 _FORBIDDEN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LARGE = 10**18
+_CONTAINERS = (dict, list, tuple)
 _PLAIN = (dict, list, str, int, float, bool, type(None))
 _SHORTEST_RESPONSE, _LONGEST_RESPONSE = 0.001, 86_400.0
 _JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*[\"']?utf-?8[\"']?)?\s*;?", re.IGNORECASE)
@@ -212,6 +213,7 @@ def encode_payload(payload: Any, method: str) -> bytes | None:
         value = payload if type(payload) in _PLAIN else _json_form(payload)
         if isinstance(value, Mapping):
             check_names(value, "payload")
+        _check_keys(value)
         return _ENCODER.encode(value).encode()
     except (TypeError, ValueError, RecursionError):  # ValueError: NaN, a circle, UTF-8, or a value without a JSON form
         from airflow_okta_workflows.core.flows.values import find_problem
@@ -305,7 +307,36 @@ def _json_form(value: object) -> Any:
     # Imported only for a value that JSON does not know, which few payloads contain.
     from airflow_okta_workflows.core.flows.values import json_form
 
-    return json_form(value)
+    form = json_form(value)
+    _check_keys(form)
+    return form
+
+
+def _check_keys(value: object) -> None:
+    """Raise a ValueError for a dict with two keys that have one name in JSON: a receiver would use only one of them."""
+    waiting, seen = [value], set()
+    while waiting:
+        container = waiting.pop()
+        kind = type(container)  # a lazy proxy is looked at when it is converted
+        if not issubclass(kind, _CONTAINERS) or id(container) in seen:
+            continue
+        seen.add(id(container))  # it may contain itself
+        items: Any = container
+        if issubclass(kind, dict):
+            # A loop, since a generator takes longer, and a batch has a hundred thousand payloads.
+            for key in items:
+                if type(key) is not str:
+                    _require_distinct(items)
+                    break
+            items = items.values()
+        waiting.extend([item for item in items if isinstance(item, _CONTAINERS)])
+
+
+def _require_distinct(keys: dict[Any, Any]) -> None:
+    from airflow_okta_workflows.core.flows.values import repeated_key
+
+    if repeated_key(keys):
+        raise ValueError("two keys have one name")
 
 
 # Created once: json.dumps would create it again for each payload.

@@ -8,14 +8,17 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.flows.members import MemberPath, describe_members, has_any, member_paths
-from airflow_okta_workflows.core.secret import shown, without_keys
+from airflow_okta_workflows.core.flows.expression_checks import check_expression, evaluation_problem
+from airflow_okta_workflows.core.flows.members import (
+    MemberPath,
+    describe_members,
+    has_any,
+    member_paths,
+    unmet_by,
+)
+from airflow_okta_workflows.core.secret import is_plain, without_keys
 
 _TEMPLATE = re.compile(r"\{[{%]")
-_COMPARES = frozenset({"eq", "ne", "lt", "lte", "gt", "gte"})
-_GOES_ON = frozenset({"dot", "lbracket", "lparen", "filter", "flatten"})
-"""Tokens after which a name is the beginning of a longer expression, or of a call."""
-_WORDS = frozenset({"true", "false", "True", "False"})
 _NO_TEMPLATE = (
     "OKW-1521: It is not rendered: write the value out, or judge the response in a response_check or a later task."
 )
@@ -60,11 +63,11 @@ class Expression:
             return body.get(self._name)
         try:
             return self._compiled.search(body)
-        except (TypeError, ValueError, AttributeError, RecursionError):  # a JMESPathError is a ValueError
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:  # a JMESPathError is a ValueError
             # Not chained: the message of a JMESPath error quotes the body, which may contain personal data.
-            pass
-        found = self.describe(body)
-        raise ExpressionError(f"{self.parameter} {shown(self.text, 60)} cannot be evaluated over the response: {found}")
+            problem = evaluation_problem(error)
+        found = ", and ".join(filter(None, (problem, self.describe(body))))
+        raise ExpressionError(f"{self.parameter} {_quoted(self.text)} cannot be evaluated over the response: {found}")
 
     def is_true(self, body: Any) -> bool:
         """Return whether the expression is true: neither null nor false nor an empty string, list or object.
@@ -83,6 +86,17 @@ class Expression:
         :param body: the response's body
         """
         return has_any(body, self._paths)
+
+    def blindness(self, body: Any, content_type: str = "") -> str:
+        """Return why the expression cannot be true, or selects nothing, for bodies like this: a sentence.
+
+        It is empty if the body has what the expression looks at, and for an element that need not be there yet.
+
+        :param body: the response's body
+        :param content_type: the response's content type
+        """
+        problem = unmet_by(self._compiled.parsed, body, content_type)
+        return f"{self.parameter} {_quoted(self.text)} {problem}." if problem else ""
 
     def describe(self, body: Any, content_type: str = "") -> str:
         """Return what the body has where the expression looks: "status is 'PENDING'".
@@ -103,25 +117,30 @@ def compile_optional(text: str | None, parameter: str) -> Expression | None:
     return None if text is None else Expression(text, parameter)
 
 
+def _quoted(text: str) -> str:
+    """Return an expression as a message quotes it: its ``?`` begins a filter, and no query that may be secret."""
+    return repr(text) if len(text) <= 60 and is_plain(text) else f"of {len(text)} characters"
+
+
 @lru_cache(maxsize=256)
 def _compile(text: str, parameter: str) -> tuple[Any, tuple[MemberPath, ...], str | None, str | None]:
     import jmespath
     from jmespath.exceptions import JMESPathError
 
     if has_template(text):
-        raise configuration_error(f"{parameter} has a Jinja template: {shown(text, 60)}.", _NO_TEMPLATE)
+        raise configuration_error(f"{parameter} has a Jinja template: {_quoted(text)}.", _NO_TEMPLATE)
     reason = ""
     try:
         with warnings.catch_warnings():
             # `SUCCEEDED` is still read as a string, but with a warning.
             warnings.simplefilter("ignore", PendingDeprecationWarning)
             compiled = jmespath.compile(text)
-            _check_literals(text, parameter)
+            check_expression(compiled.parsed, text, parameter)
         return compiled, member_paths(compiled.parsed), *_simple_form(compiled.parsed)
     except (JMESPathError, RecursionError, ValueError) as error:
         reason = without_keys(str(error).splitlines()[0]).removesuffix(":") if str(error) else type(error).__name__
     raise configuration_error(
-        f"{parameter} is not a JMESPath expression: {shown(text)} ({reason}).",
+        f"{parameter} is not a JMESPath expression: {_quoted(text)} ({reason}).",
         "OKW-1519: Write strings in single quotes, and numbers in backticks: status == 'SUCCEEDED' && count > `5`.",
     )
 
@@ -144,26 +163,3 @@ def _simple_form(parsed: Any) -> tuple[str | None, str | None]:
         }:
             return name, string
     return None, None
-
-
-def _check_literals(text: str, parameter: str) -> None:
-    """Raise for a comparison with the name of a member where a literal is meant: it would never be true."""
-    from jmespath.lexer import Lexer
-
-    tokens = [(token["type"], token["value"]) for token in Lexer().tokenize(text)]
-    for (before, _), (kind, value), (after, _) in zip(
-        [("", ""), *tokens], tokens, [*tokens[1:], ("eof", "")], strict=False
-    ):
-        if after in _GOES_ON or not _COMPARES & {before, after}:
-            continue
-        if kind == "quoted_identifier" and before in _COMPARES:
-            raise configuration_error(
-                f"{parameter} compares with the member named {shown(value, 40)}, not with a string.",
-                "OKW-1518: Write a string in single quotes: status == 'SUCCEEDED'. A member's name may stand on the"
-                " left.",
-            )
-        if kind == "unquoted_identifier" and value in _WORDS and before != "dot":
-            raise configuration_error(
-                f"{parameter} compares with the member named {value!r}, not with a bool.",
-                f"OKW-1517: Write a bool in backticks: done == `{value.lower()}`.",
-            )

@@ -18,9 +18,14 @@ RUN_FAILED = "OKW-1611: Look the long-running flow up in its execution history."
 
 CONDITION_UNFIT = "OKW-1612: Correct the status flow or the condition."
 
+FLOW_FAILED = (
+    "OKW-1582: Look it up in the flow's execution history, and correct the flow or the payload. A retry runs the flow"
+    " again."
+)
+
 RESPONSE_UNREADABLE = (
-    "OKW-1404: Let the flow return less, or JSON in UTF-8; max_response_bytes is the limit. A retry would run it"
-    " again, so there is none: look it up in the flow's execution history."
+    "OKW-1404: Let the flow return less, or JSON in UTF-8, with large numbers as strings; max_response_bytes is the"
+    " limit. A retry would run it again, so there is none: look it up in the flow's execution history."
 )
 
 RESPONSE_REDIRECTED = (
@@ -91,6 +96,9 @@ _BY_STATUS = {
 }
 """Hints for statuses that a host returns before the flow runs."""
 
+_BY_A_CLOCK = frozenset({400, 401, 403, 404})
+"""Statuses with which a host may refuse a token that it does not take as valid now."""
+
 _CLIENT_TOKEN = re.compile(r"client[ _-]?token|not secured with oauth", re.IGNORECASE)
 # A message about a flow, or the whole of a member such as ``kind``. Otherwise it may be about an account or a user.
 _ABOUT_A_FLOW = re.compile(r"\bflow\b|^[ \t]*not active[ \t]*$", re.IGNORECASE | re.MULTILINE)
@@ -115,16 +123,16 @@ _LONGEST_READ = 1000
 """Characters of a message that are looked at."""
 
 
-def flow_hint(status: int, body: Any = None, clock_offset: float | None = None) -> str:
+def flow_hint(status: int, body: Any = None, clock_offset: float | None = None, otherwise: str = "") -> str:
     """Return what to change after a response without an execution id, which may come from before the flow.
 
     :param status: the HTTP status
     :param body: the body, parsed
     :param clock_offset: seconds by which the local clock is ahead of the host's; None if unknown
-    :return: the hint; empty if such a response can only be the flow's own
+    :param otherwise: the hint for a response that can only be the flow's own
     """
-    hint = _okta_error_hint(body) or _hint_by_words(status, body) or _BY_STATUS.get(status, "")
-    return with_suspect_clock(hint, clock_offset) if status == 401 else hint
+    hint = _okta_error_hint(body) or _hint_by_words(status, body) or _BY_STATUS.get(status, otherwise)
+    return with_suspect_clock(hint, clock_offset) if status in _BY_A_CLOCK else hint
 
 
 def _okta_error_hint(body: Any) -> str:

@@ -6,9 +6,10 @@ how far it got:
 - *Not sent*, such as a failed connection: another attempt after a backoff, unless it cannot help.
 - *Refused before the flow ran*: another attempt after the first 401, with a new token, and after 429, once the wait
   that the host requests is over. A second 401, a 403 and a 404 are final.
-- *Responded*: final. A response with an execution id always comes from the flow, whatever its status.
-- *Outcome unknown*, such as a lost connection, a gateway's 503 or a login page: another attempt under the same
-  idempotency key if the flow is declared idempotent; otherwise final.
+- *Responded*: final. A response with an execution id always comes from the flow, whatever its status, and even if the
+  rest of it is unreadable or never arrived.
+- *Outcome unknown*, such as a lost connection, a gateway's 503, a login page or an unreadable 429: another attempt
+  under the same idempotency key if the flow is declared idempotent; otherwise final.
 
 Attempts that were not sent or have an unknown outcome count together, up to ``ATTEMPTS``; rate limits draw on a budget
 of seconds. Once the outcome of one attempt is unknown, a later attempt that is not sent or is refused does not change
@@ -84,6 +85,7 @@ class Invocation:
     :param body: the encoded payload, or None
     :param rate_limit_wait: seconds that may be spent waiting on 429
     :param read_timeout: seconds that the response may take; the connection's default if None
+    :param item: what log lines call the item of a batch, such as ``Item 3``; empty if there is no batch
     """
 
     address: FlowAddress
@@ -95,6 +97,7 @@ class Invocation:
     body: bytes | None = field(repr=False)
     rate_limit_wait: float
     read_timeout: float | None
+    item: str = ""
 
     @classmethod
     def build(
@@ -139,11 +142,12 @@ class Invocation:
             read_timeout=check_timeout(timeout),
         )
 
-    def with_payload(self, body: bytes | None, idempotency_key: str) -> Invocation:
+    def with_payload(self, body: bytes | None, idempotency_key: str, item: str = "") -> Invocation:
         """Return the same invocation with another payload, under another key.
 
         :param body: the encoded payload, or None
         :param idempotency_key: its idempotency key
+        :param item: what log lines call it, if it is the item of a batch
         """
         headers = {**self.headers, "Idempotency-Key": idempotency_key}
         # Not dataclasses.replace, which takes three times as long: each poll and each item of a batch comes by here.
@@ -157,6 +161,7 @@ class Invocation:
             body,
             self.rate_limit_wait,
             self.read_timeout,
+            item,
         )
 
     def with_headers(self, headers: Mapping[str, str]) -> Invocation:
@@ -166,6 +171,11 @@ class Invocation:
         """
         own = {name.lower() for name in self.headers}
         return self if own & headers.keys() else replace(self, headers={**self.headers, **headers})
+
+    @property
+    def in_logs(self) -> str:
+        """What log lines call the invocation."""
+        return f"{self.item}: flow {self.address.name!r}" if self.item else f"flow {self.address.name!r}"
 
     @property
     def http_request(self) -> HttpRequest:
@@ -202,7 +212,7 @@ class _InvocationConversation:
                 yield _SENDING
                 event = yield Send(request)
                 if isinstance(event, TransportFailure):
-                    yield from self._after_loss(event)
+                    request = yield from self._after_failure(request, event)
                 elif isinstance(event, HttpResponse):
                     response = parse_response(event, self._auth.secrets)
                     page = is_foreign_page(response)
@@ -213,6 +223,15 @@ class _InvocationConversation:
                     raise TypeError(f"Send led to {type(event).__name__}")
         except StopRequested:
             self._fail(ErrorKind.NOT_SENT, "was not invoked: the task was stopped", flow_hints.STOPPED)
+
+    def _after_failure(self, request: HttpRequest, failure: TransportFailure) -> Conversation[HttpRequest]:
+        """Return the request to send next, unless the failure ends the invocation."""
+        if failure.response is not None:
+            begun = parse_response(failure.response, self._auth.secrets)
+            if begun.execution_id is not None:
+                return (yield from self._after_response(request, failure.response, begun, page=False))
+        yield from self._after_loss(failure)
+        return request
 
     def _after_response(
         self, request: HttpRequest, event: HttpResponse, response: FlowResponse, *, page: bool
@@ -234,14 +253,12 @@ class _InvocationConversation:
                 flow_hints.RESPONSE_REDIRECTED,
                 response=response,
             )
-        if (event.status in _GATEWAY and not ran) or (page and not 400 <= event.status < 500):
-            yield from self._after_loss(
-                TransportFailure(FailureKind.OUTCOME_UNKNOWN, _said_by_a_gateway(event.status, page=page))
-            )
+        if not ran and (doubt := _doubt(response, page=page)):
+            yield from self._after_loss(TransportFailure(FailureKind.OUTCOME_UNKNOWN, doubt))
         elif event.status == 401 and not ran and not self._renewed:
             self._renewed = True
             yield from self._not_run()
-            yield Log(f"flow {self._call.address.name!r}, refused before running: 401; once more with a new token")
+            yield Log(f"{self._call.in_logs}, refused before running: 401; once more with a new token")
             request = yield from self._auth.authorize(request, rejected=True)
         elif event.status == 429 and not ran:
             yield from self._after_rate_limit(event, response)
@@ -253,15 +270,17 @@ class _InvocationConversation:
                 response=response,
             )
         else:
-            hint = "" if ran else self._refusal_hint(event, response, page=page)
-            self._fail(ErrorKind.FAILED, f"returned {event.status}{_execution(response)}", hint, response=response)
+            hint = flow_hints.FLOW_FAILED if ran else self._refusal_hint(event, response, page=page)
+            but = f", but {response.unreadable}" if response.unreadable else ""
+            self._fail(ErrorKind.FAILED, f"returned {event.status}{_execution(response)}{but}", hint, response=response)
         return request
 
     def _refusal_hint(self, event: HttpResponse, response: FlowResponse, *, page: bool) -> str:
         if page and event.status in _BEFORE_RUNNING:
             return flow_hints.FOREIGN_REFUSAL
-        hint = flow_hints.flow_hint(event.status, response.body, clock_offset(event.headers, self._runtime.clock()))
-        return hint or (flow_hints.FOREIGN_REFUSAL if page else "")
+        otherwise = flow_hints.FOREIGN_REFUSAL if page else flow_hints.FLOW_FAILED
+        skew = clock_offset(event.headers, self._runtime.clock())
+        return flow_hints.flow_hint(event.status, response.body, skew, otherwise)
 
     def _after_loss(self, failure: TransportFailure) -> Conversation[None]:
         if failure.kind is FailureKind.UNTRUSTED:
@@ -276,6 +295,12 @@ class _InvocationConversation:
                 )
         self._failures += 1
         if self._failures >= ATTEMPTS:
+            if self._may_have_run:
+                self._fail(
+                    ErrorKind.NO_RESPONSE,
+                    f"was invoked, and its outcome is unknown after {ATTEMPTS} attempts: {failure.detail}",
+                    flow_hints.NO_RESPONSE,
+                )
             self._fail(
                 ErrorKind.NOT_SENT,
                 f"could not be invoked in {ATTEMPTS} attempts: {failure.detail}",
@@ -285,7 +310,7 @@ class _InvocationConversation:
         yield from self._not_run()
         yield Wait(
             seconds,
-            f"flow {self._call.address.name!r}, {failure.kind.value}: {failure.detail}."
+            f"{self._call.in_logs}, {failure.kind.value}: {failure.detail}."
             f" Attempt {self._failures} of {ATTEMPTS}; next in {seconds:.1f} s",
         )
 
@@ -304,8 +329,7 @@ class _InvocationConversation:
         yield from self._not_run()
         yield Wait(
             seconds,
-            f"flow {self._call.address.name!r}, refused before running: 429, too many requests. Next in"
-            f" {seconds:.1f} s",
+            f"{self._call.in_logs}, refused before running: 429, too many requests. Next in {seconds:.1f} s",
             rate_limited=True,
         )
 
@@ -335,10 +359,17 @@ class _InvocationConversation:
         )
 
 
-def _said_by_a_gateway(status: int, *, page: bool) -> str:
-    if page:
-        return f"a proxy, a gateway or a login page returned {status} and an HTML page"
-    return f"a gateway returned {status} instead of the flow"
+def _doubt(response: FlowResponse, *, page: bool) -> str:
+    """Return why a response without an execution id says nothing about the flow; empty if it says something."""
+    status = response.status_code
+    if page and (status in _GATEWAY or not 400 <= status < 500):
+        return f"a proxy or a login returned {status} and an HTML page"
+    if status in _GATEWAY:
+        return f"a gateway returned {status} instead of the flow"
+    # The part that cannot be read may name the execution.
+    if response.unreadable and (status >= 500 or status in (*_BEFORE_RUNNING, 429)):
+        return f"it returned {status}, but {response.unreadable}"
+    return ""
 
 
 def _execution(response: FlowResponse) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
-from airflow_okta_workflows.core.http.json_values import parse_json_value, storable_text
+from airflow_okta_workflows.core.http.json_values import parse_beyond_limits, parse_json_value, storable_text
 from airflow_okta_workflows.core.http.types import Headers
 from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
@@ -23,10 +23,25 @@ _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # X-Execution-Id identifies an execution; X-Execution-Time-Ms, X-Execution-Count and X-Execution-Mode only describe one.
 _NAMES_EXECUTION = re.compile(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGNORECASE)
-# A count, a duration or a state does not identify an execution.
-_NO_ID = re.compile(r"[0-9]{1,5}(?:\.[0-9]*)?\s*(?:[mun]?s|sec[a-z]*)?|[^0-9]*", re.IGNORECASE)
+# X-Execution-Environment and the like identify something else, even with a UUID.
+_NAMES_SOMETHING_ELSE = re.compile(
+    r"execution[-_]?(?:env|role|mode|policy|plan|graph|host|node|cluster|region|zone|pool|org|tenant|account|user|client)"
+    r"[a-z]*(?:[-_]?id)?$",
+    re.IGNORECASE,
+)
+# A count, a duration, a date, a version or a state does not identify an execution.
+_NO_ID = re.compile(
+    r"[0-9]{1,5}(?:\.[0-9]*)?|[0-9]+(?:\.[0-9]*)?\s*(?:[mun\u00b5]?s|sec[a-z]*)"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?|v[0-9.]+|[^0-9]*",
+    re.IGNORECASE,
+)
+# As in _execution_id_candidates, in a body of which only the beginning, or only the ASCII part, can be read.
+_MEMBER = re.compile(r'"(execution_id|execution|_error)"\s*:\s*("?)([A-Za-z0-9][A-Za-z0-9._:-]{0,199})\2(?=[\s,}\]])')
 
-_PAGE = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_BEFORE_A_PAGE = re.compile(r"[\s\ufeff]+|<!--.*?-->|<\?.*?\?>", re.DOTALL)
+_PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_LOOKED_AT = 10_000
+"""Characters of a body in which a page has to begin."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,8 @@ def parse_response(response: HttpResponse, secrets: tuple[str, ...]) -> FlowResp
     """Parse a flow's response.
 
     A JSON object or list is parsed whatever its content type, because the Return Raw card sends JSON under any. Other
-    JSON values are parsed only if the content type says JSON. A body that does not parse stays a string.
+    JSON values are parsed only if the content type says JSON. A body that does not parse stays a string, unless its
+    content type says JSON and it begins as an object or list: then it is cut off or broken.
 
     :param response: the HTTP response
     :param secrets: the secrets that were sent, to redact if the flow echoes its request
@@ -111,6 +127,7 @@ def parse_response(response: HttpResponse, secrets: tuple[str, ...]) -> FlowResp
             body = _read_body(response, secrets)
         except UnreadableError as error:
             unreadable = str(error)
+    members = _members_of_unreadable(response, secrets) if unreadable else body
     headers = response.headers
     # Redact only if needed: each header is a string of its own, and few responses echo a secret.
     if may_echo(headers.text, secrets):
@@ -119,7 +136,7 @@ def parse_response(response: HttpResponse, secrets: tuple[str, ...]) -> FlowResp
         status_code=response.status,
         headers=headers,
         body=body,
-        execution_id=_execution_id(headers, body),
+        execution_id=_execution_id(headers, members),
         elapsed=response.elapsed,
         unreadable=unreadable,
     )
@@ -132,10 +149,15 @@ def is_foreign_page(response: FlowResponse) -> bool:
     """
     if response.execution_id is not None or not isinstance(response.body, str):
         return False
-    media_type, begin = _media_type(response.headers), response.body[:1000].lstrip()
-    if media_type:
-        return media_type in ("text/html", "application/xhtml+xml") and begin.startswith("<")
-    return _PAGE.match(begin) is not None
+    # A body of UTF-16 that is read as UTF-8 has U+FFFD between its characters.
+    begin = response.body[:_LOOKED_AT].replace("\ufffd", "").lstrip()
+    if _media_type(response.headers) in ("text/html", "application/xhtml+xml") and begin.startswith("<"):
+        return True
+    # Gateways and logins do not always label their pages, or label them as what was asked for.
+    at = 0
+    while before := _BEFORE_A_PAGE.match(begin, at):
+        at = before.end()
+    return _PAGE.match(begin, at) is not None
 
 
 def _read_body(response: HttpResponse, secrets: tuple[str, ...]) -> Any:
@@ -143,17 +165,33 @@ def _read_body(response: HttpResponse, secrets: tuple[str, ...]) -> Any:
         return None
     text = decode_text(response.body, response.headers.get("Content-Type", "")).lstrip("\ufeff")
     # RFC 8259, and the +json suffix of RFC 6839.
-    if text.lstrip()[:1] in ("{", "[") or _media_type(response.headers).endswith(("/json", "+json")):
+    labelled = _media_type(response.headers).endswith(("/json", "+json"))
+    if (begun := text.lstrip()[:1] in ("{", "[")) or labelled:
         try:
             value = parse_json_value(text)
         except UnreadableError:
             raise
         except ValueError:
-            pass
+            if begun and labelled:
+                raise UnreadableError("its JSON is cut off or broken") from None
         else:
             # Redact after parsing, which undoes escapes, and only if needed: walking a large value is slow.
             return redact_value(value, secrets) if may_echo(text, secrets) else value
     return storable_text(redact(text, secrets))
+
+
+def _members_of_unreadable(response: HttpResponse, secrets: tuple[str, ...]) -> Any:
+    """Return the JSON value of a body that cannot be used, or those members that can name an execution."""
+    try:
+        text = decode_text(response.body, response.headers.get("Content-Type", ""))
+    except UnreadableError:
+        text = response.body.decode("utf-8", "replace")
+    try:
+        value = parse_beyond_limits(text)
+    except ValueError:
+        first = {name: member for name, _, member in reversed(_MEMBER.findall(redact(text, secrets)))}
+        return {**first, "_error": first.get("_error") == "true"}
+    return redact_value(value, secrets) if may_echo(text, secrets) else value
 
 
 def _media_type(headers: Headers) -> str:
@@ -186,7 +224,9 @@ def _execution_id_candidates(headers: Headers, body: Any) -> Iterator[Any]:
 def _is_named(name: str, value: str) -> bool:
     """Return whether a header contains the id of an execution rather than other information about one."""
     text = value.partition(",")[0].strip()
-    return bool(UUID.fullmatch(text) or (_NAMES_EXECUTION.search(name) and not _NO_ID.fullmatch(text)))
+    if UUID.fullmatch(text):
+        return not _NAMES_SOMETHING_ELSE.search(name)
+    return bool(_NAMES_EXECUTION.search(name) and not _NO_ID.fullmatch(text))
 
 
 def _member(value: Any, name: str) -> Any:

@@ -106,7 +106,7 @@ class StatusRule:
         return condition.describe(response.body, response.content_type)
 
     def blindness(self, response: FlowResponse) -> str:
-        """Return why ``success_when`` cannot be true for responses of this kind: a sentence; empty if it can.
+        """Return why ``success_when`` cannot be true for responses like this one: a sentence; empty if it can.
 
         :param response: the response
         """
@@ -210,16 +210,12 @@ def _is_not_found(body: Any) -> bool:
 
 
 def blind(expression: Expression | None, response: FlowResponse) -> str:
-    """Return a warning that a response has none of the members that an expression refers to; empty if it has one.
+    """Return why an expression cannot find what it looks for in a response: a sentence; empty if it can.
 
     :param expression: the expression, or None
     :param response: the response
     """
-    if expression is None or expression.can_see(response.body):
-        return ""
-    found = expression.describe(response.body, response.content_type)
-    members = f", which is {describe_body(response.body)}" if isinstance(response.body, (dict, list)) else ""
-    return f"{expression.parameter} {shown(expression.text)} finds nothing: {found}{members}."
+    return "" if expression is None else expression.blindness(response.body, response.content_type)
 
 
 def describe_response(response: FlowResponse) -> str:

@@ -6,7 +6,9 @@ with ``str`` only if the string is its only usual form.
 
 from __future__ import annotations
 
+import json
 import math
+from collections import UserString
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, Set, ValuesView
 from datetime import timedelta
 from decimal import Decimal
@@ -88,17 +90,26 @@ def _number(value: Decimal) -> int | float:
 
 
 def _elements(value: Any) -> Any:
-    # numpy's tolist() would return a time in nanoseconds as an int, and a missing one as None.
-    if getattr(value.dtype, "kind", "") not in ("M", "m"):
-        return value.tolist()
+    kind, names = getattr(value.dtype, "kind", ""), getattr(value.dtype, "names", None)
+    # numpy's tolist() would return a time in nanoseconds as an int, a missing one as None, and a record without names.
+    if not names and kind not in ("M", "m"):
+        found = value.tolist()
+        if found.__class__ is value.__class__:
+            raise NoJsonFormError(
+                f"is of type {value.__class__.__name__}", "Use float(…), or str(…) to keep all digits."
+            )
+        return found
     if getattr(value, "ndim", 0):
         return list(value)
-    if value.dtype.kind == "m":
+    if names:
+        return {name: value[name] for name in names}
+    if kind == "m":
         raise NoJsonFormError("is of type timedelta64", "Use a number of seconds.")
-    moment = value.astype("datetime64[us]").tolist()
+    rounded = value.astype("datetime64[us]")
+    moment = rounded.tolist()
     if not hasattr(moment, "isoformat"):
         raise NoJsonFormError("is a datetime64 that is not a date", "Use None for a missing date.")
-    return moment
+    return moment if rounded == value else str(value)
 
 
 def _model(value: Any) -> Any:
@@ -154,13 +165,15 @@ VALUE_RULES = (
     ),
     ValueRule(
         "scalars and arrays of numpy, indexes of pandas",
-        "the value, or a list",
+        "the value, or a list; a record an object of its fields; a datetime64 text in ISO 8601 with all its digits;"
+        " longdouble is refused",
         "",
         _has("tolist", "dtype"),
         _elements,
     ),
     ValueRule("Fraction, complex", "", "Use float(…) or str(…).", _is(Number), None),
     ValueRule("Mapping", "an object", "", _is(Mapping), dict),
+    ValueRule("UserString", "text", "", _is(UserString), str),
     ValueRule(
         "tuple, Sequence (lazy XComs too), deque, keys and values of a dict",
         "a list",
@@ -222,6 +235,20 @@ def json_form(value: Any) -> Any:
     return rule.convert(value)
 
 
+def repeated_key(value: dict[Any, Any]) -> str | None:
+    """Return a name that two keys of a dict have in JSON, such as 1 and ``"1"``; None if there is none.
+
+    :param value: the dict
+    """
+    names: set[str] = set()
+    for key in value:
+        name = key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: 0}))))
+        if name in names:
+            return name
+        names.add(name)
+    return None
+
+
 def text_form(value: Any) -> str | None:
     """Return a scalar as a string for a header or a query; None for None.
 
@@ -279,7 +306,10 @@ def _children(value: Any) -> list[tuple[str, Any]]:
         _check_number(value)
         return []
     if issubclass(kind, dict):
-        return [(_step(key), item) for key, item in value.items()]
+        children = [(_step(key), item) for key, item in value.items()]
+        if twice := repeated_key(value):
+            raise NoJsonFormError(f"has two keys that are {shown(twice, 40)} in JSON", "Use strings as keys: str(…).")
+        return children
     if issubclass(kind, (list, tuple)):
         return [(f"[{index}]", item) for index, item in enumerate(value)]
     return [("", json_form(value))]
@@ -305,7 +335,9 @@ def _step(key: object) -> str:
         _check_text(key)
         return f".{key}" if key.isidentifier() and shown(key) == repr(key) else f"[{shown(key)}]"
     if not isinstance(key, (int, float, _NONE)):
-        raise NoJsonFormError(f"has a key of type {type(key).__name__}", "Use strings as keys: str(…).")
+        kind = type(key)
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        raise NoJsonFormError(f"has a key of type {module}{kind.__name__}", "Use strings as keys: str(…).")
     if isinstance(key, (int, float)):
         _check_number(key)
     return f"[{key}]"

@@ -39,7 +39,15 @@ _SHOWABLE = re.compile(r"[a-z0-9._:+-]{1,40}")
 
 
 class UnreadableError(ValueError):
-    """The reason why a body cannot be read, as a phrase about the response: "its compressed body is cut off"."""
+    """The reason why a body cannot be read, as a phrase about the response: "its compressed body is cut off".
+
+    :param reason: the phrase
+    :param beginning: as much of the decoded body as there is
+    """
+
+    def __init__(self, reason: str, beginning: bytes = b"") -> None:
+        super().__init__(reason)
+        self.beginning = beginning
 
 
 def http_response(
@@ -57,7 +65,7 @@ def http_response(
     try:
         return HttpResponse(status, read, decode_content(raw, read.get("Content-Encoding", ""), limit), elapsed)
     except UnreadableError as error:
-        return HttpResponse(status, read, b"", elapsed, unreadable=str(error))
+        return HttpResponse(status, read, error.beginning, elapsed, unreadable=str(error))
 
 
 def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
@@ -69,19 +77,19 @@ def decode_content(raw: bytes, content_encoding: str, limit: int) -> bytes:
     :raises UnreadableError: if it is too large, cut off or broken, or has a coding that was not requested
     """
     if len(raw) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, b"" if content_encoding else raw)
     codings = [name for one in content_encoding.lower().split(",") if (name := one.strip()) not in ("", "identity")]
     if not codings or not raw:
         return raw
     if len(codings) > 1:
-        raise UnreadableError("its body is compressed more than once, which was not requested")
+        raise UnreadableError("its body is compressed more than once")
     if codings[0] in ("gzip", "x-gzip"):  # RFC 9110, section 8.4.1.3: both names mean gzip
         return _inflate(raw, _GZIP, limit)
     if codings[0] == "deflate":
         # RFC 9110, section 8.4.1.2: some servers omit the zlib wrapper (RFC 1950, section 2.2).
         wrapped = raw[0] & 0x0F == 8 and int.from_bytes(raw[:2], "big") % 31 == 0
         return _inflate(raw, _ZLIB if wrapped else _RAW_DEFLATE, limit)
-    raise UnreadableError(f"its body has the content coding {_shown(codings[0])}, which was not requested")
+    raise UnreadableError(f"its content coding {_shown(codings[0])} was not requested")
 
 
 def decode_text(body: bytes, content_type: str) -> str:
@@ -114,21 +122,21 @@ def _inflate(raw: bytes, window_bits: int, limit: int) -> bytes:
         try:
             body += decoder.decompress(raw, limit + 1 - len(body))
         except zlib.error:
-            raise UnreadableError("its compressed body is broken") from None
+            raise UnreadableError("its compressed body is broken", bytes(body)) from None
         if len(body) > limit:
-            raise _too_large(limit)
+            raise _too_large(limit, body)
         if not decoder.eof:
-            raise UnreadableError("its compressed body is cut off")
+            raise UnreadableError("its compressed body is cut off", bytes(body))
         raw = decoder.unused_data
         if not raw:
             return bytes(body)
         if window_bits != _GZIP:
             break
-    raise UnreadableError("its compressed body is broken")
+    raise UnreadableError("its compressed body is broken", bytes(body))
 
 
-def _too_large(limit: int) -> UnreadableError:
-    return UnreadableError(f"the response is larger than max_response_bytes ({limit})")
+def _too_large(limit: int, body: bytes | bytearray) -> UnreadableError:
+    return UnreadableError(f"the response is larger than max_response_bytes ({limit})", bytes(body[:limit]))
 
 
 def _shown(name: str) -> str:

@@ -26,6 +26,12 @@ PROXY_REFUSED = (
 )
 
 
+CLIENT_CERTIFICATE = (
+    "OKW-1440: No client certificate is sent. Let the flow's host, or what is in front of it, accept requests without"
+    " one."
+)
+
+
 def transport_hint(failure: TransportFailure) -> str:
     """Return what to change after a transport failure.
 

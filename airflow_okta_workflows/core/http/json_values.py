@@ -36,6 +36,18 @@ def parse_json_value(text: str) -> Any:
     return _storable(value) if _NO_TEXT_ESCAPED.search(text) else value
 
 
+def parse_beyond_limits(text: str) -> Any:
+    """Return the value of a JSON document of which Airflow cannot store a part, to look something up in it.
+
+    :param text: the document, as untrusted input from a server
+    :raises ValueError: if it is not JSON
+    """
+    try:
+        return _DECODER_BEYOND_LIMITS.decode(text)
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+
+
 def storable_text(text: str) -> str:
     """Return a string with U+FFFD for each character that cannot be stored: NUL and lone surrogates.
 
@@ -67,14 +79,14 @@ def _require_few_levels(value: Any) -> None:
 def _integer(digits: str) -> int:
     # The range of integers in msgpack, the protocol between an Airflow task and its supervisor.
     if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**64:
-        raise UnreadableError("its JSON has a whole number of more than 64 bits; let the flow return it as a string")
+        raise UnreadableError("its JSON has a whole number of more than 64 bits")
     return value
 
 
 def _number(digits: str) -> float:
     if math.isfinite(value := float(digits)):
         return value
-    raise UnreadableError("its JSON has a number that is too large for a float; let the flow return it as a string")
+    raise UnreadableError("its JSON has a number that is too large for a float")
 
 
 def _no_constant(name: str) -> Any:
@@ -83,3 +95,5 @@ def _no_constant(name: str) -> Any:
 
 # Created once: json.loads would create it again for each document.
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer, parse_float=_number)
+# A long number stays a string: converting it would take quadratic time.
+_DECODER_BEYOND_LIMITS = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) <= 20 else digits)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PORTS = {"http": 80, "https": 443}
 _PORT = re.compile(r"[0-9]{1,5}")
+_NUMBERS = re.compile(r"[0-9.]+")
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ def parse_proxy(text: str, what: str) -> Proxy:
             " NO_PROXY.",
         )
     netloc = parts.netloc.rpartition("@")[2] if parts else ""
-    if parts is None or parts.scheme not in _PORTS or not is_host(host, netloc) or parts.path.strip("/"):
+    good = parts is not None and parts.scheme in _PORTS and is_host(host, netloc) and not parts.path.strip("/")
+    # 127.1 and 2130706433 are addresses to some libraries, and to others none.
+    if parts is None or not good or (_NUMBERS.fullmatch(host) and not _is_network(host)):
         raise configuration_error(
             f"{what} is not the URL of an HTTP proxy (not shown: it may hold a password).",
-            "OKW-1046: Write it as http://host:port.",
+            "OKW-1046: Write it as http://host:port, and an IPv4 address with four numbers without leading zeros.",
         )
     authorization = None
     if parts.username is not None:

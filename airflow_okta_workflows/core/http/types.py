@@ -101,7 +101,7 @@ class HttpResponse:
 
     :param status: the status code
     :param headers: the headers
-    :param body: the body, decompressed; empty if it is unreadable
+    :param body: the body, decompressed; of an unreadable one, as much of its beginning as can be decompressed
     :param elapsed: seconds from sending the request to the end of the body
     :param unreadable: why the body cannot be read: a phrase, such as "its compressed body is cut off"; empty if it can
     """
@@ -131,8 +131,10 @@ class TransportFailure:
     :param kind: how far it got
     :param detail: what happened, for people, without secrets
     :param hint: what to change, if more is known than the kind implies; otherwise empty
+    :param response: the beginning of a response, unreadable for the same reason, if at least its head arrived
     """
 
     kind: FailureKind
     detail: str
     hint: str = ""
+    response: HttpResponse | None = None

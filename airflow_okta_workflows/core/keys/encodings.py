@@ -47,6 +47,9 @@ _PREFIX = re.compile(
 )
 # A pattern that could start to match at every character of a long run would take quadratic time.
 _ESCAPE = re.compile(r"(?<!\\)\\++(?:(?:u00|x)([0-9A-Fa-f]{2})|([rnt])|)")
+# The first characters of DER, of a PEM and of JSON, in base64.
+_BASE64_START = re.compile(r"(?<![A-Za-z0-9+/_-])(?:M[A-P]|LS0|e[wy])[A-Za-z0-9+/_-]{20}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+")
 _LINE = 64
 """Characters per line of a PEM (RFC 7468)."""
 
@@ -105,12 +108,28 @@ def base64_readings(text: str) -> Iterator[bytes]:
     if " " in stripped:
         # Each plus of base64 became a space, and perhaps each newline, too.
         if "\n" not in stripped and set(stripped[_LINE :: _LINE + 1]) == {" "}:
-            yield from _base64("".join(_lines(stripped, 0)).replace(" ", "+"))
+            # The last character may be such a plus, before the space that was the last newline.
+            for one in {stripped: None, text.lstrip().removesuffix(" "): None}:
+                yield from _base64("".join(_lines(one, 0)).replace(" ", "+"))
         yield from _base64(re.sub(r"[\r\n]", "", text.strip("\r\n")).replace(" ", "+"))
         yield from _base64("".join(line.strip() for line in stripped.splitlines()).replace(" ", "+"))
     elif set(stripped[:: _LINE + 1]) == {"n"}:
         # A shell removed the backslash of each \\n.
         yield from _base64("".join(_lines(stripped.removesuffix("n"), 1)))
+
+
+def base64_values(text: str) -> Iterator[tuple[str, bytes]]:
+    """Yield each part of a string that may be a key, a PEM or JSON in base64, and the bytes that it encodes.
+
+    Where base64 ends is not clear if words follow it, so there may be more bytes than those of the key.
+
+    :param text: the string
+    """
+    for start in _BASE64_START.finditer(text):
+        value = _BASE64.match(text, start.start())[0]  # type: ignore[index]  # it matches at least as much as the start
+        compact = "".join(value.split())
+        # No bytes are encoded in 4n + 1 characters.
+        yield from ((value, data) for data in _base64(compact[: len(compact) - (len(compact) % 4 == 1)]))
 
 
 def pem_lines(data: bytes) -> str:

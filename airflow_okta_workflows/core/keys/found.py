@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,12 +20,25 @@ class Found:
     :param key: the private key, or None
     :param problem: why it is not a usable private key; None if it is one
     :param is_other: whether it may accompany the key, such as a certificate or a public key
+    :param unusable: a private key that is masked in logs, although it cannot be used because of the problem
     """
 
     place: str = ""
     key: KeyText | None = None
     problem: CoreError | None = None
     is_other: bool = False
+    unusable: KeyText | None = None
+
+    def decoded_from(self, text: str) -> Found:
+        """Return this result with a key that is also masked in the form of the string that it was decoded from.
+
+        :param text: the string
+        """
+        return replace(
+            self,
+            key=self.key and self.key.decoded_from(text),
+            unusable=self.unusable and self.unusable.decoded_from(text),
+        )
 
 
 def problem(error: CoreError) -> Found:

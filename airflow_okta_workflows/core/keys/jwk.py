@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,37 +15,23 @@ from airflow_okta_workflows.core.secret import Secret, is_plain, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_okta_workflows.core.keys.work import Work
+
 _CURVES = dict(zip(("P-256", "P-384", "P-521"), EC_ALGORITHMS.values(), strict=True))
 _LONGEST_SHOWN = 40
 _MOST_NAMED = 6
 """Most members of a JSON object that an error names."""
 
-# Tokens in which Python's and JavaScript's notations differ from JSON: strings in single quotes, names without quotes,
-# a comma after the last member. An unclosed string matches, too, so that the time is linear.
-_LOOSE = re.compile(
-    r"""b?'((?:[^'\\]|\\.)*+)'?|("(?:[^"\\]|\\.)*+"?)|\b([A-Za-z_]\w*+)|,\s*+(?=[}\]])""", re.DOTALL | re.ASCII
-)
-_IN_SINGLE_QUOTES = re.compile(r"\\x([0-9A-Fa-f]{2})|\\.|\"", re.DOTALL)
-_GAP = re.compile(r"[\s,;]*")
-_CONSTANTS = {"None": "null", "True": "true", "False": "false", "null": "null", "true": "true", "false": "false"}
-
 Path = tuple["Path", str] | tuple[()]
 """Names on the path to a member, the last one first."""
 
 
-def load_json(text: str) -> list[Any]:
-    """Return the values at the beginning of a string, in the notation of JSON, Python or JavaScript.
-
-    :param text: the string
-    """
-    return _load(text) or _load(_LOOSE.sub(_as_json, text))
-
-
-def find_in_json(values: list[Any], search: Callable[[str], list[Found]]) -> list[Found]:
+def find_in_json(values: list[Any], search: Callable[[str], list[Found]], work: Work) -> list[Found]:
     """Return the private keys in JSON values, at any depth.
 
     :param values: the values
     :param search: returns what a string within the values contains
+    :param work: the work of the search
     """
     found: list[Found] = []
     members: list[Path] = []
@@ -54,6 +39,7 @@ def find_in_json(values: list[Any], search: Callable[[str], list[Found]]) -> lis
     waiting: list[tuple[Path, Any]] = [((), value) for value in reversed(values)]
     jwks = 0
     while waiting:
+        work.spend()
         path, value = waiting.pop()
         if isinstance(value, dict) and _is_jwk(value):
             found.append(_read_jwk(value, _place(value, path, jwks)))
@@ -70,42 +56,9 @@ def find_in_json(values: list[Any], search: Callable[[str], list[Found]]) -> lis
     return found or [_without_key(members)]
 
 
-def _load(text: str) -> list[Any]:
-    # A JSONDecodeError contains the whole document, so it must not become the context of another error.
-    decoder = json.JSONDecoder(strict=False)
-    values: list[Any] = []
-    at = 0
-    while at < len(text) and text[at] in "{[":
-        try:
-            value, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            break
-        values.append(value)
-        at = _GAP.match(text, at).end()  # type: ignore[union-attr]  # the pattern always matches
-    return values
-
-
-def _as_json(token: re.Match[str]) -> str:
-    single, double, name = token.groups()
-    if double is not None:
-        return double
-    if name is not None:
-        return _CONSTANTS.get(name, f'"{name}"')
-    if single is None:
-        return ""
-    return f'"{_IN_SINGLE_QUOTES.sub(_escaped, single)}"'
-
-
-def _escaped(token: re.Match[str]) -> str:
-    if token[0] == '"':
-        return '\\"'
-    # JSON has neither of these two escapes.
-    return "'" if token[0] == "\\'" else f"\\u00{token[1]}" if token[1] else token[0]
-
-
 def _search_lines(value: Any, search: Callable[[str], list[Found]]) -> list[Found]:
     """Return what the strings of a list contain if they are the lines of a private key; otherwise an empty list."""
-    if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
+    if not value or not isinstance(value, list) or not all(isinstance(line, str) for line in value):
         return []
     found = search("\n".join(value))
     return found if any(one.key for one in found) else []
@@ -150,9 +103,6 @@ def _without_key(members: list[Path]) -> Found:
 
 
 def _read_jwk(jwk: dict[str, Any], place: str) -> Found:
-    found = next(_problems(jwk), None)
-    if found:
-        return Found(place, problem=found.problem, is_other=found.is_other)
     kid, algorithm = jwk.get("kid"), jwk.get("alg")
     # URL-safe base64 has no white space, plus, slash or padding.
     tidy = {
@@ -163,7 +113,8 @@ def _read_jwk(jwk: dict[str, Any], place: str) -> Found:
     private = " ".join(jwk[name] for name in JWK_PRIVATE_MEMBERS if isinstance(jwk.get(name), str))
     text = Secret(json.dumps(tidy, separators=(",", ":"), sort_keys=True))
     key = KeyText("jwk", text, (Secret(private),), str(kid) if kid else None, algorithm or None)
-    return Found(place, key)
+    found = next(_problems(jwk), None)
+    return replace(found, place=place, unusable=key) if found else Found(place, key)
 
 
 def _problems(jwk: dict[str, Any]) -> Iterator[Found]:

@@ -30,8 +30,10 @@ class KeyText:
     :param kid: the key id in the JWK; None for a JWK without one, or a PEM
     :param algorithm: the ``alg`` of the JWK; None for a JWK without one, or a PEM
     :param encrypted: whether a passphrase is needed
+    :param unusual_encryption: the encryption if it may not be supported; empty if it is usual, or if there is none
     :param derivation_rounds: rounds of the key derivation that decrypts it; 0 if it is not encrypted
     :param source: where the key was found, for error messages; empty if unknown
+    :param beside: other private keys, and other forms of this one, in the same pasted string: they are masked, too
     """
 
     form: Literal["pem", "jwk"]
@@ -40,8 +42,10 @@ class KeyText:
     kid: str | None = None
     algorithm: str | None = None
     encrypted: bool = False
+    unusual_encryption: str = ""
     derivation_rounds: int = 0
     source: str = ""
+    beside: tuple[KeyText, ...] = ()
 
     def decoded_from(self, text: str) -> KeyText:
         """Return this key with one more string to mask, unless the parts of this key are in that string as they are.
@@ -89,7 +93,8 @@ class KeyText:
             # only the pasted lines are masked; the normalized ones are never printed.
             parts = layers[0]
         uncovered = _uncovered([piece for layer in layers for piece in layer], parts)
-        return tuple(dict.fromkeys(part for part in (*parts, *uncovered) if len(part) >= _MIN_MASKED))
+        others = (form for key in self.beside for form in key.secret_forms())
+        return tuple(dict.fromkeys(part for part in (*parts, *uncovered, *others) if len(part) >= _MIN_MASKED))
 
 
 def _pieces(pasted: Secret) -> list[str]:

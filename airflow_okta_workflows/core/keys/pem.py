@@ -16,6 +16,8 @@ from airflow_okta_workflows.core.secret import Secret, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_okta_workflows.core.keys.work import Work
+
 MOST_ROUNDS = 10_000_000
 """Most rounds of a key derivation, which take a few seconds. Usual numbers are 2,048 to 1,000,000."""
 
@@ -30,26 +32,38 @@ _ENCRYPTION = re.compile(
     re.IGNORECASE,
 )
 
+# cryptography takes others for a wrong passphrase; versions before 45 can read them.
+_USUAL_CIPHERS = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")
+
 
 def has_marker(text: str) -> bool:
     """Return whether a string has a BEGIN or END line, or a part of one.
 
     :param text: the string
     """
-    return "-----BEGIN" in text or "-----END" in text or _MARKER.search(text) is not None
+    if "-----BEGIN" in text or "-----END" in text:
+        return True
+    # The pattern is slow in a long run of dashes.
+    upper = text.upper()
+    return ("BEGIN" in upper or "END" in upper) and _MARKER.search(text) is not None
 
 
-def find_in_pem(text: str) -> list[Found]:
-    """Return the results for the PEM blocks of a string.
+def find_in_pem(text: str, work: Work) -> tuple[list[Found], str]:
+    """Return the results for the PEM blocks of a string, and the string without its whole blocks.
 
     :param text: the string, which may have lost its newlines
+    :param work: the work of the search
     """
     found: list[Found] = []
-    for index, (label, body, block) in enumerate(_blocks(text)):
+    rest = text
+    for index, (label, body, block) in enumerate(_blocks(text, work)):
+        rest = rest if body is None else rest.replace(block, "\n", 1)
         for one in [_truncated(label, block)] if body is None else _read_block(label, body):
             key = one.key and replace(one.key, pasted=(Secret(block),))
-            found.append(replace(one, key=key, place=one.place or f"the {ordinal(index)} PEM block"))
-    return found or [_truncated("PRIVATE KEY", "END")]
+            place = one.place or f"the {ordinal(index)} PEM block"
+            unusable = KeyText("pem", Secret(block), (Secret(block),)) if one.problem and "PRIVATE" in label else None
+            found.append(replace(one, key=key, place=place, unusable=unusable))
+    return found or [_truncated("PRIVATE KEY", "END")], rest
 
 
 def find_in_der(data: bytes, label: str = "") -> list[Found]:
@@ -96,10 +110,11 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
     return [_damaged(data)]
 
 
-def _blocks(text: str) -> Iterator[tuple[str, str | None, str]]:
+def _blocks(text: str, work: Work) -> Iterator[tuple[str, str | None, str]]:
     """Yield label, content and whole string of each PEM block; the content is None if its BEGIN or END is missing."""
     begin: re.Match[str] | None = None
     for marker in _MARKER.finditer(text):
+        work.spend()
         is_begin = marker[1].upper() == "BEGIN"
         if begin and is_begin:
             yield _label(begin), None, "BEGIN"
@@ -154,7 +169,9 @@ def _traditional_key(label: str, encryption: str, body: str) -> Found:
     # Only the label says what the encrypted content is; otherwise both formats are tried once there is a passphrase.
     label = der.SEC1 if label == der.SEC1 else der.PKCS1
     text = _pem(label, f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {encryption}\n\n{pem_lines(data)}")
-    return Found(key=KeyText("pem", Secret(text), encrypted=True, derivation_rounds=1))
+    cipher = encryption.partition(",")[0]
+    unusual = "" if cipher in _USUAL_CIPHERS else cipher
+    return Found(key=KeyText("pem", Secret(text), encrypted=True, unusual_encryption=unusual, derivation_rounds=1))
 
 
 def _unsupported_encryption() -> Found:
@@ -180,7 +197,8 @@ def _private_key(data: bytes, label: str) -> Found:
                 "OKW-1127: Encrypt it again, with fewer: openssl pkcs8 -topk8 -in FILE -out key.pem",
             )
         )
-    return Found(key=replace(key, encrypted=True, derivation_rounds=rounds))
+    unusual = der.unusual_encryption(data)
+    return Found(key=replace(key, encrypted=True, unusual_encryption=unusual, derivation_rounds=rounds))
 
 
 def _find_in_pkcs12(data: bytes) -> list[Found]:

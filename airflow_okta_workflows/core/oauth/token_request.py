@@ -85,7 +85,7 @@ def request_token(request: TokenRequest, runtime: Runtime) -> Conversation[Acces
         event = yield Send(token_http_request(request.token_url, token_form(request.scope, assertion)))
         if isinstance(event, HttpResponse):
             reply = _Reply(event, assertion, runtime.clock())
-            if event.status == 200:
+            if event.status == 200 and not reply.unreadable:
                 token = _read_token(reply, asked_at, runtime.clock())
                 yield MaskSecrets((token.value,), until=token.expires_at)
                 return token
@@ -128,7 +128,11 @@ class _Reply:
         self.members = redact_value(members, tuple(value for value in secrets if len(value) >= _SHORTEST_SECRET))
         self.error = self.text("error") or self.text("errorCode")
         said = self.text("error_description") or error_message(self.members)
-        self.description = said or response.unreadable or None
+        self.unreadable = response.unreadable
+        begun = response.body.lstrip()[:1] == b"{"
+        if not self.unreadable and begun and not members and b"".join(response.body.split()) != b"{}":
+            self.unreadable = "its JSON is cut off or broken"
+        self.description = said or self.unreadable or None
         self.clock_offset = clock_offset(response.headers, now)
 
     def as_error(self, kind: ErrorKind, message: str, hint: str) -> CoreError:
@@ -136,7 +140,9 @@ class _Reply:
             kind,
             message,
             hint,
-            detail=f"The org says: {self.description}" if self.description not in (None, self.error) else "",
+            detail=f"The org says: {self.description}"
+            if self.description not in (None, self.error, self.unreadable)
+            else "",
             status_code=self.status,
             error=self.error,
             error_description=self.description,
@@ -211,6 +217,13 @@ def _refusal(request: TokenRequest, reply: _Reply) -> CoreError:
         return reply.as_error(
             ErrorKind.TOKEN_REFUSED,
             f"{request.host} redirected the token request ({reply.status}).",
+            oauth_hints.NOT_THE_ORG,
+        )
+    if reply.unreadable:
+        # A part may be missing, as of a response that is shorter than its Content-Length.
+        return reply.as_error(
+            ErrorKind.TOKEN,
+            f"{request.host} returned {reply.status} to the token request, but {reply.unreadable}.",
             oauth_hints.NOT_THE_ORG,
         )
     hint = oauth_hints.token_hint(reply.error, reply.description, reply.clock_offset)

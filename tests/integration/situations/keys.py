@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from airflow_okta_workflows.core.keys.encodings import decode_text
+from airflow_okta_workflows.core.keys.generation import pem_of
 from tests.integration.situations.stage import Act, Stage, each, refused, taken
 from tests.unit.core.keys.key_forms import (
     AROUND,
@@ -169,6 +170,10 @@ KEYS = [
     refused("The same without `key_id`", pasted(TWO["two JWKs"][0], kid=None), "OKW-1116"),
     refused("A key file with the old key and the new one", in_files(TWO["two PEMs"][0]), "OKW-1116"),
     refused("JSON with two different private keys", pasted(TWO["two members"][0]), "OKW-1116"),
+    refused("A PEM and a JWK of different keys", in_files(TWO["a PEM and a JWK"][0], TWO["a JWK and a PEM"][0]), "OKW-1116"),
+    refused("Two assignments of keys, as in an env file or in YAML", in_files(TWO["two JWKs in YAML"][0], TWO["two assignments of a JWK"][0]), "OKW-1116"),
+    taken("The same key in two forms, such as a JWK and its PEM, or PKCS#8 and PKCS#1", [*pasted(json.dumps({"jwk": RSA_JWK, "pem": pem_of(RSA_JWK)}), kid=None), *pasted(TEXTS["PKCS#8"] + TEXTS["PKCS#1"])], "Used"),
+    taken("A JWK whose spaces became `+`, as `quote_plus` writes them", pasted(json.dumps(JWK).replace(" ", "+"), kid=None), "Used"),
     taken("A key file with certificates before or behind the key", in_files(certificate_pem() + pem(RSA) + certificate_pem(EC)), "Used"),
     refused("The path of the key file in Private key (Password), or in `private_key`", [
         *pasted(*PATHS), lambda stage: stage.obtain_token(private_key="/opt/airflow/keys/okta.pem"),
@@ -176,6 +181,7 @@ KEYS = [
     refused("The key itself in `key_file`", each(lambda stage, key: stage.obtain_token(key_file=key), (pem(RSA), json.dumps(JWK))), "OKW-1102"),
     refused("A key in Host, also as a JWK", elsewhere({"HOST": pem(RSA)}, {"HOST": json.dumps(JWK)}), ""),
     refused("A key in `key_id` or another field of extra", elsewhere({"key_id": pem(RSA)}, {"key_id": json.dumps(JWK)}), ""),
+    refused("A key in a member of extra that is not known, or within one", elsewhere({"key_ids": pem(RSA)}, {"key_ids": {"old": [JWK]}}), ""),
     refused('A JWK with `"use": "enc"`', other("a JWK to encrypt"), "OKW-1109"),
     refused('A JWK whose `"key_ops"` have no `"sign"`', other("a JWK to verify"), "OKW-1108"),
     refused("A JWK whose `alg` is one to encrypt with", other("a JWK whose alg encrypts"), "OKW-1105"),

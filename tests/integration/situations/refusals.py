@@ -100,7 +100,7 @@ REFUSALS = [
     refused("A 413: a payload that is too large", fault("405, 413 and others before the flow"), "OKW-1427", OktaFlowFailedError),
     refused("A 403 with an HTML page: a firewall or a proxy", fault(ordered(Answer(403, b"<html><title>Blocked</title>", HTML))), "OKW-1405", OktaFlowRefusedError),
     refused("A flow that is invoked more often than it allows, for longer than `rate_limit_wait`", fault("429 beyond rate_limit_wait"), "OKW-1402", OktaFlowRateLimitedError),
-    refused("A flow that passes on the 429 of another system, with an execution", fault(flow(function=passed_on)), "", OktaFlowFailedError),
+    refused("A flow that passes on the 429 of another system, with an execution", fault(flow(function=passed_on)), "OKW-1582", OktaFlowFailedError),
     refused("A gateway's page with 504, after the flow has run", fault("a gateway's 504 after running"), "OKW-1401", OktaFlowOutcomeUnknownError),
     refused("A gateway's 504 as JSON, after the flow has run", fault("504 of an AWS API gateway, in JSON, after running"), "OKW-1401", OktaFlowOutcomeUnknownError),
     refused("A login page of a proxy, with 200", fault("200 with a login page"), "OKW-1401", OktaFlowOutcomeUnknownError),

@@ -59,6 +59,58 @@ def test_what_is_no_host_is_refused(text: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("https:/acme.okta.com", "https:/"),
+        ("https//acme.okta.com", "https//"),
+        ("https:acme.okta.com", "https:"),
+        ("//acme.okta.com", "//"),
+        ("HTTPS:///acme.okta.com", "HTTPS:///"),
+        ("https://https://acme.okta.com", "https://https://"),
+        ("https://http:/acme.okta.com", "https://http:/"),
+    ],
+)
+def test_a_scheme_that_is_mangled_is_told(text: str, told: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        parse_origin(text, "the Okta domain (Host)")
+
+    assert caught.value.message == f"The Okta domain (Host) begins with {told!r}."
+    assert caught.value.hint == "OKW-1260: Write https:// once before the host."
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("'acme.okta.com'", "https://acme.okta.com"),
+        ('"https://acme.okta.com/"', "https://acme.okta.com"),
+        (" <acme.okta.com> ", "https://acme.okta.com"),
+        ("http:8080", "https://http:8080"),
+        ("https.acme.com", "https://https.acme.com"),
+        ("https://https.acme.com", "https://https.acme.com"),
+        ("https://https:8443/", "https://https:8443"),
+    ],
+)
+def test_quotes_around_a_host_are_dropped_and_a_host_may_be_named_like_a_scheme(text: str, url: str) -> None:
+    assert parse_origin(text, "the host").url == url
+
+
+@pytest.mark.parametrize("around", ["'%s'", '"%s"', "<%s>", "`%s`", " '%s' ", "\u201c%s\u201d"])
+def test_a_flow_with_quotes_or_brackets_around_it_is_read(around: str) -> None:
+    url = f"{WORKFLOWS.url}/api/flo/{ALIAS}/invoke"
+
+    for text in (around % url, around % ALIAS):
+        assert find_flow(text, FLOWS, WORKFLOWS, frozenset({WORKFLOWS})).url == url
+        assert (flow := parse_flow(text, "hello", WORKFLOWS))
+        assert flow.url == url
+
+
+@pytest.mark.parametrize("around", ["POST %s", "curl -X POST %s", "curl '%s'", "%s -d {}"])
+def test_words_around_a_url_are_told(around: str) -> None:
+    with pytest.raises(CoreError, match=r"'hello' has something before or after its URL(?s:.*)OKW-1261"):
+        parse_flow(around % f"{WORKFLOWS.url}/api/flo/{ALIAS}/invoke", "hello", WORKFLOWS)
+
+
 @pytest.mark.parametrize(("text", "told"), [("https://[::1", "'https://[::1'"), ("acme..com", "'https://acme..com'")])
 def test_what_is_no_host_is_quoted(text: str, told: str) -> None:
     with pytest.raises(CoreError) as caught:
@@ -172,7 +224,7 @@ def test_a_flow_is_found_by_name_alias_or_url(reference: str, url: str) -> None:
         ("api/flo/x/invoke#s3cret", "is not the invoke URL"),
         ("evil.example/api/flo/x/invoke", "may not receive the org's token"),
         ("acme.workflows.okta.com@evil.example/api/flo/x/invoke", "user name or password"),
-        ("//evil.example/api/flo/x/invoke", "is not the invoke URL"),
+        ("//evil.example/api/flo/x/invoke", "begins with '//'"),
         ("247234", "'247234' is given by its number in the Workflows console"),
         ("1", "given by its number"),
         ("1" * 15, "given by its number"),

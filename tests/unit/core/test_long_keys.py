@@ -6,13 +6,14 @@ import base64
 import contextlib
 import json
 import random
+import sys
 import textwrap
 
 import pytest
 
 from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.keys.generation import generate_jwk, pem_of
-from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, parse_key_text
+from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, contains_private_key, parse_key_text
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 
 JWK = generate_jwk("rsa2048")
@@ -21,7 +22,7 @@ N = MAX_KEY_CHARS - 4000
 LONG: dict[str, str] = {
     "backslashes": "\\" * N,
     "backslashes behind a key": PEM + "\\" * N,
-    "backslashes in a key": PEM.replace("\n", "\\" * 2000 + "n", 40),
+    "backslashes in a key": PEM.replace("\n", "\\" * 1500 + "n", 30),
     "backslashes in a JWK": json.dumps(JWK)[:-1] + "\\" * N,
     "escaped newlines": "{" + "\\n" * (N // 2),
     "a BEGIN after the other": "-----BEGIN A-----" * (N // 17),
@@ -76,7 +77,7 @@ LONG |= {
     f"a PEM in lines of {width}": "\n".join(
         ["-----BEGIN PRIVATE KEY-----", *textwrap.wrap(whole_der(size), width), "-----END PRIVATE KEY-----"]
     )
-    for width, size in ((1, 30_000), (9, 60_000), (48, 70_000), (64, 70_000), (10**6, 70_000))
+    for width, size in ((1, 18_000), (9, 33_000), (48, 35_000), (64, 35_000), (10**6, 35_000))
 }
 
 
@@ -90,12 +91,80 @@ def nested_der(depth: int) -> bytes:
 LONG |= {
     f"{name} of DER in base64": base64.b64encode(data).decode()
     for name, data in {
-        "sequences in sequences": nested_der(14_000),
-        "many elements": b"\x30\x83" + (70_000).to_bytes(3) + b"\x05\x00" * 35_000,
-        "an endless length": b"\x30\x80" * 35_000,
-        "numbers": b"\x30\x83" + (69_999).to_bytes(3) + b"\x02\x01\x00" * 23_333,
+        "sequences in sequences": nested_der(7_000),
+        "many elements": b"\x30\x83" + (35_000).to_bytes(3) + b"\x05\x00" * 17_500,
+        "an endless length": b"\x30\x80" * 17_500,
+        "numbers": b"\x30\x83" + (34_998).to_bytes(3) + b"\x02\x01\x00" * 11_666,
     }.items()
 }
+
+
+MANY = {
+    "lists": "[],",
+    "lists behind a key": json.dumps(JWK) + "\n" + "[]\n",
+    "strings that are URL-encoded": '"%41",',
+    "strings that begin as JSON": '"{",',
+    "strings of base64": '"MIIB",',
+    "strings as long as a key": f'"{"MIIB" * 20}",',
+    "members": '"setting": "value", ',
+    "short PEM lines": "--BEGIN--END",
+    "BEGIN lines": "-----BEGIN X-----",
+    "END lines": "-----END X-----",
+    "PEM blocks": "-----BEGIN X-----MAA=-----END X-----",
+    "braces": "{",
+    "braces in quotes": "{'\\\"",
+    "lists in lists": "[",
+    "lists in lists, with strings": "['x',",
+    "values in base64": "MIIBAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "values of JSON in base64": base64.b64encode(b'{"a": "a long string that is no key"}').decode() + " ",
+    "strings that are JSON": json.dumps(json.dumps({"a": [json.dumps({"b": "MIIB" * 20})]})) + ",",
+}
+MOST_CALLS = 250_000
+"""Function calls in about 30 ms; without limits to the search, there are more than a million."""
+
+
+def calls_for(text: str) -> int:
+    """Return how many functions, in Python and in C, are called to search a string."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        with contextlib.suppress(CoreError):
+            parse_key_text(text)
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("around", ["{}", "[{}", "[{}]", '{{"a": [{}]}}'], ids=lambda around: around.format("…"))
+def test_no_text_takes_more_than_a_limited_number_of_steps(name: str, around: str) -> None:
+    part = MANY[name]
+    text = around.format((part * (MAX_KEY_CHARS // len(part)))[: MAX_KEY_CHARS - 10].rstrip(","))
+
+    assert len(text) <= MAX_KEY_CHARS
+    assert calls_for(text) < MOST_CALLS
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_no_long_text_takes_more_than_a_limited_number_of_steps(name: str) -> None:
+    assert calls_for(LONG[name]) < MOST_CALLS
+
+
+def test_a_key_among_too_many_members_is_refused_by_a_clear_error() -> None:
+    few = json.dumps({**{f"setting_{at}": "value" for at in range(500)}, "key": JWK})
+    many = json.dumps({**{f"setting_{at}": "value" for at in range(1500)}, "key": JWK})
+
+    assert parse_key_text(few).kid == JWK["kid"]
+    with pytest.raises(CoreError, match="too many parts to search") as caught:
+        parse_key_text(many)
+    assert "Give the key alone" in caught.value.hint
+    assert not contains_private_key(many), "a search beside the key's own field does not fail"
 
 
 @pytest.mark.timeout(60)

@@ -59,6 +59,9 @@ TYPOS = {
     "oktapreveiw.com": "oktapreview.com",
     "okta-emae.com": "okta-emea.com",
     "oktaemea.com": "okta-emea.com",
+    "okta": "okta.com",
+    "okta.com.com": "okta.com",
+    "oktapreview": "oktapreview.com",
 }
 
 
@@ -93,6 +96,13 @@ def test_a_bare_name_is_told_unless_it_is_written_as_a_url() -> None:
         org("acme")
     assert caught.value.message == "The Okta domain (Host) is a name without a domain: 'acme'."
     assert "acme.okta.com" in caught.value.hint
+    with pytest.raises(CoreError, match=r"such as acme\.okta\.com"):
+        org("acme-admin")
+
+
+def test_an_underscore_is_told() -> None:
+    with pytest.raises(CoreError, match=r"(?s)no org's name has a '_'\..*such as acme-dev\.okta\.com"):
+        org("acme_dev.okta.com")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,8 @@ def test_a_bare_name_is_told_unless_it_is_written_as_a_url() -> None:
         ("acme.okta.com", "acme.workflows.okta.com"),
         ("acme-admin.oktapreview.com", "acme.workflows.oktapreview.com"),
         ("acme.otka.com", "acme.workflows.okta.com"),
+        ("okta.com", "acme.workflows.okta.com"),
+        ("workflows.acme.okta.com", "acme.workflows.okta.com"),
     ],
 )
 def test_a_domain_of_an_org_is_no_workflows_host(host: str, right: str) -> None:

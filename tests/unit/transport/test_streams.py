@@ -85,6 +85,8 @@ def test_an_address_that_is_interrupted_is_left_closed(monkeypatch: pytest.Monke
 class Scripted:
     """A stream that gives what it was given to give, and cannot send."""
 
+    cut_off = False
+
     def __init__(self, *incoming: bytes) -> None:
         self.incoming = list(incoming)
         self.outgoing: list[bytes] = []
@@ -122,6 +124,8 @@ def test_tls_carries_both_ways_and_is_quiet_only_when_all_was_read() -> None:
 
     class Server:
         """The other side, that responds "pong" to each "ping", in one record with what comes after."""
+
+        cut_off = False
 
         def send(self, data: bytes) -> None:
             incoming.write(data)

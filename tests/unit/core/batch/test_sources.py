@@ -99,7 +99,24 @@ def test_a_damaged_row_of_csv_says_how_many_lines_it_has_swallowed() -> None:
     assert (bad.number, good.payload) == (2, {"x": "3", "y": "c"})
 
 
-@pytest.mark.parametrize("rest", ['1,"a\n2,b\n', '1,"' + "a" * 200_000 + '",2\n'])
+def test_a_cell_may_be_as_large_as_a_row() -> None:
+    csv.field_size_limit(131_072)  # which is Python's own
+
+    (row,) = rows_of_csv("x,y\n1," + "a" * 200_000 + "\n")
+
+    assert len(row.payload["y"]) == 200_000
+
+
+def test_the_process_limit_of_a_cell_is_never_lowered() -> None:
+    before = csv.field_size_limit(2 * LARGEST_ROW)
+    try:
+        rows_of_csv("x\n1\n")
+        assert csv.field_size_limit() == 2 * LARGEST_ROW
+    finally:
+        csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("rest", ['1,"a\n2,b\n', '1,"' + "a\n" * (LARGEST_ROW // 2 + 1)])
 def test_a_quote_that_is_not_closed_ends_the_reading(rest: str) -> None:
     assert "from line 3 on" in refusal(lambda: rows_of_csv(f"x,y\n0,0\n{rest}"))
 
@@ -110,7 +127,7 @@ def test_a_quote_that_is_not_closed_ends_the_reading(rest: str) -> None:
         ("", "The file is empty"),
         ("\n\n", "The file is empty"),
         ("a,,b\n", "an empty column name"),
-        ("a,b,a\n", "a repeated column name"),
+        ("a,b,a\n", "the same name: 'a'"),
     ],
 )
 def test_a_header_that_cannot_be_used_is_refused(text: str, said: str) -> None:
@@ -121,15 +138,31 @@ def test_a_header_alone_is_no_rows() -> None:
     assert rows_of_csv("a,b\n") == []
 
 
-def test_utf_16_is_refused_by_its_name() -> None:
-    assert "UTF-16" in refusal(lambda: rows_of_csv("a,b\n".encode("utf-16")))
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("read", [rows_of_csv, lambda data: rows_of_list(data, 99)])
+def test_another_encoding_is_refused_by_its_name(encoding: str, read: Any) -> None:
+    data = ("" if encoding in ("utf-16", "utf-32") else "\ufeff") + "a,b\n"
+
+    assert f"The file is in {encoding[:6].upper()}, not in UTF-8" in refusal(lambda: read(data.encode(encoding)))
 
 
-def test_a_byte_that_is_not_utf_8_spoils_its_own_row_only() -> None:
-    first, second = rows_of_csv(b"a\n\xff\nb\n")
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda: rows_of_csv(b"a\nB\xfcro\nb\n"),
+        lambda: json_lines_rows([b'{"a": "B\xfcro"}\n', b'{"a": "b"}']),
+        lambda: rows_of_list(b'[{"a": "B\xfcro"}, {"a": "b"}]'),
+    ],
+)
+def test_a_byte_that_is_not_utf_8_spoils_its_own_row_only(rows: Any) -> None:
+    first, second = rows()
 
-    assert first.payload["a"] == "\udcff", "which cannot be encoded"
-    assert second.payload == {"a": "b"}
+    assert first.problem.one_line == "It is not in UTF-8. Save the file as UTF-8. (OKW-1545)"
+    assert (second.payload, second.problem) == ({"a": "b"}, None)
+
+
+def test_a_header_that_is_not_utf_8_is_refused() -> None:
+    assert "The header of the CSV file is not in UTF-8" in refusal(lambda: rows_of_csv(b"B\xfcro\n1\n"))
 
 
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=2, max_size=2)))
@@ -174,17 +207,33 @@ def test_an_empty_file_of_json_lines_is_refused_and_a_blank_one_is_no_rows() -> 
     assert rows_of_lines("\n") == []
 
 
-def test_a_line_without_an_end_is_not_read_into_memory() -> None:
-    assert "more than 16 MiB" in refusal(lambda: list(json_lines_rows([b"x" * (LARGEST_ROW + 1)])))
+@pytest.mark.parametrize("pieces", [[b""], [b"x\n"], [b"x" * (LARGEST_ROW + 1), b"\n"]])
+def test_a_line_that_is_too_large_is_a_bad_row_and_not_held(pieces: list[bytes]) -> None:
+    large = [b"x" * (LARGEST_ROW + 1), *pieces] if pieces != [b""] else [b"x" * LARGEST_ROW + b"\n"]
+
+    first, bad, last = json_lines_rows([b"1\n", *large, b"3"])
+
+    assert [(row.number, row.payload) for row in (first, last)] == [(1, 1), (3, 3)]
+    assert (bad.number, str(bad.problem)) == (2, "It has more than 16 MiB.")
+
+
+def test_a_line_of_csv_that_is_too_large_ends_the_reading() -> None:
+    lines = [b"x\n", b"1" * (LARGEST_ROW + 1), b"\n"]
+
+    assert "from line 2 on: a row has more than 16 MiB" in refusal(lambda: list(csv_rows(lines)[1]))
 
 
 # ---- JSON list
 
 
-def test_elements_of_a_list_have_the_line_on_which_they_begin() -> None:
+def test_elements_of_a_list_are_counted_and_have_the_line_on_which_they_begin() -> None:
     read = rows_of_list('\ufeff [\n {"a":\n "x,]"},\n\n 12.5 , null ]\n')
 
-    assert [(row.number, row.payload) for row in read] == [(2, {"a": "x,]"}), (5, 12.5), (5, None)]
+    assert [(row.place, row.payload) for row in read] == [
+        ("1 (line 2)", {"a": "x,]"}),
+        ("2 (line 5)", 12.5),
+        ("3 (line 5)", None),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,14 @@ def test_a_template_is_refused_with_the_reason(text: str, parameter: str) -> Non
         ("false != done", "`false`"),
         ("jobs[?done == false]", "`false`"),
         ("count == 5", "backticks"),
+        ("status == SUCCEEDED", "single quotes"),
+        ("IN_PROGRESS != job.status", "single quotes"),
+        ("items[?state == DONE]", "single quotes"),
+        ('contains(tags, "DONE")', "single quotes"),
+        ('!starts_with(status, "done ")', "single quotes"),
+        ("ends_with(status, OK)", "single quotes"),
+        ('join(", ", names)', "single quotes"),
+        ("[?contains(tags, TRUE)]", "`true`"),
     ],
 )
 def test_a_name_where_a_literal_is_meant_is_refused(text: str, fix: str) -> None:
@@ -94,10 +102,65 @@ def test_a_name_where_a_literal_is_meant_is_refused(text: str, fix: str) -> None
         ("flags.true == `1`", {"flags": {"true": 1}}),
         ("a == b", {"a": 1, "b": 1}),
         ("{a: {b: c}}", {"c": 1}),
+        ("STATUS == 'x'", {"STATUS": "x"}),
+        ("STATE == EXPECTED", {"STATE": 1, "EXPECTED": 1}),
+        ("job.ID == PARENT", {"job": {"ID": 1}, "PARENT": 1}),
+        ("error == NULL", {"a": 1}),
+        ("a == B", {"a": 1, "B": 1}),
+        ("contains(\"the tags\", 'x')", {"the tags": ["x"]}),
+        ('contains(tags, @."the tag")', {"tags": ["x"], "the tag": "x"}),
+        ('a == "a" && a', {"a": 1}),
+        ('not_null(x, "the y")', {"the y": 1}),
+        ("contains('A B', CODE)", {"CODE": "A"}),
     ],
 )
 def test_names_are_names_where_they_are_meant_as_such(text: str, body: Any) -> None:
     assert Expression(text, "success_when").is_true(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("foo(status)", "success_when calls 'foo', and JMESPath has no such function."),
+        ("lenght(items) > `0`", "Did you mean length()?"),
+        ("a[?Contains(b, 'x')]", "Did you mean contains()?"),
+        ("length()", "calls length() with 0 arguments."),
+        ("length(a, b)", "Write it as length(string|array|object)."),
+        ("contains(a)", "calls contains() with 1 argument."),
+        ("not_null()", "Write it as not_null(any, …)."),
+        ("sort_by(a)", "Write it as sort_by(array, expref)."),
+        ("{a: b.lenght(@)}", "has no such function"),
+        ("sort_by(a, &lenght(@))", "has no such function"),
+    ],
+)
+def test_a_call_that_can_only_fail_is_refused(text: str, said: str) -> None:
+    with pytest.raises(CoreError) as caught:
+        Expression(text, "success_when")
+
+    assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_functions_take_as_many_arguments_as_jmespath_says() -> None:
+    assert Expression("not_null(a, b, c)", "result").search({"c": 1}) == 1
+    assert Expression("merge({a: a}, {b: b})", "result").search({"a": 1, "b": 2}) == {"a": 1, "b": 2}
+    assert Expression("a[0:2]", "result").search({"a": [1, 2, 3]}) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "reason"),
+    [
+        ("length(n) > `1`", {"n": 5}, "length() takes string or array or object, not number, and n is 5"),
+        ("count > '5'", {"count": 7}, "> cannot compare number with string, and count is 7"),
+        ("sum(n)", {"n": ["secret value"]}, "sum() takes array of number, not string, and n is a list of 1"),
+        ("contains(a, 'x')", {}, "contains() takes array or string, not null, and a is not in the response"),
+        ("max_by(n, &x)", {"n": [{"x": None}]}, "max_by() takes number or string, not null, and n is a list of 1"),
+    ],
+)
+def test_an_evaluation_that_fails_says_which_types_do_not_fit(text: str, body: Any, reason: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        Expression(text, "result").search(body)
+
+    assert str(caught.value) == f"result {text!r} cannot be evaluated over the response: {reason}"
 
 
 def test_as_many_expressions_as_a_dag_processor_meets_are_compiled() -> None:
@@ -119,7 +182,7 @@ def test_an_expression_that_cannot_be_evaluated_does_not_show_the_body() -> None
     with pytest.raises(ExpressionError) as caught:
         Expression("abs(name)", "result").search({"name": "x" * 100, "note": "12345678"})
 
-    assert str(caught.value).endswith("over the response: name is a value of 100 characters")
+    assert str(caught.value).endswith("abs() takes number, not string, and name is a value of 100 characters")
     assert caught.value.__context__ is None
 
 
@@ -179,7 +242,9 @@ def test_a_result_of_a_response_that_is_no_json_says_what_came() -> None:
         rule.result(response(None))
     assert StatusRule("done", None, "@").result(response("hello")) == "hello"
     assert rule.result(response({"other": 1})) is None
-    assert "result 'value.id' finds nothing: value.id is not in" in rule.result_problem(response({"other": 1}))
+    assert "result 'value.id' finds nothing at value.id: the response is an object with other" in rule.result_problem(
+        response({"other": 1})
+    )
 
 
 @pytest.mark.parametrize("failure_when", ["status == 'FAILED'", None])

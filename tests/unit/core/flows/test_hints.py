@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_okta_workflows.core.addresses import parse_flow
 from airflow_okta_workflows.core.errors import CoreError
-from airflow_okta_workflows.core.flows.hints import flow_hint
+from airflow_okta_workflows.core.flows.hints import FLOW_FAILED, flow_hint
 from tests.unit.core.flows.test_invocation import ADDRESS, HTML, RAN, Talk, build_invocation, http_response
 
 OFF, ALIAS, CLIENT_TOKEN, API = "says that it is off", "flow's alias", "'Secure with OAuth 2.0'", "Okta's API responded"
@@ -91,12 +91,13 @@ def test_each_condition_has_a_line(status: int, lines: list[str], body: Any) -> 
         (422, {"error": "unknown"}),
     ],
 )
-def test_a_flow_s_own_message_gets_no_hint(status: int, body: Any) -> None:
-    assert hint_of(status, body) == ""
+def test_a_flow_s_own_message_leads_to_its_execution_history(status: int, body: Any) -> None:
+    assert hint_of(status, body) == FLOW_FAILED
 
 
-def test_a_flow_that_ran_gets_no_hint() -> None:
-    assert hint_of(404, {"message": "The flow is not active"}, headers=RAN) == ""
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+def test_so_does_a_flow_that_ran(status: int) -> None:
+    assert hint_of(status, {"message": "The flow is not active"}, headers=RAN) == FLOW_FAILED
 
 
 @pytest.mark.parametrize("status", [400, 402, 406, 418, 451])
@@ -122,10 +123,21 @@ def test_a_401_names_a_clock_that_is_off(date: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_only_a_401_names_the_clock(status: int) -> None:
+def test_so_does_each_refusal_that_a_clock_can_cause(status: int) -> None:
     clock_is_off = {"Date": "Thu, 01 Jan 1970 01:00:00 GMT"}
 
-    assert hint_of(status, b"", headers=clock_is_off) == hint_of(status, b"")
+    hint = hint_of(status, b"", headers=clock_is_off)
+
+    assert hint.startswith(hint_of(status, b""))
+    assert "3600 s behind the org's" in hint
+
+
+def test_no_clock_is_named_where_it_cannot_be_the_cause() -> None:
+    clock_is_off = {"Date": "Thu, 01 Jan 1970 01:00:00 GMT"}
+
+    for status in (405, 413, 422, 500):
+        assert hint_of(status, b"", headers=clock_is_off) == hint_of(status, b"")
+    assert hint_of(404, b"", headers={**RAN, **clock_is_off}) == FLOW_FAILED
 
 
 @given(

@@ -41,6 +41,14 @@ def http_response(
     return HttpResponse(status, named, b"" if unreadable else data, unreadable=unreadable)
 
 
+def begun(
+    status: int, headers: dict[str, str] | None = None, kind: FailureKind = FailureKind.OUTCOME_UNKNOWN
+) -> TransportFailure:
+    """A response that was cut off after its head."""
+    why = "the response was cut off"
+    return TransportFailure(kind, why, response=http_response(status, headers=headers, unreadable=why))
+
+
 HTML = {"Content-Type": "text/html"}
 GATEWAY = http_response(503, b"<html>", HTML)
 RAN = {"X-Flo-Instance": "e1"}
@@ -145,7 +153,7 @@ class Talk:
         ([http_response(499, b"<html>", HTML)], True, ErrorKind.FAILED, 1),
         ([http_response(unreadable="too large")], True, ErrorKind.BAD_RESPONSE, 1),
         ([http_response(204, unreadable="broken", headers=RAN)], True, ErrorKind.BAD_RESPONSE, 1),
-        ([http_response(500, unreadable="broken")], True, ErrorKind.FAILED, 1),
+        ([http_response(400, unreadable="broken")], True, ErrorKind.FAILED, 1),
         # so is one with an execution id, whatever its status
         *(
             ([http_response(status, headers=RAN)], True, ErrorKind.FAILED, 1)
@@ -155,10 +163,22 @@ class Talk:
         ([http_response(504, {"context": {"execution_id": "e1"}})], True, ErrorKind.FAILED, 1),
         ([http_response(429, OKTAS_ERROR)], True, ErrorKind.FAILED, 1),
         ([http_response(200, b"<html>", {**HTML, **RAN})], True, None, 1),
-        # a body that cannot be read says no less about what is to be done
-        ([http_response(401, unreadable="broken"), http_response()], False, None, 2),
-        ([http_response(429, unreadable="broken"), http_response()], False, None, 2),
-        ([http_response(403, unreadable="broken")], False, ErrorKind.REFUSED, 1),
+        ([http_response(429, {**OKTAS_ERROR, "limit": 2**70})], True, ErrorKind.FAILED, 1),
+        # also if the rest of it never arrived
+        ([begun(200, RAN)], True, ErrorKind.BAD_RESPONSE, 1),
+        ([begun(200, RAN)], False, ErrorKind.BAD_RESPONSE, 1),
+        *(([begun(status, RAN)], True, ErrorKind.FAILED, 1) for status in (400, 401, 429, 500, 503)),
+        ([begun(407, RAN, kind=FailureKind.NOT_SENT)], False, ErrorKind.FAILED, 1),
+        ([begun(200), http_response()], True, None, 2),
+        ([begun(200)], False, ErrorKind.OUTCOME_UNKNOWN, 1),
+        ([begun(407, kind=FailureKind.NOT_SENT), http_response()], False, None, 2),
+        # a body that cannot be read may name the execution
+        *(
+            ([http_response(status, unreadable="broken")], False, ErrorKind.OUTCOME_UNKNOWN, 1)
+            for status in (401, 403, 404, 429, 500, 501, 525)
+        ),
+        ([http_response(429, unreadable="broken"), http_response()], True, None, 2),
+        ([http_response(429, {"limit": 2**70})], False, ErrorKind.OUTCOME_UNKNOWN, 1),
         # sent, fate unknown
         ([UNKNOWN], False, ErrorKind.OUTCOME_UNKNOWN, 1),
         ([GATEWAY], False, ErrorKind.OUTCOME_UNKNOWN, 1),
@@ -200,7 +220,8 @@ def test_each_thing_that_may_happen(events: list[Any], idempotent: bool, kind: E
         assert talk.fault.hint or kind is ErrorKind.FAILED
     if kind in (ErrorKind.REFUSED, ErrorKind.RATE_LIMITED, ErrorKind.FAILED, ErrorKind.BAD_RESPONSE):
         assert talk.fault
-        assert talk.fault.data["response"].status_code == events[-1].status
+        last: Any = events[-1].response if isinstance(events[-1], TransportFailure) else events[-1]
+        assert talk.fault.data["response"].status_code == last.status
 
 
 def test_a_stage_is_told_before_each_step() -> None:
@@ -281,7 +302,11 @@ def test_a_stop_says_whether_the_flow_may_have_run(events: list[Any], kind: Erro
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (GATEWAY, "a proxy, a gateway or a login page returned 503 and an HTML page"),
+        (GATEWAY, "a proxy or a login returned 503 and an HTML page"),
+        (
+            http_response(429, unreadable="its compressed body is broken"),
+            "it returned 429, but its compressed body is broken",
+        ),
         (http_response(503), "a gateway returned 503 instead of the flow"),
         (UNKNOWN, "the connection was reset"),
     ],
@@ -308,6 +333,22 @@ def test_what_was_not_sent_or_is_unknown_is_sent_again_after_a_backoff() -> None
     assert [f"Attempt {n} of 3; next in {s:.1f} s" in talk.waits[n - 1].reason for n, s in ((1, 0.75), (2, 1.5))]
 
 
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([UNKNOWN] * 3, "was invoked, and its outcome is unknown after 3 attempts: the connection was reset."),
+        ([NOT_SENT, UNKNOWN, UNKNOWN], "was invoked, and its outcome is unknown after 3 attempts: the connection was"),
+        ([UNKNOWN, NOT_SENT, NOT_SENT], "its outcome is unknown after 3 attempts: no connection."),
+        ([NOT_SENT] * 3, "could not be invoked in 3 attempts: no connection."),
+    ],
+)
+def test_the_last_of_all_attempts_says_what_happened_to_it(events: list[Any], said: str) -> None:
+    fault = Talk(*events, idempotent=True).fault
+
+    assert fault is not None
+    assert said in fault.message
+
+
 def test_429_without_headers_backs_off() -> None:
     assert Talk(http_response(429), http_response(429), http_response(429), http_response()).waited == [0.75, 1.5, 3.0]
 
@@ -320,22 +361,31 @@ def test_an_unreadable_response_says_whether_the_flow_ran() -> None:
     assert unknown is not None
     assert "returned 200 (execution e1), but its compressed body is cut off" in str(ran)
     assert unknown.message == "Flow 'onboard' returned 200, but its compressed body is cut off."
+    failed = Talk(http_response(500, unreadable="its compressed body is cut off", headers=RAN)).fault
+    assert failed is not None
+    assert failed.message == "Flow 'onboard' returned 500 (execution e1), but its compressed body is cut off."
     assert ran.data["response"].unreadable == "its compressed body is cut off"
 
 
 @pytest.mark.parametrize(
     ("status", "hint"),
-    [(405, "invoke URL"), (407, "http_proxy"), (413, "too large"), (414, "query"), (415, "JSON"), (500, "")],
+    [
+        (405, "invoke URL"),
+        (407, "http_proxy"),
+        (413, "too large"),
+        (414, "query"),
+        (415, "JSON"),
+        (500, "execution history"),
+    ],
 )
 def test_a_status_that_no_flow_gives_says_what_to_change(status: int, hint: str) -> None:
     fault = Talk(http_response(status)).fault
 
     assert fault is not None
     assert hint in fault.hint
-    assert bool(fault.hint) is bool(hint)
     ran = Talk(http_response(status, headers=RAN)).fault
     assert ran is not None
-    assert ran.hint == "", "the flow gave it all the same"
+    assert "execution history" in ran.hint, "the flow gave it all the same"
 
 
 def test_a_page_that_refuses_is_a_firewalls() -> None:
@@ -367,17 +417,23 @@ def test_a_failure_carries_the_response_and_what_the_flow_said() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (http_response(400), "returned 400.\n"),
-        (http_response(400, {"message": "No."}), "returned 400.\nThe flow says: 'No.'\n"),
-        (http_response(400, headers=RAN), "returned 400 (execution e1).\n"),
-        (http_response(400, {"message": "No."}, RAN), "returned 400 (execution e1).\nThe flow says: 'No.'\n"),
+        (http_response(400), "returned 400."),
+        (http_response(400, {"message": "No."}), "returned 400.The flow says: 'No.'"),
+        (http_response(400, headers=RAN), "returned 400 (execution e1)."),
+        (http_response(400, {"message": "No."}, RAN), "returned 400 (execution e1).The flow says: 'No.'"),
     ],
 )
 def test_a_failure_says_what_there_is_to_say(event: HttpResponse, said: str) -> None:
     fault = Talk(event).fault
 
     assert fault is not None
-    assert str(fault) == f"Flow 'onboard' {said}Host: acme.workflows.okta.com\nIdempotency key: key-1"
+    first, change, more, *rest = str(fault).splitlines()
+    assert change == (
+        "What to change (OKW-1582): Look it up in the flow's execution history, and correct the flow or the"
+    )
+    assert more == "  payload. A retry runs the flow again."
+    assert rest[-2:] == ["Host: acme.workflows.okta.com", "Idempotency key: key-1"]
+    assert "".join([first, *rest[:-2]]) == f"Flow 'onboard' {said}"
 
 
 def test_the_request_has_the_callers_headers_and_ours() -> None:

@@ -113,6 +113,67 @@ def test_a_condition_can_see_a_body_that_has_one_of_its_members(text: str, body:
     assert Expression(text, "success_when").can_see(body) is sees
 
 
+@pytest.mark.parametrize(
+    ("text", "body", "problem"),
+    [
+        ("status == 'OK'", {"state": "x"}, "finds nothing at status: the response is an object with state"),
+        ("job.Status == 'OK'", {"job": {"status": "x"}}, "finds nothing at job.Status: job is an object with status"),
+        ("job.status == 'OK'", {"job": "x"}, "finds nothing at job.status: job is 'x'"),
+        ("status == 'OK'", "<p>", "finds nothing: the response is text (text/html), not JSON"),
+        ("a == 'x' && B", {"a": "x", "b": 1}, "finds nothing at B: the response is an object with a, b"),
+        ("A == 'x' && B", {}, "finds nothing at A: the response is an empty object; finds nothing at B: the response"
+            " is an empty object"),
+        ("a || B", {"c": 1}, "finds nothing at a: the response is an object with c; finds nothing at B: the response"
+            " is an object with c"),
+        ("not_null(A, B)", {"a": 1}, "finds nothing at A: the response is an object with a; finds nothing at B: the"
+            " response is an object with a"),
+        ("length(items) > `1`", {"rows": 1}, "finds nothing at items: the response is an object with rows"),
+        ("length(items[?Status == 'x']) == `1`", {"items": [{"status": "x"}, {"status": "y"}]},
+            "finds nothing at items[*].Status: items[*] is an object with status"),
+        ("items[?state == 'x'] | [0]", {"items": ["x"]}, "finds nothing at items[*].state: items[*] is 'x'"),
+        ("[?state == 'x']", [{"a": 1}], "finds nothing at [*].state: [*] is an object with a"),
+        ("items[*].state", {"items": [{"a": 1}]}, "finds nothing at items[*].state: items[*] is an object with a"),
+        ("jobs.*.state", {"jobs": {"j": {"a": 1}}}, "finds nothing at jobs[*].state: jobs[*] is an object with a"),
+        ("a[?b[?C]]", {"a": [{"b": [{"c": 1}]}]}, "finds nothing at a[*].b[*].C: a[*].b[*] is an object with c"),
+        ("items[?done == 'true']", {"items": [{"done": True}]}, "compares a string with items[*].done, which is true"),
+        ("done == 'true'", {"done": True}, "compares a string with done, which is true"),
+        ("`5` == count", {"count": "5"}, "compares a number with count, which is '5'"),
+        ("status == 'done'", {"status": "DONE"}, "compares 'done' with status, which is 'DONE': upper and lower case"
+            " differ"),
+    ],
+)  # fmt: skip
+def test_a_condition_that_cannot_be_true_says_what_it_sees_instead(text: str, body: Any, problem: str) -> None:
+    said = Expression(text, "success_when").blindness(body, "text/html")
+
+    assert said == f"success_when {text!r} {problem}."
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("status == 'OK'", {"status": "RUNNING"}),
+        ("status == 'OK'", {"status": None}),
+        ("a || status == 'OK'", {"status": "RUNNING"}),
+        ("not_null(a, b)", {"b": None}),
+        ("!error && status == 'OK'", {"status": "x"}),
+        ("error == null && status == 'OK'", {"status": "x"}),
+        ("error == `null` && status == 'OK'", {"status": "x"}),
+        ("state != 'RUNNING' && status == 'OK'", {"status": "x"}),
+        ("items[?status == 'x']", {"items": []}),
+        ("items[?status == 'x']", {"items": None}),
+        ("items[?status == 'x']", {"items": [{"a": 1}, {"status": "y"}]}),
+        ("items[?kind == 'x'].detail", {"items": [{"kind": "y"}]}),
+        ("{ne: a, not_null: b}.ne", {"a": 1, "b": 1}),
+        ("abs(a)[?b]", {"a": "x"}),
+        ("`false`", {"a": 1}),
+        ("@ == 'x'", "y"),
+        (" && ".join(["a"] * 5000), {"b": 1}),
+    ],
+)
+def test_a_condition_that_may_come_true_is_no_problem(text: str, body: Any) -> None:
+    assert Expression(text, "success_when").blindness(body) == ""
+
+
 @given(
     st.sampled_from(["a", "a.b[0]", "a == 'x' && !b", "[?a].b", "a[].b | [0]", "length(@)", "*.a", "{x: a, y: b}"]),
     st.recursive(
@@ -122,6 +183,9 @@ def test_a_condition_can_see_a_body_that_has_one_of_its_members(text: str, body:
     st.text(),
 )
 def test_any_body_is_described_on_one_short_line(text: str, body: Any, content_type: str) -> None:
-    for said, limit in ((described(text, body, content_type), 140), (describe_body(body, content_type), 500)):
+    blindness = Expression(text, "success_when").blindness(body, content_type) or "nothing"
+    for said, limit in (
+        (described(text, body, content_type), 140), (describe_body(body, content_type), 500), (blindness, 1500),
+    ):  # fmt: skip
         assert 0 < len(said) <= limit
         assert said.isprintable(), json.dumps(said)

@@ -42,8 +42,9 @@ def read(body: bytes | str, headers: dict[str, str] | None = None, secrets: tupl
         (b"XX", {}, "XX"),
         (b"<a/>", {"Content-Type": "application/xml"}, "<a/>"),
         (b"not json", JSON, "not json"),
-        (b'{"a": NaN}', JSON, '{"a": NaN}'),
-        (b"[" * 100_000, JSON, "[" * 100_000),
+        (b'{"a": NaN}', {}, '{"a": NaN}'),
+        (b"[" * 100_000, {}, "[" * 100_000),
+        (b'{"a": [1,', {"Content-Type": "text/plain"}, '{"a": [1,'),
         ("ä".encode("latin-1"), {"Content-Type": "text/plain; charset=latin-1"}, "ä"),
         ("ä€".encode("cp1252"), {"Content-Type": 'text/plain; charset = "Windows-1252"'}, "ä€"),
         ('{"a": "ä"}'.encode("utf-16"), {"Content-Type": "application/json;charset=UTF-16"}, {"a": "ä"}),
@@ -70,6 +71,10 @@ def test_a_body_is_json_text_or_nothing(body: bytes, headers: dict[str, str], va
         (b"1" * 5000, JSON, "more than 64 bits"),
         (b"[" * 200 + b"]" * 200, JSON, "more than 100 levels"),
         (b'{"a":' * 150 + b"1" + b"}" * 150, JSON, "more than 100 levels"),
+        (b'{"a": [1,', JSON, "its JSON is cut off or broken"),
+        (b' [{"a": 1}, {"a', {"Content-Type": "application/problem+json"}, "its JSON is cut off or broken"),
+        (b'{"a": NaN}', JSON, "its JSON is cut off or broken"),
+        (b"[" * 100_000, JSON, "its JSON is cut off or broken"),
     ],
 )
 def test_what_cannot_be_read_or_stored_says_why(body: bytes, headers: dict[str, str], why: str) -> None:
@@ -78,6 +83,43 @@ def test_what_cannot_be_read_or_stored_says_why(body: bytes, headers: dict[str, 
     assert why in response.unreadable
     assert response.body is None
     assert response.execution_id == "e1"
+
+
+OKTAS_ERROR = '{"_error": true, "flo": 1, "execution": "e1", "statusCode": 429'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "execution_id"),
+    [
+        (OKTAS_ERROR + ', "limit": 1e999}', "application/json", "e1"),
+        (OKTAS_ERROR + ', "id": 123456789012345678901234567890}', "application/json", "e1"),
+        (OKTAS_ERROR + "}", "application/json; charset=windows-31j", "e1"),
+        (OKTAS_ERROR + ', "message": "cut o', "application/json", "e1"),
+        ('{"limit": 1e999, "execution_id": "e2"}', "text/plain", "e2"),
+        ('{"limit": 1e999, "execution_id": 5}', "text/plain", None),
+        ('{"limit": 1e999, "context": {"execution_id": "e3"}}', "text/plain", "e3"),
+        ('{"context": {"execution_id": "e3"}, "message": "cut o', "application/json", "e3"),
+        ('{"_error": true, "execution": ' + "1" * 40 + "}", "application/json", "1" * 40),
+        ('{"_error": true, "execution": 247234, "execution": 5, "x', "application/json", "247234"),
+        ('{"_error": true, "execution": "e', "application/json", None),
+        ('{"_error": true, "execution": 24', "application/json", None),
+        ('{"execution": "e1", "x": [', "application/json", None),
+        ('{"_error": false, "execution": "e1", "x": [', "application/json", None),
+        ('{"execution_id": "two words", "x": [', "application/json", None),
+        ('{"execution_id": "eyJ.t0ken.x", "x": [', "application/json", None),
+        ('{"execution_id": "eyJ.t0ken.x", "x": 1e999}', "application/json", None),
+        ('{"limit": 1e999}', "application/json", None),
+        ("[1e999]", "application/json", None),
+        ("noise", "text/plain; charset=punycode", None),
+    ],
+)
+def test_the_execution_id_is_found_in_a_body_that_cannot_be_used(
+    body: str, content_type: str, execution_id: str | None
+) -> None:
+    response = read(body, {"Content-Type": content_type}, ("eyJ.t0ken.x",))
+
+    assert response.unreadable
+    assert response.execution_id == execution_id
 
 
 @pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0, 1.5e308, -0.25])
@@ -125,6 +167,16 @@ UUID = "65f1ef67-97c4-46d6-9fad-a7f537dc6954"
         ({"X-Execution-Time-Ms": "12"}, {}, None),
         ({"X-Execution-Time": "2026-10-20T10:11:12Z"}, {}, None),
         ({"X-Execution-Region": "us-east-1"}, {}, None),
+        ({"X-Execution": "2026-11-27"}, {}, None),
+        ({"X-Execution": "2026-11-27T10:11:12Z"}, {}, None),
+        ({"X-Execution": "v1"}, {}, None),
+        ({"X-Execution": "1234567us"}, {}, None),
+        ({"X-Execution": "1234567 \u00b5s"}, {}, None),
+        ({"X-Execution": "1234567.5ms"}, {}, None),
+        ({"X-Execution": "1234567"}, {}, "1234567"),
+        ({"X-Execution-Environment": UUID}, {}, None),
+        ({"X-Execution-Role-Id": UUID}, {}, None),
+        ({"X-Execution-Uuid": UUID}, {}, UUID),
         ({}, [1], None),
         ({}, {"execution_id": "f47ac10b-58cc-4372-a567-0e02b2c3d479"}, "f47ac10b-58cc-4372-a567-0e02b2c3d479"),
         ({}, {"execution_id": "x\n[2026-01-01 00:00:00] INFO - Marking task as SUCCESS"}, None),
@@ -141,6 +193,9 @@ def test_the_execution_id_is_found_where_it_may_be(
     assert read(json.dumps(body), {**JSON, **headers}).execution_id == execution_id
 
 
+ANY_LABEL = ["application/json", "text/plain", "application/octet-stream", "application/xml"]
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "foreign"),
     [
@@ -154,6 +209,20 @@ def test_the_execution_id_is_found_where_it_may_be(
         (b'{"a": "<html>"}', {"Content-Type": "text/html"}, False),
         (b"", {"Content-Type": "text/html"}, False),
         (b"<html>", {"Content-Type": "text/html", "X-Flo-Instance": "e1"}, False),
+        (b"<!doctype html>", {"Content-Type": "text/html", "X-Flo-Instance": "e1"}, False),
+        *((b"\n<!DOCTYPE html><html>", {"Content-Type": label}, True) for label in ANY_LABEL),
+        (b"<!-- sso -->\n<!-- b --> <html lang=en>", {}, True),
+        (b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">', {}, True),
+        (b"<head><title>500</title>", {}, True),
+        (b"<BODY bgcolor=white>", {"Content-Type": "text/plain"}, True),
+        ("<!DOCTYPE html>".encode("utf-16"), {"Content-Type": "text/html"}, True),
+        ("<!DOCTYPE html>".encode("utf-16-be"), {}, True),
+        (b"<header><a/></header>", {"Content-Type": "application/xml"}, False),
+        (b'<?xml version="1.0"?><!-- a --><orders/>', {"Content-Type": "application/xml"}, False),
+        (b"<!-- never closed", {}, False),
+        (b"<!---->" * 1400 + b"<!--", {}, False),
+        (b'"<html>"', JSON, True),
+        (b"A page: <html>", {}, False),
     ],
 )
 def test_a_page_without_an_execution_id_is_no_flows(body: bytes, headers: dict[str, str], foreign: bool) -> None:
@@ -181,7 +250,7 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIwb2EifQ.c2lnbmF0dXJl/+=="
         json.dumps({"echo": f"https://acme.example/?token={quote(TOKEN, safe='')}"}),
         f"<p>Bearer {TOKEN}</p>",
         f"token={quote(TOKEN, safe='').lower().replace(TOKEN.lower(), TOKEN)}{quote(TOKEN, safe='')}",
-        "[" * 100_000 + TOKEN,
+        "not JSON [" + TOKEN,
     ],
 )
 @pytest.mark.parametrize("headers", [JSON, {}, {"Content-Type": "text/plain"}])

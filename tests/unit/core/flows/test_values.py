@@ -8,7 +8,7 @@ import ipaddress
 import json
 import subprocess
 import sys
-from collections import OrderedDict, UserDict, UserList, deque, namedtuple
+from collections import OrderedDict, UserDict, UserList, UserString, deque, namedtuple
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -124,8 +124,9 @@ class Proxy:
 
 
 class DataType:
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, names: tuple[str, ...] | None = None) -> None:
         self.kind = kind
+        self.names = names
 
 
 class Array:
@@ -146,9 +147,46 @@ class Moment(Array):
     dtype = DataType("M")
     ndim = 0
 
-    def astype(self, kind: str) -> Array:
+    def __init__(self, value: Any, nanoseconds: str = "") -> None:
+        super().__init__(value)
+        self._nanoseconds = nanoseconds
+
+    def astype(self, kind: str) -> Moment:
         assert kind == "datetime64[us]"
-        return Array(self._value)
+        return Moment(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Moment) and self._nanoseconds == other._nanoseconds
+
+    def __hash__(self) -> int:
+        return hash(self._nanoseconds)
+
+    def __str__(self) -> str:
+        return f"{self._value:%Y-%m-%dT%H:%M:%S.%f}{self._nanoseconds}"
+
+
+class Record(Array):
+    """The interface of a record of a structured array of numpy, whose ``tolist`` loses the names."""
+
+    dtype = DataType("V", ("id", "at"))
+    ndim = 0
+
+    def __getitem__(self, name: str) -> Any:
+        return self._value[name]
+
+
+class Records(Record):
+    ndim = 1
+
+    def __iter__(self) -> Any:
+        return iter(self._value)
+
+
+class LongDouble(Array):
+    """The interface of a longdouble of numpy, whose ``tolist`` gives itself."""
+
+    def tolist(self) -> Any:
+        return self
 
 
 class Moments(Moment):
@@ -233,6 +271,14 @@ CONVERTED: dict[str, tuple[Any, Any]] = {
     "scalar of numpy": (Array(5), 5),
     "array of numpy": (Array([[1.5], [2]]), [[1.5], [2]]),
     "datetime64 of numpy": (Moment(NAIVE), "2026-01-02T03:00:00"),
+    "datetime64 of numpy with nanoseconds": (Moment(NAIVE, "789"), "2026-01-02T03:00:00.000000789"),
+    "record of numpy": (Record({"id": Array(1), "at": Moment(NAIVE)}), {"id": 1, "at": "2026-01-02T03:00:00"}),
+    "structured array of numpy": (Records([Record({"id": 1, "at": 2})]), [{"id": 1, "at": 2}]),
+    "UserString": (UserString("text"), "text"),
+    "keys that are numbers, bools and None": (
+        {1: "a", None: "b", False: "c", "2": "d"},
+        {"1": "a", "null": "b", "false": "c", "2": "d"},
+    ),
     "array of datetime64 of numpy": (Moments([Moment(date(2026, 1, 2))]), ["2026-01-02"]),
 }
 
@@ -276,6 +322,10 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "NaT of pandas": (NaTType(2026, 1, 1), "None"),
     "NaT of numpy": (Moment(None), "None"),
     "datetime64 of numpy in nanoseconds": (Moment(1_767_225_600_000_000_000), "None"),
+    "longdouble of numpy": (LongDouble(1), "float("),
+    "keys 1 and '1'": ({1: "a", "1": "b"}, "as keys"),
+    "keys True and 'true' in a list of a mapping": (UserDict(a=[{True: "a", "true": "b"}]), "as keys"),
+    "keys None and 'null'": ([{"null": "a", None: "b"}], "as keys"),
     "timedelta64 of numpy": (Span(5), "seconds"),
     "DataFrame of pandas": (DataFrame([1]), ".to_dict('records')"),
     "secret of pydantic": (pydantic.SecretStr("hidden"), ".get_secret_value()"),

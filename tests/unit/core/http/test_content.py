@@ -53,7 +53,7 @@ def test_an_empty_body_is_empty_whatever_its_coding(coding: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "coding", "why"),
     [
-        (TEXT, "br", "content coding 'br', which was not requested"),
+        (TEXT, "br", "content coding 'br' was not requested"),
         (TEXT, "zstd", "content coding 'zstd'"),
         (TEXT, "compress", "content coding 'compress'"),
         (TEXT, "<script>", "content coding that its header names"),
@@ -76,6 +76,24 @@ def test_an_empty_body_is_empty_whatever_its_coding(coding: str) -> None:
 def test_anything_else_says_why(raw: bytes, coding: str, why: str) -> None:
     with pytest.raises(UnreadableError, match=why):
         decode_content(raw, coding, LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("raw", "coding", "beginning"),
+    [
+        (TEXT + b"x" * LIMIT, "", (TEXT + b"x" * LIMIT)[:LIMIT]),
+        (pack(TEXT + b"x" * LIMIT), "gzip", (TEXT + b"x" * LIMIT)[:LIMIT]),
+        (pack(TEXT)[:-4], "gzip", TEXT),
+        (pack(TEXT) + b"noise", "gzip", TEXT),
+        (pack(TEXT), "br", b""),
+        (pack(TEXT) + b"x" * LIMIT, "gzip", b""),
+    ],
+)
+def test_what_can_be_decoded_of_an_unreadable_body_is_kept(raw: bytes, coding: str, beginning: bytes) -> None:
+    response = http_response(429, [(b"Content-Encoding", coding.encode())], raw, elapsed=0.0, limit=LIMIT)
+
+    assert response.unreadable
+    assert response.body == beginning
 
 
 @pytest.mark.parametrize("compressed", [pack(TEXT), zlib.compress(TEXT), raw_deflate(TEXT)])

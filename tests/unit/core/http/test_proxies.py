@@ -70,6 +70,10 @@ def test_a_socks_proxy_is_named_as_not_supported(scheme: str) -> None:
         "http://proxy:99999",
         "http://proxy/hunter2",
         "ä",
+        "127.1:3128",
+        "http://2130706433:3128",
+        "127.000.000.001:3128",
+        "1.2.3.4.5",
     ],
 )
 def test_what_is_no_proxy_is_refused_and_not_shown(text: str) -> None:

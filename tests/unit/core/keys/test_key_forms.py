@@ -8,6 +8,8 @@ import re
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption
 
 from airflow_okta_workflows.core.keys.encodings import decode_text
 from airflow_okta_workflows.core.keys.parsing import KeyText, parse_key_text
@@ -20,6 +22,7 @@ from tests.unit.core.keys.key_forms import (
     FOR_PEM,
     JWK,
     PASSPHRASE,
+    PEM_OF_JWK,
     PRINTED,
     RSA,
     RSA_JWK,
@@ -81,6 +84,13 @@ def test_a_damaged_pem_of_which_nothing_is_lost_is_read(name: str, mangle: Any) 
 
     assert key.fingerprint(None) == fingerprint(TEXTS[name])
     assert_masked(key, text, repr(text))
+
+
+def test_a_pem_whose_last_plus_became_a_space_is_read() -> None:
+    keys = (ec.generate_private_key(ec.SECP256R1()) for _ in range(10_000))
+    text = next(text for key in keys if body(text := pem(key)).endswith("+"))
+
+    assert fingerprint(FOR_PEM["pluses and newlines became spaces"](text)) == fingerprint(text)
 
 
 @pytest.mark.parametrize("how", ["dashes became typographic", "the last dashes lost"])
@@ -165,6 +175,38 @@ def test_what_may_be_beside_the_key_does_not_matter() -> None:
     assert fingerprint(pem(RSA) + pem(RSA)) == fingerprint(pem(RSA)), "the same key twice is one key"
 
 
+SAME = {
+    "PKCS#8 and PKCS#1": pem(RSA) + pem(RSA, Format.TraditionalOpenSSL),
+    "PKCS#8 and SEC1": pem(EC) + pem(EC, Format.TraditionalOpenSSL),
+    "a PEM and its DER in base64": pem(RSA) + base64.encodebytes(der(RSA)).decode(),
+    "a JWK and its PEM": json.dumps({"jwk": JWK, "pem": PEM_OF_JWK}),
+    "a PEM and its JWK": PEM_OF_JWK + json.dumps(JWK),
+    "a JWK of RSA, with and without primes": json.dumps([RSA_JWK, {name: RSA_JWK[name] for name in ("kty", "kid", "n", "e", "d")}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
+def test_one_key_in_two_forms_is_one_key_and_both_forms_are_masked(text: str) -> None:
+    key = parse_key_text(text)
+
+    assert load(text).algorithm
+    assert key.kid == (JWK["kid"] if "crv" in text else RSA_JWK["kid"] if "kty" in text else None)
+    assert_masked(key, text, repr(text), json.dumps(text))
+    for other in key.beside:
+        assert set(other.secret_forms()) <= set(key.secret_forms())
+
+
+def test_every_private_key_beside_the_one_that_is_taken_is_masked() -> None:
+    enc = {**RSA_JWK, "kid": "enc", "use": "enc"}
+    beside = {"an old one": ({**RSA_JWK, "kid": "old"}, RSA_JWK["d"]), "one that encrypts": (enc, RSA_JWK["d"])}
+
+    for other, secret in beside.values():
+        key = parse_key_text(json.dumps({"keys": [JWK, other]}), JWK["kid"])
+        assert {JWK["d"], secret} <= set(key.secret_forms())
+    openssh = RSA.private_bytes(Encoding.PEM, Format.OpenSSH, NoEncryption()).decode()
+    assert set(openssh.splitlines()[1:-1]) <= set(parse_key_text(pem(EC) + openssh).secret_forms())
+
+
 def public_jwk(jwk: dict[str, Any]) -> dict[str, Any]:
     return {name: jwk[name] for name in ("kty", "kid", "n", "e", "crv", "x", "y") if name in jwk}
 
@@ -194,6 +236,12 @@ def test_a_jwk_in_the_notations_of_other_languages_is_read() -> None:
         assert load(text).kid == JWK["kid"]
 
 
+def test_a_jwk_whose_spaces_became_pluses_is_read() -> None:
+    for text in (json.dumps(JWK), json.dumps(JWK, indent=2), repr(JWK), json.dumps({"keys": [JWK, ]}), "key = " + json.dumps(JWK)[:-1] + ", }"):  # fmt: skip
+        assert fingerprint(text.replace(" ", "+").replace("key+=+", "key = ")) == fingerprint(json.dumps(JWK))
+    assert load(json.dumps({"private_key": pem(EC), "limit": "1e+3"}).replace(" ", "+")).algorithm == "ES256"
+
+
 def test_a_jwk_in_the_usual_base64_is_read() -> None:
     usual = {name: value.replace("-", "+").replace("_", "/") if name in ("d", "x", "y") else value for name, value in JWK.items()}  # fmt: skip
     padded = {**usual, "d": usual["d"] + "="}
@@ -220,6 +268,19 @@ def test_the_key_of_a_pkcs12_file_is_read(key: Any, algorithm: str | None) -> No
 
 def test_the_key_of_a_pkcs12_file_without_a_passphrase_is_read() -> None:
     assert numbers(load(decode_text(p12(RSA, None)), None).key) == numbers(RSA)
+
+
+@pytest.mark.parametrize("algorithm", ["PBESv1SHA1And3KeyTripleDESCBC", "PBESv2SHA256AndAES256CBC"])
+@pytest.mark.parametrize("key", [RSA, EC], ids=["RSA", "EC"])
+def test_the_key_of_a_pkcs12_file_with_an_empty_passphrase_is_read(key: Any, algorithm: str) -> None:
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    data = p12(key, "\0", getattr(pkcs12.PBES, algorithm))
+    opened: Any = pkcs12.load_key_and_certificates(data, b"")[0]
+
+    assert numbers(opened) == numbers(key), "cryptography writes none with an empty passphrase, but this is the same"
+    assert numbers(load(decode_text(data), None).key) == numbers(key)
+    assert numbers(load(parse_key_text(decode_text(data)).text.reveal(), None).key) == numbers(key)
 
 
 def test_the_alg_of_a_jwk_is_the_algorithm() -> None:

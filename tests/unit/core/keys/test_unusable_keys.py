@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -18,6 +19,7 @@ from airflow_okta_workflows.core.keys.parsing import contains_private_key, parse
 from airflow_okta_workflows.core.keys.pem import MOST_ROUNDS
 from airflow_okta_workflows.core.keys.signing import load_signing_key
 from airflow_okta_workflows.core.secret import Secret
+from airflow_okta_workflows.emulator.org import PRIVATE_KEY_PLACE
 from tests.unit.core.keys.key_forms import (
     EC,
     JWK,
@@ -121,6 +123,21 @@ TWO = {
     "a member and a JWK": (json.dumps({"a": pem(RSA), "b": {**JWK, "kid": "abc"}}), "a, kid abc"),
     "a member with two PEMs": (json.dumps({"data": {"pem": pem(RSA) + pem(EC)}}), "the first PEM block in data.pem, the second PEM block in data.pem"),
     "two PEMs in base64": (base64.b64encode((pem(RSA) + pem(EC)).encode()).decode(), "the first PEM block, the second PEM block"),
+    "a PEM and a JWK": (pem(RSA) + json.dumps({**JWK, "kid": "abc"}), "the first PEM block, kid abc"),
+    "a JWK and a PEM": (json.dumps({**JWK, "kid": "abc"}) + pem(RSA), "the first PEM block, kid abc"),
+    "two JWKs and a comment between": (json.dumps({**JWK, "kid": "abc"}) + "\n# new\n" + json.dumps({**RSA_JWK, "kid": "def"}), "kid abc, kid def"),
+    "two JWKs in YAML": (f"old: '{json.dumps({**JWK, 'kid': 'abc'})}'\nnew: '{json.dumps({**RSA_JWK, 'kid': 'def'})}'", "kid abc, kid def"),
+    "two assignments of a JWK": (f"OLD='{json.dumps({**JWK, 'kid': 'abc'})}'\nNEW='{json.dumps({**RSA_JWK, 'kid': 'def'})}'", "kid abc, kid def"),
+    "a PEM and DER in base64": (pem(RSA) + base64.b64encode(der(EC)).decode(), "the first PEM block, the first value in base64"),
+    "DER in lines of base64 and a PEM": (base64.encodebytes(der(RSA)).decode() + "and the new key\n" + pem(EC), "the first PEM block, the first value in base64"),
+    "a JWK and DER in base64": (json.dumps({**JWK, "kid": "abc"}) + "\nNEW=" + base64.b64encode(der(RSA)).decode(), "the first value in base64, kid abc"),
+    "a JWK and a PEM in base64": (json.dumps({**JWK, "kid": "abc"}) + "\n" + base64.b64encode(pem(RSA).encode()).decode(), "the first PEM block in the first value in base64, kid abc"),
+    "a PEM and a JWK in base64": (pem(RSA) + base64.b64encode(json.dumps({**JWK, "kid": "abc"}).encode()).decode(), "the first PEM block, kid abc in the first value in base64"),
+    "two assignments of base64": (f"OLD={base64.b64encode(der(RSA)).decode()}\nNEW={base64.b64encode(der(EC)).decode()}", "the first value in base64, the second value in base64"),
+    "a JWK in a PEM's comment": ("# " + json.dumps({**JWK, "kid": "abc"}) + "\n" + pem(RSA), "the first PEM block, kid abc"),
+    "a URL-encoded PEM and JWK": (quote_plus(pem(RSA) + json.dumps({**JWK, "kid": "abc"})), "the first PEM block, kid abc"),
+    "a PEM and a JWK that Python prints": (pem(RSA) + repr({**JWK, "kid": "abc"}), "the first PEM block, kid abc"),
+    "one key under two kids": (json.dumps([{**JWK, "kid": "abc"}, {**JWK, "kid": "def"}]), "kid abc, kid def"),
     "two PEMs with escaped newlines": ((pem(RSA) + pem(EC)).replace("\n", "\\n"), "the first PEM block, the second PEM block"),
 }  # fmt: skip
 
@@ -130,6 +147,13 @@ def test_two_private_keys_are_refused_and_named(name: str) -> None:
     text, places = TWO[name]
 
     assert fault(text).message == f"There are 2 private keys: {places}."
+
+
+def test_a_cut_jwk_beside_a_whole_one_is_refused() -> None:
+    both = json.dumps({"keys": [JWK, RSA_JWK]})
+
+    for text in (both[:-40], json.dumps(JWK) + json.dumps(RSA_JWK).replace('"', '\\"')[:-40]):
+        assert fault(text).message == "The private key begins as a JWK but is not a whole JSON object."
 
 
 def test_many_private_keys_are_counted() -> None:
@@ -185,6 +209,16 @@ def test_a_path_is_told_apart(path: str) -> None:
 )
 def test_what_is_neither_key_nor_path_is_said_to_be_neither(text: str) -> None:
     assert "neither a PEM" in fault(text).message
+
+
+@pytest.mark.parametrize("text", [PRIVATE_KEY_PLACE, "<private key>", "'<paste it here>'", "<PRIVATE\nKEY>"])
+def test_a_placeholder_is_told_apart(text: str) -> None:
+    error = fault(text)
+
+    assert error.message.startswith("The private key is a placeholder: ")
+    assert PRIVATE_KEY_PLACE not in text or PRIVATE_KEY_PLACE in error.message
+    assert error.hint == "OKW-1115: Paste the PEM or the JWK of the app's private key."
+    assert JWK["d"] not in fault(f"<{JWK['d']}>").message
 
 
 def test_the_alg_of_a_jwk_and_another_algorithm_of_the_connection_contradict() -> None:
@@ -261,6 +295,39 @@ def test_an_encryption_whose_rounds_are_not_found_is_refused() -> None:
     unknown = element(0x30, algorithm("2a864886f70d01050d", SALT), element(4, b"x" * 64))
 
     assert fault(base64.b64encode(unknown).decode(), PASSPHRASE).message.endswith("encryption is not supported.")
+
+
+UNUSUAL = {
+    "2a83088c9a4b3d0101010104": "Camellia",
+    "2a831a8c9a6e0101010c": "ARIA",
+    "60864801650304012b": "AES in a mode that is not CBC",
+    "2a811ccf550168 02": "SM4",
+    "2b0601040182370a": "1.3.6.1.4.1.311.10",
+}
+
+
+@pytest.mark.parametrize("oid", UNUSUAL)
+def test_a_cipher_of_pkcs8_that_is_not_supported_is_not_taken_for_a_wrong_passphrase(oid: str) -> None:
+    derivation = algorithm("2a864886f70d01050c", SALT, number(2048))
+    data = element(0x30, algorithm("2a864886f70d01050d", derivation, algorithm(oid, SALT)), element(4, b"x" * 64))
+    text = base64.b64encode(data).decode()
+    for written in (text, relabelled(text, "PRIVATE KEY")):
+        for passphrase in (PASSPHRASE, None):
+            error = fault(written, passphrase)
+
+            assert error.message == (
+                f"The private key cannot be decrypted: its encryption, {UNUSUAL[oid]}, may not be supported."
+            )
+            assert "openssl pkcs8 -topk8" in error.hint
+
+
+def test_a_hash_function_of_pkcs8_that_is_not_supported_is_told() -> None:
+    md5 = element(0x30, element(6, bytes.fromhex("2a864886f70d0206")), element(5))
+    derivation = algorithm("2a864886f70d01050c", SALT, number(2048), md5)
+    cipher = algorithm("60864801650304012a", SALT)
+    data = element(0x30, algorithm("2a864886f70d01050d", derivation, cipher), element(4, b"x" * 64))
+
+    assert "its encryption, 1.2.840.113549.2.6, may not" in fault(base64.b64encode(data).decode(), PASSPHRASE).message
 
 
 @pytest.mark.parametrize(

@@ -158,10 +158,18 @@ def test_a_token_is_read_and_masked_before_anyone_sees_it() -> None:
 
 @pytest.mark.parametrize("status", [200, 403])
 def test_a_body_that_cannot_be_read_says_why(status: int) -> None:
-    fault = Talk(HttpResponse(status, Headers(DATE), b"", unreadable="its compressed body is cut off")).refusal()
+    cut_off = HttpResponse(status, Headers(DATE), b"", unreadable="its compressed body is cut off")
+    fault = Talk(*[cut_off] * 3).refusal()
 
-    assert fault.kind is ErrorKind.TOKEN_REFUSED
+    assert fault.message == f"acme.okta.com returned {status} to the token request, but its compressed body is cut off."
+    assert fault.detail == ""
     assert fault.data["error_description"] == "its compressed body is cut off"
+
+
+@pytest.mark.parametrize("body", [b" {", b'{"access_token": "t0k', b'{"access_token": "t0ken", "expires_in": 1e999}'])
+def test_half_a_json_object_is_no_refusal(body: bytes) -> None:
+    assert Talk(http_response(200, body), http_response(200, GRANTED)).token.value == "t0ken"
+    assert Talk(http_response(200, b" { }\n")).refusal().kind is ErrorKind.TOKEN_REFUSED
 
 
 @pytest.mark.parametrize(
@@ -190,6 +198,9 @@ def test_a_lifetime_is_read_with_care(expires_in: Any, lifetime: float) -> None:
         TransportFailure(FailureKind.OUTCOME_UNKNOWN, "the connection was reset"),
         http_response(500, {"error": "server_error"}),
         http_response(503, b"<html>"),
+        HttpResponse(200, Headers(DATE), b"", unreadable="its compressed body is cut off"),
+        HttpResponse(401, Headers(DATE), b"", unreadable="its compressed body is cut off"),
+        http_response(200, b'{"access_token": "t0k'),
         http_response(400, {"error": "temporarily_unavailable"}),
     ],
 )
