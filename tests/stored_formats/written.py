@@ -103,7 +103,7 @@ def _invocation(write: Callable[[InvocationCheckpointStore], object]) -> Any:
 
 async def _open_batch() -> Store:
     store = Store()
-    checkpoints = BatchCheckpointStore(with_store(store), "onboard")
+    checkpoints = BatchCheckpointStore(with_store(store), "onboard", "name")
     items = [BatchItem(index, key, b"{}", None if index else "ada") for index, key in enumerate(ITEM_KEYS)]
     await checkpoints.announce([(item, 1 if item.key == ITEM_KEYS[5] else 0) for item in items])
     _, started, succeeded, failed, unknown, not_sent, large = items

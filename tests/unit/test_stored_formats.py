@@ -168,6 +168,7 @@ def test_each_item_of_a_batch_is_known_as_far_as_it_was(version: str) -> None:
     runs = [known.known_run(key) for key in ITEM_KEYS]
 
     assert known.key == IDENTITY
+    assert known.earlier_item_key == "name"
     assert [run and run.knowledge for run in runs] == [
         Knowledge.MAY_RUN,
         Knowledge.EXISTS,
