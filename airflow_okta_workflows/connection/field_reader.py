@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from airflow_okta_workflows.connection.fields import EXTRA_FIELDS, OUTSIDE_EXTRA, field_of, is_masked, unknown_field
 from airflow_okta_workflows.connection.http_guard import gives_secrets_away
+from airflow_okta_workflows.connection.key_place import is_private_key, misplaced_key
 from airflow_okta_workflows.connection.serialized import json_problem
 from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
@@ -53,7 +54,7 @@ class FieldReader:
     def __init__(self, connection: Any, extra: Mapping[str, Any]) -> None:
         self.problems: list[CoreError] = []
         self.warnings: list[str] = []
-        self.unknown_names: list[str] = []
+        self.unknown: dict[str, Any] = {}
         self._connection = connection
         extra = self._object(extra)
         self._gives_secrets_away = gives_secrets_away(connection.password, extra)
@@ -66,15 +67,23 @@ class FieldReader:
         self._host = str(self._field("host")).strip()
         self._login = str(self._field("login")).strip()
 
+    @property
+    def unknown_names(self) -> list[str]:
+        """A sentence about each unknown name in extra."""
+        return [unknown_field(name) for name in self.unknown]
+
     def _object(self, extra: Any) -> dict[str, Any]:
         text = self._connection.extra
         if extra == {} and isinstance(text, str) and text.strip():
             # Airflow decodes anything that is not JSON to an empty extra.
-            if problem := json_problem(text, "Extra"):
+            if problem := misplaced_key("Extra") if is_private_key(text) else json_problem(text, "Extra"):
                 self.problems.append(problem)
                 return {}
             extra = text
         extra = decoded(extra)
+        if is_private_key(extra):
+            self.problems.append(misplaced_key("Extra"))
+            return {}
         if not isinstance(extra, Mapping):
             kind = "a list" if isinstance(extra, list) else "a string" if isinstance(extra, str) else "a single value"
             self._report(
@@ -86,7 +95,7 @@ class FieldReader:
     def _take(self, name: str, value: Any) -> None:
         field = field_of(name)
         if field is None:
-            self.unknown_names.append(unknown_field(name))
+            self.unknown[name] = value
         elif field in self._extra and self._extra[field] != value:
             self._report(f"Extra contains {field} more than once, with different values.", "OKW-1051: Leave only one.")
         else:

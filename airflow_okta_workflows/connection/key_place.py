@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +13,6 @@ from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, contains_pri
 from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from airflow_okta_workflows.core.errors import CoreError
     from airflow_okta_workflows.core.keys.parsing import KeyText
 
@@ -55,43 +55,57 @@ def _no_path(text: str) -> CoreError:
 
 
 def misplaced_keys(
-    key_text: KeyText | None, connection: Any, extra: Mapping[str, Any], known: Iterable[str]
+    key_text: KeyText | None, connection: Any, extra: Mapping[str, Any], unknown: Mapping[str, Any]
 ) -> list[CoreError]:
     """Return an error for each other field that contains a private key: its value may be sent, logged or shown.
 
     :param key_text: the connection's key, no part of which may be in a field either; None if there is none
     :param connection: the connection
-    :param extra: its extra
-    :param known: names of the fields in extra that are read
+    :param extra: the fields in its extra
+    :param unknown: the other members of its extra
     """
+    own = {"private_key"} if connection.password or "private_key" in extra else {"private_key", "key_file"}
     fields = {
         "The Okta domain (Host)": connection.host,
         "The Client ID (Login)": connection.login,
         "Schema": connection.schema,
-        **{name: extra[name] for name in sorted(known) if name in extra and name not in ("private_key", "key_file")},
+        "Description": getattr(connection, "description", None),
+        **{name: extra[name] for name in sorted(extra.keys() - own)},
+        **{f"{shown(name)} in extra": value for name, value in unknown.items()},
     }
     # Computing the parts of a key is slow, and most connections have no field that could contain one.
-    suspects = {name: texts for name, value in fields.items() if any(map(may_hold_key, texts := _strings(value)))}
+    suspects = {name: text for name, value in fields.items() if may_hold_key(text := _text(value))}
     parts = [part for part in key_text.secret_forms() if len(part) >= PART_OF_KEY] if suspects and key_text else []
     found = {
         name: "a part of the private key"
-        if any(part in text for text in texts for part in parts)
+        if any(part in text for part in parts)
         else "a private key"
-        if any(map(contains_private_key, texts))
+        if contains_private_key(text)
         else ""
-        for name, texts in suspects.items()
+        for name, text in suspects.items()
     }
-    return [
-        configuration_error(
-            f"{name} has {what} in it (not shown).",
-            "OKW-1101: Remove it there: the key belongs in Private key (Password) alone.",
-        )
-        for name, what in found.items()
-        if what
-    ]
+    return [misplaced_key(name, what) for name, what in found.items() if what]
 
 
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+def misplaced_key(name: str, what: str = "a private key") -> CoreError:
+    """Return the error for a private key in a field where it must not be.
+
+    :param name: the field
+    :param what: how much of a key is there
+    """
+    return configuration_error(
+        f"{name} has {what} in it (not shown).",
+        "OKW-1101: Remove it there: the key belongs in Private key (Password) alone.",
+    )
+
+
+def is_private_key(extra: Any) -> bool:
+    """Return whether the whole extra of a connection is a private key instead of fields, such as a JWK or a PEM.
+
+    :param extra: its extra, decoded or not
+    """
+    return (not isinstance(extra, Mapping) or "kty" in extra) and contains_private_key(_text(extra))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader, placeholder_problem
-from airflow_okta_workflows.connection.fields import CONN_TYPE, EXTRA_FIELDS, OUTSIDE_EXTRA, is_okta_workflows
+from airflow_okta_workflows.connection.fields import CONN_TYPE, OUTSIDE_EXTRA, is_okta_workflows
 from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
 from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
@@ -151,7 +151,7 @@ class _Reading(FieldReader):
         http_proxy = self._try(self._proxy)
         scope = self._try(self._scope)
         # First, because such a key is the cause of what else is wrong with that field.
-        self.problems[:0] = misplaced_keys(key_text, self._connection, self._extra, EXTRA_FIELDS)
+        self.problems[:0] = misplaced_keys(key_text, self._connection, self._extra, self.unknown)
         if self.problems and key_text:
             # Parsing the key is slow, but the connection fails anyway, and the key's problem belongs in the same list.
             from airflow_okta_workflows.core.keys.signing import load_signing_key

@@ -181,6 +181,7 @@ KEYS = [
     refused("The key itself in `key_file`", each(lambda stage, key: stage.obtain_token(key_file=key), (pem(RSA), json.dumps(JWK))), "OKW-1102"),
     refused("A key in Host, also as a JWK", elsewhere({"HOST": pem(RSA)}, {"HOST": json.dumps(JWK)}), ""),
     refused("A key in `key_id` or another field of extra", elsewhere({"key_id": pem(RSA)}, {"key_id": json.dumps(JWK)}), ""),
+    refused("A key in a member of extra that is not known, or within one", elsewhere({"key_ids": pem(RSA)}, {"key_ids": {"old": [JWK]}}), ""),
     refused('A JWK with `"use": "enc"`', other("a JWK to encrypt"), "OKW-1109"),
     refused('A JWK whose `"key_ops"` have no `"sign"`', other("a JWK to verify"), "OKW-1108"),
     refused("A JWK whose `alg` is one to encrypt with", other("a JWK whose alg encrypts"), "OKW-1105"),

@@ -207,6 +207,43 @@ def test_each_fault_has_its_sentence(fields: dict[str, Any], sentence: str) -> N
     assert any(sentence in fault for fault in faults(**fields))
 
 
+OTHER = generate_jwk()
+ANYWHERE: dict[str, tuple[dict[str, Any], str]] = {
+    "the description, as a PEM": ({"description": f"the key: {pem_of(OTHER)}"}, "Description"),
+    "the description, as a JWK": ({"description": json.dumps(OTHER)}, "Description"),
+    "an unknown member": ({"extra": {"backup": pem_of(OTHER)}}, "'backup' in extra"),
+    "an unknown member, as an object": ({"extra": {"backup": {"old": [OTHER]}}}, "'backup' in extra"),
+    "a known member, as an object": ({"extra": {"flows": {"a": ALIAS, "b": OTHER}}}, "flows"),
+    "key_file": ({"extra": {"key_file": json.dumps(OTHER)}}, "key_file"),
+    "the whole of extra": ({"extra": OTHER}, "Extra"),
+}
+
+
+@pytest.mark.parametrize("password", [json.dumps(JWK), ""], ids=["with a key", "without a key"])
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_a_key_in_another_field_is_told_and_never_shown(name: str, password: str) -> None:
+    fields, field = ANYWHERE[name]
+    problems = faults(**fields, password=password)
+
+    if name == "key_file" and not password:
+        assert problems == (
+            f"key_file has a value of {len(json.dumps(OTHER))} characters that is not a path. key_file takes the path"
+            " of a file. Paste the key itself into Private key (Password). (OKW-1102)",
+        )
+    else:
+        assert problems[0].startswith(f"{field} has a private key in it (not shown). Remove it there")
+    assert not [problem for problem in problems if OTHER["d"] in problem or OTHER["x"] in problem]
+    assert len(problems) <= 3
+
+
+def test_an_extra_that_is_a_key_and_no_json_is_told() -> None:
+    one = SimpleNamespace(**{**vars(connection()), "extra": pem_of(OTHER)})
+    with pytest.raises(OktaConfigurationError) as caught:
+        parse_connection(one, {})
+
+    assert "Extra has a private key in it (not shown)." in str(caught.value)
+
+
 def test_an_extra_that_airflow_could_not_read_is_a_fault() -> None:
     one = connection()
     one.extra = "{not json"
