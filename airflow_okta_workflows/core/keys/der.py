@@ -5,6 +5,7 @@ The label or name of a file is often wrong, so only the content counts.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 _INTEGER, _OCTETS, _OID, _SEQUENCE, _EXPLICIT = 0x02, 0x04, 0x06, 0x30, 0xA0
@@ -15,8 +16,22 @@ _PKCS7_DATA = bytes.fromhex("2a864886f70d010701")
 _KEY_BAGS = (bytes.fromhex("2a864886f70d010c0a0101"), bytes.fromhex("2a864886f70d010c0a0102"))
 _PBES2 = bytes.fromhex("2a864886f70d01050d")
 _SCRYPT = bytes.fromhex("2b06010401da47040b")
+_LONGEST_OID = 16
 _SCRYPT_WEIGHT = 4
 """Weight of one unit of scrypt's cost: it takes as long as one PBKDF2 round, but also 128 bytes of memory."""
+
+_USUAL_ENCRYPTION = re.compile(
+    # AES-CBC, 3DES and RC2; PBKDF2 with SHA-1 or SHA-2; those of PKCS#5 and PKCS#12 that are still in use.
+    r"2\.16\.840\.1\.101\.3\.4\.1\.(2|22|42)|1\.2\.840\.113549\.3\.[27]"
+    r"|1\.2\.840\.113549\.2\.([7-9]|1[01])|1\.2\.840\.113549\.1\.(5\.3|12\.1\.[136])"
+)
+_ENCRYPTION_NAMES = {
+    "2.16.840.1.101.3.4.1.": "AES in a mode that is not CBC",
+    "1.2.392.200011.61.1.": "Camellia",
+    "1.2.410.200046.1.1.": "ARIA",
+    "1.2.410.200004.1.": "SEED",
+    "1.2.156.10197.1.": "SM4",
+}
 
 PKCS8, ENCRYPTED, PKCS1, SEC1 = "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"
 PRIVATE_LABELS = (PKCS8, ENCRYPTED, PKCS1, SEC1)
@@ -133,6 +148,35 @@ def derivation_rounds(data: bytes) -> int | None:
     if _oid(algorithm) == _SCRYPT and len(numbers) >= 3:
         return numbers[0] * numbers[1] * numbers[2] * _SCRYPT_WEIGHT
     return numbers[0] if numbers else None
+
+
+def unusual_encryption(data: bytes) -> str:
+    """Return the encryption of encrypted PKCS#8 if it may not be supported, or an empty string.
+
+    :param data: the DER
+    """
+    algorithm = _sequence(data)[0].whole
+    algorithms = [algorithm]
+    if _oid(algorithm) == _PBES2:
+        derivation, *algorithms = [part.whole for part in _sequence(_sequence(algorithm)[1].whole)]
+        # The derivation's hash function, which is SHA-1 if it is not given.
+        algorithms += [part.whole for part in _sequence(_sequence(derivation)[1].whole) if part.tag == _SEQUENCE]
+    names = filter(None, (_dotted(_oid(one)) for one in algorithms))
+    unusual = next((name for name in names if not _USUAL_ENCRYPTION.fullmatch(name)), "")
+    return next((name for prefix, name in _ENCRYPTION_NAMES.items() if unusual.startswith(prefix)), unusual)
+
+
+def _dotted(oid: bytes) -> str:
+    """Return an object identifier as numbers (X.690, section 8.19), or an empty string if it is too long or empty."""
+    if not 0 < len(oid) <= _LONGEST_OID:
+        return ""
+    numbers = [0]
+    for byte in oid:
+        numbers[-1] = numbers[-1] * 128 + (byte & 0x7F)
+        if byte < 0x80:
+            numbers.append(0)
+    root = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (root, numbers[0] - 40 * root, *numbers[1:-1])))
 
 
 def _data_of(info: bytes) -> bytes:

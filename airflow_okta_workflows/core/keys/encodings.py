@@ -108,7 +108,9 @@ def base64_readings(text: str) -> Iterator[bytes]:
     if " " in stripped:
         # Each plus of base64 became a space, and perhaps each newline, too.
         if "\n" not in stripped and set(stripped[_LINE :: _LINE + 1]) == {" "}:
-            yield from _base64("".join(_lines(stripped, 0)).replace(" ", "+"))
+            # The last character may be such a plus, before the space that was the last newline.
+            for one in {stripped: None, text.lstrip().removesuffix(" "): None}:
+                yield from _base64("".join(_lines(one, 0)).replace(" ", "+"))
         yield from _base64(re.sub(r"[\r\n]", "", text.strip("\r\n")).replace(" ", "+"))
         yield from _base64("".join(line.strip() for line in stripped.splitlines()).replace(" ", "+"))
     elif set(stripped[:: _LINE + 1]) == {"n"}:

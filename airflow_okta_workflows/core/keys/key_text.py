@@ -30,6 +30,7 @@ class KeyText:
     :param kid: the key id in the JWK; None for a JWK without one, or a PEM
     :param algorithm: the ``alg`` of the JWK; None for a JWK without one, or a PEM
     :param encrypted: whether a passphrase is needed
+    :param unusual_encryption: the encryption if it may not be supported; empty if it is usual, or if there is none
     :param derivation_rounds: rounds of the key derivation that decrypts it; 0 if it is not encrypted
     :param source: where the key was found, for error messages; empty if unknown
     :param beside: other private keys, and other forms of this one, in the same pasted string: they are masked, too
@@ -41,6 +42,7 @@ class KeyText:
     kid: str | None = None
     algorithm: str | None = None
     encrypted: bool = False
+    unusual_encryption: str = ""
     derivation_rounds: int = 0
     source: str = ""
     beside: tuple[KeyText, ...] = ()

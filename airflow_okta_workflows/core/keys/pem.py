@@ -32,6 +32,9 @@ _ENCRYPTION = re.compile(
     re.IGNORECASE,
 )
 
+# cryptography takes others for a wrong passphrase; versions before 45 can read them.
+_USUAL_CIPHERS = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")
+
 
 def has_marker(text: str) -> bool:
     """Return whether a string has a BEGIN or END line, or a part of one.
@@ -166,7 +169,9 @@ def _traditional_key(label: str, encryption: str, body: str) -> Found:
     # Only the label says what the encrypted content is; otherwise both formats are tried once there is a passphrase.
     label = der.SEC1 if label == der.SEC1 else der.PKCS1
     text = _pem(label, f"Proc-Type: 4,ENCRYPTED\nDEK-Info: {encryption}\n\n{pem_lines(data)}")
-    return Found(key=KeyText("pem", Secret(text), encrypted=True, derivation_rounds=1))
+    cipher = encryption.partition(",")[0]
+    unusual = "" if cipher in _USUAL_CIPHERS else cipher
+    return Found(key=KeyText("pem", Secret(text), encrypted=True, unusual_encryption=unusual, derivation_rounds=1))
 
 
 def _unsupported_encryption() -> Found:
@@ -192,7 +197,8 @@ def _private_key(data: bytes, label: str) -> Found:
                 "OKW-1127: Encrypt it again, with fewer: openssl pkcs8 -topk8 -in FILE -out key.pem",
             )
         )
-    return Found(key=replace(key, encrypted=True, derivation_rounds=rounds))
+    unusual = der.unusual_encryption(data)
+    return Found(key=replace(key, encrypted=True, unusual_encryption=unusual, derivation_rounds=rounds))
 
 
 def _find_in_pkcs12(data: bytes) -> list[Found]:

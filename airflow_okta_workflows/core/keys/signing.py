@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
 _LONGEST_KID = 100
 """Most characters of a kid, which is a thumbprint or a short name."""
 _PROBE = {"probe": True}
-# cryptography takes it for a wrong passphrase; versions before 45 can read it.
-_UNUSUAL_CIPHER = re.compile(r"DEK-Info: (?!AES-128-CBC|AES-256-CBC|DES-EDE3-CBC)([A-Z0-9-]{1,40})")
+_EMPTY_PASSPHRASE = b"\0"
+"""Passphrase with the same effect as an empty one, which cryptography does not accept, because HMAC and the derivation
+of PKCS#12 fill a short one with zeros."""
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -127,8 +127,6 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
 
     Errors of the libraries are not chained, since they or their frames may contain parts of the key.
     """
-    if key_text.encrypted and not passphrase:
-        raise configuration_error("The private key is encrypted.", "OKW-1135: Set key_passphrase to its passphrase.")
     error: CoreError | None = None
     key: object = None
     try:
@@ -139,10 +137,15 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
             "OKW-1134: Use an RSA key or an EC key (P-256, P-384, P-521); encrypt it with AES, or not at all.",
         )
     except (ValueError, TypeError, KeyError, ArithmeticError, jwt.PyJWTError):
-        if cipher := _UNUSUAL_CIPHER.search(key_text.text.reveal()):
+        if key_text.unusual_encryption:
             error = configuration_error(
-                f"The private key cannot be decrypted: its encryption, {cipher[1]}, may not be supported.",
+                f"The private key cannot be decrypted: its encryption, {key_text.unusual_encryption}, may not be"
+                " supported.",
                 "OKW-1139: Encrypt it again with: openssl pkcs8 -topk8 -in FILE -out key.pem",
+            )
+        elif key_text.encrypted and not passphrase:
+            error = configuration_error(
+                "The private key is encrypted.", "OKW-1135: Set key_passphrase to its passphrase."
             )
         elif key_text.encrypted:
             error = configuration_error(
@@ -160,14 +163,17 @@ def _parse(key_text: KeyText, passphrase: Secret | None) -> object:
 
 
 def _load_pem(key_text: KeyText, passphrase: Secret | None) -> object:
-    # The library's check of the primes is skipped: _require_sound finds a damaged key in a thousandth of the time.
-    load = partial(
-        serialization.load_pem_private_key,
-        password=passphrase.reveal().encode("utf-8", "surrogatepass") if passphrase and key_text.encrypted else None,
-        unsafe_skip_rsa_key_validation=True,
-    )
     text = key_text.text.reveal()
-    if "Proc-Type" not in text:
+    is_traditional = "Proc-Type" in text
+    password = None
+    if key_text.encrypted and passphrase:
+        password = passphrase.reveal().encode("utf-8", "surrogatepass")
+    elif key_text.encrypted and not is_traditional:
+        # PKCS#12 files are often encrypted with an empty passphrase.
+        password = _EMPTY_PASSPHRASE
+    # The library's check of the primes is skipped: _require_sound finds a damaged key in a thousandth of the time.
+    load = partial(serialization.load_pem_private_key, password=password, unsafe_skip_rsa_key_validation=True)
+    if not is_traditional:
         return load(text.encode())
     # The label may be wrong, which only the decrypted content shows.
     with suppress(ValueError, TypeError):

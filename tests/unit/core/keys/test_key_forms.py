@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption
 
 from airflow_okta_workflows.core.keys.encodings import decode_text
@@ -83,6 +84,13 @@ def test_a_damaged_pem_of_which_nothing_is_lost_is_read(name: str, mangle: Any) 
 
     assert key.fingerprint(None) == fingerprint(TEXTS[name])
     assert_masked(key, text, repr(text))
+
+
+def test_a_pem_whose_last_plus_became_a_space_is_read() -> None:
+    keys = (ec.generate_private_key(ec.SECP256R1()) for _ in range(10_000))
+    text = next(text for key in keys if body(text := pem(key)).endswith("+"))
+
+    assert fingerprint(FOR_PEM["pluses and newlines became spaces"](text)) == fingerprint(text)
 
 
 @pytest.mark.parametrize("how", ["dashes became typographic", "the last dashes lost"])
@@ -260,6 +268,19 @@ def test_the_key_of_a_pkcs12_file_is_read(key: Any, algorithm: str | None) -> No
 
 def test_the_key_of_a_pkcs12_file_without_a_passphrase_is_read() -> None:
     assert numbers(load(decode_text(p12(RSA, None)), None).key) == numbers(RSA)
+
+
+@pytest.mark.parametrize("algorithm", ["PBESv1SHA1And3KeyTripleDESCBC", "PBESv2SHA256AndAES256CBC"])
+@pytest.mark.parametrize("key", [RSA, EC], ids=["RSA", "EC"])
+def test_the_key_of_a_pkcs12_file_with_an_empty_passphrase_is_read(key: Any, algorithm: str) -> None:
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    data = p12(key, "\0", getattr(pkcs12.PBES, algorithm))
+    opened: Any = pkcs12.load_key_and_certificates(data, b"")[0]
+
+    assert numbers(opened) == numbers(key), "cryptography writes none with an empty passphrase, but this is the same"
+    assert numbers(load(decode_text(data), None).key) == numbers(key)
+    assert numbers(load(parse_key_text(decode_text(data)).text.reveal(), None).key) == numbers(key)
 
 
 def test_the_alg_of_a_jwk_is_the_algorithm() -> None:

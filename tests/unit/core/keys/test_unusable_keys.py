@@ -297,6 +297,39 @@ def test_an_encryption_whose_rounds_are_not_found_is_refused() -> None:
     assert fault(base64.b64encode(unknown).decode(), PASSPHRASE).message.endswith("encryption is not supported.")
 
 
+UNUSUAL = {
+    "2a83088c9a4b3d0101010104": "Camellia",
+    "2a831a8c9a6e0101010c": "ARIA",
+    "60864801650304012b": "AES in a mode that is not CBC",
+    "2a811ccf550168 02": "SM4",
+    "2b0601040182370a": "1.3.6.1.4.1.311.10",
+}
+
+
+@pytest.mark.parametrize("oid", UNUSUAL)
+def test_a_cipher_of_pkcs8_that_is_not_supported_is_not_taken_for_a_wrong_passphrase(oid: str) -> None:
+    derivation = algorithm("2a864886f70d01050c", SALT, number(2048))
+    data = element(0x30, algorithm("2a864886f70d01050d", derivation, algorithm(oid, SALT)), element(4, b"x" * 64))
+    text = base64.b64encode(data).decode()
+    for written in (text, relabelled(text, "PRIVATE KEY")):
+        for passphrase in (PASSPHRASE, None):
+            error = fault(written, passphrase)
+
+            assert error.message == (
+                f"The private key cannot be decrypted: its encryption, {UNUSUAL[oid]}, may not be supported."
+            )
+            assert "openssl pkcs8 -topk8" in error.hint
+
+
+def test_a_hash_function_of_pkcs8_that_is_not_supported_is_told() -> None:
+    md5 = element(0x30, element(6, bytes.fromhex("2a864886f70d0206")), element(5))
+    derivation = algorithm("2a864886f70d01050c", SALT, number(2048), md5)
+    cipher = algorithm("60864801650304012a", SALT)
+    data = element(0x30, algorithm("2a864886f70d01050d", derivation, cipher), element(4, b"x" * 64))
+
+    assert "its encryption, 1.2.840.113549.2.6, may not" in fault(base64.b64encode(data).decode(), PASSPHRASE).message
+
+
 @pytest.mark.parametrize(
     ("cipher", "message"),
     [
