@@ -33,6 +33,7 @@ _BY_SPELLING = {
     "orgurl": "host",
     "domain": "host",
 }
+_LONGEST_NAME = 100
 _PREFIXES = ("", "extraoktaworkflows", "oktaclient", "okta")
 """Prefixes of names: none, that of older forms of Airflow (``extra__okta_workflows__``), those of Okta's SDKs."""
 
@@ -72,6 +73,9 @@ def unknown_field(name: str) -> str:
 
     :param name: the name
     """
-    near = difflib.get_close_matches(name, EXTRA_FIELDS, n=1, cutoff=0.5) if len(name) <= 100 else []
+    spelling = _spelling(name)
+    near = difflib.get_close_matches(name, EXTRA_FIELDS, n=1, cutoff=0.5) if len(name) <= _LONGEST_NAME else []
+    if "key" in spelling and ("path" in spelling or "file" in spelling):
+        near = ["key_file"]
     hint = f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(EXTRA_FIELDS))}."
     return f"the field {shown(name)} in extra is not known and is ignored{hint}"

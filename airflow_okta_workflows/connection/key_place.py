@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.errors import CoreError, configuration_error, split_code
 from airflow_okta_workflows.core.keys.encodings import decode_text
-from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, contains_private_key
+from airflow_okta_workflows.core.keys.parsing import MAX_KEY_CHARS, contains_private_key, parse_key_text
 from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
 if TYPE_CHECKING:
-    from airflow_okta_workflows.core.errors import CoreError
     from airflow_okta_workflows.core.keys.parsing import KeyText
 
 
-def read_key_file(value: object) -> str:
-    """Return the content of a key file as a string; that of a binary file as base64.
+def parse_key_file(value: object, kid: str | None) -> KeyText:
+    """Return the private key in a key file.
 
-    :param value: its path
-    :raises CoreError: if the file cannot be read, or if the value is the key itself and not a path
+    :param value: the path of the file
+    :param kid: which key to take, if there are several JWKs
+    :raises CoreError: if the file cannot be read or contains no usable key, or if the value is the key itself
     """
-    text = str(value).strip()
+    path = str(value).strip()
+    content = _content(path)
+    try:
+        return replace(parse_key_text(content, kid), source=f"the key file {path}")
+    except CoreError as error:
+        code, fix = split_code(error.hint)
+        raise configuration_error(error.message, f"{code}: In {shown(path)}: {fix}", detail=error.detail) from None
+
+
+def _content(text: str) -> str:
+    """Return the content of a file as a string; that of a binary file as base64."""
     may_be_path = text.startswith(("/", "~", ".")) or not may_hold_key(text)
     if not may_be_path or text.startswith("{") or "\n" in text:
         # Opening it would put the key into the message of an OSError.

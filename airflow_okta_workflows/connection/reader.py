@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_okta_workflows.connection.field_reader import LONGEST_VALUE, FieldReader, placeholder_problem
 from airflow_okta_workflows.connection.fields import CONN_TYPE, OUTSIDE_EXTRA, is_okta_workflows
-from airflow_okta_workflows.connection.key_place import misplaced_keys, read_key_file
+from airflow_okta_workflows.connection.key_place import misplaced_keys, parse_key_file
 from airflow_okta_workflows.connection.serialized import lookup_problems, misread_problem, variable_problems
 from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
 from airflow_okta_workflows.connection.values import FALSE, TRUE, decoded, items
@@ -271,8 +271,9 @@ class _Reading(FieldReader):
         text = self._extra.get("key_passphrase")
         if problem := placeholder_problem(text, "key_passphrase"):
             raise problem
-        # Not stripped, because spaces may be part of the passphrase.
-        return Secret(str(text)) if text else None
+        # A string is not stripped, because spaces may be part of the passphrase.
+        text = text if isinstance(text, str) else self._text("key_passphrase")
+        return Secret(text) if text else None
 
     def _key_text(self, key_id: str | None) -> KeyText:
         sources = {
@@ -294,8 +295,8 @@ class _Reading(FieldReader):
         if problem := placeholder_problem(value, source):
             raise problem
         if source == "key_file in extra":
-            source, value = f"the key file {str(value).strip()}", read_key_file(value)
-        elif isinstance(value, (Mapping, list)):
+            return parse_key_file(value, key_id)
+        if isinstance(value, (Mapping, list)):
             value = json.dumps(value)
         if not isinstance(value, str):
             raise configuration_error(

@@ -35,7 +35,7 @@ _ENCRYPTION_NAMES = {
 
 PKCS8, ENCRYPTED, PKCS1, SEC1 = "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"
 PRIVATE_LABELS = (PKCS8, ENCRYPTED, PKCS1, SEC1)
-PKCS12 = "PKCS12"
+PKCS12, DSA = "PKCS12", "DSA PRIVATE KEY"
 
 
 class _Element(NamedTuple):
@@ -60,7 +60,7 @@ def true_label(data: bytes) -> str | None:
         case [0x02, 0x04, *_]:
             return SEC1
         case [0x02, 0x02, 0x02, 0x02, 0x02, 0x02]:
-            return "DSA PRIVATE KEY"
+            return DSA
         case [0x02, 0x02]:
             return "RSA PUBLIC KEY"
         case [0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, *_]:

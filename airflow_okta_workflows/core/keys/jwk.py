@@ -151,7 +151,8 @@ def _problems(jwk: dict[str, Any]) -> Iterator[Found]:
                 "OKW-1108: Give the app's signing key, or generate one.",
             )
         )
-    missing = [name for name in (*(needed or ()), "d") if not isinstance(jwk.get(name), str)]
+    required = (*(needed or ()), "d", *(("kid",) if jwk.get("kid") is not None else ()))
+    missing = [name for name in required if not isinstance(jwk.get(name), str)]
     if missing:
         yield problem(
             configuration_error(

@@ -100,6 +100,10 @@ def find_in_der(data: bytes, label: str = "") -> list[Found]:
                 )
             )
         ]
+    announced = der.announced_length(data)
+    if announced and not data[announced:].strip():
+        # An editor has added a newline to a binary file.
+        data = data[:announced]
     true_label = der.true_label(data)
     if true_label == der.PKCS12:
         return _find_in_pkcs12(data)
@@ -145,7 +149,7 @@ def _truncated(label: str, present: str) -> Found:
 
 
 def _read_block(label: str, body: str) -> list[Found]:
-    if (encryption := _ENCRYPTION.match(body)) and label.split()[:1] not in (["DSA"], ["OPENSSH"]):
+    if encryption := _ENCRYPTION.match(body):
         return [_traditional_key(label, encryption[1].upper(), body[encryption.end() :])]
     readings = list(base64_readings(_HEADER.sub("", body)))
     for data in readings:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.keys.algorithms import EC_ALGORITHMS, RSA_ALGORITHMS
-from airflow_okta_workflows.core.keys.der import PKCS1, SEC1
+from airflow_okta_workflows.core.keys.der import DSA, PKCS1, SEC1
 from airflow_okta_workflows.core.keys.rsa_numbers import is_sound, require_size, rsa_key_from_jwk
 
 if TYPE_CHECKING:
@@ -176,10 +176,11 @@ def _load_pem(key_text: KeyText, passphrase: Secret | None) -> object:
     if not is_traditional:
         return load(text.encode())
     # The label may be wrong, which only the decrypted content shows.
-    with suppress(ValueError, TypeError):
-        return load(text.encode())
-    labels = (SEC1, PKCS1) if SEC1 in text else (PKCS1, SEC1)
-    return load(text.replace(*labels).encode())
+    label = SEC1 if SEC1 in text else PKCS1
+    for other in dict.fromkeys((label, PKCS1, SEC1, DSA)):
+        with suppress(ValueError, TypeError):
+            return load(text.replace(label, other).encode())
+    raise ValueError
 
 
 def _load_jwk(key_text: KeyText) -> object:

@@ -312,6 +312,45 @@ def test_an_unknown_field_is_a_warning_that_names_the_nearest(caplog: pytest.Log
     assert "Known: algorithm" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["private_key_path", "key_path", "PrivateKeyFile", "pem-key-file"])
+def test_a_name_for_the_path_of_a_key_is_near_key_file(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        read(extra={name: "/opt/okta.pem"})
+
+    assert "did you mean 'key_file'?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (pem_of(JWK)[:-40], "its END line is missing"),
+        (json.dumps(JWK)[:50], "not a whole JSON object"),
+        ("", "is empty"),
+    ],
+)
+def test_a_problem_of_the_key_in_a_file_names_the_file(content: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "okta.pem"
+    path.write_text(content)
+    (told,) = faults(password="", extra={"key_file": str(path)})
+
+    assert problem in told
+    assert f". In {str(path)!r}: " in told
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": "b"}, True])
+def test_a_passphrase_that_is_no_string_is_refused_by_its_type(value: Any) -> None:
+    (told,) = faults(extra={"key_passphrase": value})
+
+    assert told.startswith(f"key_passphrase is of type {type(value).__name__}.")
+
+
+def test_a_passphrase_may_be_a_number() -> None:
+    found = read(extra={"key_passphrase": 12345})
+
+    assert found.passphrase
+    assert found.passphrase.reveal() == "12345"
+
+
 def test_settings_show_no_secret_and_name_all_of_them() -> None:
     found = read(extra={"key_passphrase": "passphrase-1", "http_proxy": "http://user:pw@proxy"})
 

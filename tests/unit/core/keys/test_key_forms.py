@@ -146,7 +146,8 @@ def test_an_encrypted_key_is_read_under_any_label(label: str) -> None:
 def test_a_traditional_encrypted_key_is_read_under_any_label(key: Any) -> None:
     text = pem(key, Format.TraditionalOpenSSL, PASSPHRASE)
 
-    for label in ("RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "rsa private key"):
+    for label in ("RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "rsa private key",
+                  "OPENSSH PRIVATE KEY", "DSA PRIVATE KEY"):  # fmt: skip
         mislabelled = re.sub(r"(RSA|EC) PRIVATE KEY", label, text)
         assert numbers(load(mislabelled).key) == numbers(key)
         with pytest.raises(Exception, match="passphrase is wrong"):
@@ -165,6 +166,13 @@ def test_der_and_its_base64_are_read(key: Any, passphrase: str | None) -> None:
         assert numbers(load(text, passphrase).key) == numbers(key)
         assert found.encrypted == bool(passphrase)
         assert_masked(found, text)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
+def test_der_with_a_newline_after_it_is_read(end: bytes) -> None:
+    for data in (der(RSA), der(EC), p12(RSA, None)):
+        for text in (decode_text(data + end), base64.encodebytes(data + end).decode()):
+            assert fingerprint(text) == fingerprint(decode_text(data))
 
 
 def test_what_may_be_beside_the_key_does_not_matter() -> None:

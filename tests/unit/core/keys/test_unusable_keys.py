@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, x25519
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
@@ -87,6 +87,8 @@ OTHER_THINGS: dict[str, tuple[str, str]] = {
     "Brainpool": (pem(ec.generate_private_key(ec.BrainpoolP256R1())), "curve brainpoolP256r1"),
     "a JWK of secp256k1": (jwk(crv="secp256k1"), "curve 'secp256k1'"),
     "a JWK of Ed25519": (json.dumps({"kty": "OKP", "crv": "Ed25519", "x": "a", "d": "b"}), "type 'OKP'"),
+    "a JWK whose kid is a number": (jwk(kid=7), "lacks kid, or has a value there that is not a string"),
+    "a JWK whose kid is a list": (jwk(kid=["a"]), "lacks kid, or has a value there that is not a string"),
     "a JWK to encrypt": (jwk(use="enc"), "is not for signatures: its member \"use\" is 'enc'"),
     "a JWK to verify": (jwk(key_ops=["verify"]), '"key_ops" does not include "sign"'),
     "a JWK to unwrap": (jwk(key_ops=["unwrapKey", "decrypt"]), '"key_ops" does not include "sign"'),
@@ -245,6 +247,13 @@ def test_a_passphrase_that_is_missing_or_wrong_is_told(text: str) -> None:
     assert "key_passphrase" in fault(text).hint
     for wrong in ("wrong", "\ud800", "x" * 10_000):
         assert "the passphrase is wrong" in fault(text, wrong).message
+
+
+def test_an_encrypted_dsa_key_is_named() -> None:
+    text = pem(dsa.generate_private_key(2048), Format.TraditionalOpenSSL, PASSPHRASE)
+
+    assert fault(text, PASSPHRASE).message == "A private key of type DSA is not supported."
+    assert "the passphrase is wrong" in fault(text, "wrong").message
 
 
 def test_many_rounds_work() -> None:
