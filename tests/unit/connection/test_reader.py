@@ -331,6 +331,7 @@ def test_a_name_for_the_path_of_a_key_is_near_key_file(name: str, caplog: pytest
         (json.dumps(JWK)[:50], "not a whole JSON object"),
         ("", "is empty"),
     ],
+    ids=["PEM", "JWK", "empty"],
 )
 def test_a_problem_of_the_key_in_a_file_names_the_file(content: str, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "okta.pem"
