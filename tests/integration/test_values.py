@@ -101,7 +101,7 @@ CAME = [
         "the response is text (application/xml), not JSON",
     ),
     (
-        ReturnRaw(200, '{"a": ', {"Content-Type": "application/json"}),
+        ReturnRaw(200, "no JSON", {"Content-Type": "application/json"}),
         "the response is text (application/json), not JSON",
     ),
     (ReturnRaw(200, "5", {"Content-Type": "application/json"}), "the response is 5"),
