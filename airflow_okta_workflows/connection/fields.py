@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from airflow_okta_workflows.core.secret import shown
@@ -73,6 +72,8 @@ def unknown_field(name: str) -> str:
 
     :param name: the name
     """
+    import difflib  # not needed by a connection without such a field
+
     spelling = _spelling(name)
     near = difflib.get_close_matches(name, EXTRA_FIELDS, n=1, cutoff=0.5) if len(name) <= _LONGEST_NAME else []
     if "key" in spelling and ("path" in spelling or "file" in spelling):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import is_plain, may_hold_key, shown
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ MEMBERS = frozenset({"conn_type", "description", "host", "login", "password", "s
 
 _MARKS = ("\ufeff", "\udcef\udcbb\udcbf", "\xef\xbb\xbf")
 """The byte order mark of UTF-8, as it is decoded in UTF-8, in ASCII and in Latin-1."""
-_BEGINNING = re.compile(r"\{|okta[\w .+-]{0,20}://|[A-Za-z][\w.+-]{0,40}://", re.IGNORECASE)
+_BEGINNING = lazy_pattern(r"\{|okta[\w .+-]{0,20}://|[A-Za-z][\w.+-]{0,40}://", re.IGNORECASE)
 """The beginning of a connection. The type may be misspelled, or have spaces."""
 _QUOTES = "$\\'\"`\u2018\u2019\u201c\u201d"
-_SCHEME = re.compile(r"\s*([A-Za-z][\w .+-]{0,40})://")
+_SCHEME = lazy_pattern(r"\s*([A-Za-z][\w .+-]{0,40})://")
 _REMOVE_REST = "OKW-1025: Remove everything before the { of the JSON or the okta-workflows:// of the URI."
 _PRINT_ANEW = "OKW-1033: Correct it, or print the connection with: okta-workflows connection."
-_QUERY = re.compile(r"\?[\w.%-]+=")
+_QUERY = lazy_pattern(r"\?[\w.%-]+=")
 
 
 def variable_problems(conn_id: str) -> list[CoreError]:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.forking import cached_property
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import PART_OF_KEY, may_hold_key, shown
 
 if TYPE_CHECKING:
@@ -20,19 +21,19 @@ CONSOLE_PATH = "/app"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-_SLIPPED_SCHEME = re.compile(
+_SLIPPED_SCHEME = lazy_pattern(
     r"(?!https?:[0-9]+(?:/|$)|https?://(?![:/]|https?(?::(?![0-9])|/+[^/])))(?:(?:https?)?[:/]+)+", re.IGNORECASE
 )
 """What may be before a host instead of one ``https://``; ``http:8080`` is the port of a host of this name."""
 _PAIRS = ("''", '""', "``", "<>", "\u2018\u2019", "\u201c\u201d")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_INVOKE_PATH = re.compile(r"/api/flo/([A-Za-z0-9_-]{1,200})/invoke/?")
-_CONSOLE_PATH = re.compile(r"/app(?:/.*)?|/(?:[a-z-]+/)*flows?/[0-9]+(?:/.*)?")
-_NUMBER = re.compile(r"[0-9]{1,15}")
+_HOST_NAME = lazy_pattern(rf"{_LABEL}(?:\.{_LABEL})*")
+_INVOKE_PATH = lazy_pattern(r"/api/flo/([A-Za-z0-9_-]{1,200})/invoke/?")
+_CONSOLE_PATH = lazy_pattern(r"/app(?:/.*)?|/(?:[a-z-]+/)*flows?/[0-9]+(?:/.*)?")
+_NUMBER = lazy_pattern(r"[0-9]{1,15}")
 """The number of a flow in the console; an alias has 32 characters."""
-_ALIAS = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_ALIAS_IN_CONNECTION = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_ALIAS = lazy_pattern(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_ALIAS_IN_CONNECTION = lazy_pattern(r"[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True)

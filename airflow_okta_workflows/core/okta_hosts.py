@@ -6,13 +6,14 @@ import re
 
 from airflow_okta_workflows.core.addresses import Origin, sentence_start
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.patterns import lazy_pattern
 
 _BASES = ("okta.com", "oktapreview.com", "okta-emea.com")
 """Known Okta domains. There are others, so a host outside these is not refused for that alone."""
 
 _BASE = r"okta[a-z0-9-]*\.[a-z]{2,}"
-_ORG = re.compile(rf"(?P<org>[a-z0-9-]+)\.(?P<base>{_BASE})")
-_WORKFLOWS = re.compile(rf"(?P<org>[a-z0-9-]+)\.workflows\.(?P<base>{_BASE})")
+_ORG = lazy_pattern(rf"(?P<org>[a-z0-9-]+)\.(?P<base>{_BASE})")
+_WORKFLOWS = lazy_pattern(rf"(?P<org>[a-z0-9-]+)\.workflows\.(?P<base>{_BASE})")
 
 
 def default_workflows_origin(domain: Origin) -> Origin | None:

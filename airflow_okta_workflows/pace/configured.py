@@ -13,7 +13,6 @@ from airflow_okta_workflows.core.errors import CoreError
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, check_rate
 from airflow_okta_workflows.core.secret import Secret, shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.pace.redis_address import is_redis_url, parse_redis_url
 from airflow_okta_workflows.pace.turns import ProcessTurns
 from airflow_okta_workflows.private_directory import configured_directory
 
@@ -88,7 +87,7 @@ def configured_pace() -> Pace:
     :raises OktaConfigurationError: for a value that cannot be used
     """
     configured_mode = Secret(conf.get("okta_workflows", "pace", fallback="host").strip())
-    mode = "redis" if is_redis_url(configured_mode) else _known_mode(configured_mode)
+    mode = _known_mode(configured_mode)
     if mode is None:
         raise OktaConfigurationError(
             f"[okta_workflows] pace is {shown(configured_mode.reveal(), 20)}.",
@@ -110,7 +109,11 @@ def configured_pace() -> Pace:
 
 def _known_mode(mode: Secret) -> str | None:
     # Not a plain string: someone may have put a password here, and tracebacks can show the locals of frames.
-    return next((known for known in _MODES if known == mode.reveal().lower()), None)
+    if known := next((known for known in _MODES if known == mode.reveal().lower()), None):
+        return known
+    from airflow_okta_workflows.pace.redis_address import is_redis_url
+
+    return "redis" if is_redis_url(mode) else None
 
 
 def _redis_address(pace: Secret) -> RedisAddress:
@@ -118,6 +121,8 @@ def _redis_address(pace: Secret) -> RedisAddress:
 
     :param pace: the value of ``pace``
     """
+    from airflow_okta_workflows.pace.redis_address import is_redis_url, parse_redis_url
+
     url = pace if is_redis_url(pace) else _redis_url()
     address = parse_redis_url(url)
     if address is None:

@@ -20,7 +20,6 @@ import fcntl
 import hashlib
 import logging
 import os
-import re
 from contextlib import suppress
 from functools import cache
 from io import FileIO
@@ -28,6 +27,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.retry.pacer import Pacer
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_OWN_NAME = re.compile(r"[0-9a-f]{64}\.pace")
+_OWN_NAME = lazy_pattern(r"[0-9a-f]{64}\.pace")
 _PATIENCE = 2.0
 """Seconds for which a file may stay locked. A process holds the lock for microseconds, so a longer one has been stopped
 in the middle."""

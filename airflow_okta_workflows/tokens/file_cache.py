@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import secrets
 import stat
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.core.encryption import decrypt, encrypt
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.private_directory import (
     FORGOTTEN_AFTER,
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _FORMATS = b"okta-workflows-token-"
 """First bytes of an entry of any format version."""
 _MAGIC = _FORMATS + b"1\n"
-_OWN_NAME = re.compile(r"([0-9a-f]{64})\.(token|lock|[0-9a-f]{16}\.tmp)")
+_OWN_NAME = lazy_pattern(r"([0-9a-f]{64})\.(token|lock|[0-9a-f]{16}\.tmp)")
 _LARGEST_ENTRY = 65_536
 FAILURE_REST = 5.0
 """Seconds for which the failure of a token request is reported instead of sending the same request again."""

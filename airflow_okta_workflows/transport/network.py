@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import ssl
 from contextlib import suppress
 from functools import lru_cache
@@ -19,6 +18,7 @@ from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.http import hints
 from airflow_okta_workflows.core.http.content import ACCEPT_ENCODING
 from airflow_okta_workflows.core.http.proxies import Proxy, is_excepted, parse_proxy
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ BASE_HEADERS = {
 _BASE_NAMES = frozenset(map(str.lower, BASE_HEADERS))
 
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_HASHED = lazy_pattern(r"[0-9a-f]{8}\.[0-9]+")
 """File names that ``openssl rehash`` gives to the certificates of a directory."""
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ _OTHER_ENCODINGS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+_NOT_UTF_8 = lazy_pattern("[\udc80-\udcff]")
 """What ``surrogateescape`` makes of a byte that is not UTF-8."""
-_SPACE = re.compile(r"[ \t\n\r]*")
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SPACE = lazy_pattern(r"[ \t\n\r]*")
+_PLAIN_NAME = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 _AFTER_VALUE = (",", "]", " ", "\t", "\n", "\r")
 _LONGEST_TOKEN = 16
 """Characters of the longest token that the end of a chunk can cut, strings apart: ``-Infinity``, or an escape."""

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from airflow_okta_workflows.core.errors import configuration_error
 from airflow_okta_workflows.core.flows.expressions import has_template
 from airflow_okta_workflows.core.numbers import check_number, seconds
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ METHODS = ("GET", "POST")
 RESERVED_PREFIX = "x-okta-workflows"
 """Prefix that Okta reserves in names of headers, query parameters and top-level keys of the body."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
-_FORBIDDEN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
+_FORBIDDEN_VALUE = lazy_pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LARGE = 10**18
 _CONTAINERS = (dict, list, tuple)
 _PLAIN = (dict, list, str, int, float, bool, type(None))
 _SHORTEST_RESPONSE, _LONGEST_RESPONSE = 0.001, 86_400.0
-_JSON_TYPE = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*[\"']?utf-?8[\"']?)?\s*;?", re.IGNORECASE)
-_PYTHON = re.compile(r"'|\b(?:None|True|False)\b")
+_JSON_TYPE = lazy_pattern(r"application/json(?:\s*;\s*charset\s*=\s*[\"']?utf-?8[\"']?)?\s*;?", re.IGNORECASE)
+_PYTHON = lazy_pattern(r"'|\b(?:None|True|False)\b")
 _FROM_TEMPLATE = (
     'Give a dict or a task\'s output; a template needs "{{ … | tojson }}", or a DAG with'
     " render_template_as_native_obj=True."

@@ -68,7 +68,7 @@ class Knowledge(Enum):
     """The run exists: the flow responded, or the status flow reported it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class InvokeOnce:
     """Step that invokes the flow; the event is the :class:`FlowResponse`, or the :class:`LostResponse`.
 
@@ -78,7 +78,7 @@ class InvokeOnce:
     run: WantedRun
 
 
-@dataclass(frozen=True)
+@dataclass
 class LostResponse:
     """Event of an invocation whose outcome is unknown.
 
@@ -88,7 +88,7 @@ class LostResponse:
     error: Exception
 
 
-@dataclass(frozen=True)
+@dataclass
 class AskStatus:
     """Step that asks the status flow; the event is a :class:`StatusReport`, or None if it could not be asked now.
 
@@ -100,7 +100,7 @@ class AskStatus:
     execution_id: str | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class StatusReport:
     """What the status flow says about a run.
 
@@ -112,7 +112,7 @@ class StatusReport:
     response: FlowResponse
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunExists:
     """Step that records that the run exists; the event is None. The driver may from now on wait in the triggerer.
 
@@ -124,7 +124,7 @@ class RunExists:
     execution_id: str | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Settled:
     """The end of a run that succeeded.
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import shown
 
 Node = Mapping[str, Any]
 
 _BOOLS = frozenset({"true", "false"})
-_CAPITALS = re.compile(r"(?!NULL$|TRUE$|FALSE$)[A-Z][A-Z0-9_]+")
+_CAPITALS = lazy_pattern(r"(?!NULL$|TRUE$|FALSE$)[A-Z][A-Z0-9_]+")
 _LITERAL_ARGUMENTS = {"contains": 1, "starts_with": 1, "ends_with": 1, "join": 0}
 """Position of the argument that is usually a literal, for functions whose other argument is a member."""
-_ORDER = re.compile(r"'([<>]=?)' not supported between instances of '(\w+)' and '(\w+)'")
+_ORDER = lazy_pattern(r"'([<>]=?)' not supported between instances of '(\w+)' and '(\w+)'")
 
 
 def check_expression(parsed: Node, text: str, parameter: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from functools import lru_cache
 from typing import Any
@@ -16,9 +15,10 @@ from airflow_okta_workflows.core.flows.members import (
     member_paths,
     unmet_by,
 )
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import is_plain, without_keys
 
-_TEMPLATE = re.compile(r"\{[{%]")
+_TEMPLATE = lazy_pattern(r"\{[{%]")
 _NO_TEMPLATE = (
     "OKW-1521: It is not rendered: write the value out, or judge the response in a response_check or a later task."
 )

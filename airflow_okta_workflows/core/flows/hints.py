@@ -8,6 +8,7 @@ from typing import Any
 from airflow_okta_workflows.core.errors import split_code
 from airflow_okta_workflows.core.http.hints import PROXY_REFUSED
 from airflow_okta_workflows.core.oauth.hints import DOMAIN_RULE, PROXY_CHANGES, okta_error_hint, with_suspect_clock
+from airflow_okta_workflows.core.patterns import lazy_pattern
 
 FOREIGN_REFUSAL = (
     "OKW-1405: It came with an HTML page and no execution id: look for a proxy or firewall in between that refuses,"
@@ -99,21 +100,21 @@ _BY_STATUS = {
 _BY_A_CLOCK = frozenset({400, 401, 403, 404})
 """Statuses with which a host may refuse a token that it does not take as valid now."""
 
-_CLIENT_TOKEN = re.compile(r"client[ _-]?token|not secured with oauth", re.IGNORECASE)
+_CLIENT_TOKEN = lazy_pattern(r"client[ _-]?token|not secured with oauth", re.IGNORECASE)
 # A message about a flow, or the whole of a member such as ``kind``. Otherwise it may be about an account or a user.
-_ABOUT_A_FLOW = re.compile(r"\bflow\b|^[ \t]*not active[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_ABOUT_A_FLOW = lazy_pattern(r"\bflow\b|^[ \t]*not active[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _BY_WORDS = (
     (
-        re.compile(
+        lazy_pattern(
             r"\b(?:not[ _-]?(?:active|activated|enabled)|inactive|deactivated|disabled)\b"
             r"|\b(?:switched|turned) off\b|\bnot (?:switched|turned) on\b",
             re.IGNORECASE,
         ),
         f"OKW-1431: {_SWITCH_ON}",
     ),
-    (re.compile(r"\binvalid[ _-]?flow\b", re.IGNORECASE), f"OKW-1432: {_NO_API_ENDPOINT}"),
+    (lazy_pattern(r"\binvalid[ _-]?flow\b", re.IGNORECASE), f"OKW-1432: {_NO_API_ENDPOINT}"),
     (
-        re.compile(r"\bnot[ _-]?found\b|\bno such\b|\bdoes not exist\b|\bunknown\b", re.IGNORECASE),
+        lazy_pattern(r"\bnot[ _-]?found\b|\bno such\b|\bdoes not exist\b|\bunknown\b", re.IGNORECASE),
         f"OKW-1433: {_NOT_FOUND}",
     ),
 )

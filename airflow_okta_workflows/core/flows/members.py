@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import is_plain, shown
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ _LONGEST_VALUE = 40
 _LONGEST_LIST = 60
 """Characters after which a description shows no further members, so that it fits on one line."""
 _MOST_NAMES = 10
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET_NAME = re.compile(r"pass(?:word|wd|phrase)|secret|token|credential|private|otp|api_?key", re.IGNORECASE)
-_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
+_PLAIN_NAME = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET_NAME = lazy_pattern(r"pass(?:word|wd|phrase)|secret|token|credential|private|otp|api_?key", re.IGNORECASE)
+_MEDIA_TYPE = lazy_pattern(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
 _WITHIN = (
     "subexpression",
     "index_expression",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.core.http.content import UnreadableError, decode_text
 from airflow_okta_workflows.core.http.json_values import parse_beyond_limits, parse_json_value, storable_text
 from airflow_okta_workflows.core.http.types import Headers
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import may_echo, redact, redact_value
 
 if TYPE_CHECKING:
@@ -19,27 +20,27 @@ if TYPE_CHECKING:
 EXECUTION_HEADER = "x-flo-instance"
 """Header from which the public clients of Azuqua, which became Okta Workflows, read the id of an execution."""
 
-_EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_EXECUTION_ID = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+UUID = lazy_pattern(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # X-Execution-Id identifies an execution; X-Execution-Time-Ms, X-Execution-Count and X-Execution-Mode only describe one.
-_NAMES_EXECUTION = re.compile(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGNORECASE)
+_NAMES_EXECUTION = lazy_pattern(r"execution(?:[-_]?(?:id|uuid|key|ref))?$", re.IGNORECASE)
 # X-Execution-Environment and the like identify something else, even with a UUID.
-_NAMES_SOMETHING_ELSE = re.compile(
+_NAMES_SOMETHING_ELSE = lazy_pattern(
     r"execution[-_]?(?:env|role|mode|policy|plan|graph|host|node|cluster|region|zone|pool|org|tenant|account|user|client)"
     r"[a-z]*(?:[-_]?id)?$",
     re.IGNORECASE,
 )
 # A count, a duration, a date, a version or a state does not identify an execution.
-_NO_ID = re.compile(
+_NO_ID = lazy_pattern(
     r"[0-9]{1,5}(?:\.[0-9]*)?|[0-9]+(?:\.[0-9]*)?\s*(?:[mun\u00b5]?s|sec[a-z]*)"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?|v[0-9.]+|[^0-9]*",
     re.IGNORECASE,
 )
 # As in _execution_id_candidates, in a body of which only the beginning, or only the ASCII part, can be read.
-_MEMBER = re.compile(r'"(execution_id|execution|_error)"\s*:\s*("?)([A-Za-z0-9][A-Za-z0-9._:-]{0,199})\2(?=[\s,}\]])')
+_MEMBER = lazy_pattern(r'"(execution_id|execution|_error)"\s*:\s*("?)([A-Za-z0-9][A-Za-z0-9._:-]{0,199})\2(?=[\s,}\]])')
 
-_BEFORE_A_PAGE = re.compile(r"[\s\ufeff]+|<!--.*?-->|<\?.*?\?>", re.DOTALL)
-_PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_BEFORE_A_PAGE = lazy_pattern(r"[\s\ufeff]+|<!--.*?-->|<\?.*?\?>", re.DOTALL)
+_PAGE = lazy_pattern(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _LOOKED_AT = 10_000
 """Characters of a body in which a page has to begin."""
 

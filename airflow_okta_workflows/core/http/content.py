@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from airflow_okta_workflows.core.http.types import Headers, HttpResponse
+from airflow_okta_workflows.core.patterns import lazy_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +35,8 @@ _CHARSETS = frozenset(
     ]
 )
 """Names of charsets, reduced to letters and digits."""
-_CHARSET_PARAMETER = re.compile(r"charset\s*=\s*[\"']?([^\"';,\s]+)", re.IGNORECASE)
-_SHOWABLE = re.compile(r"[a-z0-9._:+-]{1,40}")
+_CHARSET_PARAMETER = lazy_pattern(r"charset\s*=\s*[\"']?([^\"';,\s]+)", re.IGNORECASE)
+_SHOWABLE = lazy_pattern(r"[a-z0-9._:+-]{1,40}")
 
 
 class UnreadableError(ValueError):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any
 
 from airflow_okta_workflows.core.http.content import UnreadableError
+from airflow_okta_workflows.core.patterns import lazy_pattern
 
 _DEEPEST = 100
 """Levels of lists and objects. Airflow serializes values recursively, with a few frames for each level."""
 
 # NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode.
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
-_NO_TEXT_ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_NO_TEXT = lazy_pattern("[\x00\ud800-\udfff]")
+_NO_TEXT_ESCAPED = lazy_pattern(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def parse_json_value(text: str) -> Any:

@@ -12,14 +12,15 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_okta_workflows.core.addresses import is_host
 from airflow_okta_workflows.core.errors import configuration_error
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import Secret
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.addresses import Origin
 
 _PORTS = {"http": 80, "https": 443}
-_PORT = re.compile(r"[0-9]{1,5}")
-_NUMBERS = re.compile(r"[0-9.]+")
+_PORT = lazy_pattern(r"[0-9]{1,5}")
+_NUMBERS = lazy_pattern(r"[0-9.]+")
 
 
 @dataclass(frozen=True)

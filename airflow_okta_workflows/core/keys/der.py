@@ -5,8 +5,9 @@ The label or name of a file is often wrong, so only the content counts.
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
+
+from airflow_okta_workflows.core.patterns import lazy_pattern
 
 _INTEGER, _OCTETS, _OID, _SEQUENCE, _EXPLICIT = 0x02, 0x04, 0x06, 0x30, 0xA0
 _FIRST_MEMBERS = (b"\x02", b"\x30", b"\x06")
@@ -20,7 +21,7 @@ _LONGEST_OID = 16
 _SCRYPT_WEIGHT = 4
 """Weight of one unit of scrypt's cost: it takes as long as one PBKDF2 round, but also 128 bytes of memory."""
 
-_USUAL_ENCRYPTION = re.compile(
+_USUAL_ENCRYPTION = lazy_pattern(
     # AES-CBC, 3DES and RC2; PBKDF2 with SHA-1 or SHA-2; those of PKCS#5 and PKCS#12 that are still in use.
     r"2\.16\.840\.1\.101\.3\.4\.1\.(2|22|42)|1\.2\.840\.113549\.3\.[27]"
     r"|1\.2\.840\.113549\.2\.([7-9]|1[01])|1\.2\.840\.113549\.1\.(5\.3|12\.1\.[136])"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
 from airflow_okta_workflows.core.keys.der import is_der
+from airflow_okta_workflows.core.patterns import lazy_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,16 +41,16 @@ _TYPOGRAPHY = {
     0x2014: "--",
 }
 # A byte order mark decoded with the wrong character set, then what configuration files put before a value.
-_PREFIX = re.compile(
+_PREFIX = lazy_pattern(
     "^(?:ï»¿|ÿþ|þÿ|\ufffd{1,2})?"
     r"\s*(?:(?!PuTTY)(?:export\s+)?[A-Za-z_][\w.-]{0,60}\s*(?:=\s*(?=[^=\s])|:\s+))?"
     r"[\"']?(?:data:[\w/.+;-]{0,60};base64,|base64:)?"
 )
 # A pattern that could start to match at every character of a long run would take quadratic time.
-_ESCAPE = re.compile(r"(?<!\\)\\++(?:(?:u00|x)([0-9A-Fa-f]{2})|([rnt])|)")
+_ESCAPE = lazy_pattern(r"(?<!\\)\\++(?:(?:u00|x)([0-9A-Fa-f]{2})|([rnt])|)")
 # The first characters of DER, of a PEM and of JSON, in base64.
-_BASE64_START = re.compile(r"(?<![A-Za-z0-9+/_-])(?:M[A-P]|LS0|e[wy])[A-Za-z0-9+/_-]{20}")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+")
+_BASE64_START = lazy_pattern(r"(?<![A-Za-z0-9+/_-])(?:M[A-P]|LS0|e[wy])[A-Za-z0-9+/_-]{20}")
+_BASE64 = lazy_pattern(r"[A-Za-z0-9+/_\s-]+")
 _LINE = 64
 """Characters per line of a PEM (RFC 7468)."""
 

@@ -6,20 +6,22 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.core.patterns import lazy_pattern
+
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.keys.work import Work
 
 # Tokens in which Python's and JavaScript's notations differ from JSON: strings in single quotes, names without quotes,
 # a comma after the last member. A URL encoder may have turned each space into a plus. An unclosed string matches, too,
 # so that the time is linear.
-_LOOSE = re.compile(
+_LOOSE = lazy_pattern(
     r"""b?'((?:[^'\\]|\\.)*+)'?|("(?:[^"\\]|\\.)*+"?)|\b([A-Za-z_]\w*+)|,(?=[\s+]*+[}\]])|(?<![Ee])\+""",
     re.DOTALL | re.ASCII,
 )
-_IN_SINGLE_QUOTES = re.compile(r"\\x([0-9A-Fa-f]{2})|\\.|\"", re.DOTALL)
+_IN_SINGLE_QUOTES = lazy_pattern(r"\\x([0-9A-Fa-f]{2})|\\.|\"", re.DOTALL)
 _CONSTANTS = {"None": "null", "True": "true", "False": "false", "null": "null", "true": "true", "false": "false"}
-_OPENING = re.compile(r"[{\[]")
-_STRING_OR_BRACKET = re.compile(r"""'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+"?|[{}\[\]]""", re.DOTALL)
+_OPENING = lazy_pattern(r"[{\[]")
+_STRING_OR_BRACKET = lazy_pattern(r"""'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+"?|[{}\[\]]""", re.DOTALL)
 _DEPTHS = {"{": 1, "[": 1, "}": -1, "]": -1}
 _TOKEN_COST = 8
 """Characters that a search could look at in the time for one token."""

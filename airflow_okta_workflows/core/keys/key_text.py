@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import Secret
 
 # Separators in a pasted key: white space, escaped newlines, quotes, BEGIN and END lines, and punctuation of headers.
-_PIECES = re.compile(r"(?:\s|\\+[rn]?|%0[ADad]|%20|-----[A-Za-z ]+-----|[\"',:])+")
-_HARMLESS = re.compile(r"Proc-Type|ENCRYPTED|DEK-Info|[A-Z0-9-]+-CBC.*")
+_PIECES = lazy_pattern(r"(?:\s|\\+[rn]?|%0[ADad]|%20|-----[A-Za-z ]+-----|[\"',:])+")
+_HARMLESS = lazy_pattern(r"Proc-Type|ENCRYPTED|DEK-Info|[A-Z0-9-]+-CBC.*")
 JWK_PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "k")
 _MIN_MASKED = 8
 """Fewest characters to mask; a shorter fragment reveals nothing, and masking it would hide unrelated log text."""

@@ -30,6 +30,7 @@ from airflow_okta_workflows.core.keys.jwk import find_in_json
 from airflow_okta_workflows.core.keys.key_text import KeyText
 from airflow_okta_workflows.core.keys.pem import find_in_der, find_in_pem, has_marker
 from airflow_okta_workflows.core.keys.work import MAX_KEY_CHARS, Work
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import may_hold_key, shown
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ _MOST_COMPARED = 10
 _SHORTEST_KEY = 64
 """Characters; the shortest private key, SEC1 of P-256 in base64, has 68."""
 # The name of a JWK's member in what is left of a string without its JSON.
-_CUT_JWK = re.compile(r"""(?:["']|%22|&quot;|[{,]\s*)kty(?:\\*["']|%22|&quot;|\s*:)""")
-_OPENSSH_PUBLIC = re.compile(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S{1,30}) ")
-_PLACEHOLDER = re.compile(r"<[^<>]*>")
+_CUT_JWK = lazy_pattern(r"""(?:["']|%22|&quot;|[{,]\s*)kty(?:\\*["']|%22|&quot;|\s*:)""")
+_OPENSSH_PUBLIC = lazy_pattern(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S{1,30}) ")
+_PLACEHOLDER = lazy_pattern(r"<[^<>]*>")
 _LONGEST_PLACEHOLDER = 60
 _LONGEST_PATH = 500
-_PATH = re.compile(
+_PATH = lazy_pattern(
     r"(?:file:|~|\.{0,2}/|\$\{?\w{1,40}\}?/|[A-Za-z]:[\\/]|\\\\)[^\r\n]*"
     r"|[^\r\n{}\"]{0,200}\.(?:pem|key|jwk|jwks|json|der|p8|pk8|p12|pfx|jks|txt|crt|cer|ppk)",
     re.IGNORECASE,

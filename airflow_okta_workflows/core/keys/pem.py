@@ -11,6 +11,7 @@ from airflow_okta_workflows.core.keys import der
 from airflow_okta_workflows.core.keys.encodings import base64_readings, is_java_keystore, pem_lines
 from airflow_okta_workflows.core.keys.found import Found, ordinal, other, problem
 from airflow_okta_workflows.core.keys.key_text import KeyText
+from airflow_okta_workflows.core.patterns import lazy_pattern
 from airflow_okta_workflows.core.secret import Secret, shown
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ MOST_ROUNDS = 10_000_000
 """Most rounds of a key derivation, which take a few seconds. Usual numbers are 2,048 to 1,000,000."""
 
 # All repetitions are bounded, to avoid quadratic time. The dashes after the last label are often lost.
-_MARKER = re.compile(r"-{2,8}\s?(BEGIN|END)((?:[^-\r\n]|-(?!-)){0,64})(?:-{2,8}|-?\s*\Z)", re.IGNORECASE)
-_HEADER = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,40}:[^\n]*$", re.MULTILINE)
+_MARKER = lazy_pattern(r"-{2,8}\s?(BEGIN|END)((?:[^-\r\n]|-(?!-)){0,64})(?:-{2,8}|-?\s*\Z)", re.IGNORECASE)
+_HEADER = lazy_pattern(r"^[A-Za-z][A-Za-z0-9-]{0,40}:[^\n]*$", re.MULTILINE)
 # RFC 1421 headers of an encrypted traditional key. The IV is as long as the cipher's block; if the newlines are lost,
 # only that length separates it from the base64 that follows.
-_ENCRYPTION = re.compile(
+_ENCRYPTION = lazy_pattern(
     r"\s*Proc-Type:\s*4,\s*ENCRYPTED\s*DEK-Info:\s*"
     r"((?:AES-\d{3}-CBC),[0-9A-F]{32}|(?:DES-EDE3-CBC|DES-CBC),[0-9A-F]{16}|[A-Z0-9-]{1,40},)",
     re.IGNORECASE,

@@ -6,10 +6,9 @@ hint with several things to check has a line for each, the likeliest first.
 
 from __future__ import annotations
 
-import re
-
 from airflow_okta_workflows.core.errors import split_code
 from airflow_okta_workflows.core.oauth.client_assertion import MAX_LIFETIME
+from airflow_okta_workflows.core.patterns import lazy_pattern
 
 _SUSPECT_SKEW = 60.0
 """Seconds of clock skew above which each refusal names the local clock as a suspect."""
@@ -121,7 +120,7 @@ _BY_ERROR = {
     ),
 }
 
-_OKTA_ERROR = re.compile(r"E\d{7}")
+_OKTA_ERROR = lazy_pattern(r"E\d{7}")
 _REFUSED_BY_THE_ORG = (
     "Look this request up in the org's System Log, which names the rule that refused it.\n"
     "Allow this machine's internet address in the network zones of the app and the org, and in ThreatInsight.\n"
