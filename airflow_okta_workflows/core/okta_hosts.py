@@ -36,8 +36,9 @@ def require_org(origin: Origin, *, is_url: bool, has_workflows_host: bool) -> No
     :raises CoreError: for the host of the admin console or of the flows, a bare name, or a typo
     """
     host = origin.host
-    if match := _WORKFLOWS.fullmatch(host) or _ORG.fullmatch(host):
-        org, kind = match["org"], "host of its flows" if match.re is _WORKFLOWS else "admin console"
+    of_flows = _WORKFLOWS.fullmatch(host)
+    if match := of_flows or _ORG.fullmatch(host):
+        org, kind = match["org"], "host of its flows" if of_flows else "admin console"
         domain = f"{org.removesuffix('-admin')}.{match['base']}"
         if domain != host:
             raise configuration_error(

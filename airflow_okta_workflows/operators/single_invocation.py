@@ -126,7 +126,8 @@ class SingleInvocationOperator(AskingOperator):
                 response = self._invoke(checkpoints)
                 checkpoints.responded(response)
             self._link(context, response.execution_id)
-            context["ti"].xcom_push(key="execution_id", value=response.execution_id)
+            if response.execution_id is not None:  # Airflow 3.0 refuses null
+                context["ti"].xcom_push(key="execution_id", value=response.execution_id)
             context["ti"].xcom_push(key="status_code", value=response.status_code)
             return self._evaluate(response, context, checkpoints.key)
         except OktaWorkflowsError as error:

@@ -447,7 +447,7 @@ def test_the_file_of_the_payloads_is_not_replaced_by_the_records(tmp_path: Path,
 
 def mapped(records_path: str, map_index: int) -> Any:
     """Execute one of several mapped tasks; return its XCom."""
-    with DAG("dag", start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+    with DAG("dag", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         task = InvokeOktaFlowBatchOperator.partial(
             task_id="task", flow="echo", item_key="email", max_rate=2000, records_path=records_path
         ).expand(payloads=[PEOPLE[:2], PEOPLE[2:]])

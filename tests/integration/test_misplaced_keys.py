@@ -30,7 +30,7 @@ from airflow_okta_workflows.operators.okta_workflows import (
 )
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
-from tests.airflow_features import TASK_STATE_STORE, forget_masks, needs
+from tests.airflow_features import TASK_SDK, TASK_STATE_STORE, forget_masks, needs
 from tests.conftest import CommandLine
 from tests.integration.task_context import Store, context, with_store
 from tests.unit.core.keys.key_forms import p12
@@ -327,7 +327,14 @@ USES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize(
+    "use",
+    [
+        # Before Airflow 3 the error is Airflow's own, which does not quote the flow.
+        pytest.param(use, id=name, marks=needs(TASK_SDK) if name == "sensor past its timeout" else ())
+        for name, use in USES.items()
+    ],
+)
 def test_a_flow_url_with_a_client_token_is_quoted_without_it(
     org: LocalOrg,
     connect: Any,
