@@ -161,7 +161,7 @@ def test_no_execution_id_of_the_status_flow_is_taken_for_that_of_the_run(
     first, second = (None if lost else run.execution_id for run in flow.org.flows["provision"].runs)
     assert caught.value.response
     assert caught.value.response.execution_id == first
-    assert given["ti"].pushed["execution_id"] == second
+    assert given["ti"].pushed.get("execution_id") == second
 
 
 @pytest.mark.parametrize("store", [True, False], ids=["3.3", "older"])
