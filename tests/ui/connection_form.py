@@ -72,7 +72,14 @@ class ConnectionForm:
 
     def paste_json(self, extra: dict[str, Any]) -> None:
         """Replace the whole extra in its JSON editor, whose section must be expanded."""
-        self.paste(self.dialog.locator(".view-lines:visible").last, json.dumps(extra))
+        section = self.page.get_by_role("button", name="Extra Fields JSON", exact=True)
+        editor = self.dialog.locator("[data-part=item]").filter(has=section).locator(".view-lines")
+        try:
+            expect(editor).to_be_visible(timeout=5_000)
+        except AssertionError:
+            # On a busy machine, the form is still rendered when it is expanded, and collapses the section later.
+            self.unfold("Extra Fields JSON")
+        self.paste(editor, json.dumps(extra))
 
     def fill(
         self,
