@@ -233,6 +233,19 @@ def first_line(problem: object, clean: Callable[[str], str]) -> str:
     return next(iter(clean(text.strip()[:_LONGEST_READ]).strip().splitlines()), "")[:_LONGEST_LINE]
 
 
+def error_reason(error: Exception) -> tuple[str, str]:
+    """Return why a file cannot be used, and what the error says, redacted, unless the reason is in the system's words.
+
+    :param error: the error of the operating system, or of a library for file systems or compressed data
+    """
+    if reason := getattr(error, "strerror", None):
+        return reason, ""
+    kind = type(error)
+    # With the module, since some are only called "error".
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    return name, f"The error says: {first_line(error, without_keys)[:300]}"
+
+
 def _may_be_part_of_key(word: str) -> bool:
     """Return whether a word has a run of base64 that is long enough to reveal something and is no plain word."""
     return any(len(run) >= PART_OF_KEY and not re.fullmatch(_PLAIN_RUN, run) for run in re.findall(_RUN, word))

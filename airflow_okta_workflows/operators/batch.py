@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.operators.batch_items import BatchItems
     from airflow_okta_workflows.operators.batch_records import BatchRecords
     from airflow_okta_workflows.operators.batch_runner import BatchRun
+    from airflow_okta_workflows.operators.records_file import RecordsFile
     from airflow_okta_workflows.operators.status_flow import StatusFlow
 
 
@@ -239,7 +240,8 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             return checkpoints.done
         with raise_provider_errors(), NoFrames():
             template = hook.settings.build_invocation(self.flow, {}, idempotency_key=checkpoints.key, **self._options)
-            items = self._read_items(context, checkpoints)
+            file = None if self.records_path is None else RecordsFile(open_path(self.records_path))
+            items = self._read_items(context, checkpoints, file)
         answered = read_answers(items, checkpoints.earlier, *answers) if answers else None
         pace, status = configured_pace(), None
         if self.status:
@@ -251,7 +253,6 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
                 read_timeout=self._read_timeout,
                 checkpointed=checkpoints.is_kept,
             )
-        file = None if self.records_path is None else RecordsFile(open_path(self.records_path))
         self.log.info("Batch of %d invocations of flow %r, at most %g/s", len(items), self.flow, self.max_rate)
         records = BatchRecords(len(items))
         self._run = BatchRun(
@@ -279,17 +280,17 @@ class InvokeOktaFlowBatchOperator(AskingOperator):
             return self._ask_about(context, records, sent, deadline)
         return self._end(records, context, checkpoints)
 
-    def _read_items(self, context: Context, checkpoints: BatchCheckpointStore) -> BatchItems:
+    def _read_items(self, context: Context, checkpoints: BatchCheckpointStore, file: RecordsFile | None) -> BatchItems:
         from airflow_okta_workflows.core.batch.items import check_item_key, check_unchanged, parse_items
         from airflow_okta_workflows.operators.batch_items import BatchItems
         from airflow_okta_workflows.operators.batch_source import open_source
-        from airflow_okta_workflows.operators.records_file import check_own_file, open_path
+        from airflow_okta_workflows.operators.records_file import check_own_file
 
         check_item_key(checkpoints.earlier_item_key, self.item_key)
         item_key = compile_optional(self.item_key, "item_key")
         payloads = self._read_payloads(context)
-        if self.records_path is not None:
-            check_own_file(open_path(self.records_path), payloads, context)
+        if file is not None:
+            check_own_file(file.path, payloads, context)
         with open_source(payloads, self.item_key) as source:
             items = BatchItems(
                 parse_items(source.rows, checkpoints.key, item_key, source.unit), earlier=checkpoints.earlier

@@ -24,7 +24,7 @@ from airflow_okta_workflows.core.batch.sources import (
     json_list_rows,
 )
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.secret import first_line, public_part, shown, without_keys
+from airflow_okta_workflows.core.secret import error_reason, first_line, public_part, shown, without_keys
 from airflow_okta_workflows.exceptions import OktaBatchFileError
 from airflow_okta_workflows.operators.batch_arguments import SqlRows, is_path, missing_item_key, needs_item_key
 
@@ -161,20 +161,13 @@ def _readable(rows: Iterator[Row], path: Any) -> Iterator[Row]:
 
 def _file_error(path: Any, error: Exception) -> OktaBatchFileError:
     where = public_part(str(path))
-    reason = getattr(error, "strerror", None)
-    says = "" if reason else f"\nThe error says: {_said(error)}"
+    reason, says = error_reason(error)
     return OktaBatchFileError(
-        f"The file of payloads cannot be read: {reason or _name_of(error)}.",
+        f"The file of payloads cannot be read: {reason}.",
         hint="OKW-1653: Correct the path, or let Airflow retry until the file is there and complete. Nothing was sent.",
-        detail=f"File: {where}{says}",
+        detail="\n".join(filter(None, (f"File: {where}", says))),
         path=where,
     )
-
-
-def _name_of(error: Exception) -> str:
-    """Return the name of a library's error with its module, since some are only called ``error``."""
-    kind = type(error)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _said(error: Exception) -> str:

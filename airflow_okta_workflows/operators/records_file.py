@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_okta_workflows.core.secret import shown
+from airflow_okta_workflows.core.secret import error_reason, public_part
 from airflow_okta_workflows.exceptions import OktaBatchFileError, OktaConfigurationError
 from airflow_okta_workflows.operators.batch_arguments import is_path
 
@@ -185,19 +185,22 @@ class RecordsFile:
         raise OktaBatchFileError(
             "The records of the batch cannot be written: another process has changed the file or deleted it.",
             hint=_ONE_WRITER,
-            detail=f"File: {self.path}",
-            path=str(self.path),
+            detail=f"File: {self._where}",
+            path=self._where,
         )
 
     def _error(self, error: Exception, hint: str = _MAKE_ROOM) -> OktaBatchFileError:
-        told = error.strerror if isinstance(error, OSError) else None
-        said = "" if told else f"\nThe file system says: {shown(next(iter(str(error).splitlines()), ''))}"
+        reason, says = error_reason(error)
         return OktaBatchFileError(
-            f"The records of the batch cannot be written: {told or type(error).__name__}.",
+            f"The records of the batch cannot be written: {reason}.",
             hint=hint,
-            detail=f"File: {self.path}{said}",
-            path=str(self.path),
+            detail="\n".join(filter(None, (f"File: {self._where}", says))),
+            path=self._where,
         )
+
+    @property
+    def _where(self) -> str:
+        return public_part(str(self.path))
 
 
 def read_records(path: Any) -> Iterator[dict[str, Any]] | None:
