@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.core.errors import CoreError, configuration_error
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaConfigurationError
-from airflow_okta_workflows.operators.templated_argument import TemplatedArgument, is_xcom
+from airflow_okta_workflows.operators.templated_argument import TemplatedArgument, is_instance_of, is_xcom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def is_path(value: object) -> bool:
 
     :param value: the value
     """
-    return isinstance(value, Path) or any(kind.__name__ == "ObjectStoragePath" for kind in type(value).__mro__)
+    return isinstance(value, Path) or is_instance_of("ObjectStoragePath", value)
 
 
 def needs_item_key(payloads: object) -> bool:

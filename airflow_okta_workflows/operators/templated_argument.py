@@ -68,7 +68,16 @@ def is_xcom(value: object) -> bool:
 
     :param value: the value of an argument
     """
-    return any(kind.__name__ == "XComArg" for kind in type(value).__mro__)
+    return is_instance_of("XComArg", value)
+
+
+def is_instance_of(name: str, value: object) -> bool:
+    """Return whether a value is of a class that is not imported for it, because that would slow down parsing of DAGs.
+
+    :param name: the name of the class
+    :param value: the value of an argument
+    """
+    return any(kind.__name__ == name for kind in type(value).__mro__)
 
 
 def _templated(value: object) -> Iterator[TemplatedArgument]:

@@ -22,7 +22,10 @@ MARKER = "## [Unreleased]\n"
 # The check installs Airflow, which is downloaded if uv's cache does not have it.
 pytestmark = [
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="a release is a commit"),
+    pytest.mark.skipif(
+        not (ROOT / ".git").exists() or not shutil.which("git"),
+        reason="a release is cut from a git checkout, and this is none, or there is no git",
+    ),
 ]
 
 

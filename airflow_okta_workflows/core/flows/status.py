@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.expressions import Expression, ExpressionError, compile_optional
 from airflow_okta_workflows.core.flows.members import describe_body
+from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.secret import shown
 
 if TYPE_CHECKING:
@@ -130,16 +131,10 @@ class RunStatusRule(StatusRule):
     The parameters are those of :class:`StatusRule`.
     """
 
-    def __init__(
-        self,
-        success_when: str,
-        failure_when: str | None,
-        result: str | None = None,
-        not_found_when: str | None = None,
-    ) -> None:
-        super().__init__(success_when, failure_when, result, not_found_when)
-        conditions = success_when, failure_when, not_found_when
-        self._has_four_statuses = conditions == (SUCCESS_WHEN, FAILURE_WHEN, NOT_FOUND_WHEN)
+    @cached_property
+    def _has_four_statuses(self) -> bool:
+        conditions = self._success, self._failure, self._not_found
+        return [one and one.text for one in conditions] == [SUCCESS_WHEN, FAILURE_WHEN, NOT_FOUND_WHEN]
 
     def first_status(self, response: FlowResponse) -> Status:
         """Return the status in the flow's own first response, which need not have one.
