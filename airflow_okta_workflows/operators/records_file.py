@@ -156,11 +156,12 @@ class RecordsFile:
     def finish(self) -> None:
         """Join the parts, if there are any.
 
-        :raises OktaBatchFileError: if they cannot be written
+        :raises OktaBatchFileError: if they cannot be written, or if another process has changed the file
         """
-        if self._appends:
-            return
         try:
+            if self._appends:
+                self._require_unchanged()
+                return
             with self.path.open("wb") as whole:
                 for number in range(self._parts):
                     with self._part(number).open("rb") as part:
@@ -169,6 +170,8 @@ class RecordsFile:
                 whole.write(bytes(self._waiting))
             for number in reversed(range(self._parts)):
                 self._part(number).unlink()
+        except OktaBatchFileError:
+            raise
         except Exception as error:
             raise self._error(error) from error
         self._parts = 0

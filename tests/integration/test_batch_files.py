@@ -27,6 +27,7 @@ from airflow_okta_workflows.exceptions import (
 )
 from airflow_okta_workflows.operators import batch_source, records_file
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, SqlRows
+from airflow_okta_workflows.operators.records_file import RecordsFile
 from tests.airflow_features import OBJECT_STORAGE, needs
 from tests.integration.task_context import Store, StoreOfACutOffTask, context, with_store
 
@@ -469,24 +470,25 @@ def test_mapped_tasks_do_not_share_a_file_of_records(tmp_path: Path, org: LocalO
     assert [len(lines(tmp_path / f"records-{number}.jsonl")) for number in (0, 1)] == [2, 3]
 
 
+@pytest.mark.parametrize("after", EMAILS)
 @pytest.mark.parametrize("meanwhile", ["written by another task", "deleted"])
 def test_a_file_of_records_that_another_process_changes_ends_the_try(
-    tmp_path: Path, org: LocalOrg, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str, after: str
 ) -> None:
-    monkeypatch.setattr(records_file, "_WRITTEN_AFTER", 0)
     file, store = tmp_path / "records.jsonl", Store()
 
-    def changed(request: Any) -> Any:
-        if request.body["email"] == EMAILS[2]:
+    def append(self: RecordsFile, lines: bytes, append: Any = RecordsFile.append) -> None:
+        append(self, lines)
+        if after.encode() in lines:
             file.write_text("{}\n") if meanwhile != "deleted" else file.unlink()
-        return {"body": request.body}
 
-    org.flow("echo")(changed)
-    given = {"records_path": str(file)}
-    with pytest.raises(OktaBatchFileError, match="another process has changed the file or deleted it"):
-        batch(PEOPLE, **given).execute(with_store(store))
+    given: Any = {"records_path": str(file)}
+    with monkeypatch.context() as patch:
+        patch.setattr(records_file, "_AT_ONCE", 1)  # so that each line is written alone
+        patch.setattr(RecordsFile, "append", append)
+        with pytest.raises(OktaBatchFileError, match="another process has changed the file or deleted it"):
+            batch(PEOPLE, **given).execute(with_store(store))
 
-    org.flow("echo")(lambda request: {"body": request.body})
     batch(PEOPLE, **given).execute(with_store(store, try_number=2))
     assert [record["item"] for record in lines(file)] == EMAILS
 
