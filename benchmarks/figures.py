@@ -106,6 +106,12 @@ class Figure:
         ratio = "" if self.ratio is None else f"{self.ratio:.2f} x" if self.ratio >= 0.1 else f"{self.ratio:.2g} x"
         return self.what, shown(self.ours, self.unit), peer, ratio, self.verdict, self.how
 
+    def precisely(self) -> str:
+        """Return what the target is about, with one digit more than the table has."""
+        if self.target and self.target.of == "ratio" and self.ratio is not None:
+            return f"{self.ratio:.3f} x"
+        return f"{self.ours:.4g} {self.unit}".rstrip()
+
 
 HEADINGS = ("figure", "ours", "peer", "ratio", "target", "how it was measured")
 

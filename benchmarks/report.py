@@ -51,7 +51,8 @@ def page(rows: Mapping[str, Sequence[Figure]], *, now: datetime | None = None) -
         machine=describe_machine(),
         versions=describe_versions(),
         table=_markdown(rows),
-        targets=_targets(figures),
+        reached=_reached(figures),
+        missed=_missed(figures) or "None.",
     )
 
 
@@ -70,20 +71,11 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
-def _targets(figures: Sequence[Figure]) -> str:
-    held = [figure for figure in figures if figure.target]
-    missed = [figure for figure in held if not figure.is_met]
-    if not missed:
-        return f"All {len(held)} targets are met."
-    return "\n".join(
-        [
-            f"{len(held) - len(missed)} of {len(held)} targets are met. Missed:",
-            "",
-            *(
-                f"- {figure.what}: {figure.cells()[1]}, ratio {figure.cells()[3] or 'none'}; the target is"
-                f" {figure.target.text}"
-                for figure in missed
-                if figure.target
-            ),
-        ]
-    )
+def _reached(figures: Sequence[Figure]) -> str:
+    held = [figure.is_met for figure in figures if figure.target]
+    return f"{'All' if all(held) else f'{held.count(True)} of'} {len(held)} targets are met"
+
+
+def _missed(figures: Sequence[Figure]) -> str:
+    missed = [(figure, figure.target) for figure in figures if figure.target and not figure.is_met]
+    return "\n".join(f"- {figure.what}: {figure.precisely()}; the target is {target.text}" for figure, target in missed)

@@ -18,8 +18,14 @@ OTHER_CODES = (
         "The org, or a gateway in front of it, has a problem: a 5xx, or `temporarily_unavailable`.",
         TRY_LATER,
     ),
-    ("The org refuses the client assertion, and this machine's clock differs from the org's.", clock_hint(60)),
-    ("Okta's error object has a code that the provider does not know.", okta_error_hint("E0000999")),
+    (
+        "The org refuses the client assertion, and this machine's clock differs from the org's.",
+        clock_hint(60).replace("60", "…"),
+    ),
+    (
+        "Okta's error object has a code that the provider does not know.",
+        okta_error_hint("E0000999").replace("E0000999", "…"),
+    ),
     ("The org knows no such scope.", token_hint("invalid_scope", "another text", None)),
     ("A proxy has changed the token request.", okta_error_hint("E0000021")),
     ("The same.", okta_error_hint("E0000022")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import random
 import shutil
 import signal
@@ -94,6 +95,9 @@ def locals_of(error: BaseException) -> Iterator[tuple[str, str]]:
             frame = traceback.tb_frame
             if not frame.f_code.co_filename.startswith(__file__.rpartition("/")[0]):
                 for name, value in frame.f_locals.items():
+                    if value is os.environ:
+                        # Also the self of each look-up in it: whoever reads a variable has all of them in a frame.
+                        continue
                     with suppress(AttributeError):  # of an object that was interrupted while it was made
                         yield f"{name} in {frame.f_code.co_qualname}", repr(value)
             traceback = traceback.tb_next

@@ -139,20 +139,20 @@ VALUE_RULES = (
     ),
     ValueRule(
         "date, datetime, time, and those of pendulum and pandas",
-        "text in ISO 8601, with an offset if it has a time zone",
+        "a string in ISO 8601, with an offset if it has a time zone",
         "",
         _has("isoformat"),
         lambda value: value.isoformat(),
     ),
     ValueRule("Enum", "its value", "", _is(Enum), lambda value: value.value),
-    ValueRule("UUID, path, IP address or network", "text", "", _is(*_AS_TEXT), str),
+    ValueRule("UUID, path, IP address or network", "a string", "", _is(*_AS_TEXT), str),
     ValueRule(
         "Decimal", "a number; refused if it is infinite, NaN or has more digits than a float", "", _is(Decimal), _number
     ),
     ValueRule(
         "bytes, bytearray, memoryview",
         "",
-        "Convert it with .decode() for text, or base64.b64encode(…).decode().",
+        "Convert it with .decode() for a string, or base64.b64encode(…).decode().",
         _is(bytes, bytearray, memoryview),
         None,
     ),
@@ -165,7 +165,7 @@ VALUE_RULES = (
     ),
     ValueRule(
         "scalars and arrays of numpy, indexes of pandas",
-        "the value, or a list; a record an object of its fields; a datetime64 text in ISO 8601 with all its digits;"
+        "the value, or a list; a record an object of its fields; a datetime64 a string in ISO 8601 with all its digits;"
         " longdouble is refused",
         "",
         _has("tolist", "dtype"),
@@ -173,7 +173,7 @@ VALUE_RULES = (
     ),
     ValueRule("Fraction, complex", "", "Use float(…) or str(…).", _is(Number), None),
     ValueRule("Mapping", "an object", "", _is(Mapping), dict),
-    ValueRule("UserString", "text", "", _is(UserString), str),
+    ValueRule("UserString", "a string", "", _is(UserString), str),
     ValueRule(
         "tuple, Sequence (lazy XComs too), deque, keys and values of a dict",
         "a list",
@@ -203,7 +203,7 @@ VALUE_RULES = (
         _is(Set),
         None,
     ),
-    ValueRule("URL of pydantic 2", "text", "", _has("unicode_string"), lambda value: value.unicode_string()),
+    ValueRule("URL of pydantic 2", "a string", "", _has("unicode_string"), lambda value: value.unicode_string()),
     ValueRule("secret of pydantic", "", "Convert it with .get_secret_value().", _has("get_secret_value"), None),
     ValueRule(
         "Undefined of Jinja",
