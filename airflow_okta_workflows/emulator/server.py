@@ -210,10 +210,10 @@ class Server:
         if flow is None:
             await exchange.respond(self._refused("F7"))
             return
-        text = await request.text()
-        # A client token is a secret.
-        query = {name: value for name, value in request.query.items() if name != "clientToken"}
-        seen = SeenRequest(flow.name, request.method, _headers(request), text, query=query, received_at=self._org.now())
+        text, received_at = await _text(request), self._org.now()
+        seen = SeenRequest(
+            flow.name, request.method, _headers(request), text, query=_query(request), received_at=received_at
+        )
         self._org.log.append(seen)
         started = Runtime.monotonic()
         try:
@@ -314,13 +314,13 @@ class Server:
     def _flow_request(self, request: web.Request, text: str) -> FlowRequest:
         body = None
         if text:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 body = json.loads(text)
         is_uuid = self._org.rules["E1"]["form"] == "uuid"
         return FlowRequest(
             method=request.method,
             headers=_headers(request),
-            query=dict(request.query),
+            query=_query(request),
             body=body,
             text=text,
             execution_id=Runtime.new_id() if is_uuid else f"exec{Runtime.new_id().replace('-', '')}",
@@ -344,9 +344,26 @@ def _oauth_error(refusal: Observation) -> str | None:
     return body.get("error") if isinstance(body, dict) else None
 
 
+def _query(request: web.Request) -> dict[str, str]:
+    # A client token is a secret.
+    return {name: request.query[name] for name in request.query if name != "clientToken"}
+
+
 def _headers(request: web.Request) -> dict[str, str]:
-    # The token is dropped, so that printing a recorded request reveals no secret.
-    return {
-        name.lower(): value.partition(" ")[0] if name.lower() == "authorization" else value
-        for name, value in request.headers.items()
-    }
+    # Tokens are dropped, so that printing a recorded request reveals no secret.
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if "x-api-client-token" in headers:
+        headers["x-api-client-token"] = "***"
+    if "authorization" in headers:
+        scheme, _, credentials = headers["authorization"].partition(" ")
+        # Without a scheme, the whole is the secret.
+        headers["authorization"] = scheme if credentials else "***"
+    return headers
+
+
+async def _text(request: web.Request) -> str:
+    body = await request.read()
+    try:
+        return body.decode(request.charset or "utf-8", "replace")
+    except (LookupError, UnicodeError):  # an unknown charset, or a codec that replaces nothing
+        return body.decode("utf-8", "replace")

@@ -191,6 +191,43 @@ def test_a_flow_sees_what_the_api_endpoint_card_gives(org: LocalOrg, connect: An
     assert seen[0].headers["authorization"] == "Bearer", "the token is not kept"
 
 
+def test_a_recorded_request_has_no_token(org: LocalOrg) -> None:
+    org.flow("open", security="public")(lambda request: {})
+    for authorization in ("S3CRET", "Bearer S3CRET"):
+        requests.post(
+            org.invoke_url("open"),
+            params={"clientToken": "S3CRET", "q": "1"},
+            headers={"x-api-client-token": "S3CRET", "Authorization": authorization},
+            timeout=5,
+        )
+
+    assert "S3CRET" not in repr((org.log, org.flows))
+    for seen, scheme in zip(org.flows["open"].runs, ("***", "Bearer"), strict=True):
+        assert (seen.headers["x-api-client-token"], seen.headers["authorization"]) == ("***", scheme)
+        assert seen.query == {"q": "1"}
+    assert [one.headers["authorization"] for one in org.log] == ["***", "Bearer"]
+
+
+ODD_BODIES = [
+    ("not_utf8", "application/json", b'{"a": "\xff"}', {"a": "\ufffd"}),
+    ("unknown_charset", "application/json; charset=nope", b'{"a": "\xc3\xa9"}', {"a": "\u00e9"}),
+    ("charset_of_no_text", "application/json; charset=hex", b'{"a": 1}', {"a": 1}),
+    ("charset_without_replacement", "application/json; charset=idna", b'{"a": 1}', {"a": 1}),
+    ("too_deep", "application/json", b"[" * 200_000, None),
+]
+
+
+@pytest.mark.parametrize(("content_type", "sent", "body"), [row[1:] for row in ODD_BODIES], ids=[row[0] for row in ODD_BODIES])  # fmt: skip
+def test_an_odd_body_reaches_the_flow_and_the_log(org: LocalOrg, content_type: str, sent: bytes, body: Any) -> None:
+    org.flow("open", security="public")(lambda request: {})
+
+    response = requests.post(org.invoke_url("open"), data=sent, headers={"Content-Type": content_type}, timeout=30)
+
+    assert response.status_code == 200
+    assert [run.body for run in org.flows["open"].runs] == [body]
+    assert [(one.status, one.ran) for one in org.log] == [(200, True)]
+
+
 def test_requests_and_runs_are_counted_apart(org: LocalOrg, connect: Any) -> None:
     url = org.invoke_url("echo")
     assert requests.post(url, timeout=5).status_code == 401
