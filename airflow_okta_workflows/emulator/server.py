@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.emulator.rules import Observation
     from airflow_okta_workflows.emulator.state import OrgState
 
+_FORM = "application/x-www-form-urlencoded"
 _MAX_BODY = 32 * 2**20
 
 
@@ -170,7 +172,8 @@ class Server:
 
     async def _token(self, exchange: Exchange) -> None:
         request = exchange.request
-        form = {name: str(value) for name, value in (await request.post()).items()}
+        is_form = request.content_type == _FORM
+        form = dict(parse_qsl(await _text(request), keep_blank_values=True)) if is_form else {}
         self._org.on_assertion(form.get("client_assertion", ""))
         seen = SeenTokenRequest(received_at=self._org.now())
         self._org.token_requests.append(seen)
@@ -190,6 +193,8 @@ class Server:
         try:
             if (request.method != "POST" or request.query_string) and not rules.accepts("T21"):
                 raise Refusal("T21")  # noqa: TRY301  # handled like any other refusal
+            if request.content_type != _FORM and not rules.accepts("T29"):
+                raise Refusal("T29")  # noqa: TRY301  # the same
             scope = check_token_request(form, self._org.app, rules, token_url=origin + TOKEN_PATH, now=self._org.now())
         except Refusal as refusal:
             return rules.response(refusal.rule), _oauth_error(rules[refusal.rule])
