@@ -93,8 +93,10 @@ class GrantedToken:
     """The org's record of a token that it granted.
 
     :param issuer: the origin under which it was requested
+    :param scopes: its scopes
     :param expires_at: when it expires, by the org's clock, in seconds since the epoch
     """
 
     issuer: str
+    scopes: frozenset[str]
     expires_at: float

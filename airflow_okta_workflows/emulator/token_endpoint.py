@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.emulator.profile import OrgRules
 
+INVOKE_SCOPE = "okta.workflows.invoke.manage"
+"""The scope that a token needs to invoke flows."""
 NOT_GRANTED = "okta.eventHooks.read"
 """A scope that the org knows and the app usually does not have."""
-KNOWN_SCOPES = frozenset({"okta.workflows.invoke.manage", "okta.users.read", "okta.users.manage", NOT_GRANTED})
+KNOWN_SCOPES = frozenset({INVOKE_SCOPE, "okta.users.read", "okta.users.manage", NOT_GRANTED})
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class App:
 
     client_id: str
     public_keys: dict[str, Any]
-    granted_scopes: set[str] = field(default_factory=lambda: {"okta.workflows.invoke.manage"})
+    granted_scopes: set[str] = field(default_factory=lambda: {INVOKE_SCOPE})
     proof_of_possession: bool = False
     active: bool = True
     inside_network_zone: bool = True

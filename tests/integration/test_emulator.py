@@ -222,6 +222,21 @@ def test_a_flow_sees_what_the_api_endpoint_card_gives(org: LocalOrg, connect: An
     assert seen[0].headers["authorization"] == "Bearer", "the token is not kept"
 
 
+def test_a_token_for_another_scope_runs_no_flow(org: LocalOrg) -> None:
+    org.app.granted_scopes.add("okta.users.read")
+    both = "okta.workflows.invoke.manage okta.users.read"
+    statuses = []
+    for scope in ("okta.users.read", both):
+        token = ask(org, assertion(org), scope=scope)[1]["access_token"]
+        response = requests.post(org.invoke_url("echo"), headers={"Authorization": f"Bearer {token}"}, timeout=5)
+        statuses.append(response.status_code)
+        if response.status_code == 401:
+            assert response.json() == {"message": "Failed to authenticate request. Please check your headers"}
+
+    assert statuses == [401, 200]
+    assert len(org.flows["echo"].runs) == 1
+
+
 def test_a_recorded_request_has_no_token(org: LocalOrg) -> None:
     org.flow("open", security="public")(lambda request: {})
     for authorization in ("S3CRET", "Bearer S3CRET"):
