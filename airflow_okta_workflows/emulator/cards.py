@@ -18,8 +18,8 @@ class FlowRequest:
     """The request that the API Endpoint card passes to a flow.
 
     :param method: ``GET`` or ``POST``
-    :param headers: the headers, with names in lower case and without the token
-    :param query: the query parameters; the first value of a repeated one
+    :param headers: the headers, with names in lower case and without tokens
+    :param query: the query parameters without a client token; the first value of a repeated one
     :param body: the body as a JSON value; None if it is empty or not JSON
     :param text: the body as a string
     :param execution_id: the id of this execution

@@ -20,7 +20,8 @@ class SeenRequest:
 
     :param flow: the flow's name
     :param method: the HTTP method
-    :param headers: the headers, with names in lower case; the value of ``authorization`` is only the scheme
+    :param headers: the headers, with names in lower case; the value of ``authorization`` is only the scheme, and that
+        of ``x-api-client-token`` is masked
     :param text: the body as a string
     :param status: the status of the response; None if the connection was cut instead, or the exchange is not over
     :param response: the body of the response as a string
@@ -92,8 +93,10 @@ class GrantedToken:
     """The org's record of a token that it granted.
 
     :param issuer: the origin under which it was requested
+    :param scopes: its scopes
     :param expires_at: when it expires, by the org's clock, in seconds since the epoch
     """
 
     issuer: str
+    scopes: frozenset[str]
     expires_at: float

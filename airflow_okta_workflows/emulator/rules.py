@@ -30,6 +30,7 @@ AS_GIVEN = "as given"
 
 _JSON = "application/json"
 _ALTERS_THE_APP = "it would take a change of the app"
+_BUDGET_USED_UP = "the budget of token requests is used up"
 _NO_SUCH_FLOW = "none of the flows shows it"
 
 
@@ -186,10 +187,10 @@ TOKENS = (
     Rule("T22", "A granted token comes without rate limit headers.", {"headers": []}, inferred=True),
     Rule(
         "T23",
-        "An assertion without exp is refused.",
+        "An assertion without a number as exp is refused.",
         _invalid_client("The client_assertion token is expired."),
         inferred=True,
-        unprobed="the budget of token requests is used up",
+        unprobed=_BUDGET_USED_UP,
     ),
     Rule(
         "T24",
@@ -221,6 +222,13 @@ TOKENS = (
         "A request from outside the app's network zones is refused.",
         _refusal(403, "access_denied", "The request is made from outside the client's permitted network zones."),
         unprobed=_ALTERS_THE_APP,
+    ),
+    Rule(
+        "T29",
+        "A body that is not URL-encoded is refused.",
+        _refusal(400, "invalid_request", "The body must be application/x-www-form-urlencoded."),
+        inferred=True,
+        unprobed=_BUDGET_USED_UP,
     ),
 )
 

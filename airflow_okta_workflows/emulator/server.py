@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.emulator.rules import Observation
     from airflow_okta_workflows.emulator.state import OrgState
 
+_FORM = "application/x-www-form-urlencoded"
 _MAX_BODY = 32 * 2**20
 
 
@@ -170,7 +172,8 @@ class Server:
 
     async def _token(self, exchange: Exchange) -> None:
         request = exchange.request
-        form = {name: str(value) for name, value in (await request.post()).items()}
+        is_form = request.content_type == _FORM
+        form = dict(parse_qsl(await _text(request), keep_blank_values=True)) if is_form else {}
         self._org.on_assertion(form.get("client_assertion", ""))
         seen = SeenTokenRequest(received_at=self._org.now())
         self._org.token_requests.append(seen)
@@ -190,6 +193,8 @@ class Server:
         try:
             if (request.method != "POST" or request.query_string) and not rules.accepts("T21"):
                 raise Refusal("T21")  # noqa: TRY301  # handled like any other refusal
+            if request.content_type != _FORM and not rules.accepts("T29"):
+                raise Refusal("T29")  # noqa: TRY301  # the same
             scope = check_token_request(form, self._org.app, rules, token_url=origin + TOKEN_PATH, now=self._org.now())
         except Refusal as refusal:
             return rules.response(refusal.rule), _oauth_error(rules[refusal.rule])
@@ -210,10 +215,10 @@ class Server:
         if flow is None:
             await exchange.respond(self._refused("F7"))
             return
-        text = await request.text()
-        # A client token is a secret.
-        query = {name: value for name, value in request.query.items() if name != "clientToken"}
-        seen = SeenRequest(flow.name, request.method, _headers(request), text, query=query, received_at=self._org.now())
+        text, received_at = await _text(request), self._org.now()
+        seen = SeenRequest(
+            flow.name, request.method, _headers(request), text, query=_query(request), received_at=received_at
+        )
         self._org.log.append(seen)
         started = Runtime.monotonic()
         try:
@@ -314,13 +319,13 @@ class Server:
     def _flow_request(self, request: web.Request, text: str) -> FlowRequest:
         body = None
         if text:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 body = json.loads(text)
         is_uuid = self._org.rules["E1"]["form"] == "uuid"
         return FlowRequest(
             method=request.method,
             headers=_headers(request),
-            query=dict(request.query),
+            query=_query(request),
             body=body,
             text=text,
             execution_id=Runtime.new_id() if is_uuid else f"exec{Runtime.new_id().replace('-', '')}",
@@ -344,9 +349,26 @@ def _oauth_error(refusal: Observation) -> str | None:
     return body.get("error") if isinstance(body, dict) else None
 
 
+def _query(request: web.Request) -> dict[str, str]:
+    # A client token is a secret.
+    return {name: request.query[name] for name in request.query if name != "clientToken"}
+
+
 def _headers(request: web.Request) -> dict[str, str]:
-    # The token is dropped, so that printing a recorded request reveals no secret.
-    return {
-        name.lower(): value.partition(" ")[0] if name.lower() == "authorization" else value
-        for name, value in request.headers.items()
-    }
+    # Tokens are dropped, so that printing a recorded request reveals no secret.
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if "x-api-client-token" in headers:
+        headers["x-api-client-token"] = "***"
+    if "authorization" in headers:
+        scheme, _, credentials = headers["authorization"].partition(" ")
+        # Without a scheme, the whole is the secret.
+        headers["authorization"] = scheme if credentials else "***"
+    return headers
+
+
+async def _text(request: web.Request) -> str:
+    body = await request.read()
+    try:
+        return body.decode(request.charset or "utf-8", "replace")
+    except (LookupError, UnicodeError):  # an unknown charset, or a codec that replaces nothing
+        return body.decode("utf-8", "replace")

@@ -7,6 +7,7 @@ import secrets
 import threading
 import uuid
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -28,7 +29,7 @@ from airflow_okta_workflows.emulator.records import (
     SeenTokenRequest,
 )
 from airflow_okta_workflows.emulator.responses import header_name
-from airflow_okta_workflows.emulator.token_endpoint import App
+from airflow_okta_workflows.emulator.token_endpoint import INVOKE_SCOPE, App
 
 if TYPE_CHECKING:
     import ssl
@@ -142,7 +143,7 @@ class OrgState:
     def expire_tokens(self) -> None:
         """Expire all tokens now, whatever lifetime their holders were given."""
         with self._lock:
-            self.tokens = {value: GrantedToken(token.issuer, 0.0) for value, token in self.tokens.items()}
+            self.tokens = {value: replace(token, expires_at=0.0) for value, token in self.tokens.items()}
 
     def revoke_tokens(self) -> None:
         """Revoke all tokens."""
@@ -240,17 +241,19 @@ class OrgState:
         claims = {"iss": issuer, "cid": self.app.client_id, "scp": scope.split(), "jti": Runtime.new_id()}
         token = jwt.encode({**claims, "exp": int(expires_at)}, self._signing_secret, algorithm="HS256")
         with self._lock:
-            self.tokens[token] = GrantedToken(issuer, expires_at)
+            self.tokens[token] = GrantedToken(issuer, frozenset(scope.split()), expires_at)
         return token
 
     def accepts_token(self, token: str) -> bool:
-        """Return whether flows accept a token: it must be known, unexpired and requested under the right domain.
+        """Return whether flows accept a token.
+
+        It must be known, not expired, have the scope that flows require, and be requested under the right domain.
 
         :param token: the token
         """
         with self._lock:
             granted = self.tokens.get(token)
-        if granted is None or granted.expires_at <= self.now():
+        if granted is None or granted.expires_at <= self.now() or INVOKE_SCOPE not in granted.scopes:
             return False
         return granted.issuer.partition("://")[2] == self.issuer_host
 

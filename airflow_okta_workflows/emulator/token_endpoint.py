@@ -6,7 +6,7 @@ Each refusal is one of the rules of :mod:`airflow_okta_workflows.emulator.rules`
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import jwt
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.emulator.profile import OrgRules
 
+INVOKE_SCOPE = "okta.workflows.invoke.manage"
+"""The scope that a token needs to invoke flows."""
 NOT_GRANTED = "okta.eventHooks.read"
 """A scope that the org knows and the app usually does not have."""
-KNOWN_SCOPES = frozenset({"okta.workflows.invoke.manage", "okta.users.read", "okta.users.manage", NOT_GRANTED})
+KNOWN_SCOPES = frozenset({INVOKE_SCOPE, "okta.users.read", "okta.users.manage", NOT_GRANTED})
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class App:
 
     client_id: str
     public_keys: dict[str, Any]
-    granted_scopes: set[str] = field(default_factory=lambda: {"okta.workflows.invoke.manage"})
+    granted_scopes: set[str] = field(default_factory=lambda: {INVOKE_SCOPE})
     proof_of_possession: bool = False
     active: bool = True
     inside_network_zone: bool = True
@@ -76,7 +78,7 @@ def check_token_request(form: Mapping[str, str], app: App, rules: OrgRules, *, t
     if "client_assertion" not in form:
         raise Refusal("T14")
     refuse_if(form.get("client_assertion_type") != ASSERTION_TYPE, "T15")
-    claims = _verified_claims(form["client_assertion"], app, refuse_if)
+    claims = _verified_claims(form, app, refuse_if)
     jti = claims.get("jti")
     used, granted = jti in app.used_ids, jti in app.granted_ids
     # The signature is valid, so even a refusal uses the jti up.
@@ -92,16 +94,21 @@ def check_token_request(form: Mapping[str, str], app: App, rules: OrgRules, *, t
     return scope
 
 
-def _verified_claims(assertion: str, app: App, refuse_if: Callable[[bool, str], None]) -> dict[str, Any]:
+def _verified_claims(form: Mapping[str, str], app: App, refuse_if: Callable[[bool, str], None]) -> dict[str, Any]:
+    assertion = form["client_assertion"]
     try:
         header = jwt.get_unverified_header(assertion)
         unverified: dict[str, Any] = jwt.decode(assertion, options={"verify_signature": False})
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, RecursionError):
         raise Refusal("T13") from None
+    # A JWT's jti is a string; PyJWT would report another as a signature that is invalid.
+    if not isinstance(unverified.get("jti", ""), str):
+        raise Refusal("T13")
     refuse_if(header.get("alg") not in ALGORITHMS, "T12")
     client_id = unverified.get("iss")
     refuse_if(client_id != unverified.get("sub") or not str(client_id or "").startswith("0oa"), "T8")
-    refuse_if(client_id != app.client_id, "T9")
+    # The assertion names the client; a client_id beside it is optional (RFC 7521).
+    refuse_if(not client_id == (form.get("client_id") or client_id) == app.client_id, "T9")
     refuse_if(not app.active, "T26")
     if not app.public_keys:
         raise Refusal("T27")
@@ -133,13 +140,18 @@ def _check_claims(
 ) -> None:
     refuse_if(claims.get("aud") != token_url, "T7")
     expires = claims.get("exp")
-    if isinstance(expires, (int, float)):
+    if _is_number(expires):
         refuse_if(expires <= now, "T4")
         refuse_if(expires > now + MAX_LIFETIME, "T5")
     else:
         refuse_if(True, "T23")
-    issued = claims.get("iat")
-    refuse_if(isinstance(issued, (int, float)) and issued > now, "T6")
+    for valid_from in (claims[name] for name in ("iat", "nbf") if name in claims):
+        refuse_if(not _is_number(valid_from) or valid_from > now, "T6")
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    # JSON as Python reads it can be NaN, which no comparison refuses.
+    return type(value) in (int, float) and value == value  # noqa: PLR0124
 
 
 def _granted_scope(form: Mapping[str, str], app: App, refuse_if: Callable[[bool, str], None]) -> str:

@@ -11,6 +11,7 @@ import ssl
 import time
 import uuid
 import warnings
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -64,15 +65,17 @@ def assertion(
     )
 
 
-def ask(org: LocalOrg, signed: str | None, **form: Any) -> tuple[int, dict[str, Any]]:
-    data = {
+def form_of(signed: str | None) -> dict[str, Any]:
+    return {
         "grant_type": "client_credentials",
         "scope": "okta.workflows.invoke.manage",
         "client_assertion_type": ASSERTION_TYPE,
         "client_assertion": signed,
-        **form,
     }
-    response = requests.post(f"{org.url}/oauth2/v1/token", data=data, timeout=5)
+
+
+def ask(org: LocalOrg, signed: str | None, **form: Any) -> tuple[int, dict[str, Any]]:
+    response = requests.post(f"{org.url}/oauth2/v1/token", data={**form_of(signed), **form}, timeout=5)
     return response.status_code, response.json()
 
 
@@ -90,11 +93,20 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], int, str, str]] = [
     ({"exp": NOW - 1}, {}, 401, "invalid_client", "The client_assertion token is expired."),
     ({"exp": None}, {}, 401, "invalid_client", "The client_assertion token is expired."),
     ({"exp": NOW + 9000}, {}, 401, "invalid_client", "The client_assertion token has an expiration too far into the future."),
+    ({"exp": float("nan")}, {}, 401, "invalid_client", "The client_assertion token is expired."),
+    ({"exp": True}, {}, 401, "invalid_client", "The client_assertion token is expired."),
     ({"iat": NOW + 900}, {}, 401, "invalid_client", "The client_assertion token must be issued before the current time."),
+    ({"iat": float("nan")}, {}, 401, "invalid_client", "The client_assertion token must be issued before the current time."),
+    ({"iat": "yesterday"}, {}, 401, "invalid_client", "The client_assertion token must be issued before the current time."),
+    ({"nbf": NOW + 900}, {}, 401, "invalid_client", "The client_assertion token must be issued before the current time."),
+    ({"nbf": "yesterday"}, {}, 401, "invalid_client", "The client_assertion token must be issued before the current time."),
     ({"aud": "https://acme.okta.com"}, {}, 401, "invalid_client", "The audience claim for client_assertion must be the endpoint invoked for the request."),
     ({"iss": "someone", "sub": "someone"}, {}, 401, "invalid_client", "The issuer claim for client_assertion is not a valid client_id."),
     ({"sub": "0oaother"}, {}, 401, "invalid_client", "The issuer claim for client_assertion is not a valid client_id."),
     ({"iss": "0oaother", "sub": "0oaother"}, {}, 401, "invalid_client", "Invalid value for 'client_id' parameter."),
+    ({}, {"client_id": "0oaother"}, 401, "invalid_client", "Invalid value for 'client_id' parameter."),
+    ({"jti": 5}, {}, 401, "invalid_client", "The parsing of the client_assertion failed."),
+    ({"jti": ["a"]}, {}, 401, "invalid_client", "The parsing of the client_assertion failed."),
     ({"headers": {"kid": "unknown"}}, {}, 401, "invalid_client", "The client_assertion JWT kid is invalid."),
     ({}, {"grant_type": "password"}, 400, "unsupported_grant_type", "The authorization grant type is not supported."),
     ({}, {"client_assertion_type": "x"}, 400, "invalid_request", "The client_assertion_type is invalid."),
@@ -111,6 +123,25 @@ def test_each_rule_is_kept_in_the_exact_words(
 ) -> None:
     assert ask(org, assertion(org, **claims), **form) == (status, {"error": error, "error_description": description})
     assert (org.token_requests[-1].status, org.token_requests[-1].error) == (status, error)
+
+
+def test_claims_at_the_edge_of_the_rules_are_granted(org: LocalOrg) -> None:
+    assert ask(org, assertion(org, iat=None), client_id=org.app.client_id)[0] == 200
+    assert ask(org, assertion(org, nbf=NOW - 30), client_id="")[0] == 200
+
+
+def test_a_token_request_has_to_be_url_encoded(org: LocalOrg) -> None:
+    fields = form_of(assertion(org))
+
+    multipart = requests.post(f"{org.url}/oauth2/v1/token", files={name: (None, value) for name, value in fields.items()}, timeout=5)  # fmt: skip
+    as_json = requests.post(f"{org.url}/oauth2/v1/token", json=fields, timeout=5)
+
+    for response in (multipart, as_json):
+        assert (response.status_code, response.json()) == (
+            400,
+            {"error": "invalid_request", "error_description": "The body must be application/x-www-form-urlencoded."},
+        )
+    assert requests.post(f"{org.url}/oauth2/v1/token", data=fields, timeout=5).status_code == 200, "nothing was used up"
 
 
 def test_a_signature_by_another_key_is_refused(org: LocalOrg) -> None:
@@ -189,6 +220,89 @@ def test_a_flow_sees_what_the_api_endpoint_card_gives(org: LocalOrg, connect: An
     assert seen[0].body is None
     assert (seen[0].text, seen[0].query, seen[0].headers["x-mine"]) == ("not json", {"q": "1"}, "1")
     assert seen[0].headers["authorization"] == "Bearer", "the token is not kept"
+
+
+def test_a_token_for_another_scope_runs_no_flow(org: LocalOrg) -> None:
+    org.app.granted_scopes.add("okta.users.read")
+    both = "okta.workflows.invoke.manage okta.users.read"
+    statuses = []
+    for scope in ("okta.users.read", both):
+        token = ask(org, assertion(org), scope=scope)[1]["access_token"]
+        response = requests.post(org.invoke_url("echo"), headers={"Authorization": f"Bearer {token}"}, timeout=5)
+        statuses.append(response.status_code)
+        if response.status_code == 401:
+            assert response.json() == {"message": "Failed to authenticate request. Please check your headers"}
+
+    assert statuses == [401, 200]
+    assert len(org.flows["echo"].runs) == 1
+
+
+def test_a_recorded_request_has_no_token(org: LocalOrg) -> None:
+    org.flow("open", security="public")(lambda request: {})
+    for authorization in ("S3CRET", "Bearer S3CRET"):
+        requests.post(
+            org.invoke_url("open"),
+            params={"clientToken": "S3CRET", "q": "1"},
+            headers={"x-api-client-token": "S3CRET", "Authorization": authorization},
+            timeout=5,
+        )
+
+    assert "S3CRET" not in repr((org.log, org.flows))
+    for seen, scheme in zip(org.flows["open"].runs, ("***", "Bearer"), strict=True):
+        assert (seen.headers["x-api-client-token"], seen.headers["authorization"]) == ("***", scheme)
+        assert seen.query == {"q": "1"}
+    assert [one.headers["authorization"] for one in org.log] == ["***", "Bearer"]
+
+
+ODD_BODIES = [
+    ("not_utf8", "application/json", b'{"a": "\xff"}', {"a": "\ufffd"}),
+    ("unknown_charset", "application/json; charset=nope", b'{"a": "\xc3\xa9"}', {"a": "\u00e9"}),
+    ("charset_of_no_text", "application/json; charset=hex", b'{"a": 1}', {"a": 1}),
+    ("charset_without_replacement", "application/json; charset=idna", b'{"a": 1}', {"a": 1}),
+    ("too_deep", "application/json", b"[" * 200_000, None),
+]
+
+
+@pytest.mark.parametrize(("content_type", "sent", "body"), [row[1:] for row in ODD_BODIES], ids=[row[0] for row in ODD_BODIES])  # fmt: skip
+def test_an_odd_body_reaches_the_flow_and_the_log(org: LocalOrg, content_type: str, sent: bytes, body: Any) -> None:
+    org.flow("open", security="public")(lambda request: {})
+
+    response = requests.post(org.invoke_url("open"), data=sent, headers={"Content-Type": content_type}, timeout=30)
+
+    assert response.status_code == 200
+    assert [run.body for run in org.flows["open"].runs] == [body]
+    assert [(one.status, one.ran) for one in org.log] == [(200, True)]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "sent"),
+    [
+        ("application/x-www-form-urlencoded", b"grant_type=\xff"),
+        ("application/x-www-form-urlencoded; charset=nope", b"grant_type=x"),
+    ],
+    ids=["not_utf8", "unknown_charset"],
+)
+def test_an_odd_token_request_is_refused_and_counted(org: LocalOrg, content_type: str, sent: bytes) -> None:
+    response = requests.post(f"{org.url}/oauth2/v1/token", data=sent, headers={"Content-Type": content_type}, timeout=5)
+
+    assert (response.status_code, response.json()["error"]) == (400, "unsupported_grant_type")
+    assert [one.status for one in org.token_requests] == [400]
+
+
+def test_an_assertion_of_odd_json_is_refused(org: LocalOrg) -> None:
+    signed = assertion(org)
+    _, claims, signature = signed.split(".")
+    deep = urlsafe_b64encode(b"[" * 200_000).rstrip(b"=").decode()
+    listed = urlsafe_b64encode(b'{"alg": ["ES256"]}').rstrip(b"=").decode()
+
+    assert (
+        ask(org, f"{deep}.{claims}.{signature}")[1]["error_description"]
+        == "The parsing of the client_assertion failed."
+    )
+    assert (
+        ask(org, f"{listed}.{claims}.{signature}")[1]["error_description"]
+        == "The client_assertion JWT signature algorithm is invalid."
+    )
 
 
 def test_requests_and_runs_are_counted_apart(org: LocalOrg, connect: Any) -> None:
