@@ -18,7 +18,12 @@ moments for sending, and adapts the distance between them to the host's 429s:
 A moment is used in two steps. A sender reserves a moment, waits for it, and then takes it. Only then is it known
 whether a hold has voided it, and whether earlier senders were late: a busy machine may wake several senders together.
 So the pacer remembers the last moments that were taken, and delays a sender by just enough to keep each second of the
-host within the limit. A reservation that is never taken costs one moment, and nobody waits for it.
+host within the limit.
+
+A sender that gives up while it waits releases its reservation: the next free moment becomes one distance earlier,
+whichever moment the sender had. So a moment in the queue may be given twice, which only delays its second user, since
+the limit of a second applies to the moments that are taken. Only a sender that is killed costs one moment, and nobody
+waits for it.
 
 The state is a tuple of numbers, so that processes can share it through a file, and hosts through Redis.
 """
@@ -150,6 +155,15 @@ class Pacer:
         if not wait:
             self.state = state._replace(at=now, taken=(*state.taken, now)[-MOST_TAKEN:])
         return wait
+
+    def release(self, now: float) -> None:
+        """Give back one reserved moment that nobody will take.
+
+        :param now: the time, in seconds of the same clock
+        """
+        state = self._state_at(now)
+        earlier = state.next_moment - self._distance(state, state.next_moment)
+        self.state = state._replace(at=now, next_moment=max(now, state.held_until, earlier))
 
     def hold(self, now: float, seconds: float) -> None:
         """Slow down after a 429; if it is not an isolated one, hold back until the host accepts requests again.
