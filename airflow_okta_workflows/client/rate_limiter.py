@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
+
+from airflow_okta_workflows.core.stopping import StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +163,7 @@ def _release(turns: Turns, runtime: Runtime) -> None:
             if turns.release(runtime.monotonic()) is not None:
                 return
             # Not runtime.wait, which returns at once after a stop.
-            (runtime.sleep or time.sleep)(_AGAIN)
+            (runtime.sleep or StopSignal().wait)(_AGAIN)
 
 
 def _with_log(waited: float, seconds: float) -> float:
