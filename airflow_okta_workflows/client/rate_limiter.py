@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_okta_workflows.core.stopping import StopSignal
+from airflow_okta_workflows.pace.turns import NoTurnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +148,38 @@ class SkipFirstAcquire:
         if not self._first:
             await self._limiter.acquire()
         self._first = False
+
+    async def throttle(self, seconds: float) -> None:
+        """Slow down all calls, because the flow's host returned 429.
+
+        :param seconds: the wait before the refused request is sent again
+        """
+        await self._limiter.throttle(seconds)
+
+
+class AcquireUntil:
+    """Rate limiter whose callers do not wait beyond a deadline.
+
+    :param limiter: the limiter that all calls share
+    :param deadline: when to give up, in seconds since the epoch
+    :param runtime: the clock
+    """
+
+    def __init__(self, limiter: RateLimiter, deadline: float, runtime: Runtime) -> None:
+        self._limiter = limiter
+        self._deadline = deadline
+        self._runtime = runtime
+
+    async def acquire(self) -> None:
+        """Return when it is the caller's turn.
+
+        :raises NoTurnError: at the deadline
+        """
+        try:
+            async with asyncio.timeout(self._deadline - self._runtime.clock()):
+                await self._limiter.acquire()
+        except TimeoutError:
+            raise NoTurnError from None
 
     async def throttle(self, seconds: float) -> None:
         """Slow down all calls, because the flow's host returned 429.

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class NoTurnError(Exception):
+    """Error of a requester whose turn did not come before its deadline; this attempt was not sent."""
+
+
 class Turns(ABC):
     """Base class of turns for invoking one flow.
 

@@ -424,3 +424,22 @@ async def test_a_trigger_that_waits_for_its_turns_warns_once(
 
     assert len(org.requests("limited")) >= 5
     assert told_of_slow_polls(caplog) == 1
+
+
+async def test_a_trigger_waits_for_its_turn_no_longer_than_until_its_deadline(org: LocalOrg, world: Any) -> None:
+    turns_of(org).throttle(world.now, 60.0)
+    before = state_of(org).next_moment
+
+    async def async_sleep(seconds: float) -> None:
+        if seconds > 1:
+            await asyncio.Event().wait()
+        world.sleep(seconds)
+
+    runtime = replace(world.runtime(), async_sleep=async_sleep)
+    trigger = OktaFlowStatusTrigger(
+        flow="limited", payload={}, poke_interval=0.01, deadline=world.now + 0.02, runtime=runtime
+    )
+
+    assert (await anext(trigger.run())).payload == {"outcome": "timeout"}
+    assert org.requests("limited") == []
+    assert state_of(org).next_moment == pytest.approx(before), "it has released its turn"
