@@ -115,15 +115,14 @@ class AsyncFlowClient(Client[AiohttpTransport]):
         departure: Departure | None,
     ) -> object:
         match step:
-            case protocol.Wait(seconds, reason, rate_limited):
+            case protocol.Wait(seconds, reason):
                 if reason:
                     log.warning("%s", reason)
-                if limiter and rate_limited:
-                    await limiter.throttle(seconds)
                 await self.runtime.async_sleep(seconds)
-            case protocol.AcquireRateLimit():
-                if limiter:
-                    await limiter.acquire()
+            case protocol.AcquireRateLimit() if limiter:
+                await limiter.acquire()
+            case protocol.Throttle(seconds) if limiter:
+                await limiter.throttle(seconds)
             case protocol.Checkpoint(state):
                 if on_state and departure:
                     departure.begin(WRITTEN_AHEAD)

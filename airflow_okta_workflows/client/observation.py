@@ -14,6 +14,7 @@ from airflow_okta_workflows.core.protocol import (
     End,
     Send,
     StopRequested,
+    Throttle,
     Wait,
     resume,
 )
@@ -118,8 +119,9 @@ class Observation:
                 self._attempts += 1
             case AcquireRateLimit():
                 metrics.timing("pace.wait", seconds, flow=self._flow)
-            case Wait(rate_limited=True):
+            case Throttle():
                 metrics.count("rate_limited", flow=self._flow)
+            case Wait(rate_limited=True):
                 metrics.timing("rate_limit.wait", seconds, flow=self._flow)
 
     def _end(self, outcome: str, error: BaseException | None, response: FlowResponse | None = None) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
+
+from airflow_okta_workflows.core.stopping import StopSignal
+from airflow_okta_workflows.pace.turns import NoTurnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,8 +16,14 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.pace.turns import Turns
 
+log = logging.getLogger(__name__)
+
 _AGAIN = 0.001
 """Seconds until the next attempt to change a pace that another process is changing."""
+_RELEASE_ATTEMPTS = 10
+"""Attempts to release a turn. A task that ends must not wait long, and a turn that is not released costs one moment."""
+_LONG = 5.0
+"""Seconds of a wait for a turn that are worth a line in the log."""
 
 
 class RateLimiter(Protocol):
@@ -42,10 +53,7 @@ class FlowRateLimiter:
         # Only the head of the queue reserves a turn, so that this requester has no more than one.
         async with self._first:
             for turns in self._turns:
-                seconds = await self._ask(turns, turns.reserve)
-                while seconds > 0:
-                    await self._runtime.async_sleep(seconds)
-                    seconds = await self._ask(turns, turns.take)
+                await self._take(turns)
 
     async def throttle(self, seconds: float) -> None:
         """Slow down, because the flow's host returned 429.
@@ -54,6 +62,24 @@ class FlowRateLimiter:
         """
         turns = self._turns[-1]
         await self._ask(turns, lambda now: turns.throttle(now, seconds))
+
+    async def _take(self, turns: Turns) -> None:
+        waited = 0.0
+        try:
+            seconds = await self._ask(turns, turns.reserve)
+            while seconds > 0:
+                waited = _with_log(waited, seconds)
+                await self._runtime.async_sleep(seconds)
+                seconds = await self._ask(turns, turns.take)
+        except BaseException:
+            self._release(turns)
+            raise
+
+    def _release(self, turns: Turns) -> None:
+        # The loop may be closing, and no error may replace the one that ended the wait.
+        with suppress(Exception):
+            if turns.slow or turns.release(self._runtime.monotonic()) is None:
+                asyncio.get_running_loop().run_in_executor(None, _release, turns, self._runtime)
 
     async def _ask(self, turns: Turns, question: Callable[[float], float | None]) -> float:
         while True:
@@ -77,10 +103,17 @@ class ThreadRateLimiter:
 
     def acquire(self) -> None:
         """Return when it is the caller's turn, or when the task was stopped."""
-        seconds = self._ask(self._turns.reserve)
-        while seconds > 0:
-            self._runtime.wait(seconds)
-            seconds = self._ask(self._turns.take)
+        seconds: float | None = None
+        waited = 0.0
+        try:
+            seconds = self._ask(self._turns.reserve)
+            while seconds:
+                waited = _with_log(waited, seconds)
+                self._runtime.wait(seconds)
+                seconds = self._ask(self._turns.take)
+        finally:
+            if seconds != 0:
+                _release(self._turns, self._runtime)
 
     def throttle(self, seconds: float) -> None:
         """Slow down, because the flow's host returned 429.
@@ -89,14 +122,15 @@ class ThreadRateLimiter:
         """
         self._ask(lambda now: self._turns.throttle(now, seconds))
 
-    def _ask(self, question: Callable[[float], float | None]) -> float:
+    def _ask(self, question: Callable[[float], float | None]) -> float | None:
+        """Return the result; None if the task was stopped."""
         while not self._runtime.stop.requested:
             result = question(self._runtime.monotonic())
             if result is not None:
                 return result
             self._runtime.wait(_AGAIN)
         # A wait that the stop has ended must not begin again; the driver sends nothing any more.
-        return 0.0
+        return None
 
 
 class SkipFirstAcquire:
@@ -121,3 +155,54 @@ class SkipFirstAcquire:
         :param seconds: the wait before the refused request is sent again
         """
         await self._limiter.throttle(seconds)
+
+
+class AcquireUntil:
+    """Rate limiter whose callers do not wait beyond a deadline.
+
+    :param limiter: the limiter that all calls share
+    :param deadline: when to give up, in seconds since the epoch
+    :param runtime: the clock
+    """
+
+    def __init__(self, limiter: RateLimiter, deadline: float, runtime: Runtime) -> None:
+        self._limiter = limiter
+        self._deadline = deadline
+        self._runtime = runtime
+
+    async def acquire(self) -> None:
+        """Return when it is the caller's turn.
+
+        :raises NoTurnError: at the deadline
+        """
+        try:
+            async with asyncio.timeout(self._deadline - self._runtime.clock()):
+                await self._limiter.acquire()
+        except TimeoutError:
+            raise NoTurnError from None
+
+    async def throttle(self, seconds: float) -> None:
+        """Slow down all calls, because the flow's host returned 429.
+
+        :param seconds: the wait before the refused request is sent again
+        """
+        await self._limiter.throttle(seconds)
+
+
+def _release(turns: Turns, runtime: Runtime) -> None:
+    """Release a turn that was reserved and not taken; never fail, and give up if other processes are always faster."""
+    with suppress(Exception):
+        for _ in range(_RELEASE_ATTEMPTS):
+            if turns.release(runtime.monotonic()) is not None:
+                return
+            # Not runtime.wait, which returns at once after a stop.
+            (runtime.sleep or StopSignal().wait)(_AGAIN)
+
+
+def _with_log(waited: float, seconds: float) -> float:
+    """Return the wait for a turn, including its next part; log it once if it is long."""
+    if waited <= _LONG < waited + seconds:
+        log.info(
+            "Waiting %.0f s for a turn to invoke the flow: others use its rate, or it returned 429.", waited + seconds
+        )
+    return waited + seconds

@@ -108,17 +108,16 @@ class FlowClient(Client[H11Transport]):
             case protocol.Send(request):
                 options = departure.send_options(self.settings.connect_timeout)
                 return TOO_LATE if options is None else self.transport.send(request, **options)
-            case protocol.Wait(seconds, reason, rate_limited):
+            case protocol.Wait(seconds, reason):
                 if reason:
                     log.warning("%s", reason)
-                if limiter and rate_limited:
-                    limiter.throttle(seconds)
                 self.runtime.wait(seconds)
             case protocol.Join(outcome):
                 outcome.exception()
-            case protocol.AcquireRateLimit():
-                if limiter:
-                    limiter.acquire()
+            case protocol.AcquireRateLimit() if limiter:
+                limiter.acquire()
+            case protocol.Throttle(seconds) if limiter:
+                limiter.throttle(seconds)
             case protocol.Checkpoint(state):
                 if on_state:
                     departure.begin()

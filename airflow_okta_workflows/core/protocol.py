@@ -44,7 +44,7 @@ class Wait:
 
     :param seconds: how long
     :param reason: why, for the log; empty to log nothing
-    :param rate_limited: whether the flow's host requested the wait, so that other invocations of the flow wait, too
+    :param rate_limited: whether the flow's host requested the wait
     """
 
     seconds: float
@@ -55,6 +55,16 @@ class Wait:
 @dataclass
 class AcquireRateLimit:
     """Step that waits until the flow's rate limit admits one more invocation; the event is None."""
+
+
+@dataclass
+class Throttle:
+    """Step that slows down all invocations of the flow, because its host returned 429; the event is None.
+
+    :param seconds: the wait before the next attempt
+    """
+
+    seconds: float
 
 
 @dataclass
@@ -132,7 +142,7 @@ class Log:
     text: str
 
 
-Step = Send | Wait | Join | AcquireRateLimit | Call | MaskSecrets | Checkpoint | Log
+Step = Send | Wait | Join | AcquireRateLimit | Throttle | Call | MaskSecrets | Checkpoint | Log
 Conversation = Generator[Step, object, T]
 
 

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class NoTurnError(Exception):
+    """Error of a requester whose turn did not come before its deadline; this attempt was not sent."""
+
+
 class Turns(ABC):
     """Base class of turns for invoking one flow.
 
-    A requester reserves a turn, waits for it and takes it. No method waits; each returns None if another process
-    changes the pace at this moment, and the caller then repeats it.
+    A requester reserves a turn, waits for it, and takes or releases it. No method waits; each returns None if another
+    process changes the pace at this moment, and the caller then repeats it.
     """
 
     slow = False
@@ -34,6 +38,18 @@ class Turns(ABC):
         :param now: the time, in seconds of the monotonic clock
         """
         return self.change(now, Pacer.take)
+
+    def release(self, now: float) -> float | None:
+        """Give back a reserved turn that nobody will take; return 0.
+
+        :param now: the time, in seconds of the monotonic clock
+        """
+
+        def give_back(pacer: Pacer, moment: float) -> float:
+            pacer.release(moment)
+            return 0.0
+
+        return self.change(now, give_back)
 
     def throttle(self, now: float, seconds: float) -> float | None:
         """Slow down, because the flow's host returned 429; return 0.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_okta_workflows.client.rate_limiter import AcquireUntil
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.exceptions import (
     OktaConfigurationError,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.client.async_client import AsyncFlowClient
     from airflow_okta_workflows.client.loop_resources import LoopResources
+    from airflow_okta_workflows.client.rate_limiter import RateLimiter
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
@@ -36,6 +38,7 @@ class TriggererInvoker:
     :param flow: the flow, as the user names it
     :param request: the other arguments of :meth:`OktaWorkflowsSettings.build_invocation`, without the idempotency key;
         the flow is idempotent unless they say otherwise
+    :param deadline: when an invocation that waits for its turn gives up, in seconds since the epoch; None for never
     """
 
     resources: LoopResources
@@ -43,6 +46,7 @@ class TriggererInvoker:
     runtime: Runtime
     flow: str
     request: dict[str, Any] = field(repr=False)
+    deadline: float | None = None
     _last: tuple[AsyncFlowClient, Invocation] | None = field(default=None, init=False, repr=False)
 
     async def invoke(self, idempotency_key: str | None = None) -> FlowResponse:
@@ -50,6 +54,7 @@ class TriggererInvoker:
 
         :param idempotency_key: the idempotency key; a new one if None
         :raises OktaWorkflowsError: if the invocation did not succeed
+        :raises NoTurnError: if its turn did not come before the deadline
         """
         client = await self._client()
         key = idempotency_key or self.runtime.new_id()
@@ -88,7 +93,10 @@ class TriggererInvoker:
 
     def _invoke(self, client: AsyncFlowClient, idempotency_key: str) -> Coroutine[Any, Any, FlowResponse]:
         call = self._build(client, idempotency_key)
-        return client.invoke_flow(call, limiter=self.resources.limiter(call.address.url, self.runtime))
+        limiter: RateLimiter | None = self.resources.limiter(call.address.url, self.runtime)
+        if limiter and self.deadline is not None:
+            limiter = AcquireUntil(limiter, self.deadline, self.runtime)
+        return client.invoke_flow(call, limiter=limiter)
 
     def _build(self, client: AsyncFlowClient, idempotency_key: str) -> Invocation:
         if self._last is None or self._last[0] is not client:

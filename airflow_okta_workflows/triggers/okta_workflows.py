@@ -20,6 +20,7 @@ from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import shown
 from airflow_okta_workflows.exceptions import OktaFlowError, OktaWorkflowsError, raise_provider_errors
 from airflow_okta_workflows.pace.slow_polls import SlowPolls
+from airflow_okta_workflows.pace.turns import NoTurnError
 from airflow_okta_workflows.triggers.events import CANCELLED_WITHIN, ENCRYPTED, ERROR, NOT_HANDED_OVER, SETTLED, TIMEOUT
 
 if TYPE_CHECKING:
@@ -221,12 +222,15 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         slow_polls = SlowPolls(self.flow, self.poke_interval)
         may_be_blind = not self.warned
         async with self._invoker() as flow:
+            flow.deadline = self.deadline
             while (left := self.deadline - self._runtime.clock()) > 0:
                 await self._runtime.async_sleep(min(interval, left))
                 interval = self.poke_interval
                 began = self._runtime.monotonic()
                 try:
                     response = await flow.invoke()
+                except NoTurnError:
+                    return TIMEOUT
                 except OktaWorkflowsError as error:
                     if isinstance(error, OktaFlowError) and is_not_found(error.response):
                         if self.not_found_when:

@@ -23,7 +23,7 @@ from airflow_okta_workflows.core.retry.pacer import IDLE, PaceState
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.emulator import LocalOrg, TooManyRequests
-from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaFlowNotSentError
+from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaFlowNotSentError, OktaFlowRateLimitedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import (
     InvokeOktaFlowBatchOperator,
@@ -139,6 +139,31 @@ def test_a_429_throttles_other_processes(org: LocalOrg) -> None:
     assert waits
     assert [payload["from"] for payload in payloads_that_ran(org)].count("parent") == 1
     assert refused(org) == 1
+
+
+@pytest.mark.parametrize("on_a_loop", [False, True], ids=["worker", "event loop"])
+def test_a_429_that_fails_a_task_throttles_the_others_for_a_minute(on_a_loop: bool, org: LocalOrg) -> None:
+    org.inject(TooManyRequests(retry_after=80_000), flow="limited")
+    before = time.monotonic()
+
+    with pytest.raises(OktaFlowRateLimitedError):
+        by_trigger() if on_a_loop else invoke()
+
+    assert before + 60 <= state_of(org).held_until <= time.monotonic() + 60
+
+    stop = StopSignal()
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        stop.request()
+
+    runtime = Runtime(stop=stop, sleep=sleep)
+    with closing(OktaWorkflowsHook(runtime=runtime)) as hook, pytest.raises(OktaFlowNotSentError, match="was stopped"):
+        hook.invoke("limited", {})
+    [waited] = waits
+    assert 0 < waited <= 60
+    assert len(org.requests("limited")) == 1, "the other task has sent nothing"
 
 
 def test_nobody_waits_for_a_process_that_was_killed_while_it_waited(org: LocalOrg) -> None:
@@ -399,3 +424,22 @@ async def test_a_trigger_that_waits_for_its_turns_warns_once(
 
     assert len(org.requests("limited")) >= 5
     assert told_of_slow_polls(caplog) == 1
+
+
+async def test_a_trigger_waits_for_its_turn_no_longer_than_until_its_deadline(org: LocalOrg, world: Any) -> None:
+    turns_of(org).throttle(world.now, 60.0)
+    before = state_of(org).next_moment
+
+    async def async_sleep(seconds: float) -> None:
+        if seconds > 1:
+            await asyncio.Event().wait()
+        world.sleep(seconds)
+
+    runtime = replace(world.runtime(), async_sleep=async_sleep)
+    trigger = OktaFlowStatusTrigger(
+        flow="limited", payload={}, poke_interval=0.01, deadline=world.now + 0.02, runtime=runtime
+    )
+
+    assert (await anext(trigger.run())).payload == {"outcome": "timeout"}
+    assert org.requests("limited") == []
+    assert state_of(org).next_moment == pytest.approx(before), "it has released its turn"

@@ -43,6 +43,7 @@ from airflow_okta_workflows.core.protocol import (
     Log,
     Send,
     StopRequested,
+    Throttle,
     Wait,
 )
 from airflow_okta_workflows.core.retry.backoff import ATTEMPTS, RetryBudget, backoff, retry_after_seconds
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 # A gateway timed out or lost the flow's host; the flow itself may still have run. 520 to 524 are Cloudflare's.
 _GATEWAY = frozenset({408, 502, 503, 504, *range(520, 525)})
 _BEFORE_RUNNING = (401, 403, 404)
+_LIMITED_FOR = 1.0
+"""Seconds for which other invocations count a 429 that asks for no wait: Okta's limit of a flow is per second."""
 
 _TURN, _SENDING = AcquireRateLimit(), Checkpoint(InvocationState.SENDING)
 
@@ -318,6 +321,8 @@ class _InvocationConversation:
         asked = retry_after_seconds(event.headers, self._runtime.clock())
         self._budget = self._budget or RetryBudget(self._call.rate_limit_wait, self._runtime.random)
         seconds = self._budget.spend(asked)
+        # Also if this invocation fails: the others have to know.
+        yield Throttle(seconds or asked or _LIMITED_FOR)
         if seconds is None:
             self._fail(
                 ErrorKind.RATE_LIMITED,

@@ -8,7 +8,7 @@ moments for sending, and adapts the distance between them to the host's 429s:
   2 %, and only the refused invocations wait.
 - Three 429s before the first retry is due, or one that asks for a long wait, mean that others use the same flow. The
   distance grows by another 25 %, at most to 20 times the shortest, earlier reservations are void, and nothing is sent
-  until the host accepts requests again.
+  until the host accepts requests again, for at most a minute at a time.
 - ``t`` seconds after the wait that the last 429 asked for, the rate has recovered to ``reduced * (1 + (t / T) ** 4)``.
   As in CUBIC (RFC 9438), it depends on the time since the last decrease. It first rises slowly, so senders that share a
   flow seldom reach its limit, and then fast, so a sender that is left alone soon has the full rate again.
@@ -18,7 +18,12 @@ moments for sending, and adapts the distance between them to the host's 429s:
 A moment is used in two steps. A sender reserves a moment, waits for it, and then takes it. Only then is it known
 whether a hold has voided it, and whether earlier senders were late: a busy machine may wake several senders together.
 So the pacer remembers the last moments that were taken, and delays a sender by just enough to keep each second of the
-host within the limit. A reservation that is never taken costs one moment, and nobody waits for it.
+host within the limit.
+
+A sender that gives up while it waits releases its reservation: the next free moment becomes one distance earlier,
+whichever moment the sender had. So a moment in the queue may be given twice, which only delays its second user, since
+the limit of a second applies to the moments that are taken. Only a sender that is killed costs one moment, and nobody
+waits for it.
 
 The state is a tuple of numbers, so that processes can share it through a file, and hosts through Redis.
 """
@@ -45,6 +50,9 @@ MOST_TAKEN = 16
 _OWN_WAIT = 2.0
 """Longest wait, in seconds, that a 429 for the flow's own limit asks for, since that limit counts per second. A longer
 wait has another cause than this flow's pace, so it applies to all invocations."""
+_LONGEST_SHARED = 60.0
+"""Longest hold, in seconds, after one 429. Okta's limits count per second or per minute, so a longer wait is most often
+a mistake of a proxy, and must not stop all tasks for as long. If it is right, each later 429 renews the hold."""
 _TOO_MANY = 3
 """Three 429s before the first retry is due: someone else is using the flow."""
 _SLOWED_A_LITTLE = 1.02
@@ -151,12 +159,22 @@ class Pacer:
             self.state = state._replace(at=now, taken=(*state.taken, now)[-MOST_TAKEN:])
         return wait
 
+    def release(self, now: float) -> None:
+        """Give back one reserved moment that nobody will take.
+
+        :param now: the time, in seconds of the same clock
+        """
+        state = self._state_at(now)
+        earlier = state.next_moment - self._distance(state, state.next_moment)
+        self.state = state._replace(at=now, next_moment=max(now, state.held_until, earlier))
+
     def hold(self, now: float, seconds: float) -> None:
         """Slow down after a 429; if it is not an isolated one, hold back until the host accepts requests again.
 
         :param now: the time, in seconds of the same clock
-        :param seconds: the wait that the host asked for
+        :param seconds: the wait that the host asked for; the hold is at most a minute
         """
+        seconds = min(seconds, _LONGEST_SHARED)
         state = self._state_at(now)
         slowed, refused = self._distance(state, now) / self._shortest, state.refused
         if now >= state.back_at:

@@ -8,13 +8,14 @@ from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.client.rate_limiter import FlowRateLimiter
+from airflow_okta_workflows.client.rate_limiter import AcquireUntil, FlowRateLimiter
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
 from airflow_okta_workflows.core.runtime import Runtime
-from airflow_okta_workflows.pace.turns import ProcessTurns
+from airflow_okta_workflows.pace.turns import NoTurnError, ProcessTurns
 
 ROUNDING = 1e-6
 
@@ -128,11 +129,29 @@ def test_who_leaves_keeps_nobody_from_passing() -> None:
 def test_two_gates_know_nothing_of_each_other() -> None:
     async def main() -> None:
         one, other = Crowd(), Crowd()
-        await one.limiter.throttle(100.0)
+        await one.limiter.throttle(50.0)
         await asyncio.gather(one.come(1), other.come(2))
 
         assert other.times == [0.0]
-        assert one.times[0] >= 100.0
+        assert one.times[0] >= 50.0
+
+    run(main())
+
+
+def test_who_waits_until_a_deadline_leaves_then_wherever_it_is_in_the_queue() -> None:
+    async def main() -> None:
+        crowd = Crowd()
+        runtime = Runtime(clock=crowd.loop.time)
+        await crowd.limiter.throttle(12.0)
+        patient = asyncio.ensure_future(crowd.come(1))
+        for _ in range(2):
+            with pytest.raises(NoTurnError):
+                await AcquireUntil(crowd.limiter, crowd.loop.time() + 3.0, runtime).acquire()
+        assert crowd.loop.time() == pytest.approx(6.0)
+
+        await patient
+        await AcquireUntil(crowd.limiter, crowd.loop.time() + 3.0, runtime).acquire()
+        assert crowd.loop.time() == pytest.approx(12.0 + 1.0 / FLOW_RATE, abs=0.1)
 
     run(main())
 

@@ -140,11 +140,11 @@ def test_a_429_throttles_all_hosts(redis: LocalRedis, hosts: Hosts) -> None:
     reserved(one)
     assert reserved(other) > 0.0
 
-    assert one.throttle(0.0, 3000.0) == 0.0
+    assert one.throttle(0.0, 60.0) == 0.0
 
     waiting = other.take(0.0)
     assert waiting is not None
-    assert 2900.0 < waiting < 3200.0
+    assert waiting > DISTANCE, "the hold has voided the turn"
 
 
 def test_a_key_expires_and_has_no_secret(redis: LocalRedis, hosts: Hosts) -> None:

@@ -23,6 +23,7 @@ from airflow_okta_workflows.core.protocol import (
     Log,
     Send,
     StopRequested,
+    Throttle,
     Wait,
 )
 from airflow_okta_workflows.core.runtime import Runtime
@@ -72,6 +73,7 @@ class Talk:
         self.states: list[InvocationState] = []
         self.logged: list[str] = []
         self.waits: list[Wait] = []
+        self.throttled: list[float] = []
         self.response: Any = None
         self.fault: CoreError | None = None
         conversation = invoke_flow(call, BearerAuth(self.obtain_token), Runtime(clock=lambda: 0.0, random=lambda: 0.5))
@@ -91,6 +93,9 @@ class Talk:
                         assert "onboard" in wait.reason
                         assert "None" not in wait.reason
                         self.waits.append(wait)
+                        event = None
+                    case Throttle(seconds):
+                        self.throttled.append(seconds)
                         event = None
                     case Log(text):
                         self.logged.append(text)
@@ -265,7 +270,23 @@ def test_429_waits_as_told_and_then_fails_at_once() -> None:
 def test_only_a_429_asks_others_to_hold_back() -> None:
     talk = Talk(http_response(429), NOT_SENT, UNKNOWN, http_response(), idempotent=True)
 
+    assert talk.throttled == talk.waited[:1]
     assert [wait.rate_limited for wait in talk.waits] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"), [({"Retry-After": "500"}, 500.0), ({"Retry-After": "0"}, 1.0), ({}, 1.0)]
+)
+def test_a_429_that_fails_the_invocation_asks_others_to_hold_back(headers: dict[str, str], seconds: float) -> None:
+    talk = Talk(http_response(429, headers=headers), rate_limit_wait=0.1)
+
+    assert talk.kind is ErrorKind.RATE_LIMITED
+    assert talk.waited == []
+    assert talk.throttled == [seconds]
+
+
+def test_a_429_of_a_flow_that_ran_is_its_own_response_and_holds_nobody_back() -> None:
+    assert Talk(http_response(429, headers=RAN)).throttled == []
 
 
 def test_a_429_without_a_date_is_compared_with_the_local_clock() -> None:

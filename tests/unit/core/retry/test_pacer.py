@@ -95,6 +95,15 @@ def test_the_longest_of_several_holds_counts() -> None:
     assert pacer.holds(31.0)
 
 
+def test_a_hold_of_a_day_is_one_of_a_minute_which_each_later_refusal_renews() -> None:
+    pacer = Pacer(FLOW_RATE)
+    pacer.hold(0.0, 86_400.0)
+    assert pacer.reserve(0.0) == 60.0
+
+    pacer.hold(60.5, 86_400.0)
+    assert pacer.reserve(60.5) == 60.0
+
+
 @pytest.mark.parametrize("refused", [1, 2])
 def test_one_or_two_refusals_cost_little_and_hold_nobody(refused: int) -> None:
     pacer = Pacer(FLOW_RATE)
@@ -168,7 +177,7 @@ def test_any_course_of_refusals_keeps_the_distance(rate: float, course: list[tup
         now += gap
         if seconds is not None:
             pacer.hold(now, seconds)
-            back_at = max(back_at, now + seconds)
+            back_at = max(back_at, now + min(seconds, 60.0))
             held_until = back_at if seconds > 2 else held_until
             continue
         moment = now + pacer.reserve(now)
