@@ -167,11 +167,12 @@ def test_a_429_that_fails_a_task_throttles_the_others_for_a_minute(on_a_loop: bo
 
 
 def test_nobody_waits_for_a_process_that_was_killed_while_it_waited(org: LocalOrg) -> None:
-    for _ in range(20):
+    # Five seconds: the victims have to wait until the last of them has started.
+    for _ in range(50):
         turns_of(org).reserve(time.monotonic())
     before = state_of(org).next_moment
-    victims = start(*[single("victim")] * 5)
-    while state_of(org).next_moment < before + 0.5:
+    victims = start(*[single("victim")] * 3)
+    while state_of(org).next_moment < before + 0.3:
         assert all(victim.is_alive() for victim in victims)
         time.sleep(0.001)
     for victim in victims:
