@@ -24,8 +24,10 @@ from airflow_okta_workflows.conformance.rate_probes import window_of
 from airflow_okta_workflows.conformance.session import Session
 from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.http.proxies import parse_proxy
 from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 from airflow_okta_workflows.core.keys.generation import KeyType
+from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.emulator import Answer, LocalOrg, ReturnError
 from airflow_okta_workflows.emulator.profile import FORMAT, OrgRules
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RATE_HEADERS, RULES, Observation, Rule
@@ -378,7 +380,7 @@ def test_a_query_that_a_flow_does_not_see_is_a_difference(world: World) -> None:
         (b'{"a": ', "application/json", {"text": '{"a":'}),
         (b"slow down", "text/plain", {"text": "slow down"}),
         (b"  <!doctype html><p>acme</p>", "text/html", {"text": "<html>"}),
-        (b"[1]", "text/plain", {"body": [1]}),
+        (b"[404]", "text/plain", {"body": [404]}),
         (b'"x"', "application/problem+json", {"body": "x"}),
     ],
 )
@@ -408,7 +410,9 @@ def test_a_skewed_clock_makes_no_difference(world: World) -> None:
 SPOILT = (
     '{{"error": "x", "errorId": "oaeQ3kTz8VbRSeh9wKjLmNpQr", "error_description": "{alias} of grace.hopper@example.com at'
     " https://acme.example.com/?t={token} from 192.168.17.3 at 2026-11-27T14:07:34Z for {client} with {kid},"
-    ' Bearer {token}", "trace": 1790000000123, "host": "{host}", "path": "/oauth2/v1/clients/{client}"}}'
+    ' Bearer {token}", "trace": 1790000000123, "host": "{host}", "path": "/oauth2/v1/clients/{client}", "orgId": 48213,'
+    ' "flo": {{"id": 913224}}, "seen": ["Nov 28, 2026 15:16:17", "Sat Nov 28 18:19:20 UTC 2026", "11/29/2026 1:45 PM"],'
+    ' "via": "fe80::1d and ::1e, flow 5123, ref 3f9a8b7c"}}'
 )
 
 
@@ -437,7 +441,8 @@ def test_the_report_holds_no_secret_host_or_id(world: World) -> None:
     runs = [run.execution_id for flow in org.flows.values() for run in flow.runs]
     told = [
         *(org.app.client_id, org.private_jwk["d"], org.private_jwk["kid"], "127.0.0.1", str(org.port)),
-        *("hopper", "example.com", "192.168", "14:07", "oaeQ3", "1790000000"),
+        *("hopper", "example.com", "192.168", "14:07", "oaeQ3", "1790000000", "48213", "913224", "5123", "3f9a8b7c"),
+        *("Nov", "15:16", "18:19", "UTC", "2026", "11/29", "1:45", "fe80", "::1"),
         *(flow.alias for flow in org.flows.values()),
         *org.tokens,
         *filter(lambda one: len(one) > 20, assertions),
@@ -450,6 +455,57 @@ def test_the_report_holds_no_secret_host_or_id(world: World) -> None:
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", text)
     assert "<email>" in text
     assert "<client>" in text
+
+
+def session_of(world: World, **fields: Any) -> Session:
+    """Return the session of a run that sends nothing, of another connection than the local org's."""
+    with QuickOrg(world) as org:
+        settings = replace(settings_of(org), **fields)
+    return Session(settings, H11Transport(settings), world.runtime(), OrgRules(), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("domain", "text", "kept"),
+    [
+        (
+            "ibm.okta.com",
+            "ibm.okta.com: off in org ibm; IBM's flow, ibmprod",
+            "<domain>: off in org <org>; <org>'s flow, ibmprod",
+        ),
+        ("hp.okta.com", "org hp of okta.com", "org <org> of <host>"),
+        ("login.ibm.com", "login to ibm, dot com", "login to <org>, dot com"),
+        ("id.acme.com", "The client_id of acme is an id", "The client_id of <org> is an id"),
+        ("org.okta.com", "org at org.okta.com", "org at <domain>"),
+        ("10.1.2.3", "10 of 10.1.2.3", "10 of <domain>"),
+    ],
+)
+def test_the_names_in_the_org_s_host_are_replaced(domain: str, text: str, kept: str, world: World) -> None:
+    session = session_of(world, domain=Origin("https", domain, 443))
+
+    assert session.normalizer.text(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host"),
+    [
+        ("http://acmegate:3128", "acmegate"),
+        ("http://gw:8080", "gw"),
+        ("https://u:p@gate.corp.acme.com", "gate.corp.acme.com"),
+    ],
+)
+@pytest.mark.parametrize("is_own", [True, False], ids=["of the connection", "of the environment"])
+def test_the_proxy_s_host_is_replaced(
+    proxy: str, host: str, is_own: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("https_proxy", "" if is_own else proxy)
+    own = Secret(proxy) if is_own else None
+    session = session_of(world, domain=Origin("https", "acme.okta.com", 443), http_proxy=own)
+    port = parse_proxy(proxy, "proxy").port
+    session.findings.skip("M1", why=f"no connection (through the proxy {host}:{port}); {host.upper()} is down")
+
+    assert why(session, "M1") == "no connection (through the proxy <proxy>); <proxy> is down"
 
 
 @pytest.mark.parametrize(
