@@ -562,6 +562,21 @@ def test_an_observation_of_another_kind_is_refused(rule: str, seen: Any) -> None
         OrgRules(profile_of(**{rule: seen}))
 
 
+@pytest.mark.parametrize("rule", [rule.id for rule in RULES.values() if rule.is_outcome])
+def test_a_profile_has_only_outcomes_that_can_be_played(rule: str) -> None:
+    playable = {
+        "accepted": rule not in {"T1", "T13", "T14", "T24", "T27", "F7", "R3", "R4", "L2", "L4"},
+        "lost": rule == "L2",
+    }
+    for outcome in (ACCEPTED, {"lost": "the connection was reset"}):
+        name = next(iter(outcome))
+        if playable[name]:
+            assert OrgRules(profile_of(**{rule: outcome}))[rule] == outcome
+            continue
+        with pytest.raises(CoreError, match=f"In the profile, rule {rule} says {name}, which no local org can play"):
+            LocalOrg(profile=profile_of(**{rule: outcome}))
+
+
 def test_the_own_rules_and_those_of_a_whole_report_are_taken() -> None:
     rules = OrgRules({"format": FORMAT, "rules": {rule.id: {"seen": rule.expected} for rule in RULES.values()}})
 
