@@ -92,14 +92,16 @@ class Session:
         budget.take()
         return self.transport.send(request)
 
-    def observe(self, event: HttpResponse | TransportFailure) -> Observation:
+    def observe(self, rule: str, event: HttpResponse | TransportFailure) -> Observation:
         """Return what came of a request as an observation.
 
+        :param rule: the number of the rule that it shows
         :param event: the response or failure
-        :raises ProbeFailedError: if there was no response, or one of a rate limit
+        :raises ProbeFailedError: if there was no response, or one that says nothing about a rule
         """
         response = responded(event)
-        return ACCEPTED if 200 <= response.status < 300 else self.describe(response)
+        accepted = is_success(response) and RULES[rule].may_be_accepted
+        return ACCEPTED if accepted else self.describe(response)
 
     def describe(self, response: HttpResponse) -> Observation:
         """Return a response as an observation.
@@ -110,7 +112,7 @@ class Session:
         text = response.body.decode("utf-8", "replace").strip()
         if not text:
             return observation
-        if text.startswith("<"):
+        if is_page(response):
             return {**observation, "text": HTML}
         if text.startswith(("{", "[")) or str(observation["type"]).endswith("json"):
             try:
@@ -162,7 +164,7 @@ def responded(event: HttpResponse | TransportFailure) -> HttpResponse:
     """Return the response of a request.
 
     :param event: the response or failure
-    :raises ProbeFailedError: if there was none, its body is unreadable, or it is that of a rate limit
+    :raises ProbeFailedError: if there was none, its body is unreadable, or it is that of a rate limit or a login page
     """
     if isinstance(event, TransportFailure):
         raise ProbeFailedError(f"no response: {event.detail}")
@@ -170,7 +172,26 @@ def responded(event: HttpResponse | TransportFailure) -> HttpResponse:
         raise ProbeFailedError(f"returned {event.status}, but {event.unreadable}")
     if event.status == 429:
         raise ProbeFailedError("returned 429, a rate limit")
+    if is_success(event) and is_page(event):
+        # Neither a token nor the response of a flow of these; a proxy sends one instead of them.
+        raise ProbeFailedError(f"returned {event.status} with an HTML page, such as that of a login")
     return event
+
+
+def is_success(response: HttpResponse) -> bool:
+    """Return whether a response has a status of success.
+
+    :param response: the response
+    """
+    return 200 <= response.status < 300
+
+
+def is_page(response: HttpResponse) -> bool:
+    """Return whether the body of a response is an HTML page.
+
+    :param response: the response
+    """
+    return response.body.lstrip().startswith(b"<")
 
 
 def lost(event: HttpResponse | TransportFailure) -> Observation | None:

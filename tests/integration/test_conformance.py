@@ -28,7 +28,8 @@ from airflow_okta_workflows.core.http.proxies import parse_proxy
 from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 from airflow_okta_workflows.core.keys.generation import KeyType
 from airflow_okta_workflows.core.secret import Secret
-from airflow_okta_workflows.emulator import Answer, LocalOrg, ReturnError
+from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, LoginPage, Reset, ReturnError
+from airflow_okta_workflows.emulator.faults import Fault
 from airflow_okta_workflows.emulator.profile import FORMAT, OrgRules
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RATE_HEADERS, RULES, Observation, Rule
 from airflow_okta_workflows.emulator.token_endpoint import NOT_GRANTED
@@ -72,6 +73,7 @@ CHANGES: dict[str, list[Observation]] = {
         {"status": 500, "type": "application/json", "body": {"message": "Timeout"}, "execution_id": True},
     ],
     "L3": [{"accepted_at_once": 5}],
+    "L4": [{**ANOTHER, "status": 429}],
     "L5": [{"headers": []}, {"headers": ["retry-after"]}],
     "L6": [{"window": "second"}, {"window": "bucket"}],
     "L7": [HEADERS],
@@ -313,12 +315,60 @@ def why(session: Session, rule: str) -> str:
     return next(finding.why for finding in session.findings.all() if finding.rule.id == rule)
 
 
+def seen(session: Session, rule: str) -> Observation | None:
+    return next(finding.seen for finding in session.findings.all() if finding.rule.id == rule)
+
+
 def test_an_org_without_a_rate_limit_accepts_each_burst(world: World) -> None:
     with QuickOrg(world, rate_limit=None) as org:
         session = run_against(org, world)
 
     assert results(session, "different") == ["L3"]
+    assert seen(session, "L3") == {"accepted_at_once": None}
     assert {why(session, rule) for rule in ("L4", "L5", "L6")} == {"no invocation was refused"}
+
+    profile = session.findings.to_json()
+    with QuickOrg(world, profile=profile) as like_it:
+        again = run_against(like_it, world, compared_with=profile)
+    assert like_it.rate_limit is None
+    assert results(again, "different", "failed") == []
+
+
+def test_a_limit_above_a_burst_stays_unknown(world: World) -> None:
+    with QuickOrg(world, rate_limit=15) as org:
+        session = run_against(org, world)
+
+    assert results(session, "different", "failed") == []
+    assert {why(session, rule) for rule in ("L3", "L6")} == {"at least 12 invocations at once are accepted"}
+    assert {"L4", "L5"} <= set(results(session, "same"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (HtmlError(502), "returned 502"),
+        (LoginPage(), "returned 200 with an HTML page, such as that of a login"),
+        (Reset(), "no response: "),
+    ],
+    ids=["a gateway's page", "a login page", "a reset"],
+)
+@pytest.mark.parametrize("rate_limit", [10, None], ids=["a limit", "no limit"])
+def test_a_failure_in_a_burst_is_no_refusal_by_the_limit(
+    fault: Fault, said: str, rate_limit: int | None, world: World
+) -> None:
+    class FailingOrg(QuickOrg):
+        def on_response(self, seen: Any) -> None:
+            # All rules of the flow echo are tried before those of the rate limit.
+            if getattr(seen, "flow", None) == "conformance_slow":
+                self.inject(fault, flow="conformance_echo", times=3)
+
+    with FailingOrg(world, rate_limit=rate_limit, profile=profile_of(L1={"seconds": None})) as org:
+        session = run_against(org, world)
+
+    unknown = ["L3", "L6"] if rate_limit else ["L3", "L4", "L5", "L6"]
+    assert results(session, "different") == ["L1"]
+    assert results(session, "failed") == unknown
+    assert why(session, "L3").startswith(f"an invocation in a burst failed: {said}")
 
 
 def test_an_org_that_accepts_no_burst_fails_the_probe(world: World) -> None:
@@ -353,7 +403,101 @@ def test_a_slow_flow_that_is_not_slow_tells_nothing(world: World) -> None:
         session = run_against(org, world, rate=False)
 
     assert results(session, "failed") == ["L1", "L2"]
-    assert why(session, "L1") == "the flow responded after 0 s"
+    assert why(session, "L1") == "the flow ended after 0 s: it returned 200"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Answer(404, b"{}"), "it returned 404"),
+        (Answer(500, b"{}"), "it returned 500"),
+        (Reset(), "the connection was reset"),
+    ],
+    ids=["off", "failed", "reset"],
+)
+def test_a_slow_flow_that_ends_early_shows_no_limit(fault: Fault, said: str, world: World) -> None:
+    with QuickOrg(world) as org:
+        org.inject(fault, flow="conformance_slow")
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == []
+    assert results(session, "failed") == ["L1", "L2"]
+    assert why(session, "L1") == f"the flow ended after 0 s: {said}"
+
+
+NO_FLOW = {"status": 400, "type": "application/json", "body": {"message": "There is no flow."}}
+
+
+@pytest.mark.parametrize("profile", [None, profile_of(F8=NO_FLOW)], ids=["404", "400"])
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("echo", ["F1", "F2", "F3", "F4", "F5", "R1", "E1", "E5", "L7", "C2", "C4"]),
+        ("failing", ["R3", "R4", "E2", "E3"]),
+        ("branch", ["R5"]),
+        ("close", ["R2", "R6", "E4"]),
+        ("slow", ["L1", "L2"]),
+    ],
+)
+def test_a_flow_that_does_not_run_changes_no_rule(name: str, rules: list[str], profile: Any, world: World) -> None:
+    with QuickOrg(world, profile=profile) as org:
+        org.flows[f"conformance_{name}"].active = False
+        session = run_against(org, world, rate=False, compared_with=profile)
+
+    assert results(session, "different") == []
+    assert sorted(results(session, "failed")) == sorted(rules)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (HtmlError(503), "returned 503 with an HTML page, such as that of a gateway"),
+        (LoginPage(), "returned 200 with an HTML page, such as that of a login"),
+        (Answer(403, b" <html>"), "returned 403 with an HTML page, such as that of a gateway"),
+        (Answer(500, b"{}"), "returned 500, a failure of the server"),
+        (Answer(200, b'{"access_token": 5}'), "returned 200 without an access token"),
+    ],
+    ids=["a gateway's page", "a login page", "a firewall's page", "a failure", "no token"],
+)
+@pytest.mark.parametrize("before", [0, 2], ids=["the first request", "a wrong request"])
+def test_what_another_than_the_token_endpoint_sends_is_no_difference(
+    fault: Fault, said: str, before: int, world: World
+) -> None:
+    with QuickOrg(world) as org:
+        if before:
+            org.inject(Fault(), times=before)
+        org.inject(fault)
+        session = run_against(org, world, rate=False)
+
+    failed = ["T4"] if before else [f"T{number}" for number in range(1, 23)]
+    assert results(session, "different") == []
+    assert [rule for rule in results(session, "failed") if rule[0] == "T"] == failed
+    assert why(session, "T4") == said
+
+
+def test_a_login_page_is_no_response_of_a_flow(world: World) -> None:
+    with QuickOrg(world) as org:
+        for name in ("off", "client_token", "failing", "branch", "close", "slow"):
+            org.inject(LoginPage(), flow=f"conformance_{name}", times=2)
+        # After the first request, which the flow itself answers.
+        org.inject(Fault(), flow="conformance_echo")
+        org.inject(LoginPage(), flow="conformance_echo", times=4)
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == []
+    assert {"F2", "F3", "F4", "F5", "F8", "F9", "R2", "R3", "R4", "R5", "L2"} <= set(results(session, "failed"))
+    assert why(session, "F8") == "returned 200 with an HTML page, such as that of a login"
+
+
+def test_an_org_that_returns_a_success_where_nothing_can_be_accepted_can_be_played(world: World) -> None:
+    success = {"status": 200, "type": "application/json", "body": {"message": "Done"}}
+    profile = profile_of(F7=success, T13=success, R4={**success, "status": 202})
+    with QuickOrg(world, profile=profile) as org:
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == ["F7", "R4"]
+    assert results(session, "failed") == ["T13"]
+    assert OrgRules(session.findings.to_json())["F7"] == success
 
 
 def test_a_scope_that_the_app_has_tells_nothing(world: World) -> None:
