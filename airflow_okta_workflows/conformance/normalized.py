@@ -34,7 +34,7 @@ _MONTH = (
     "|nov(?:ember)?|dec(?:ember)?)"
 )
 _WEEKDAY = "(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
-_ZONE = r"(?: ?(?:UTC|GMT|Z|[A-Z]{1,3}[DS]T)\b| ?[+-]\d\d:?\d\d)?"
+_ZONE = r"(?: ?(?:UTC|GMT|Z|[CEMP][DS]T|CES?T)\b| ?[+-]\d\d:?\d\d)?"
 
 _PATTERNS = tuple(
     (re.compile(pattern, re.IGNORECASE if placeholder != "<error>" else 0), placeholder)

@@ -51,7 +51,7 @@ def probe_metadata(session: Session) -> None:
     event = session.transport.send(metadata_request(settings.domain))
     _note_tls(session)
     try:
-        response = responded(event)
+        response = _own(event)
     except ProbeFailedError as failure:
         findings.skip("M1", "M2", "M3", "M4", why=str(failure), failed=True)
         return
@@ -230,16 +230,25 @@ class _TokenProbes:
         return RULES[rule].claim
 
 
-def _decided(event: HttpResponse | TransportFailure) -> HttpResponse:
-    """Return the response of a token endpoint that has granted or refused a token.
+def _own(event: HttpResponse | TransportFailure) -> HttpResponse:
+    """Return a response of the org itself.
 
-    :raises ProbeFailedError: if the response is none of the endpoint's, or that of a failure
+    :raises ProbeFailedError: if it is another's, or that of a failure
     """
     response = responded(event)
     if is_page(response):
         raise ProbeFailedError(f"returned {response.status} with an HTML page, such as that of a gateway")
     if response.status >= 500:
         raise ProbeFailedError(f"returned {response.status}, a failure of the server")
+    return response
+
+
+def _decided(event: HttpResponse | TransportFailure) -> HttpResponse:
+    """Return the response of a token endpoint that has granted or refused a token.
+
+    :raises ProbeFailedError: if it has done neither
+    """
+    response = _own(event)
     if is_success(response) and not isinstance(json_object(response.body).get("access_token"), str):
         raise ProbeFailedError(f"returned {response.status} without an access token")
     return response

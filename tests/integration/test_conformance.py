@@ -545,6 +545,15 @@ def test_an_org_without_metadata_leaves_their_rules(world: World) -> None:
     assert {why(session, rule) for rule in ("M2", "M3", "M4")} == {"there is no metadata"}
 
 
+def test_a_failure_instead_of_the_metadata_is_no_difference(world: World) -> None:
+    with QuickOrg(world, profile=profile_of(M1={"status": 503, "type": "application/json"})) as org:
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == []
+    assert results(session, "failed") == ["M1", "M2", "M3", "M4"]
+    assert why(session, "M1") == "returned 503, a failure of the server"
+
+
 def test_a_skewed_clock_makes_no_difference(world: World) -> None:
     with QuickOrg(world) as org:
         org.clock_skew = 1200

@@ -44,6 +44,7 @@ def normalizer() -> Normalizer:
         ("at 11/28/2026 1:45 PM; 28 November 2026 at 9:05; 2026/11/28 01:02", "at <time>; <time>; <time>"),
         ("at 2026-11-27 14:07:34 UTC; Friday, 27-Nov-2026 14:07:34 +0100; 14:07", "at <time>; <time>; <time>"),
         ("from fe80::1, ::1, fe80::1%eth0 or 2600:1f18::", "from <ip>, <ip>, <ip> or <ip>"),
+        ("14:07 first, 14:07 PDT", "<time> first, <time>"),
         ("from [::1]:3128", "from [<ip>]:<number>"),
         ("at b\u00fccher.example.com", "at <host>"),
         ("number 1790000000, flow 4821", "number <number>, flow <number>"),
