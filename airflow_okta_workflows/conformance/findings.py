@@ -72,6 +72,13 @@ class Findings:
         """
         self._seen[rule] = observation
 
+    def seen(self, *rules: str) -> list[Observation]:
+        """Return what was seen of some rules.
+
+        :param rules: their numbers
+        """
+        return [self._seen[rule] for rule in rules if rule in self._seen]
+
     def skip(self, *rules: str, why: str, failed: bool = False) -> None:
         """Record why rules are not tried.
 

@@ -17,12 +17,14 @@ from airflow_okta_workflows.conformance.recipes import (
 from airflow_okta_workflows.conformance.session import (
     ProbeFailedError,
     has_date,
+    is_success,
     lost,
     responded,
     text_member,
 )
 from airflow_okta_workflows.core.flows.invocation import Invocation
 from airflow_okta_workflows.core.flows.response import UUID
+from airflow_okta_workflows.core.http.types import HttpResponse
 from airflow_okta_workflows.core.oauth.flow_auth import authorized
 from airflow_okta_workflows.emulator.rules import ACCEPTED, AS_GIVEN, RULES
 
@@ -31,10 +33,14 @@ if TYPE_CHECKING:
 
     from airflow_okta_workflows.conformance.session import Session
     from airflow_okta_workflows.core.addresses import FlowAddress
-    from airflow_okta_workflows.core.http.types import HttpRequest, HttpResponse, TransportFailure
+    from airflow_okta_workflows.core.http.types import HttpRequest, TransportFailure
 
 _TIMEOUT = 90.0
 """Seconds that a response may take: more than the slow flow, so that the org ends it."""
+_SHORTEST_LIMIT = 20
+"""Seconds before which no org ends a run: a flow that ends earlier is off or fails, or the network does."""
+_NOT_RUN = (401, 403, 404, 405)
+"""Statuses of a request that no flow has seen."""
 _WORD = "conformance"
 _RULES_OF = {
     "echo": ("F1", "F2", "F3", "F4", "F5", "R1", "E1", "E5", "L7", "C2", "C4"),
@@ -132,13 +138,14 @@ class _FlowProbes:
 
         def probe(address: FlowAddress) -> None:
             with self._failing_softly(rule):
-                self._findings.saw(rule, self._session.observe(self._invoke(rule, address, {})))
+                self._findings.saw(rule, self._session.observe(rule, self._invoke(rule, address, {})))
 
         return probe
 
     def _probe_echo(self, address: FlowAddress) -> None:
         session, findings = self._session, self._findings
-        with self._failing_softly("F1", "R1", "E1", "L7", "C2"):
+        # A flow that does not run shows none of them.
+        with self._failing_softly(*_RULES_OF["echo"]):
             response = self._ran(self._invoke("F1", address, {"message": _WORD}))
             findings.saw("F1", {"members": text_member(response, "message") == _WORD})
             findings.saw("R1", {"status": response.status, "type": session.media_type(response.headers)})
@@ -146,20 +153,22 @@ class _FlowProbes:
             findings.saw("C2", {"date": has_date(response.headers)})
             self._saw_execution(response)
             session.note_headers("a flow that ran", response.headers)
+        if not findings.seen("F1"):
+            return
         before = session.transport.connections_opened
         with self._failing_softly("F2"):
             event = self._send("F2", flow_request(session, address, method="GET", query={"parameter": _WORD}))
             findings.saw("C4", {"kept": session.transport.connections_opened == before})
-            seen = session.observe(event)
+            seen = session.observe("F2", event)
             if seen == ACCEPTED and text_member(responded(event), "parameter") != _WORD:
                 seen = session.describe(responded(event))
             findings.saw("F2", seen)
         with self._failing_softly("F3"):
             request = replace(flow_request(session, address), method="PUT")
-            findings.saw("F3", session.observe(self._send("F3", request)))
+            findings.saw("F3", session.observe("F3", self._send("F3", request)))
         with self._failing_softly("F4", "E5"):
             event = self._send("F4", flow_request(session, address), token=None)
-            seen = session.observe(event)
+            seen = session.observe("F4", event)
             findings.saw("F4", seen)
             session.note_headers("a refused request", responded(event).headers)
             if seen == ACCEPTED:
@@ -167,8 +176,8 @@ class _FlowProbes:
             else:
                 findings.saw("E5", {"execution_id": session.execution_header(responded(event))[0] is not None})
         with self._failing_softly("F5"):
-            seen = session.observe(self._send("F5", flow_request(session, address), token="no-token"))  # noqa: S106  # it is none
-            findings.saw("F5", seen)
+            event = self._send("F5", flow_request(session, address), token="no-token")  # noqa: S106  # it is none
+            findings.saw("F5", session.observe("F5", event))
 
     def _saw_execution(self, response: HttpResponse) -> None:
         name, value = self._session.execution_header(response)
@@ -183,7 +192,9 @@ class _FlowProbes:
         for rule, of_execution, text in (("R3", "E2", "{}"), ("R4", "E3", "{")):
             with self._failing_softly(rule, of_execution):
                 response = responded(self._invoke(rule, address, {"json": text}))
-                seen = session.observe(response)
+                seen = session.observe(rule, response)
+                if response.status in _NOT_RUN or seen in self._findings.seen("F7", "F8"):
+                    raise ProbeFailedError(f"returned {response.status}: the flow did not run")
                 if rule == "R3" and seen.get("status") == ERROR_STATUS:
                     seen = {**seen, "status": AS_GIVEN}
                 self._findings.saw(rule, seen)
@@ -212,14 +223,16 @@ class _FlowProbes:
         with self._failing_softly("L1", "L2"):
             event = self._invoke("L2", address, {})
             took = self._session.runtime.monotonic() - began
-            seen = lost(event) or self._session.observe(event)
-            if seen == ACCEPTED:
-                if took < SLOW_SECONDS - 5:
-                    raise ProbeFailedError(f"the flow responded after {took:.0f} s")
+            seen = lost(event) or self._session.observe("L2", event)
+            is_done = isinstance(event, HttpResponse) and is_success(event)
+            if took < (SLOW_SECONDS - 5 if is_done else _SHORTEST_LIMIT):
+                how = seen.get("lost") or f"it returned {seen['status']}"
+                raise ProbeFailedError(f"the flow ended after {took:.0f} s: {how}")
+            if is_done:
                 self._findings.saw("L1", {"seconds": None})
                 self._findings.skip("L2", why=f"there was no limit within {SLOW_SECONDS} s")
                 return
-            self._findings.saw("L1", {"seconds": max(1, 5 * round(took / 5))})
+            self._findings.saw("L1", {"seconds": 5 * round(took / 5)})
             if "status" in seen:
                 named = self._session.execution_header(responded(event))[0] is not None
                 seen = {**seen, "execution_id": named}
@@ -238,7 +251,7 @@ class _FlowProbes:
         :raises ProbeFailedError: if it did not
         """
         response = responded(event)
-        if not 200 <= response.status < 300:
+        if not is_success(response):
             raise ProbeFailedError(f"the flow returned {response.status}")
         return response
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from airflow_okta_workflows.conformance.flow_probes import flow_request
+from airflow_okta_workflows.conformance.session import ProbeFailedError, is_success, responded
 from airflow_okta_workflows.core.http.types import HttpResponse
 from airflow_okta_workflows.core.oauth.flow_auth import authorized
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.conformance.session import Session
     from airflow_okta_workflows.core.addresses import FlowAddress
+    from airflow_okta_workflows.core.http.types import TransportFailure
 
 RULES_OF_RATE = ("L3", "L4", "L5", "L6")
 _FIRST, _SECOND = 12, 10
@@ -37,7 +39,7 @@ def probe_rate(session: Session, echo: FlowAddress) -> None:
     """
     session.say("L3 to L6: three pairs of bursts.")
     pairs: list[tuple[int, int]] = []
-    refusals: list[HttpResponse] = []
+    events: list[HttpResponse | TransportFailure] = []
     with ThreadPoolExecutor(_FIRST, "okta-burst") as threads:
         # The invocations before this count, too.
         begin = session.runtime.monotonic() + 2.0
@@ -47,8 +49,8 @@ def probe_rate(session: Session, echo: FlowAddress) -> None:
             _wait_until(session, begin + number * _NEXT_PAIR + _BETWEEN)
             second = _burst(session, echo, _SECOND, threads)
             pairs.append((_accepted(first), _accepted(second)))
-            refusals += [response for response in (*first, *second) if not _is_accepted(response)]
-    _judge(session, pairs, refusals)
+            events += [*first, *second]
+    _judge(session, pairs, events)
 
 
 def skip_rate(session: Session, why: str, *, failed: bool) -> None:
@@ -65,34 +67,54 @@ def _wait_until(session: Session, moment: float) -> None:
     session.runtime.wait(max(0.0, moment - session.runtime.monotonic()))
 
 
-def _burst(session: Session, echo: FlowAddress, size: int, threads: ThreadPoolExecutor) -> list[HttpResponse]:
+def _burst(
+    session: Session, echo: FlowAddress, size: int, threads: ThreadPoolExecutor
+) -> list[HttpResponse | TransportFailure]:
     requests = [authorized(flow_request(session, echo, {}), session.token or "") for _ in range(size)]
-    events = threads.map(lambda request: session.send(request, session.rate_invocations), requests)
-    return [event for event in events if isinstance(event, HttpResponse)]
+    return list(threads.map(lambda request: session.send(request, session.rate_invocations), requests))
 
 
-def _accepted(responses: list[HttpResponse]) -> int:
-    return sum(map(_is_accepted, responses))
+def _accepted(events: list[HttpResponse | TransportFailure]) -> int:
+    return sum(isinstance(event, HttpResponse) and is_success(event) for event in events)
 
 
-def _is_accepted(response: HttpResponse) -> bool:
-    return 200 <= response.status < 300
+def _is_refusal(event: HttpResponse | TransportFailure) -> TypeGuard[HttpResponse]:
+    return isinstance(event, HttpResponse) and event.status == 429
 
 
-def _judge(session: Session, pairs: list[tuple[int, int]], refusals: list[HttpResponse]) -> None:
+def _judge(session: Session, pairs: list[tuple[int, int]], events: list[HttpResponse | TransportFailure]) -> None:
     findings = session.findings
     limit = int(median(first for first, _ in pairs))
     if not limit:
         skip_rate(session, "none of the invocations was accepted", failed=True)
         return
-    findings.saw("L3", {"accepted_at_once": limit})
-    if not refusals:
+    refusals = list(filter(_is_refusal, events))
+    if refusals:
+        findings.saw("L4", session.describe(refusals[0]))
+        findings.saw("L5", {"headers": session.rate_header_names(refusals[0].headers)})
+        session.note_headers("rule L4", refusals[0].headers)
+    if why := next(filter(None, map(_failure, events)), ""):
+        # Neither accepted nor refused by the limit: the numbers of accepted ones say nothing then.
+        skip_rate(session, f"an invocation in a burst failed: {why}", failed=True)
+    elif not refusals:
+        findings.saw("L3", {"accepted_at_once": None})
         findings.skip("L4", "L5", "L6", why="no invocation was refused")
-        return
-    findings.saw("L4", session.describe(refusals[0]))
-    findings.saw("L5", {"headers": session.rate_header_names(refusals[0].headers)})
-    session.note_headers("rule L4", refusals[0].headers)
-    findings.saw("L6", {"window": window_of(limit, [second for _, second in pairs])})
+    elif limit == _FIRST:
+        findings.skip("L3", "L6", why=f"at least {_FIRST} invocations at once are accepted")
+    else:
+        findings.saw("L3", {"accepted_at_once": limit})
+        findings.saw("L6", {"window": window_of(limit, [second for _, second in pairs])})
+
+
+def _failure(event: HttpResponse | TransportFailure) -> str:
+    """Return why an invocation was neither accepted nor refused by the limit; empty if it was."""
+    if _is_refusal(event):
+        return ""
+    try:
+        response = responded(event)
+    except ProbeFailedError as failure:
+        return str(failure)
+    return "" if is_success(response) else f"returned {response.status}"
 
 
 def window_of(limit: int, accepted: list[int]) -> str:

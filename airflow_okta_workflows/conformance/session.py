@@ -15,12 +15,14 @@ from airflow_okta_workflows.core.http.json_values import parse_json_value
 from airflow_okta_workflows.core.http.types import FailureKind, HttpResponse, TransportFailure
 from airflow_okta_workflows.emulator.profile import HTML, MEDIA_TYPE
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RULES
+from airflow_okta_workflows.transport.network import proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_okta_workflows.connection.settings import OktaWorkflowsSettings
     from airflow_okta_workflows.core.addresses import Origin
+    from airflow_okta_workflows.core.http.proxies import Proxy
     from airflow_okta_workflows.core.http.types import Headers, HttpRequest
     from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.emulator.profile import OrgRules
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
     from airflow_okta_workflows.transport.h11_transport import H11Transport
 
 _SHORTEST_SECRET = 8
+_SHORTEST_NAME = 2
+"""Characters of a name within a host, such as the org's subdomain."""
 _RATE = re.compile(r"rate-?limit|retry-after", re.IGNORECASE)
 _ORDINARY = frozenset(
     [
-        *("login", "auth", "identity", "account", "accounts", "okta", "oktapreview", "workflows"),
+        *("login", "auth", "identity", "account", "accounts", "okta", "oktapreview", "workflows", "localhost"),
+        # The placeholders.
+        *("alias", "email", "error", "host", "ip", "kid", "number", "org", "proxy", "time", "url"),
         *re.findall(r"[a-z]+", json.dumps([rule.expected for rule in RULES.values()]).lower()),
     ]
 )
@@ -86,14 +92,16 @@ class Session:
         budget.take()
         return self.transport.send(request)
 
-    def observe(self, event: HttpResponse | TransportFailure) -> Observation:
+    def observe(self, rule: str, event: HttpResponse | TransportFailure) -> Observation:
         """Return what came of a request as an observation.
 
+        :param rule: the number of the rule that it shows
         :param event: the response or failure
-        :raises ProbeFailedError: if there was no response, or one of a rate limit
+        :raises ProbeFailedError: if there was no response, or one that says nothing about a rule
         """
         response = responded(event)
-        return ACCEPTED if 200 <= response.status < 300 else self.describe(response)
+        accepted = is_success(response) and RULES[rule].may_be_accepted
+        return ACCEPTED if accepted else self.describe(response)
 
     def describe(self, response: HttpResponse) -> Observation:
         """Return a response as an observation.
@@ -104,7 +112,7 @@ class Session:
         text = response.body.decode("utf-8", "replace").strip()
         if not text:
             return observation
-        if text.startswith("<"):
+        if is_page(response):
             return {**observation, "text": HTML}
         if text.startswith(("{", "[")) or str(observation["type"]).endswith("json"):
             try:
@@ -156,7 +164,7 @@ def responded(event: HttpResponse | TransportFailure) -> HttpResponse:
     """Return the response of a request.
 
     :param event: the response or failure
-    :raises ProbeFailedError: if there was none, its body is unreadable, or it is that of a rate limit
+    :raises ProbeFailedError: if there was none, its body is unreadable, or it is that of a rate limit or a login page
     """
     if isinstance(event, TransportFailure):
         raise ProbeFailedError(f"no response: {event.detail}")
@@ -164,7 +172,26 @@ def responded(event: HttpResponse | TransportFailure) -> HttpResponse:
         raise ProbeFailedError(f"returned {event.status}, but {event.unreadable}")
     if event.status == 429:
         raise ProbeFailedError("returned 429, a rate limit")
+    if is_success(event) and is_page(event):
+        # Neither a token nor the response of a flow of these; a proxy sends one instead of them.
+        raise ProbeFailedError(f"returned {event.status} with an HTML page, such as that of a login")
     return event
+
+
+def is_success(response: HttpResponse) -> bool:
+    """Return whether a response has a status of success.
+
+    :param response: the response
+    """
+    return 200 <= response.status < 300
+
+
+def is_page(response: HttpResponse) -> bool:
+    """Return whether the body of a response is an HTML page.
+
+    :param response: the response
+    """
+    return response.body.lstrip().startswith(b"<")
 
 
 def lost(event: HttpResponse | TransportFailure) -> Observation | None:
@@ -201,19 +228,26 @@ def _normalizer(settings: OktaWorkflowsSettings) -> Normalizer:
     normalizer.hide(form for form in settings.secret_forms() if len(form) >= _SHORTEST_SECRET)
     names = [(flow.alias, "<alias>") for flow in settings.flows.values()]
     names += [(settings.client_id, "<client>"), (settings.key_id or settings.key_text.kid or "", "<kid>")]
-    for origin, placeholder in _origins(settings):
-        normalizer.learn(origin.url, placeholder)
-        normalizer.learn(origin.netloc, placeholder)
-        normalizer.learn(origin.host, placeholder)
-        names += [(label, "<org>") for label in origin.host.split(".") if not origin.is_loopback]
     for name, placeholder in names:
         if name.lower() not in _ORDINARY:
             normalizer.learn(name, placeholder)
+    for origin, placeholder in _origins(settings):
+        # The last label, such as com, is that of many.
+        for label in origin.host.split(".")[:-1]:
+            if not label.isdigit() and label not in _ORDINARY:
+                normalizer.learn(label, "<org>", shortest=_SHORTEST_NAME)
+        normalizer.learn(origin.url, placeholder)
+        normalizer.learn(origin.netloc, placeholder)
+        if origin.host not in _ORDINARY:
+            normalizer.learn(origin.host, placeholder, shortest=_SHORTEST_NAME)
     return normalizer
 
 
-def _origins(settings: OktaWorkflowsSettings) -> Iterator[tuple[Origin, str]]:
+def _origins(settings: OktaWorkflowsSettings) -> Iterator[tuple[Origin | Proxy, str]]:
     """Yield the origins of a connection and their placeholders; the last one counts if one has several roles."""
+    for origin in (*settings.allowed, settings.workflows, settings.domain):
+        if proxy := proxy_for(origin.url, settings):
+            yield proxy, "<proxy>"
     for origin in settings.allowed:
         yield origin, "<workflows>"
     yield settings.workflows, "<workflows>"

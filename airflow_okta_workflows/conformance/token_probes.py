@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from airflow_okta_workflows.conformance.session import (
     ProbeFailedError,
     has_date,
+    is_page,
+    is_success,
     responded,
 )
 from airflow_okta_workflows.core.http.messages import json_object
@@ -49,7 +51,7 @@ def probe_metadata(session: Session) -> None:
     event = session.transport.send(metadata_request(settings.domain))
     _note_tls(session)
     try:
-        response = responded(event)
+        response = _own(event)
     except ProbeFailedError as failure:
         findings.skip("M1", "M2", "M3", "M4", why=str(failure), failed=True)
         return
@@ -120,7 +122,7 @@ class _TokenProbes:
         session, findings = self._session, self._findings
         session.say(f"T1: {self._claim('T1')}")
         try:
-            response = responded(self._send(self._form(assertion)))
+            response = _decided(self._send(self._form(assertion)))
         except ProbeFailedError as failure:
             findings.skip(*_rules("T1"), why=str(failure), failed=True)
             return False
@@ -197,7 +199,7 @@ class _TokenProbes:
         if isinstance(event, HttpResponse) and isinstance(token := json_object(event.body).get("access_token"), str):
             self._session.normalizer.hide([token])
         try:
-            self._findings.saw(rule, self._session.observe(event))
+            self._findings.saw(rule, self._session.observe(rule, _decided(event)))
         except ProbeFailedError as failure:
             self._findings.skip(rule, why=str(failure), failed=True)
 
@@ -226,6 +228,30 @@ class _TokenProbes:
 
     def _claim(self, rule: str) -> str:
         return RULES[rule].claim
+
+
+def _own(event: HttpResponse | TransportFailure) -> HttpResponse:
+    """Return a response of the org itself.
+
+    :raises ProbeFailedError: if it is another's, or that of a failure
+    """
+    response = responded(event)
+    if is_page(response):
+        raise ProbeFailedError(f"returned {response.status} with an HTML page, such as that of a gateway")
+    if response.status >= 500:
+        raise ProbeFailedError(f"returned {response.status}, a failure of the server")
+    return response
+
+
+def _decided(event: HttpResponse | TransportFailure) -> HttpResponse:
+    """Return the response of a token endpoint that has granted or refused a token.
+
+    :raises ProbeFailedError: if it has done neither
+    """
+    response = _own(event)
+    if is_success(response) and not isinstance(json_object(response.body).get("access_token"), str):
+        raise ProbeFailedError(f"returned {response.status} without an access token")
+    return response
 
 
 def _rules(first: str) -> list[str]:

@@ -25,6 +25,8 @@ _HEADER = re.compile(r"[a-z0-9_<>-]{1,80}")
 """The name of a header, possibly with a placeholder such as ``<org>``."""
 _PAGE = "<!doctype html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 _ONE_OF = {"window": WINDOWS, "returned": RETURNS, "form": ("uuid", "other")}
+_MAY_BE_NONE = ("seconds", "accepted_at_once")
+"""Limits, of which there may be none."""
 HTML = "<html>"
 """Text of an observed HTML page, of which nothing else is kept."""
 
@@ -94,6 +96,11 @@ def parse_profile(content: Mapping[str, Any]) -> dict[str, Observation]:
         if rule is None or not isinstance(finding, Mapping):
             raise configuration_error(f"The profile has a rule {shown(number, 20)}, which is not known.", _FIX)
         if (seen := finding.get("seen")) is not None:
+            if rule.is_outcome and not _is_playable(seen, rule):
+                what = next(iter(seen))
+                raise configuration_error(
+                    f"In the profile, rule {number} says {what}, which no local org can play.", _FIX
+                )
             if not _is_observation(seen, rule):
                 raise configuration_error(f"In the profile, rule {number} has an observation of another kind.", _FIX)
             found[number] = seen
@@ -118,6 +125,13 @@ def _observations(profile: Profile) -> dict[str, Observation]:
     if not isinstance(content, dict):
         raise configuration_error(f"The profile {shown(path)} is not a JSON object.", _FIX)
     return parse_profile(content)
+
+
+def _is_playable(seen: object, rule: Rule) -> bool:
+    """Return whether the local org can accept, or end the connection, where a profile says so."""
+    if seen == ACCEPTED:
+        return rule.may_be_accepted
+    return not isinstance(seen, dict) or seen.keys() != {"lost"} or "lost" in rule.expected
 
 
 def _is_observation(seen: object, rule: Rule) -> bool:
@@ -158,7 +172,7 @@ def _is_fact(name: str, value: object, expected: object) -> bool:
     if name == "type":
         return _is_media_type(value)
     if type(expected) is int:
-        return (value is None and name == "seconds") or (type(value) is int and 0 < value <= 1_000_000)
+        return (value is None and name in _MAY_BE_NONE) or (type(value) is int and 0 < value <= 1_000_000)
     if isinstance(expected, list):
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
     return type(value) is type(expected)

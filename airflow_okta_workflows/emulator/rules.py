@@ -29,6 +29,8 @@ AS_GIVEN = "as given"
 """Status of a response whose flow chose it."""
 
 _JSON = "application/json"
+_NEVER_ACCEPTED = ("T1", "T13", "T14", "T24", "T27", "F7", "R3", "R4", "L2", "L4")
+"""Rules of which the outcome is always a response: there is nothing to refuse, or nothing to go on with."""
 _ALTERS_THE_APP = "it would take a change of the app"
 _BUDGET_USED_UP = "the budget of token requests is used up"
 _NO_SUCH_FLOW = "none of the flows shows it"
@@ -57,6 +59,11 @@ class Rule:
     def is_outcome(self) -> bool:
         """Whether its observation is the outcome of one request, not facts."""
         return not self.expected.keys().isdisjoint(("body", "accepted", "lost"))
+
+    @property
+    def may_be_accepted(self) -> bool:
+        """Whether the local org can accept what the rule is about."""
+        return self.is_outcome and self.id not in _NEVER_ACCEPTED
 
 
 def _invalid_client(description: str) -> Observation:

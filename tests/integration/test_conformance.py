@@ -24,9 +24,12 @@ from airflow_okta_workflows.conformance.rate_probes import window_of
 from airflow_okta_workflows.conformance.session import Session
 from airflow_okta_workflows.core.addresses import Origin
 from airflow_okta_workflows.core.errors import CoreError
+from airflow_okta_workflows.core.http.proxies import parse_proxy
 from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 from airflow_okta_workflows.core.keys.generation import KeyType
-from airflow_okta_workflows.emulator import Answer, LocalOrg, ReturnError
+from airflow_okta_workflows.core.secret import Secret
+from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, LoginPage, Reset, ReturnError
+from airflow_okta_workflows.emulator.faults import Fault
 from airflow_okta_workflows.emulator.profile import FORMAT, OrgRules
 from airflow_okta_workflows.emulator.rules import ACCEPTED, RATE_HEADERS, RULES, Observation, Rule
 from airflow_okta_workflows.emulator.token_endpoint import NOT_GRANTED
@@ -70,6 +73,7 @@ CHANGES: dict[str, list[Observation]] = {
         {"status": 500, "type": "application/json", "body": {"message": "Timeout"}, "execution_id": True},
     ],
     "L3": [{"accepted_at_once": 5}],
+    "L4": [{**ANOTHER, "status": 429}],
     "L5": [{"headers": []}, {"headers": ["retry-after"]}],
     "L6": [{"window": "second"}, {"window": "bucket"}],
     "L7": [HEADERS],
@@ -311,12 +315,60 @@ def why(session: Session, rule: str) -> str:
     return next(finding.why for finding in session.findings.all() if finding.rule.id == rule)
 
 
+def seen(session: Session, rule: str) -> Observation | None:
+    return next(finding.seen for finding in session.findings.all() if finding.rule.id == rule)
+
+
 def test_an_org_without_a_rate_limit_accepts_each_burst(world: World) -> None:
     with QuickOrg(world, rate_limit=None) as org:
         session = run_against(org, world)
 
     assert results(session, "different") == ["L3"]
+    assert seen(session, "L3") == {"accepted_at_once": None}
     assert {why(session, rule) for rule in ("L4", "L5", "L6")} == {"no invocation was refused"}
+
+    profile = session.findings.to_json()
+    with QuickOrg(world, profile=profile) as like_it:
+        again = run_against(like_it, world, compared_with=profile)
+    assert like_it.rate_limit is None
+    assert results(again, "different", "failed") == []
+
+
+def test_a_limit_above_a_burst_stays_unknown(world: World) -> None:
+    with QuickOrg(world, rate_limit=15) as org:
+        session = run_against(org, world)
+
+    assert results(session, "different", "failed") == []
+    assert {why(session, rule) for rule in ("L3", "L6")} == {"at least 12 invocations at once are accepted"}
+    assert {"L4", "L5"} <= set(results(session, "same"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (HtmlError(502), "returned 502"),
+        (LoginPage(), "returned 200 with an HTML page, such as that of a login"),
+        (Reset(), "no response: "),
+    ],
+    ids=["a gateway's page", "a login page", "a reset"],
+)
+@pytest.mark.parametrize("rate_limit", [10, None], ids=["a limit", "no limit"])
+def test_a_failure_in_a_burst_is_no_refusal_by_the_limit(
+    fault: Fault, said: str, rate_limit: int | None, world: World
+) -> None:
+    class FailingOrg(QuickOrg):
+        def on_response(self, seen: Any) -> None:
+            # All rules of the flow echo are tried before those of the rate limit.
+            if getattr(seen, "flow", None) == "conformance_slow":
+                self.inject(fault, flow="conformance_echo", times=3)
+
+    with FailingOrg(world, rate_limit=rate_limit, profile=profile_of(L1={"seconds": None})) as org:
+        session = run_against(org, world)
+
+    unknown = ["L3", "L6"] if rate_limit else ["L3", "L4", "L5", "L6"]
+    assert results(session, "different") == ["L1"]
+    assert results(session, "failed") == unknown
+    assert why(session, "L3").startswith(f"an invocation in a burst failed: {said}")
 
 
 def test_an_org_that_accepts_no_burst_fails_the_probe(world: World) -> None:
@@ -351,7 +403,101 @@ def test_a_slow_flow_that_is_not_slow_tells_nothing(world: World) -> None:
         session = run_against(org, world, rate=False)
 
     assert results(session, "failed") == ["L1", "L2"]
-    assert why(session, "L1") == "the flow responded after 0 s"
+    assert why(session, "L1") == "the flow ended after 0 s: it returned 200"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Answer(404, b"{}"), "it returned 404"),
+        (Answer(500, b"{}"), "it returned 500"),
+        (Reset(), "the connection was reset"),
+    ],
+    ids=["off", "failed", "reset"],
+)
+def test_a_slow_flow_that_ends_early_shows_no_limit(fault: Fault, said: str, world: World) -> None:
+    with QuickOrg(world) as org:
+        org.inject(fault, flow="conformance_slow")
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == []
+    assert results(session, "failed") == ["L1", "L2"]
+    assert why(session, "L1") == f"the flow ended after 0 s: {said}"
+
+
+NO_FLOW = {"status": 400, "type": "application/json", "body": {"message": "There is no flow."}}
+
+
+@pytest.mark.parametrize("profile", [None, profile_of(F8=NO_FLOW)], ids=["404", "400"])
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("echo", ["F1", "F2", "F3", "F4", "F5", "R1", "E1", "E5", "L7", "C2", "C4"]),
+        ("failing", ["R3", "R4", "E2", "E3"]),
+        ("branch", ["R5"]),
+        ("close", ["R2", "R6", "E4"]),
+        ("slow", ["L1", "L2"]),
+    ],
+)
+def test_a_flow_that_does_not_run_changes_no_rule(name: str, rules: list[str], profile: Any, world: World) -> None:
+    with QuickOrg(world, profile=profile) as org:
+        org.flows[f"conformance_{name}"].active = False
+        session = run_against(org, world, rate=False, compared_with=profile)
+
+    assert results(session, "different") == []
+    assert sorted(results(session, "failed")) == sorted(rules)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (HtmlError(503), "returned 503 with an HTML page, such as that of a gateway"),
+        (LoginPage(), "returned 200 with an HTML page, such as that of a login"),
+        (Answer(403, b" <html>"), "returned 403 with an HTML page, such as that of a gateway"),
+        (Answer(500, b"{}"), "returned 500, a failure of the server"),
+        (Answer(200, b'{"access_token": 5}'), "returned 200 without an access token"),
+    ],
+    ids=["a gateway's page", "a login page", "a firewall's page", "a failure", "no token"],
+)
+@pytest.mark.parametrize("before", [0, 2], ids=["the first request", "a wrong request"])
+def test_what_another_than_the_token_endpoint_sends_is_no_difference(
+    fault: Fault, said: str, before: int, world: World
+) -> None:
+    with QuickOrg(world) as org:
+        if before:
+            org.inject(Fault(), times=before)
+        org.inject(fault)
+        session = run_against(org, world, rate=False)
+
+    failed = ["T4"] if before else [f"T{number}" for number in range(1, 23)]
+    assert results(session, "different") == []
+    assert [rule for rule in results(session, "failed") if rule[0] == "T"] == failed
+    assert why(session, "T4") == said
+
+
+def test_a_login_page_is_no_response_of_a_flow(world: World) -> None:
+    with QuickOrg(world) as org:
+        for name in ("off", "client_token", "failing", "branch", "close", "slow"):
+            org.inject(LoginPage(), flow=f"conformance_{name}", times=2)
+        # After the first request, which the flow itself answers.
+        org.inject(Fault(), flow="conformance_echo")
+        org.inject(LoginPage(), flow="conformance_echo", times=4)
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == []
+    assert {"F2", "F3", "F4", "F5", "F8", "F9", "R2", "R3", "R4", "R5", "L2"} <= set(results(session, "failed"))
+    assert why(session, "F8") == "returned 200 with an HTML page, such as that of a login"
+
+
+def test_an_org_that_returns_a_success_where_nothing_can_be_accepted_can_be_played(world: World) -> None:
+    success = {"status": 200, "type": "application/json", "body": {"message": "Done"}}
+    profile = profile_of(F7=success, T13=success, R4={**success, "status": 202})
+    with QuickOrg(world, profile=profile) as org:
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == ["F7", "R4"]
+    assert results(session, "failed") == ["T13"]
+    assert OrgRules(session.findings.to_json())["F7"] == success
 
 
 def test_a_scope_that_the_app_has_tells_nothing(world: World) -> None:
@@ -378,7 +524,7 @@ def test_a_query_that_a_flow_does_not_see_is_a_difference(world: World) -> None:
         (b'{"a": ', "application/json", {"text": '{"a":'}),
         (b"slow down", "text/plain", {"text": "slow down"}),
         (b"  <!doctype html><p>acme</p>", "text/html", {"text": "<html>"}),
-        (b"[1]", "text/plain", {"body": [1]}),
+        (b"[404]", "text/plain", {"body": [404]}),
         (b'"x"', "application/problem+json", {"body": "x"}),
     ],
 )
@@ -399,6 +545,15 @@ def test_an_org_without_metadata_leaves_their_rules(world: World) -> None:
     assert {why(session, rule) for rule in ("M2", "M3", "M4")} == {"there is no metadata"}
 
 
+def test_a_failure_instead_of_the_metadata_is_no_difference(world: World) -> None:
+    with QuickOrg(world, profile=profile_of(M1={"status": 503, "type": "application/json"})) as org:
+        session = run_against(org, world, rate=False)
+
+    assert results(session, "different") == []
+    assert results(session, "failed") == ["M1", "M2", "M3", "M4"]
+    assert why(session, "M1") == "returned 503, a failure of the server"
+
+
 def test_a_skewed_clock_makes_no_difference(world: World) -> None:
     with QuickOrg(world) as org:
         org.clock_skew = 1200
@@ -408,7 +563,9 @@ def test_a_skewed_clock_makes_no_difference(world: World) -> None:
 SPOILT = (
     '{{"error": "x", "errorId": "oaeQ3kTz8VbRSeh9wKjLmNpQr", "error_description": "{alias} of grace.hopper@example.com at'
     " https://acme.example.com/?t={token} from 192.168.17.3 at 2026-11-27T14:07:34Z for {client} with {kid},"
-    ' Bearer {token}", "trace": 1790000000123, "host": "{host}", "path": "/oauth2/v1/clients/{client}"}}'
+    ' Bearer {token}", "trace": 1790000000123, "host": "{host}", "path": "/oauth2/v1/clients/{client}", "orgId": 48213,'
+    ' "flo": {{"id": 913224}}, "seen": ["Nov 28, 2026 15:16:17", "Sat Nov 28 18:19:20 UTC 2026", "11/29/2026 1:45 PM"],'
+    ' "via": "fe80::1d and ::1e, flow 5123, ref 3f9a8b7c"}}'
 )
 
 
@@ -437,7 +594,8 @@ def test_the_report_holds_no_secret_host_or_id(world: World) -> None:
     runs = [run.execution_id for flow in org.flows.values() for run in flow.runs]
     told = [
         *(org.app.client_id, org.private_jwk["d"], org.private_jwk["kid"], "127.0.0.1", str(org.port)),
-        *("hopper", "example.com", "192.168", "14:07", "oaeQ3", "1790000000"),
+        *("hopper", "example.com", "192.168", "14:07", "oaeQ3", "1790000000", "48213", "913224", "5123", "3f9a8b7c"),
+        *("Nov", "15:16", "18:19", "UTC", "2026", "11/29", "1:45", "fe80", "::1"),
         *(flow.alias for flow in org.flows.values()),
         *org.tokens,
         *filter(lambda one: len(one) > 20, assertions),
@@ -450,6 +608,57 @@ def test_the_report_holds_no_secret_host_or_id(world: World) -> None:
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", text)
     assert "<email>" in text
     assert "<client>" in text
+
+
+def session_of(world: World, **fields: Any) -> Session:
+    """Return the session of a run that sends nothing, of another connection than the local org's."""
+    with QuickOrg(world) as org:
+        settings = replace(settings_of(org), **fields)
+    return Session(settings, H11Transport(settings), world.runtime(), OrgRules(), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("domain", "text", "kept"),
+    [
+        (
+            "ibm.okta.com",
+            "ibm.okta.com: off in org ibm; IBM's flow, ibmprod",
+            "<domain>: off in org <org>; <org>'s flow, ibmprod",
+        ),
+        ("hp.okta.com", "org hp of okta.com", "org <org> of <host>"),
+        ("login.ibm.com", "login to ibm, dot com", "login to <org>, dot com"),
+        ("id.acme.com", "The client_id of acme is an id", "The client_id of <org> is an id"),
+        ("org.okta.com", "org at org.okta.com", "org at <domain>"),
+        ("10.1.2.3", "10 of 10.1.2.3", "10 of <domain>"),
+    ],
+)
+def test_the_names_in_the_org_s_host_are_replaced(domain: str, text: str, kept: str, world: World) -> None:
+    session = session_of(world, domain=Origin("https", domain, 443))
+
+    assert session.normalizer.text(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host"),
+    [
+        ("http://acmegate:3128", "acmegate"),
+        ("http://gw:8080", "gw"),
+        ("https://u:p@gate.corp.acme.com", "gate.corp.acme.com"),
+    ],
+)
+@pytest.mark.parametrize("is_own", [True, False], ids=["of the connection", "of the environment"])
+def test_the_proxy_s_host_is_replaced(
+    proxy: str, host: str, is_own: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("https_proxy", "" if is_own else proxy)
+    own = Secret(proxy) if is_own else None
+    session = session_of(world, domain=Origin("https", "acme.okta.com", 443), http_proxy=own)
+    port = parse_proxy(proxy, "proxy").port
+    session.findings.skip("M1", why=f"no connection (through the proxy {host}:{port}); {host.upper()} is down")
+
+    assert why(session, "M1") == "no connection (through the proxy <proxy>); <proxy> is down"
 
 
 @pytest.mark.parametrize(
@@ -504,6 +713,21 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_an_observation_of_another_kind_is_refused(rule: str, seen: Any) -> None:
     with pytest.raises(CoreError, match=f"rule {rule} has an observation of another kind"):
         OrgRules(profile_of(**{rule: seen}))
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in RULES.values() if rule.is_outcome])
+def test_a_profile_has_only_outcomes_that_can_be_played(rule: str) -> None:
+    playable = {
+        "accepted": rule not in {"T1", "T13", "T14", "T24", "T27", "F7", "R3", "R4", "L2", "L4"},
+        "lost": rule == "L2",
+    }
+    for outcome in (ACCEPTED, {"lost": "the connection was reset"}):
+        name = next(iter(outcome))
+        if playable[name]:
+            assert OrgRules(profile_of(**{rule: outcome}))[rule] == outcome
+            continue
+        with pytest.raises(CoreError, match=f"In the profile, rule {rule} says {name}, which no local org can play"):
+            LocalOrg(profile=profile_of(**{rule: outcome}))
 
 
 def test_the_own_rules_and_those_of_a_whole_report_are_taken() -> None:

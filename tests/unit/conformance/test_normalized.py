@@ -40,8 +40,17 @@ def normalizer() -> Normalizer:
         ("errorId oaeQ3kTz8VbRSeh9wKjLmNpQr", "errorId <id>"),
         ("run 01234567-89ab-cdef-0123-456789abcdef", "run <id>"),
         ("at 2026-11-27T14:07:34.123Z, Fri, 27 Nov 2026 14:07:34 GMT", "at <time>, <time>"),
-        ("number 1790000000", "number <number>"),
-        ("E0000047, OAuth 2.0, RS256", "E0000047, OAuth 2.0, RS256"),
+        ("at Nov 28, 2026 14:07:34; Sat Nov 28 01:20:48 UTC 2026", "at <time>; <time>"),
+        ("at 11/28/2026 1:45 PM; 28 November 2026 at 9:05; 2026/11/28 01:02", "at <time>; <time>; <time>"),
+        ("at 2026-11-27 14:07:34 UTC; Friday, 27-Nov-2026 14:07:34 +0100; 14:07", "at <time>; <time>; <time>"),
+        ("from fe80::1, ::1, fe80::1%eth0 or 2600:1f18::", "from <ip>, <ip>, <ip> or <ip>"),
+        ("14:07 first, 14:07 PDT", "<time> first, <time>"),
+        ("from [::1]:3128", "from [<ip>]:<number>"),
+        ("at b\u00fccher.example.com", "at <host>"),
+        ("number 1790000000, flow 4821", "number <number>, flow <number>"),
+        ("ref 3f9a8b7c, request 9xK2mQ1p, flow_48213", "ref <id>, request <id>, <id>"),
+        ("E0000047, OAuth 2.0, RS256, SHA-256, Ed25519", "E0000047, OAuth 2.0, RS256, SHA-256, Ed25519"),
+        ("status 404 after 60 s", "status 404 after 60 s"),
         ("scope okta.workflows.invoke.manage", "scope okta.workflows.invoke.manage"),
         ("java JSONDecodeError", "java <error>"),
         (f"Bearer {TOKEN}", "Bearer ***"),
@@ -63,13 +72,26 @@ def test_a_long_string_is_cut_after_it_is_searched() -> None:
 
 def test_a_value_keeps_its_form() -> None:
     deep = [[[[[[[1]]]]]]]
-    value = {"a": [1, True, None, 2.5, 12_345_678], "ada@example.com": "x", "deep": deep, "many": list(range(100))}
+    value = {"a": [404, True, None, 2.5, 12_345_678], "ada@example.com": "x", "deep": deep, "many": list(range(100))}
     kept = normalizer().value(value)
 
-    assert kept["a"] == [1, True, None, "<number>", "<number>"]
+    assert kept["a"] == [404, True, None, "<number>", "<number>"]
     assert kept["<email>"] == "x"
     assert "…" in json.dumps(kept["deep"], ensure_ascii=False)
     assert len(kept["many"]) == 30
+
+
+def test_an_integer_is_kept_only_if_it_is_no_id() -> None:
+    value = {"orgId": 48213, "flo": {"id": 7}, "expires_in": 3600, "statusCode": 42, "code": 503, "limit": 10**9}
+
+    assert normalizer().value(value) == {
+        "orgId": "<number>",
+        "flo": {"id": "<number>"},
+        "expires_in": 3600,
+        "statusCode": 42,
+        "code": 503,
+        "limit": "<number>",
+    }
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -83,6 +105,7 @@ _PIECES = st.sampled_from(
     [
         *("acme", "acme.okta.com", "0oa1b2c3d4e5f6g7h8i9", "ada@example.com", "https://x.example/", "10.0.0.1"),
         *("TypeError", "2026-11-27", "<id>", "<", ">", "%41", "\\u0041", "…", ":", "@", ".", "-", " ", "a1b2c3d4e5f6"),
+        *("Nov 28", "14:07:34", "PM", "11/28/2026", "::1", "fe80", "4821", "E0000047", "UTC", "/", ","),
     ]
 )
 
