@@ -38,6 +38,7 @@ from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from tests.forked import ended, start
 from tests.integration.task_context import Store, context, with_store
+from tests.virtual_pace import VirtualHostTurns
 
 Connect = Callable[..., None]
 
@@ -357,6 +358,14 @@ def test_without_the_hosts_pace_there_is_no_file(
 # ---- polls
 
 
+def virtual_turns(org: LocalOrg) -> VirtualHostTurns:
+    """Let the clock of this host's pace show what its callers pass; return the turns."""
+    pace = configured_pace()
+    url = org.invoke_url("limited")
+    turns = pace._turns[url] = VirtualHostTurns(pace.directory, url, pace.flow_rate)
+    return turns
+
+
 def told_of_slow_polls(caplog: pytest.LogCaptureFixture) -> int:
     return sum("wait up to" in record.getMessage() for record in caplog.records)
 
@@ -366,11 +375,12 @@ def test_a_sensor_that_waits_for_its_turns_warns_once(
 ) -> None:
     slow_polls._warned.clear()
     # Time is virtual, and a hundred others poll the flow.
+    others = virtual_turns(org)
     sensor = OktaFlowSensor(task_id="wait", flow="limited", payload={}, poke_interval=10)
     monkeypatch.setattr(OktaFlowSensor, "_runtime", world.runtime())
     for _ in range(5):
         for _ in range(100):
-            turns_of(org).reserve(world.now)
+            others.reserve(world.now)
         sensor.poke(context())
 
     assert told_of_slow_polls(caplog) == 1
@@ -380,11 +390,12 @@ async def test_a_trigger_that_waits_for_its_turns_warns_once(
     org: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow_polls._warned.clear()
+    others = virtual_turns(org)
 
     def others_poll_too(seconds: float) -> None:
         if seconds == 10:
             for _ in range(100):
-                turns_of(org).reserve(world.now)
+                others.reserve(world.now)
 
     async def async_sleep(seconds: float) -> None:
         world.sleep(seconds)
