@@ -100,14 +100,15 @@ class Client(Generic[TransportT]):
 
         :param call: the invocation
         """
-        if self._observer is None:
+        if not self._observer.is_needed:
             return invoke_flow(call, self.flow_auth(), self.runtime)
         observation = self._observer.begin(call)
-        call = call.with_headers(observation.headers)
+        if headers := observation.headers:
+            call = call.with_headers(headers)
         return observation.through(invoke_flow(call, self.flow_auth(), self.runtime))
 
     @cached_property
-    def _observer(self) -> Observer | None:
+    def _observer(self) -> Observer:
         return Observer.configured(self.settings.flow_tag, self.runtime.monotonic)
 
     def _require_not_stopped(self, step: Step) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows import metrics
@@ -19,12 +20,30 @@ from airflow_okta_workflows.core.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_okta_workflows.core.addresses import FlowAddress
     from airflow_okta_workflows.core.flows.invocation import Invocation
     from airflow_okta_workflows.core.flows.response import FlowResponse
     from airflow_okta_workflows.core.protocol import Step
+
+
+_turn_waits: ContextVar[list[float] | None] = ContextVar("okta_workflows_turn_waits", default=None)
+
+
+@contextmanager
+def noted_turn_waits() -> Iterator[list[float]]:
+    """Yield a list to which each invocation of the block adds the seconds that it waits for its turns.
+
+    Not after it has received a 429: then the flow's host determines the wait, and not those who share the pace.
+    """
+    waits: list[float] = []
+    _turn_waits.set(waits)
+    try:
+        yield waits
+    finally:
+        # Not reset(): a coroutine that is never resumed is closed in another context, where that fails.
+        _turn_waits.set(None)
 
 
 class Observer:
@@ -39,10 +58,11 @@ class Observer:
         self._flow_tag = flow_tag
         self._monotonic = monotonic
         self._provider = provider
+        self._measures = bool(provider) or metrics.are_on()
 
     @classmethod
-    def configured(cls, flow_tag: Callable[[FlowAddress], str], monotonic: Callable[[], float]) -> Observer | None:
-        """Return an observer; None if this process has neither metrics nor traces, which are configured at its start.
+    def configured(cls, flow_tag: Callable[[FlowAddress], str], monotonic: Callable[[], float]) -> Observer:
+        """Return an observer with what this process has of metrics and traces, which are configured at its start.
 
         :param flow_tag: returns a flow's name as a tag
         :param monotonic: returns seconds of a clock that never goes back
@@ -50,7 +70,12 @@ class Observer:
         provider = None
         with metrics.harmless:
             provider = _tracer_provider()
-        return cls(flow_tag, monotonic, provider) if provider or metrics.are_on() else None
+        return cls(flow_tag, monotonic, provider)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there are metrics or traces, or the caller wants to know the waits for turns."""
+        return self._measures or _turn_waits.get() is not None
 
     def begin(self, call: Invocation) -> Observation:
         """Begin to observe an invocation. Its span is a child of the current one, such as the task's.
@@ -81,6 +106,7 @@ class Observation:
         self._monotonic = monotonic
         self._began = monotonic()
         self._attempts = 0
+        self._turn_waits = _turn_waits.get()
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -118,7 +144,10 @@ class Observation:
                 self._attempts += 1
             case AcquireRateLimit():
                 metrics.timing("pace.wait", seconds, flow=self._flow)
+                if self._turn_waits is not None:
+                    self._turn_waits.append(seconds)
             case Wait(rate_limited=True):
+                self._turn_waits = None
                 metrics.count("rate_limited", flow=self._flow)
                 metrics.timing("rate_limit.wait", seconds, flow=self._flow)
 
