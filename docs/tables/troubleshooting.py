@@ -316,7 +316,7 @@ WARNINGS = {
     " several hosts](reliability.md#one-pace-for-several-hosts).",
     "Polls of flow … wait up to … s for their turn: it is polled more often than [okta_workflows] flow_rate allows. Raise"
     " poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
-    " says, and none fails for it. See [scaling](scaling.md#sensors).",
+    " says, and none fails for it. Only the waits for turns count, and not those after a 429 of the poll itself. See [scaling](scaling.md#sensors).",
     "max_rate is …, but all who invoke a flow share …/s. Raise [okta_workflows] flow_rate if the flow takes more, or lower"
     " max_rate.": "`max_rate` only lowers the share of one batch.",
     "The access token could not be kept in …: …": "The same: the disk is full, or cannot be written.",
