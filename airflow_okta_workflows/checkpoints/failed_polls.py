@@ -1,4 +1,4 @@
-"""What a sensor remembers from poll to poll: the number of consecutive failures, and whether it has warned."""
+"""What a sensor remembers from poll to poll: how many in a row failed or were slow, and whether it has warned."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from airflow_okta_workflows.exceptions import OktaWorkflowsError, is_transient
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_okta_workflows.pace.slow_polls import SlowPolls
+
 log = logging.getLogger(__name__)
 
 MOST_FAILED_POLLS = 1_000_000
@@ -17,6 +19,8 @@ MOST_FAILED_POLLS = 1_000_000
 
 _NAME = "okta_workflows_failed_polls"
 _WARNED = "okta_workflows_warned"
+_SLOW = "okta_workflows_slow_polls"
+_WARNED_OF_SLOW = "okta_workflows_warned_of_slow_polls"
 
 
 class Memory(Protocol):
@@ -44,6 +48,33 @@ class ProcessMemory:
         self._values[key] = value
 
 
+class _Count:
+    """A number of consecutive polls, which a memory stores.
+
+    :param name: its name in the memory
+    :param memory: stores the number; it has to outlive a poll
+    :param attempt: identifies this try of the task: polls of other tries do not count
+    """
+
+    def __init__(self, name: str, memory: Memory, attempt: str) -> None:
+        self._name = name
+        self._memory = memory
+        self._attempt = attempt
+
+    def value(self) -> int:
+        """Return the number."""
+        kept = self._memory.get(self._name, None)
+        # Stored by another try, or by a version of this provider with another format.
+        if not isinstance(kept, dict) or kept.get("attempt") != self._attempt:
+            return 0
+        count = kept.get("count")
+        return count if isinstance(count, int) and count > 0 else 0
+
+    def keep(self, count: int) -> None:
+        """Store the number."""
+        self._memory.set(self._name, {"attempt": self._attempt, "count": count})
+
+
 class FailedPolls:
     """A counter of consecutive failed polls, with a limit.
 
@@ -54,35 +85,23 @@ class FailedPolls:
 
     def __init__(self, limit: int, memory: Memory, attempt: str = "") -> None:
         self._limit = limit
-        self._memory = memory
-        self._attempt = attempt
+        self._count = _Count(_NAME, memory, attempt)
 
     def record_failure(self, error: OktaWorkflowsError) -> None:
         """Count a failed poll, or raise its error if the limit is exceeded or the error is not transient.
 
         :param error: what the poll ended with
         """
-        count = self._count() + 1
+        count = self._count.value() + 1
         if count > self._limit or not is_transient(error):
             raise error
         log.warning("Poll failed, %d of %d in a row: %s", count, self._limit, error)
-        self._keep(count)
+        self._count.keep(count)
 
     def reset(self) -> None:
         """Reset the count after a successful poll."""
-        if self._count():
-            self._keep(0)
-
-    def _count(self) -> int:
-        kept = self._memory.get(_NAME, None)
-        # Stored by another try, or by a version of this provider with another format.
-        if not isinstance(kept, dict) or kept.get("attempt") != self._attempt:
-            return 0
-        count = kept.get("count")
-        return count if isinstance(count, int) and count > 0 else 0
-
-    def _keep(self, count: int) -> None:
-        self._memory.set(_NAME, {"attempt": self._attempt, "count": count})
+        if self._count.value():
+            self._count.keep(0)
 
 
 class SensorMemory:
@@ -94,6 +113,7 @@ class SensorMemory:
     def __init__(self) -> None:
         self._process = ProcessMemory()
         self.warned = False
+        self.warned_of_slow = False
 
     def failed_polls(self, context: Mapping[str, Any], limit: int, *, across_processes: bool) -> FailedPolls:
         """Return the counter of failed polls.
@@ -114,15 +134,37 @@ class SensorMemory:
         :param context: the task's context
         :param across_processes: whether each poll runs in a process of its own
         """
-        if self.warned:
-            return False
-        self.warned = True
+        warned, self.warned = self.warned, True
+        return not warned and self._is_first(_WARNED, context, across_processes=across_processes)
+
+    def record_wait(
+        self, context: Mapping[str, Any], polls: SlowPolls, waited: float, *, across_processes: bool
+    ) -> None:
+        """Record the wait of one poll for its turns; warn once in this try of the task if its polls stay slow.
+
+        :param context: the task's context
+        :param polls: the polls of this process
+        :param waited: how long the poll waited, in seconds
+        :param across_processes: whether each poll runs in a process of its own
+        """
+        store = _store(context) if across_processes else None
+        count = _Count(_SLOW, self._process if store is None else store, _attempt(context))
+        before = polls.in_a_row = count.value()
+        slow = polls.record(waited)
+        if polls.in_a_row != before:
+            count.keep(polls.in_a_row)
+        if slow and not self.warned_of_slow:
+            self.warned_of_slow = True
+            if self._is_first(_WARNED_OF_SLOW, context, across_processes=across_processes):
+                polls.warn(waited)
+
+    def _is_first(self, name: str, context: Mapping[str, Any], *, across_processes: bool) -> bool:
         if not across_processes:
             return True
         if (store := _store(context)) is not None:
-            if store.get(_WARNED, None) == _attempt(context):
+            if store.get(name, None) == _attempt(context):
                 return False
-            store.set(_WARNED, _attempt(context))
+            store.set(name, _attempt(context))
             return True
         first_reschedule = getattr(context["ti"], "get_first_reschedule_date", None)  # Airflow 3
         return not (first_reschedule and first_reschedule(context))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_okta_workflows.core.stopping import StopSignal
 from airflow_okta_workflows.pace.turns import NoTurnError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_okta_workflows.core.runtime import Runtime
     from airflow_okta_workflows.pace.turns import Turns
@@ -24,6 +25,23 @@ _RELEASE_ATTEMPTS = 10
 """Attempts to release a turn. A task that ends must not wait long, and a turn that is not released costs one moment."""
 _LONG = 5.0
 """Seconds of a wait for a turn that are worth a line in the log."""
+
+_turn_waits: ContextVar[list[float] | None] = ContextVar("okta_workflows_turn_waits", default=None)
+
+
+@contextmanager
+def noted_turn_waits() -> Iterator[list[float]]:
+    """Yield a list to which the rate limiters add the seconds that the invocations of the block wait for their turns.
+
+    Not after a 429: then the flow's host determines the wait, and not those who share the pace.
+    """
+    waits: list[float] = []
+    _turn_waits.set(waits)
+    try:
+        yield waits
+    finally:
+        # Not reset(): a coroutine that is never resumed is closed in another context, where that fails.
+        _turn_waits.set(None)
 
 
 class RateLimiter(Protocol):
@@ -50,16 +68,19 @@ class FlowRateLimiter:
 
     async def acquire(self) -> None:
         """Return when it is the caller's turn."""
+        began = self._runtime.monotonic()
         # Only the head of the queue reserves a turn, so that this requester has no more than one.
         async with self._first:
             for turns in self._turns:
                 await self._take(turns)
+        _note(self._runtime.monotonic() - began)
 
     async def throttle(self, seconds: float) -> None:
         """Slow down, because the flow's host returned 429.
 
         :param seconds: the wait before the refused request is sent again
         """
+        _turn_waits.set(None)
         turns = self._turns[-1]
         await self._ask(turns, lambda now: turns.throttle(now, seconds))
 
@@ -103,6 +124,7 @@ class ThreadRateLimiter:
 
     def acquire(self) -> None:
         """Return when it is the caller's turn, or when the task was stopped."""
+        began = self._runtime.monotonic()
         seconds: float | None = None
         waited = 0.0
         try:
@@ -114,12 +136,14 @@ class ThreadRateLimiter:
         finally:
             if seconds != 0:
                 _release(self._turns, self._runtime)
+        _note(self._runtime.monotonic() - began)
 
     def throttle(self, seconds: float) -> None:
         """Slow down, because the flow's host returned 429.
 
         :param seconds: the wait before the refused request is sent again
         """
+        _turn_waits.set(None)
         self._ask(lambda now: self._turns.throttle(now, seconds))
 
     def _ask(self, question: Callable[[float], float | None]) -> float | None:
@@ -197,6 +221,11 @@ def _release(turns: Turns, runtime: Runtime) -> None:
                 return
             # Not runtime.wait, which returns at once after a stop.
             (runtime.sleep or StopSignal().wait)(_AGAIN)
+
+
+def _note(waited: float) -> None:
+    if (waits := _turn_waits.get()) is not None:
+        waits.append(waited)
 
 
 def _with_log(waited: float, seconds: float) -> float:

@@ -121,12 +121,18 @@ def _redis_address(pace: Secret) -> RedisAddress:
 
     :param pace: the value of ``pace``
     """
-    from airflow_okta_workflows.pace.redis_address import is_redis_url, parse_redis_url
+    from airflow_okta_workflows.pace.redis_address import is_redis_url, parse_redis_url, unsupported_parameter
 
     url = pace if is_redis_url(pace) else _redis_url()
     address = parse_redis_url(url)
     if address is None:
         option = "pace" if url is pace else "redis_url"
+        if parameter := unsupported_parameter(url):
+            raise OktaConfigurationError(
+                f"[okta_workflows] {option} has a parameter that is not supported: {parameter}.",
+                hint="OKW-1809: Remove it. With rediss://, these are supported: ssl_ca_certs, ssl_certfile, ssl_keyfile"
+                " and ssl_cert_reqs=required; the certificate is always checked.",
+            )
         raise OktaConfigurationError(
             f"[okta_workflows] {option} is not the URL of a Redis server.",
             hint="OKW-1804: Set redis_url to redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS. Percent-encode"
@@ -147,5 +153,25 @@ def _redis_address(pace: Secret) -> RedisAddress:
 
 @cache
 def _redis_url() -> Secret:
-    # Once per process: redis_url_cmd starts a process, and redis_url_secret asks a secrets backend.
-    return Secret(conf.get("okta_workflows", "redis_url", fallback="").strip())
+    """Return the URL, which is looked up once: that may start a process, or ask a secrets backend.
+
+    :raises OktaConfigurationError: if there is none, in which case it is looked up again
+    """
+    failure = ""
+    try:
+        url = Secret(conf.get("okta_workflows", "redis_url", fallback="").strip())
+    except Exception as error:
+        # Its text has the output of redis_url_cmd. Nor may it be the context of the error that is raised.
+        failure = type(error).__name__
+    if failure:
+        raise OktaConfigurationError(
+            f"[okta_workflows] redis_url cannot be read ({failure}).",
+            hint="OKW-1807: Run redis_url_cmd yourself, or look redis_url_secret up in the secrets backend.",
+        )
+    if not url.reveal():
+        raise OktaConfigurationError(
+            "[okta_workflows] pace is redis, but redis_url is empty.",
+            hint="OKW-1808: Set redis_url, redis_url_cmd or redis_url_secret. The command must print the URL, and the"
+            " secrets backend must have it.",
+        )
+    return url

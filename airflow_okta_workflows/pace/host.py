@@ -7,8 +7,9 @@ turn, and one that is killed while it holds the lock loses it, because the syste
 requester reserves its next turn after it has taken the last, so turns go round: batches of any size get equal rates,
 and a single task waits for one round.
 
-Times are those of the host's monotonic clock. The file's name contains the id of the host's current boot, so no state
-outlives a restart, and hosts that share a directory share no state. There is no secret in it.
+Times are those of the host's monotonic clock, read while the file is locked: its state would be in the future of an
+earlier time, and count as that of another clock. The file's name contains the id of the host's current boot, so no
+state outlives a restart, and hosts that share a directory share no state. There is no secret in it.
 
 The pace never fails a task: a file that cannot be used causes one warning, and the process keeps its own pace until the
 file can be used.
@@ -50,10 +51,22 @@ _OWN_NAME = lazy_pattern(r"[0-9a-f]{64}\.pace")
 _PATIENCE = 2.0
 """Seconds for which a file may stay locked. A process holds the lock for microseconds, so a longer one has been stopped
 in the middle."""
+_SAME_LOCK = 1.0
+"""Seconds between two attempts, above which the file may have been free in between. An attempt that finds the file
+locked is repeated after a millisecond, or not at all if its caller was stopped."""
 _AWAY = 30.0
 """Seconds after which a file that could not be used is tried again."""
 _SLOW = 0.005
 """Seconds of a change, for example on a network volume, above which an event loop makes the next one in a thread."""
+
+_UNUSABLE = (
+    "The pace of flows is not shared between processes: %s. Each process keeps its own pace. Set token_cache_dir under"
+    " [okta_workflows] to a directory of your own, or pace to process."
+)
+_LOCKED = (
+    "The pace of flows is not shared between processes: a process that was stopped has locked a file *.pace in %s. Each"
+    " process keeps its own pace. Continue or end that process, which has the file open."
+)
 
 
 class PaceFile:
@@ -61,18 +74,19 @@ class PaceFile:
 
     :param directory: a private directory
     :param url: the flow's invoke URL
+    :param clock: returns seconds of the host's monotonic clock
     """
 
-    def __init__(self, directory: Path, url: str) -> None:
+    def __init__(self, directory: Path, url: str, clock: Callable[[], float] = Runtime.monotonic) -> None:
+        self._clock = clock
         name = hashlib.sha256(f"{_clock_identity()}\n{url}".encode()).hexdigest()
         self.path = directory / f"{name}.pace"
         self._path = str(self.path)
 
-    def change(self, rate: float, now: float, change: Callable[[Pacer, float], float]) -> float | None:
+    def change(self, rate: float, change: Callable[[Pacer, float], float]) -> float | None:
         """Change the pace and return the result; None if another process is changing it.
 
         :param rate: invocations per second
-        :param now: the time, in seconds of the monotonic clock
         :param change: changes a pacer, given the time
         :raises OSError: if the file cannot be used
         """
@@ -88,7 +102,7 @@ class PaceFile:
                 return None
             try:
                 pacer = Pacer(rate, decode(os.pread(descriptor, ENCODED_SIZE, 0)))
-                result = change(pacer, now)
+                result = change(pacer, self._clock())
                 os.pwrite(descriptor, encode(pacer.state), 0)
             finally:
                 # Closing would not suffice if the process has been forked meanwhile.
@@ -118,11 +132,14 @@ def _open(path: str, _: int) -> int:
 @cache
 def _clock_identity() -> str:
     """Return what distinguishes this host's monotonic clock from those of other hosts and of earlier boots."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + str(Path("/proc/self/ns/time").readlink())
-    except OSError:
-        # Not Linux, or no time namespaces: the pacer itself ignores times that are in the future.
-        return ""
+    # Not Linux: the host's name tells hosts apart, and the pacer ignores times of an earlier boot, in the future.
+    boot, namespace = os.uname().nodename, ""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    # Linux has time namespaces since 5.6.
+    with suppress(OSError):
+        namespace = str(Path("/proc/self/ns/time").readlink())
+    return boot + namespace
 
 
 class HostTurns(Turns):
@@ -131,65 +148,69 @@ class HostTurns(Turns):
     :param directory: the private directory; None if the user has no home directory for it
     :param url: the flow's invoke URL
     :param rate: invocations per second
+    :param clock: returns seconds of the host's monotonic clock
     """
 
-    def __init__(self, directory: Path | None, url: str, rate: float) -> None:
+    def __init__(
+        self, directory: Path | None, url: str, rate: float, clock: Callable[[], float] = Runtime.monotonic
+    ) -> None:
         # The first change is unknown, and checks the directory as well.
         self.slow = True
         self._directory = directory
         self._url = url
         self._rate = rate
+        self._clock = clock
         self._file: PaceFile | None = None
         self._own = ProcessTurns(rate)
-        self._locked_since: float | None = None
+        self._locked_since = self._locked_at = -inf
         self._away_until = -inf
 
-    def change(self, now: float, change: Callable[[Pacer, float], float]) -> float | None:
+    def change(self, now: float, change: Callable[[Pacer, float], float]) -> float | None:  # noqa: ARG002  # see below
         """Change the pace, and return the result; None if another process is changing it."""
-        if now >= self._away_until:
+        # Not the caller's time: this may be a busy thread pool or an unavailable Redis server later.
+        if self._clock() >= self._away_until:
             began = Runtime.monotonic()
             try:
-                result = self._changed(now, change)
+                result = self._changed(change)
             except OS_FAILURES as error:
                 reason = getattr(error, "strerror", None) or type(error).__name__
-                self._leave(now, f"{shown(self._directory)} cannot be used ({reason})")
+                self._leave(_UNUSABLE, f"{shown(self._directory)} cannot be used ({reason})")
             except UntrustedDirectoryError as error:
-                self._leave(now, str(error))
+                self._leave(_UNUSABLE, str(error))
             else:
                 self.slow = Runtime.monotonic() - began > _SLOW
-                if result is not None:
-                    self._locked_since = None
+                if result is not None or not self._is_stuck():
                     return result
-                if self._locked_since is None:
-                    self._locked_since = now
-                if now - self._locked_since < _PATIENCE:
-                    return None
-                self._leave(now, f"a process that was stopped has locked a file in {shown(self._directory)}")
-        return self._own.change(now, change)
+                self._leave(_LOCKED, shown(self._directory))
+        return self._own.change(self._clock(), change)
 
-    def _changed(self, now: float, change: Callable[[Pacer, float], float]) -> float | None:
+    def _is_stuck(self) -> bool:
+        """Return whether the file, which is locked now, has been locked for too long."""
+        now = self._clock()
+        if now - self._locked_at > _SAME_LOCK:
+            self._locked_since = now
+        self._locked_at = now
+        return now - self._locked_since >= _PATIENCE
+
+    def _changed(self, change: Callable[[Pacer, float], float]) -> float | None:
         try:
-            return self._opened().change(self._rate, now, change)
+            return self._opened().change(self._rate, change)
         except FileNotFoundError:
             # The directory was removed: create it again.
             self._file = None
-            return self._opened().change(self._rate, now, change)
+            return self._opened().change(self._rate, change)
 
     def _opened(self) -> PaceFile:
         if self._file is None:
-            self._file = PaceFile(trusted_directory(self._directory), self._url)
+            self._file = PaceFile(trusted_directory(self._directory), self._url, self._clock)
         return self._file
 
-    def _leave(self, now: float, reason: str) -> None:
-        self._file = self._locked_since = None
-        self._away_until = now + _AWAY
+    def _leave(self, warning: str, reason: str) -> None:
+        self._file = None
+        self._away_until = self._clock() + _AWAY
         if reason not in _warned:
             _warned.add(reason)
-            log.warning(
-                "The pace of flows is not shared between processes: %s. Each process keeps its own pace. Set"
-                " token_cache_dir under [okta_workflows] to a directory of your own, or pace to process.",
-                reason,
-            )
+            log.warning(warning, reason)
 
 
 _warned: set[str] = set()

@@ -11,6 +11,10 @@ from airflow_okta_workflows.core.secret import Secret, shown
 _SCHEMES = ("redis://", "rediss://")
 _DEFAULT_PORT = 6379
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_CHECKED = ("ssl_cert_reqs", ("required", "CERT_REQUIRED"))
+"""Parameter with which Celery and redis-py have the certificate checked, as it always is here."""
+_OTHERS = re.compile(r"virtual_host|visibility_timeout|(?:ssl|socket|retry|max|health|client)_[a-z_]{1,30}")
+"""Parameters of Celery and redis-py. A message quotes no other name, which may be a part of a password with a ``?``."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def parse_redis_url(url: Secret) -> RedisAddress | None:
         # A "#" or "?" in a password ends the host, unless it is percent-encoded.
         and not parts.fragment
         and (parts.password is not None or not parts.username)
-        and all(name in _FILES and tls for name, _ in query)
+        and all(_is_supported(name, value, tls=tls) for name, value in query)
     )
     if not usable or db is None or parts.hostname is None:
         return None
@@ -85,5 +89,21 @@ def parse_redis_url(url: Secret) -> RedisAddress | None:
         tls,
         Secret(unquote(parts.username)) if parts.username else None,
         Secret(unquote(parts.password)) if parts.password else None,
-        tuple(query),
+        tuple((name, path) for name, path in query if name in _FILES),
     )
+
+
+def unsupported_parameter(url: Secret) -> str | None:
+    """Return the name of the first parameter because of which a URL cannot be used; None if there is none.
+
+    :param url: the URL
+    """
+    query = parse_qsl(url.reveal().partition("?")[2], keep_blank_values=True)
+    tls = url.reveal().lower().startswith("rediss:")
+    return next(
+        (name for name, value in query if _OTHERS.fullmatch(name) and not _is_supported(name, value, tls=tls)), None
+    )
+
+
+def _is_supported(name: str, value: str, *, tls: bool) -> bool:
+    return tls and (name in _FILES or (name == _CHECKED[0] and value in _CHECKED[1]))

@@ -26,18 +26,24 @@ class SlowPolls:
     def __init__(self, flow: str, poke_interval: float) -> None:
         self._flow = flow
         self._interval = poke_interval
-        self._slow = 0
+        self.in_a_row = 0
+        """Number of polls, up to the last one, that were slow."""
 
-    def record(self, waited: float) -> None:
-        """Record the wait of one poll; warn once in this process for each flow if its polls stay slow.
+    def record(self, waited: float) -> bool:
+        """Record the wait of one poll, and return whether it calls for a warning: once in this process for each flow.
 
-        :param waited: seconds that the poll took, without the exchange itself
+        :param waited: seconds for which the poll waited for its turns
         """
         # A second is not worth a warning, whatever the interval.
         share = waited / max(self._interval, 1.0 / _SLOW)
-        self._slow = self._slow + 1 if share > _SLOW else 0
-        if (self._slow < _IN_A_ROW and share <= _VERY_SLOW) or self._flow in _warned:
-            return
+        self.in_a_row = self.in_a_row + 1 if share > _SLOW else 0
+        return (self.in_a_row >= _IN_A_ROW or share > _VERY_SLOW) and self._flow not in _warned
+
+    def warn(self, waited: float) -> None:
+        """Warn that the polls of the flow are slow.
+
+        :param waited: seconds for which the last poll waited
+        """
         _warned.add(self._flow)
         log.warning(
             "Polls of flow %s wait up to %.0f s for their turn: it is polled more often than [okta_workflows] flow_rate"

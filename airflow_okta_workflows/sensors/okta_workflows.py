@@ -27,7 +27,6 @@ from airflow_okta_workflows.core.flows.encoding import (
 )
 from airflow_okta_workflows.core.flows.expressions import ExpressionError
 from airflow_okta_workflows.core.flows.status import Status, StatusRule, describe_response, is_not_found
-from airflow_okta_workflows.core.forking import cached_property
 from airflow_okta_workflows.core.frames import NoFrames
 from airflow_okta_workflows.core.numbers import YEAR, check_number, seconds
 from airflow_okta_workflows.core.on_kill import StopsOnKill
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_okta_workflows.core.flows.response import FlowResponse
-    from airflow_okta_workflows.pace.slow_polls import SlowPolls
     from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 
 
@@ -142,16 +140,18 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :param context: the task's context
         :raises OktaFlowFailedError: if the long-running flow has failed
         """
+        from airflow_okta_workflows.client.rate_limiter import noted_turn_waits
         from airflow_okta_workflows.core.flows import hints
+        from airflow_okta_workflows.pace.slow_polls import SlowPolls
 
         if self._has_payload:
             with raise_provider_errors(), NoFrames():
                 require_given(self.payload)
         across = self.reschedule and not self.deferrable
         failed_polls = self._memory.failed_polls(context, self.max_failed_polls, across_processes=across)
-        began = self._runtime.monotonic()
         try:
-            response = self._ask(context)
+            with noted_turn_waits() as waits:
+                response = self._ask(context)
         except OktaWorkflowsError as error:
             if self.stop_signal.requested:
                 raise
@@ -161,7 +161,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
             failed_polls.record_failure(error)
             return PokeReturnValue(is_done=False)
         failed_polls.reset()
-        self._slow_polls.record(self._runtime.monotonic() - began - response.elapsed)
+        slow_polls = SlowPolls(self.flow, self.poke_interval)
+        self._memory.record_wait(context, slow_polls, sum(waits), across_processes=across)
         rule = self._rule()
         try:
             status = rule.status(response.body)
@@ -179,12 +180,6 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         if (problem := rule.blindness(response)) and self._memory.is_first_warning(context, across_processes=across):
             self.log.warning("Flow %r: %s The sensor goes on until its timeout.", self.flow, problem)
         return self._not_finished(rule.describe(response))
-
-    @cached_property
-    def _slow_polls(self) -> SlowPolls:
-        from airflow_okta_workflows.pace.slow_polls import SlowPolls
-
-        return SlowPolls(self.flow, self.poke_interval)
 
     def _not_finished(self, seen: str) -> PokeReturnValue:
         self._last_seen = seen
@@ -277,7 +272,8 @@ class OktaFlowSensor(StopsOnKill, BaseSensorOperator):
         :raises AirflowSensorTimeout: if ``timeout`` has passed
         """
         require_outcome(event, STATUS_OUTCOMES, self.task_id)
-        self._memory.warned = True  # if at all, the first poll or the trigger has warned
+        # If at all, the first poll or the trigger has warned.
+        self._memory.warned = self._memory.warned_of_slow = True
         deadline = self._runtime.clock() + self.timeout if deadline is None else deadline
         return self.look_or_defer(context, deadline, execution_deadline, event)
 

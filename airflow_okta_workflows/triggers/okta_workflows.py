@@ -222,13 +222,15 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
         slow_polls = SlowPolls(self.flow, self.poke_interval)
         may_be_blind = not self.warned
         async with self._invoker() as flow:
+            from airflow_okta_workflows.client.rate_limiter import noted_turn_waits
+
             flow.deadline = self.deadline
             while (left := self.deadline - self._runtime.clock()) > 0:
                 await self._runtime.async_sleep(min(interval, left))
                 interval = self.poke_interval
-                began = self._runtime.monotonic()
                 try:
-                    response = await flow.invoke()
+                    with noted_turn_waits() as waits:
+                        response = await flow.invoke()
                 except NoTurnError:
                     return TIMEOUT
                 except OktaWorkflowsError as error:
@@ -240,7 +242,8 @@ class OktaFlowStatusTrigger(_OktaFlowTrigger):
                         failed_polls.record_failure(error)
                     continue
                 failed_polls.reset()
-                slow_polls.record(self._runtime.monotonic() - began - response.elapsed)
+                if slow_polls.record(sum(waits)):
+                    slow_polls.warn(sum(waits))
                 if not self._is_running(rule, response):
                     return SETTLED
                 if may_be_blind:

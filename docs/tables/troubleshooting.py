@@ -307,13 +307,16 @@ WARNINGS = {
     "The pace of flows is not shared between processes: …. Each process keeps its own pace. Set token_cache_dir under"
     " [okta_workflows] to a directory of your own, or pace to process.": "The same for the pace of flows: each process"
     " keeps to the rate by itself, and together they may exceed it. Some invocations then receive 429 and are sent again.",
+    "The pace of flows is not shared between processes: a process that was stopped has locked a file *.pace in …. Each"
+    " process keeps its own pace. Continue or end that process, which has the file open.": "A process holds the lock for"
+    " microseconds, unless a signal or a debugger stops it. `fuser` lists the processes that have a file open.",
     "The pace of flows is not shared between hosts: Redis at … cannot be used (…). Until it can, each host keeps its own pace."
     " Check the server, and redis_url under [okta_workflows].": "Each host keeps to the rate by itself, and together they may"
     " exceed it. Some invocations then receive 429 and are sent again. The reason is in the brackets. See [one pace for"
     " several hosts](reliability.md#one-pace-for-several-hosts).",
     "Polls of flow … wait up to … s for their turn: it is polled more often than [okta_workflows] flow_rate allows. Raise"
     " poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
-    " says, and none fails for it. See [scaling](scaling.md#sensors).",
+    " says, and none fails for it. Only the waits for turns count, and not those after a 429 of the poll itself. See [scaling](scaling.md#sensors).",
     "max_rate is …, but all who invoke a flow share …/s. Raise [okta_workflows] flow_rate if the flow takes more, or lower"
     " max_rate.": "`max_rate` only lowers the share of one batch.",
     "The access token could not be kept in …: …": "The same: the disk is full, or cannot be written.",

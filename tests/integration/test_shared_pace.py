@@ -22,7 +22,7 @@ from airflow_okta_workflows.client.loop_resources import loop_resources
 from airflow_okta_workflows.core.retry.pacer import IDLE, PaceState
 from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.stopping import StopSignal
-from airflow_okta_workflows.emulator import LocalOrg, TooManyRequests
+from airflow_okta_workflows.emulator import LocalOrg, Reset, TooManyRequests
 from airflow_okta_workflows.exceptions import OktaFlowFailedError, OktaFlowNotSentError, OktaFlowRateLimitedError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import (
@@ -38,6 +38,7 @@ from airflow_okta_workflows.triggers.invoker import TriggererInvoker
 from airflow_okta_workflows.triggers.okta_workflows import OktaFlowStatusTrigger
 from tests.forked import ended, start
 from tests.integration.task_context import Store, context, with_store
+from tests.virtual_pace import VirtualHostTurns
 
 Connect = Callable[..., None]
 
@@ -383,6 +384,14 @@ def test_without_the_hosts_pace_there_is_no_file(
 # ---- polls
 
 
+def virtual_turns(org: LocalOrg) -> VirtualHostTurns:
+    """Let the clock of this host's pace show what its callers pass; return the turns."""
+    pace = configured_pace()
+    url = org.invoke_url("limited")
+    turns = pace._turns[url] = VirtualHostTurns(pace.directory, url, pace.flow_rate)
+    return turns
+
+
 def told_of_slow_polls(caplog: pytest.LogCaptureFixture) -> int:
     return sum("wait up to" in record.getMessage() for record in caplog.records)
 
@@ -392,25 +401,102 @@ def test_a_sensor_that_waits_for_its_turns_warns_once(
 ) -> None:
     slow_polls._warned.clear()
     # Time is virtual, and a hundred others poll the flow.
+    others = virtual_turns(org)
     sensor = OktaFlowSensor(task_id="wait", flow="limited", payload={}, poke_interval=10)
     monkeypatch.setattr(OktaFlowSensor, "_runtime", world.runtime())
     for _ in range(5):
         for _ in range(100):
-            turns_of(org).reserve(world.now)
+            others.reserve(world.now)
         sensor.poke(context())
 
     assert told_of_slow_polls(caplog) == 1
+
+
+@pytest.mark.parametrize(("others", "with_a_store", "warnings"), [(30, True, 1), (300, True, 1), (300, False, 1)])
+def test_a_rescheduled_sensor_warns_once_though_each_poll_is_a_process_of_its_own(
+    others: int,
+    with_a_store: bool,
+    warnings: int,
+    org: LocalOrg,
+    world: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = virtual_turns(org)
+    monkeypatch.setattr(OktaFlowSensor, "_runtime", world.runtime())
+    given = with_store(Store()) if with_a_store else context()
+    for poll in range(6):
+        slow_polls._warned.clear()
+        for _ in range(others):
+            turns.reserve(world.now)
+        given["ti"].get_first_reschedule_date = lambda context, poll=poll: poll or None
+        sensor = OktaFlowSensor(task_id="wait", flow="limited", payload={}, poke_interval=10, mode="reschedule")
+        sensor.poke(given)
+
+    assert told_of_slow_polls(caplog) == warnings
+
+
+def test_another_try_of_a_rescheduled_sensor_warns_again(
+    org: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = virtual_turns(org)
+    monkeypatch.setattr(OktaFlowSensor, "_runtime", world.runtime())
+    store = Store()
+    for try_number in (1, 1, 2, 2):
+        slow_polls._warned.clear()
+        for _ in range(200):
+            turns.reserve(world.now)
+        sensor = OktaFlowSensor(task_id="wait", flow="limited", payload={}, poke_interval=10, mode="reschedule")
+        sensor.poke(with_store(store, try_number=try_number))
+
+    assert told_of_slow_polls(caplog) == 2
+
+
+WAITS = [TooManyRequests(retry_after=40), Reset()]
+
+
+@pytest.mark.parametrize("fault", WAITS, ids=["429", "reset"])
+def test_a_sensor_that_waits_for_anything_else_does_not_blame_the_pace(
+    fault: Any, org: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_polls._warned.clear()
+    virtual_turns(org)
+    sensor = OktaFlowSensor(task_id="wait", flow="limited", payload={}, poke_interval=1)
+    monkeypatch.setattr(OktaFlowSensor, "_runtime", world.runtime())
+    for _ in range(4):
+        org.inject(fault, flow="limited", times=1)
+        sensor.poke(context())
+        world.sleep(10)
+
+    assert world.slept
+    assert told_of_slow_polls(caplog) == 0
+
+
+@pytest.mark.parametrize("fault", WAITS, ids=["429", "reset"])
+async def test_a_trigger_that_waits_for_anything_else_does_not_blame_the_pace(
+    fault: Any, org: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow_polls._warned.clear()
+    virtual_turns(org)
+    org.inject(fault, flow="limited", times=4)
+    trigger = OktaFlowStatusTrigger(
+        flow="limited", payload={}, poke_interval=1, deadline=world.now + 200, runtime=world.runtime()
+    )
+    await anext(trigger.run())
+
+    assert told_of_slow_polls(caplog) == 0
 
 
 async def test_a_trigger_that_waits_for_its_turns_warns_once(
     org: LocalOrg, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow_polls._warned.clear()
+    others = virtual_turns(org)
 
     def others_poll_too(seconds: float) -> None:
         if seconds == 10:
             for _ in range(100):
-                turns_of(org).reserve(world.now)
+                others.reserve(world.now)
 
     async def async_sleep(seconds: float) -> None:
         world.sleep(seconds)

@@ -32,6 +32,7 @@ from airflow_okta_workflows.operators.okta_workflows import (
     StatusFlow,
 )
 from airflow_okta_workflows.operators.records_file import read_records
+from airflow_okta_workflows.pace.slow_polls import SlowPolls
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from airflow_okta_workflows.tokens.file_cache import TokenCache, open_token_cache
 from airflow_okta_workflows.triggers.encrypted_result import decrypt_result
@@ -245,12 +246,15 @@ def test_failed_polls_are_counted_on(version: str) -> None:
 
 @pytest.mark.parametrize("value", ["text", 7, [], {}, {"attempt": "1/3"}, {"attempt": "1/3", "count": "two"}])
 def test_a_count_that_cannot_be_read_is_none(value: Any) -> None:
-    store = Store(okta_workflows_failed_polls=value, okta_workflows_warned=value)
+    names = "failed_polls", "warned", "slow_polls", "warned_of_slow_polls"
+    store = Store({f"okta_workflows_{name}": value for name in names})
     given, memory = with_store(store), SensorMemory()
 
     assert memory.is_first_warning(given, across_processes=True)
     memory.failed_polls(given, 1, across_processes=True).record_failure(NO_RESPONSE)
     assert store["okta_workflows_failed_polls"]["count"] == 1
+    memory.record_wait(given, SlowPolls("status", 10.0), 5.0, across_processes=True)
+    assert store["okta_workflows_slow_polls"]["count"] == 1
 
 
 @each_version

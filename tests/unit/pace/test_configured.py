@@ -124,10 +124,25 @@ def test_redis_has_turns_for_all_hosts(options: dict[str, str], monkeypatch: pyt
     assert "pa55word" not in repr(pace)
 
 
+def everything_of(error: Exception) -> str:
+    """Return what error trackers take: the locals of all frames but the test's own."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    del told.stack[0]
+    assert told.__context__ is None
+    return "".join(told.format())
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ({"pace": "redis"}, "OKW-1804"),
+        ({"pace": "redis"}, "OKW-1808"),
+        ({"pace": "redis", "redis_url": " "}, "OKW-1808"),
+        ({"pace": "redis", "redis_url_cmd": "true"}, "OKW-1808"),
+        ({"pace": "redis", "redis_url_secret": "nosuch"}, "OKW-1808"),
+        ({"pace": "redis", "redis_url_cmd": "sh -c 'echo redis://:pa55word@cache; exit 3'"}, "OKW-1807"),
+        ({"pace": "redis", "redis_url_cmd": "sh -c 'echo redis://:pa55word@cache >&2; exit 3'"}, "OKW-1807"),
+        ({"pace": "redis", "redis_url": "rediss://:pa55word@cache?ssl_cert_reqs=none"}, "OKW-1809"),
+        ({"pace": "redis", "redis_url": "redis://:pa55?word=x@cache"}, "OKW-1804"),
         ({"pace": "redis", "redis_url": "redis://:pa55/word@cache"}, "OKW-1804"),
         ({"pace": "redis://:pa55/word@cache"}, "OKW-1804"),
         ({"pace": "redis://:pa55word@cache"}, "OKW-1805"),
@@ -145,11 +160,7 @@ def test_what_cannot_be_used_is_refused_without_its_secret(
         configured_pace()
 
     assert "pa55" not in str(caught.value)
-    # As error trackers take it: the locals of all frames, of its contexts as well. The test's own frame is the first.
-    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    del told.stack[0]
-    assert "pa55" not in "".join(told.format())
-    assert told.__context__ is None
+    assert "pa55" not in everything_of(caught.value)
 
 
 def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +170,39 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(OktaConfigurationError) as caught:
         configured_pace()
     assert "pip install 'airflow-provider-okta-workflows[redis]'" in caught.value.hint
+
+
+def test_a_url_that_was_empty_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_config(monkeypatch, pace="redis")
+    with pytest.raises(OktaConfigurationError):
+        configured_pace()
+    set_config(monkeypatch, redis_url="redis://cache")
+
+    assert configured_pace().redis == RedisAddress("cache")
+
+
+def test_a_url_that_was_found_is_not_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_config(monkeypatch, pace="redis", redis_url="redis://cache")
+    pace = configured_pace()
+    set_config(monkeypatch, redis_url="")
+
+    assert configured_pace() is pace
+
+
+def test_an_error_of_the_secrets_backend_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_config(monkeypatch, pace="redis")
+
+    def fail(*_: Any, **__: Any) -> str:
+        # As Airflow's commands do it, which know what they have printed.
+        output = "redis://:pa55word@cache"  # noqa: F841
+        raise ConnectionError("vault has redis://:pa55word@cache")
+
+    get = conf.get
+    monkeypatch.setattr(conf, "get", lambda *names, **kw: (fail if names[1] == "redis_url" else get)(*names, **kw))
+
+    with pytest.raises(OktaConfigurationError, match=r"redis_url cannot be read \(ConnectionError\)") as caught:
+        configured_pace()
+    assert "pa55" not in everything_of(caught.value)
 
 
 def test_the_redis_url_is_a_secret_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from airflow_okta_workflows.core.retry.pacer import FLOW_RATE, IDLE, MOST_TAKEN,
 from airflow_okta_workflows.pace import encoding, host
 from airflow_okta_workflows.pace.host import HostTurns, PaceFile
 from tests.forked import in_a_forked_child
+from tests.virtual_pace import VirtualHostTurns
 
 URL = "https://acme.workflows.okta.com/api/flo/1a2b/invoke"
 SECRET = "1a2b"
@@ -53,7 +54,7 @@ def reserved(turns: HostTurns, now: float = 0.0) -> float:
 
 
 def test_two_who_share_a_directory_get_different_turns(directory: Path) -> None:
-    one, other = (HostTurns(directory, URL, FLOW_RATE) for _ in range(2))
+    one, other = (VirtualHostTurns(directory, URL, FLOW_RATE) for _ in range(2))
 
     moments = [reserved(turns) for turns in (one, other, other, one, other)]
 
@@ -61,14 +62,14 @@ def test_two_who_share_a_directory_get_different_turns(directory: Path) -> None:
 
 
 def test_flows_have_turns_of_their_own(directory: Path) -> None:
-    flows = [HostTurns(directory, f"{URL}/{name}", FLOW_RATE) for name in "ab"]
+    flows = [VirtualHostTurns(directory, f"{URL}/{name}", FLOW_RATE) for name in "ab"]
 
     assert [reserved(turns) for turns in flows] == [0.0, 0.0]
     assert len(list(directory.iterdir())) == 2
 
 
 def test_a_429_throttles_all(directory: Path) -> None:
-    one, other = (HostTurns(directory, URL, FLOW_RATE) for _ in range(2))
+    one, other = (VirtualHostTurns(directory, URL, FLOW_RATE) for _ in range(2))
     assert reserved(one) == 0.0
     waiting = reserved(other)
 
@@ -79,7 +80,7 @@ def test_a_429_throttles_all(directory: Path) -> None:
 
 
 def test_a_forked_child_shares_the_turns(directory: Path) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     assert reserved(turns) == 0.0
 
     assert float(in_a_forked_child(lambda: turns.reserve(0.0))) == pytest.approx(0.103)
@@ -87,7 +88,7 @@ def test_a_forked_child_shares_the_turns(directory: Path) -> None:
 
 
 def test_the_file_is_private_of_one_size_and_has_no_secret(directory: Path) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     sizes = set()
     for number in range(50):
         turns.reserve(number / 5)
@@ -113,19 +114,35 @@ def test_the_identity_of_the_clock_is_that_of_this_boot() -> None:
     assert Path("/proc/sys/kernel/random/boot_id").read_text().strip() in host._clock_identity()
 
 
-def test_without_proc_the_clock_has_no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: Any) -> str:
-        raise FileNotFoundError
+def missing(*_: Any) -> Any:
+    raise FileNotFoundError
 
+
+@pytest.fixture
+def anew() -> Iterator[None]:
     host._clock_identity.cache_clear()
+    yield
+    host._clock_identity.cache_clear()
+
+
+@pytest.mark.usefixtures("anew")
+def test_without_proc_the_name_of_the_host_identifies_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", missing)
-    assert host._clock_identity() == ""
-    host._clock_identity.cache_clear()
+    monkeypatch.setattr(Path, "readlink", missing)
+
+    assert host._clock_identity() == os.uname().nodename
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_kernel_without_time_namespaces_still_has_the_id_of_its_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "readlink", missing)
+
+    assert host._clock_identity() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 200, b"x" * 100_000, os.urandom(205)])
 def test_a_damaged_file_is_an_idle_flow(directory: Path, content: bytes) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     turns.throttle(0.0, 1000.0)
     only_file(directory).write_bytes(content)
 
@@ -134,10 +151,34 @@ def test_a_damaged_file_is_an_idle_flow(directory: Path, content: bytes) -> None
 
 
 def test_a_file_of_another_clock_is_an_idle_flow(directory: Path) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     turns.throttle(1e6, 1000.0)
 
     assert reserved(turns, 5.0) == 0.0
+
+
+def test_a_time_that_was_read_long_ago_is_not_used(directory: Path) -> None:
+    """A busy thread pool or Redis server that is not available may come between the caller's time and the file."""
+    now = time.monotonic()
+    one, other = (HostTurns(directory, URL, FLOW_RATE) for _ in range(2))
+    one.throttle(now, 60.0)
+
+    waiting = other.reserve(now - 30.0)
+
+    assert waiting is not None
+    assert waiting > 0.0
+    assert encoding.decode(only_file(directory).read_bytes()).held_until >= now + 60.0
+
+
+def test_without_the_file_a_time_that_was_read_long_ago_is_not_used_either() -> None:
+    now = time.monotonic()
+    turns = HostTurns(None, URL, FLOW_RATE)
+    turns.throttle(now, 60.0)
+
+    waiting = turns.reserve(now - 30.0)
+
+    assert waiting is not None
+    assert waiting > 0.0
 
 
 numbers = st.floats(allow_nan=False)
@@ -189,7 +230,7 @@ def test_any_order_of_requesters_goes_round(order: list[tuple[int, float]]) -> N
 
 def test_those_who_wake_late_together_do_not_pass_together(directory: Path) -> None:
     """A busy machine wakes twenty requesters, whose moments have come, at once."""
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     for _ in range(20):
         turns.reserve(0.0)
 
@@ -208,7 +249,7 @@ def lock(directory: Path) -> int:
 
 
 def test_a_locked_file_is_asked_again(directory: Path, warnings: Any) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     turns.reserve(0.0)
     descriptor = lock(directory)
 
@@ -220,24 +261,39 @@ def test_a_locked_file_is_asked_again(directory: Path, warnings: Any) -> None:
 
 
 def test_a_holder_that_hangs_is_left_alone_and_the_file_used_again_later(directory: Path, warnings: Any) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     turns.reserve(0.0)
     descriptor = lock(directory)
-    assert turns.reserve(0.0) is None
+    for moment in (0.0, 0.7, 1.4):
+        assert turns.reserve(moment) is None
 
     assert [turns.reserve(2.0) for _ in range(3)] == pytest.approx([0.0, 0.103, 0.206]), "the process's own pace"
-    assert turns.reserve(40.0) is None, "tried again"
+    for moment in (40.0, 40.7, 41.4):
+        assert turns.reserve(moment) is None, "tried again"
     turns.reserve(42.0)
     os.close(descriptor)
     assert len(warnings()) == 1
     assert "The pace of flows is not shared between processes: a process that was stopped has locked" in warnings()[0]
+    assert "token_cache_dir" not in warnings()[0], "another directory would not help"
 
-    other = HostTurns(directory, URL, FLOW_RATE)
+    other = VirtualHostTurns(directory, URL, FLOW_RATE)
     assert [turns.reserve(80.0), other.reserve(80.0)] == pytest.approx([0.0, 0.103]), "shared again"
 
 
+def test_two_short_locks_long_apart_are_not_one_long_lock(directory: Path, warnings: Any) -> None:
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
+    turns.reserve(0.0)
+    for moment in (1.0, 6.0):
+        descriptor = lock(directory)
+        assert turns.reserve(moment) is None
+        os.close(descriptor)
+
+    assert reserved(turns, 6.0) == 0.0
+    assert warnings() == []
+
+
 def test_who_is_killed_with_the_lock_loses_it(directory: Path) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     turns.reserve(0.0)
 
     def die() -> None:  # pragma: no cover  # in another process
@@ -278,7 +334,7 @@ def spoil_pipe(directory: Path) -> None:
 @pytest.mark.parametrize("spoil", [spoil_mode, spoil_kind, spoil_file, spoil_link, spoil_pipe])
 def test_what_is_not_trusted_gives_one_warning_and_the_own_pace(spoil: Any, directory: Path, warnings: Any) -> None:
     spoil(directory)
-    flows = [HostTurns(directory, URL, FLOW_RATE) for _ in range(2)]
+    flows = [VirtualHostTurns(directory, URL, FLOW_RATE) for _ in range(2)]
 
     for turns in flows:
         assert [turns.reserve(n / 1000) for n in range(3)] == pytest.approx([0.0, 0.102, 0.204])
@@ -289,14 +345,14 @@ def test_what_is_not_trusted_gives_one_warning_and_the_own_pace(spoil: Any, dire
 
 
 def test_without_a_home_directory_the_process_keeps_its_own_pace(warnings: Any) -> None:
-    turns = HostTurns(None, URL, FLOW_RATE)
+    turns = VirtualHostTurns(None, URL, FLOW_RATE)
 
     assert [turns.reserve(0.0) for _ in range(2)] == pytest.approx([0.0, 0.103])
     assert "there is no home directory" in warnings()[0]
 
 
 def test_a_directory_that_was_removed_is_made_again(directory: Path, warnings: Any) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     turns.reserve(0.0)
     only_file(directory).unlink()
     assert reserved(turns, 1.0) == 0.0
@@ -309,7 +365,7 @@ def test_a_directory_that_was_removed_is_made_again(directory: Path, warnings: A
 
 
 def test_a_slow_directory_is_used_in_a_thread(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     assert turns.slow, "the first time it is not known"
     turns.reserve(0.0)
     monkeypatch.setattr(host, "_SLOW", 0.0)
@@ -334,13 +390,13 @@ def test_files_of_flows_that_are_no_longer_invoked_are_removed(directory: Path) 
         path.chmod(0o600)
         os.utime(path, (time.time() - age,) * 2)
 
-    HostTurns(directory, URL, FLOW_RATE).reserve(0.0)
+    VirtualHostTurns(directory, URL, FLOW_RATE).reserve(0.0)
 
     assert {path.name for path in directory.iterdir()} == {foreign.name, young.name, PaceFile(directory, URL).path.name}
 
 
 def test_threads_get_turns_of_their_own(directory: Path) -> None:
-    turns = HostTurns(directory, URL, FLOW_RATE)
+    turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     moments: list[float] = []
 
     def reserve_many() -> None:

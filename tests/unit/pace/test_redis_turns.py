@@ -25,12 +25,12 @@ from airflow_okta_workflows.core.runtime import Runtime
 from airflow_okta_workflows.core.secret import Secret
 from airflow_okta_workflows.pace import redis_turns
 from airflow_okta_workflows.pace.encoding import decode, encode
-from airflow_okta_workflows.pace.host import HostTurns
 from airflow_okta_workflows.pace.redis_address import RedisAddress, parse_redis_url
 from airflow_okta_workflows.pace.redis_turns import RedisServer, RedisTurns, key_of
 from tests.airflow_rest import free_port
 from tests.forked import in_a_forked_child
 from tests.redis_server import LocalRedis, tls_front
+from tests.virtual_pace import VirtualHostTurns
 
 URL = "https://acme.workflows.okta.com/api/flo/1a2b/invoke"
 ALIAS = "1a2b"
@@ -89,7 +89,7 @@ class Hosts:
     def another(self, url: str, flow: str = URL) -> RedisTurns:
         """Return the turns of a flow on another host."""
         self._number += 1
-        host = HostTurns(self._directory / str(self._number), flow, RATE)
+        host = VirtualHostTurns(self._directory / str(self._number), flow, RATE)
         return RedisTurns(RedisServer(address_of(url)), flow, RATE, host)
 
 
