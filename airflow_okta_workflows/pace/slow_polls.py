@@ -46,8 +46,8 @@ class SlowPolls:
         """
         _warned.add(self._flow)
         log.warning(
-            "Polls of flow %s wait up to %.0f s for their turn: it is polled more often than [okta_workflows] flow_rate"
-            " allows. Raise poke_interval of its sensors, or spread them over copies of the flow.",
+            "Polls of flow %s wait up to %.0f s for their turn: together they exceed [okta_workflows] flow_rate, or the"
+            " flow returned 429. Raise poke_interval of its sensors, or spread them over copies of the flow.",
             shown(self._flow),
             waited,
         )

@@ -314,8 +314,8 @@ WARNINGS = {
     " Check the server, and redis_url under [okta_workflows].": "Each host keeps to the rate by itself, and together they may"
     " exceed it. Some invocations then receive 429 and are sent again. The reason is in the brackets. See [one pace for"
     " several hosts](reliability.md#one-pace-for-several-hosts).",
-    "Polls of flow … wait up to … s for their turn: it is polled more often than [okta_workflows] flow_rate allows. Raise"
-    " poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
+    "Polls of flow … wait up to … s for their turn: together they exceed [okta_workflows] flow_rate, or the flow returned"
+    " 429. Raise poke_interval of its sensors, or spread them over copies of the flow.": "Its sensors are slower than `poke_interval`"
     " says, and none fails for it. Only the waits for turns count, and not those after a 429 of the poll itself. See [scaling](scaling.md#sensors).",
     "max_rate is …, but all who invoke a flow share …/s. Raise [okta_workflows] flow_rate if the flow takes more, or lower"
     " max_rate.": "`max_rate` only lowers the share of one batch.",

@@ -478,7 +478,7 @@ async def test_a_trigger_that_waits_for_anything_else_does_not_blame_the_pace(
 ) -> None:
     slow_polls._warned.clear()
     virtual_turns(org)
-    org.inject(fault, flow="limited", times=4)
+    org.inject(fault, flow="limited", times=2)
     trigger = OktaFlowStatusTrigger(
         flow="limited", payload={}, poke_interval=1, deadline=world.now + 200, runtime=world.runtime()
     )
