@@ -14,6 +14,7 @@ from airflow_okta_workflows.core.addresses import (
     parse_origin,
     require_allowed,
     require_encryption,
+    sentence_start,
 )
 from airflow_okta_workflows.core.errors import CoreError
 
@@ -366,3 +367,16 @@ def test_any_text_is_a_host_or_a_fault(text: str) -> None:
 )
 def test_the_console_is_told_the_execution_where_only_a_person_reads_it(execution_id: str | None, url: str) -> None:
     assert console_url(WORKFLOWS, execution_id) == url
+
+
+@pytest.mark.parametrize(
+    ("what", "start"),
+    [
+        ("the Okta domain", "The Okta domain"),
+        ("the field workflows_host", "The field workflows_host"),
+        ("workflows_host", "workflows_host"),
+        ("workflows_host of it", "workflows_host of it"),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_field(what: str, start: str) -> None:
+    assert sentence_start(what) == start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_okta_workflows.core.errors import CoreError, ErrorKind
 from airflow_okta_workflows.core.flows.invocation import Invocation, invoke_flow
 from airflow_okta_workflows.core.http.types import FailureKind, Headers, HttpRequest, HttpResponse, TransportFailure
 from airflow_okta_workflows.core.oauth.access_token import AccessToken
-from airflow_okta_workflows.core.oauth.flow_auth import BearerAuth
+from airflow_okta_workflows.core.oauth.flow_auth import BearerAuth, authorized
 from airflow_okta_workflows.core.protocol import (
     AcquireRateLimit,
     Checkpoint,
@@ -601,3 +602,33 @@ def test_a_flow_that_may_have_run_is_never_sent_again_unasked(events: list[Any],
     for event in events[: len(talk.sent) - 1]:
         refused = isinstance(event, HttpResponse) and event.status in (401, 429)
         assert refused or (isinstance(event, TransportFailure) and event.kind is FailureKind.NOT_SENT)
+
+
+def test_another_payload_changes_the_payload_the_key_and_the_name_alone() -> None:
+    call = build_invocation(
+        idempotent=True, timeout=7.0, query={"q": "1"}, headers={"X-Mine": "1"}, rate_limit_wait=5.0
+    )
+    headers = {**call.headers, "Idempotency-Key": "key-2"}
+
+    other = replace(call, body=b"[]", idempotency_key="key-2", headers=headers)
+    assert call.with_payload(b"[]", "key-2") == other
+    assert call.with_payload(b"[]", "key-2", "Item 3") == replace(other, item="Item 3")
+
+
+def test_further_headers_are_added_unless_one_of_them_is_there() -> None:
+    call = build_invocation(headers={"TraceParent": "mine"})
+
+    assert call.with_headers({"x-more": "1"}) == replace(call, headers={**call.headers, "x-more": "1"})
+    assert call.with_headers({"traceparent": "ours", "tracestate": "ours"}) is call
+
+
+def test_a_request_with_a_token_is_otherwise_the_same() -> None:
+    request = HttpRequest("GET", "https://acme.workflows.okta.com/x", {"A": "1"}, b"{}", 7.0)
+
+    sent = authorized(request, "t0ken")
+    assert (sent.method, sent.url, sent.body, sent.read_timeout) == ("GET", request.url, b"{}", 7.0)
+    assert sent.headers == {"A": "1", "Authorization": "Bearer t0ken"}
+
+
+def test_a_300_is_no_success() -> None:
+    assert Talk(http_response(300)).fault

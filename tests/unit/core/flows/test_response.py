@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_okta_workflows.core.flows.response import FlowResponse, is_foreign_page, parse_response
+from airflow_okta_workflows.core.flows.response import (
+    FlowResponse,
+    is_foreign_page,
+    parse_response,
+    reported_response,
+)
 from airflow_okta_workflows.core.http.messages import error_message
 from airflow_okta_workflows.core.http.types import Headers, HttpResponse
 
@@ -348,3 +353,26 @@ def test_headers_are_looked_up_without_case_and_joined() -> None:
     assert list(headers) == ["X-A", "Y"]
     assert len(headers) == 2
     assert "X-A" in repr(headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"_error": true, "execution": "e1", "limit": 1e999}'.encode("utf-16"), "application/json; charset=utf-16"),
+        (b'{"_error": true, "execution": "e1", "name": "\xff"}', "application/json; charset=ebcdic"),
+        (b'{"_error": true, "execution": "e1", "echo": "the-t0ken-of-all", "limit": 1e999}', "application/json"),
+    ],
+    ids=["in UTF-16", "in an unknown charset", "with a secret"],
+)
+def test_an_unreadable_body_still_names_its_execution(body: bytes, content_type: str) -> None:
+    response = read(body, {"Content-Type": content_type}, ("the-t0ken-of-all",))
+
+    assert response.unreadable
+    assert response.execution_id == "e1"
+
+
+def test_the_response_that_a_person_reports_has_nothing_but_a_body() -> None:
+    response = reported_response({"a": 1})
+
+    assert (response.status_code, response.body, response.execution_id, response.elapsed) == (200, {"a": 1}, None, 0.0)
+    assert dict(response.headers) == {}
