@@ -173,3 +173,7 @@ def test_an_invoke_url_with_a_client_token_leads_to_oauth() -> None:
         parse_flow(url, "hello", ADDRESS.origin)
 
     assert "t0ken" not in str(caught.value)
+
+
+def test_an_error_code_that_is_no_string_is_none_of_oktas() -> None:
+    assert hint_of(403, {"errorCode": 5}) == hint_of(403, {})

@@ -371,6 +371,10 @@ def test_an_unreadable_body_still_names_its_execution(body: bytes, content_type:
     assert response.execution_id == "e1"
 
 
+def test_a_text_names_no_execution() -> None:
+    assert read('log: "execution": "e1", done', {"Content-Type": "text/plain"}).execution_id is None
+
+
 def test_the_response_that_a_person_reports_has_nothing_but_a_body() -> None:
     response = reported_response({"a": 1})
 
