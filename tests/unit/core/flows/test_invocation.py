@@ -630,5 +630,8 @@ def test_a_request_with_a_token_is_otherwise_the_same() -> None:
     assert sent.headers == {"A": "1", "Authorization": "Bearer t0ken"}
 
 
-def test_a_300_is_no_success() -> None:
-    assert Talk(http_response(300)).fault
+def test_a_300_is_a_redirect() -> None:
+    fault = Talk(http_response(300)).fault
+
+    assert fault
+    assert "redirect" in str(fault)
