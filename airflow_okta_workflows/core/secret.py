@@ -243,7 +243,15 @@ def error_reason(error: Exception) -> tuple[str, str]:
     kind = type(error)
     # With the module, since some are only called "error".
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-    return name, f"The error says: {first_line(error, without_keys)[:300]}"
+    return name, f"The error says: {error_says(error)}"
+
+
+def error_says(error: Exception) -> str:
+    """Return the first line of an error of a library, without what may be a key, cut to a length for a log line.
+
+    :param error: the error
+    """
+    return first_line(error, without_keys)[:300]
 
 
 def _may_be_part_of_key(word: str) -> bool:

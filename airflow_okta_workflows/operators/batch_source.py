@@ -24,7 +24,7 @@ from airflow_okta_workflows.core.batch.sources import (
     json_list_rows,
 )
 from airflow_okta_workflows.core.errors import configuration_error
-from airflow_okta_workflows.core.secret import error_reason, first_line, public_part, shown, without_keys
+from airflow_okta_workflows.core.secret import error_reason, error_says, public_part, shown
 from airflow_okta_workflows.exceptions import OktaBatchFileError
 from airflow_okta_workflows.operators.batch_arguments import SqlRows, is_path, missing_item_key, needs_item_key
 
@@ -170,10 +170,6 @@ def _file_error(path: Any, error: Exception) -> OktaBatchFileError:
     )
 
 
-def _said(error: Exception) -> str:
-    return first_line(error, without_keys)[:300]
-
-
 @contextmanager
 def _query(source: SqlRows) -> Generator[tuple[list[str], Iterator[Row]]]:
     connection = _connect(source)
@@ -204,7 +200,7 @@ def _connect(source: SqlRows) -> Any:
             f"The connection {shown(source.conn_id, 60)} is of type {shown(connection.conn_type, 40)}, which this"
             " Airflow cannot use.",
             "OKW-1555: Correct the type of the connection, or install the provider that has it on the workers.",
-            detail=f"Airflow says: {_said(error)}",
+            detail=f"Airflow says: {error_says(error)}",
         ) from None
     if not hasattr(hook, "get_records"):
         raise configuration_error(
@@ -257,5 +253,5 @@ def _query_error(source: SqlRows, error: Exception) -> OktaBatchFileError:
     return OktaBatchFileError(
         f"The query of the payloads failed: {type(error).__name__}.",
         hint="OKW-1654: Correct the query or the connection, or let Airflow retry. Nothing was sent.",
-        detail=f"Connection: {source.conn_id}\nThe database says: {_said(error)}",
+        detail=f"Connection: {source.conn_id}\nThe database says: {error_says(error)}",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_okta_workflows.core.secret import error_reason, public_part
@@ -116,7 +116,7 @@ class RecordsFile:
         """
         if self.begun:
             return
-        try:
+        with self._as_file_errors(_CORRECT_IT):
             if self._appends:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             # Opened as append() opens it: Airflow knows fewer file systems than write_bytes().
@@ -126,8 +126,6 @@ class RecordsFile:
                 # Of a try that was cut off.
                 self._part(self._parts).unlink()
                 self._parts += 1
-        except Exception as error:
-            raise self._error(error, _CORRECT_IT) from error
         self.begun, self._parts = True, 0
 
     def append(self, lines: bytes) -> None:
@@ -136,7 +134,7 @@ class RecordsFile:
         :param lines: the lines
         :raises OktaBatchFileError: if they cannot be written
         """
-        try:
+        with self._as_file_errors(_MAKE_ROOM):
             if self._appends:
                 self._require_unchanged()
                 with self.path.open("ab") as file:
@@ -148,17 +146,13 @@ class RecordsFile:
                     self._part(self._parts).write_bytes(bytes(self._waiting))
                     self._parts += 1
                     self._waiting.clear()
-        except OktaBatchFileError:
-            raise
-        except Exception as error:
-            raise self._error(error) from error
 
     def finish(self) -> None:
         """Join the parts, if there are any.
 
         :raises OktaBatchFileError: if they cannot be written, or if another process has changed the file
         """
-        try:
+        with self._as_file_errors(_MAKE_ROOM):
             if self._appends:
                 self._require_unchanged()
                 return
@@ -170,10 +164,6 @@ class RecordsFile:
                 whole.write(bytes(self._waiting))
             for number in reversed(range(self._parts)):
                 self._part(number).unlink()
-        except OktaBatchFileError:
-            raise
-        except Exception as error:
-            raise self._error(error) from error
         self._parts = 0
         self._waiting.clear()
 
@@ -192,14 +182,20 @@ class RecordsFile:
             path=self._where,
         )
 
-    def _error(self, error: Exception, hint: str = _MAKE_ROOM) -> OktaBatchFileError:
-        reason, says = error_reason(error)
-        return OktaBatchFileError(
-            f"The records of the batch cannot be written: {reason}.",
-            hint=hint,
-            detail="\n".join(filter(None, (f"File: {self._where}", says))),
-            path=self._where,
-        )
+    @contextmanager
+    def _as_file_errors(self, hint: str) -> Iterator[None]:
+        try:
+            yield
+        except OktaBatchFileError:
+            raise
+        except Exception as error:
+            reason, says = error_reason(error)
+            raise OktaBatchFileError(
+                f"The records of the batch cannot be written: {reason}.",
+                hint=hint,
+                detail="\n".join(filter(None, (f"File: {self._where}", says))),
+                path=self._where,
+            ) from error
 
     @property
     def _where(self) -> str:

@@ -413,7 +413,8 @@ class FullDisk(records_file.RecordsFile):
     def append(self, lines: bytes) -> None:
         self.written += len(lines)
         if self.written > self.room:
-            raise self._error(OSError(28, "No space left on device"))
+            with self._as_file_errors(records_file._MAKE_ROOM):
+                raise OSError(28, "No space left on device")
         super().append(lines)
 
 

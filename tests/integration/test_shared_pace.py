@@ -385,7 +385,7 @@ def test_without_the_hosts_pace_there_is_no_file(
 
 
 def virtual_turns(org: LocalOrg) -> VirtualHostTurns:
-    """Let the clock of this host's pace show what its callers pass; return the turns."""
+    """Return turns of this host's pace whose clock shows what their callers pass."""
     pace = configured_pace()
     url = org.invoke_url("limited")
     turns = pace._turns[url] = VirtualHostTurns(pace.directory, url, pace.flow_rate)

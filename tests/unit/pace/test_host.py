@@ -119,13 +119,13 @@ def missing(*_: Any) -> Any:
 
 
 @pytest.fixture
-def anew() -> Iterator[None]:
+def fresh_identity() -> Iterator[None]:
     host._clock_identity.cache_clear()
     yield
     host._clock_identity.cache_clear()
 
 
-@pytest.mark.usefixtures("anew")
+@pytest.mark.usefixtures("fresh_identity")
 def test_without_proc_the_name_of_the_host_identifies_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", missing)
     monkeypatch.setattr(Path, "readlink", missing)
@@ -133,7 +133,7 @@ def test_without_proc_the_name_of_the_host_identifies_its_clock(monkeypatch: pyt
     assert host._clock_identity() == os.uname().nodename
 
 
-@pytest.mark.usefixtures("anew")
+@pytest.mark.usefixtures("fresh_identity")
 def test_a_kernel_without_time_namespaces_still_has_the_id_of_its_boot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "readlink", missing)
 
