@@ -91,8 +91,9 @@ class LoopResources:
         :raises OktaConfigurationError: if the configured pace cannot be used
         """
         if url not in self._limiters:
-            turns = (self._pace or configured_pace()).turns(url)
-            self._limiters[url] = FlowRateLimiter((turns,), runtime) if turns else None
+            pace = self._pace or configured_pace()
+            turns = pace.turns(url)
+            self._limiters[url] = FlowRateLimiter((turns,), runtime, pace.block) if turns else None
         return self._limiters[url]
 
     async def client_for(

@@ -55,21 +55,23 @@ class RateLimiter(Protocol):
 
 
 class FlowRateLimiter:
-    """A rate limiter for the tasks of an event loop, which together are one requester.
+    """A rate limiter for the callers of an event loop.
 
     :param turns: the turns of which an attempt needs one each, in this order; a 429 slows down the last ones
     :param runtime: clock and sleep
+    :param block: number of turns that the callers may have reserved together: 1 for a batch, which is one requester;
+        more where each caller is a task of its own
     """
 
-    def __init__(self, turns: tuple[Turns, ...], runtime: Runtime) -> None:
+    def __init__(self, turns: tuple[Turns, ...], runtime: Runtime, block: int = 1) -> None:
         self._turns = turns
         self._runtime = runtime
-        self._first = asyncio.Lock()
+        self._first = asyncio.Semaphore(block)
 
     async def acquire(self) -> None:
         """Return when it is the caller's turn."""
         began = self._runtime.monotonic()
-        # Only the head of the queue reserves a turn, so that this requester has no more than one.
+        # Only the first in the queue reserve a turn: other requesters wait for the block, not for the queue.
         async with self._first:
             for turns in self._turns:
                 await self._take(turns)

@@ -41,6 +41,15 @@ class Pace:
     redis: RedisAddress | None = None
     _turns: dict[str, Turns] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @property
+    def block(self) -> int:
+        """Number of turns that the tasks of one event loop may have reserved together: those of half a second.
+
+        Each trigger is a task of its own, but a thousand of them must not delay others by a thousand turns. Nor does a
+        429 slow down what is reserved already, so without a shared pace a larger block causes more of them.
+        """
+        return max(1, int(self.flow_rate / 2))
+
     def turns(self, url: str) -> Turns | None:
         """Return the turns of a flow, which all users of this object share; None if there is no pace.
 

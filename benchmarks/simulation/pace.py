@@ -35,7 +35,8 @@ class Crowd:
     :param hosts: number of hosts
     :param batches: number of batches on each host
     :param items: number of items of each batch
-    :param singles: number of single tasks on each host
+    :param singles: number of single tasks on each host, or of deferred ones in its triggerer
+    :param deferred: whether the single tasks are deferred
     :param one_pace: whether all hosts share one pace, as with Redis, or each keeps its own
     """
 
@@ -43,6 +44,7 @@ class Crowd:
     batches: int
     items: int
     singles: int
+    deferred: bool = False
     one_pace: bool = True
 
     @property
@@ -92,7 +94,11 @@ async def _simulate(crowd: Crowd) -> Seen:
         for number in range(crowd.batches):
             names.append(f"batch {number} on host {host}")
             works.append(_batch(org, names[-1], crowd.items, pace).finish())
-        singles += [_single(org, f"task {number} on host {host}", pace) for number in range(crowd.singles)]
+        triggerer = _limiter(org, pace, pace.block) if crowd.deferred else None
+        singles += [
+            _single(org, f"task {number} on host {host}", triggerer or _limiter(org, pace))
+            for number in range(crowd.singles)
+        ]
     responded = await asyncio.gather(*singles, *works)
     slowest = max((float(at) for at in responded[: len(singles)] if isinstance(at, float)), default=0.0)
     return Seen(org, org.runtime.monotonic(), slowest, names)
@@ -105,11 +111,15 @@ def _batch(org: SimulatedOrg, name: str, count: int, pace: Pace) -> SimulatedBat
     return SimulatedBatch(SimulatedHook(org, name), items, checkpoints, pace=pace, max_rate=10.0, max_in_flight=600)
 
 
-async def _single(org: SimulatedOrg, name: str, pace: Pace) -> float:
-    call = org.settings.build_invocation(FLOW, {"from": name}, idempotency_key=org.runtime.new_id())
-    turns = pace.turns(call.address.url)
+def _limiter(org: SimulatedOrg, pace: Pace, block: int = 1) -> FlowRateLimiter:
+    turns = pace.turns(org.settings.find_flow(FLOW).url)
     assert turns is not None  # this pace is not off
-    await org.client(name).invoke_flow(call, limiter=FlowRateLimiter((turns,), org.runtime))
+    return FlowRateLimiter((turns,), org.runtime, block)
+
+
+async def _single(org: SimulatedOrg, name: str, limiter: FlowRateLimiter) -> float:
+    call = org.settings.build_invocation(FLOW, {"from": name}, idempotency_key=org.runtime.new_id())
+    await org.client(name).invoke_flow(call, limiter=limiter)
     return org.runtime.monotonic()
 
 
@@ -123,17 +133,21 @@ def rows(formulas: Formulas, *, quick: bool) -> list[Row]:
         return _together(formulas, Crowd(hosts=1, batches=4, items=50, singles=10))
     crowds = [
         Crowd(hosts=1, batches=4, items=300, singles=40),
+        Crowd(hosts=1, batches=4, items=300, singles=40, deferred=True),
         Crowd(hosts=2, batches=2, items=300, singles=20),
         Crowd(hosts=10, batches=1, items=300, singles=4),
         Crowd(hosts=100, batches=1, items=30, singles=1),
     ]
     found = [row for crowd in crowds for row in _together(formulas, crowd)]
-    return [*found, *(_apart(formulas, crowd) for crowd in crowds[1:])]
+    return [*found, *(_apart(formulas, crowd) for crowd in crowds if crowd.hosts > 1)]
 
 
 def _together(formulas: Formulas, crowd: Crowd) -> list[Row]:
     seen, what = simulate(crowd), f"one pace, {_in_words(crowd)}"
-    requesters = crowd.hosts * (crowd.batches + crowd.singles)
+    if crowd.deferred:
+        until_last_turn = formulas["seconds_until_deferred"](crowd.singles, crowd.batches)
+    else:
+        until_last_turn = formulas["seconds_until_turn"](crowd.hosts * (crowd.batches + crowd.singles) - 1)
     ran = Counter(arrival.key for arrival in seen.org.arrivals if arrival.ran)
     return [
         at_least(f"{what}: invocations/s", formulas["LEAST_PACE_TOGETHER"], crowd.invocations / seen.seconds),
@@ -141,7 +155,7 @@ def _together(formulas: Formulas, crowd: Crowd) -> list[Row]:
         at_most(f"{what}: fastest batch by the slowest", formulas["MOST_APART_TOGETHER"], seen.apart),
         at_most(
             f"{what}: slowest single task, seconds",
-            formulas["seconds_until_turn"](requesters - 1) + FLOW_SECONDS + _ON_THE_WAY,
+            until_last_turn + FLOW_SECONDS + _ON_THE_WAY,
             seen.slowest,
         ),
         exactly(
@@ -161,4 +175,5 @@ def _apart(formulas: Formulas, crowd: Crowd) -> Row:
 
 def _in_words(crowd: Crowd) -> str:
     hosts = f"{crowd.hosts} hosts, each with " if crowd.hosts > 1 else "a host with "
-    return f"{hosts}{crowd.batches} x {crowd.items} items and {crowd.singles} single tasks"
+    singles = "deferred" if crowd.deferred else "single"
+    return f"{hosts}{crowd.batches} x {crowd.items} items and {crowd.singles} {singles} tasks"

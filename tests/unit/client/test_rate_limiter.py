@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections import Counter
 from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
@@ -12,10 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_okta_workflows.client.loop_resources import LoopResources
 from airflow_okta_workflows.client.rate_limiter import AcquireUntil, FlowRateLimiter
 from airflow_okta_workflows.core.retry.pacer import FLOW_RATE
 from airflow_okta_workflows.core.runtime import Runtime
+from airflow_okta_workflows.pace.configured import Pace
 from airflow_okta_workflows.pace.turns import NoTurnError, ProcessTurns
+from airflow_okta_workflows.transport.aiohttp_transport import open_session
 
 ROUNDING = 1e-6
 
@@ -49,9 +53,9 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 class Crowd:
     """Stand before a limiter, and note who passes when."""
 
-    def __init__(self, rate: float = FLOW_RATE) -> None:
+    def __init__(self, rate: float = FLOW_RATE, block: int = 1) -> None:
         self.loop = asyncio.get_running_loop()
-        self.limiter = FlowRateLimiter((ProcessTurns(rate),), Runtime(monotonic=self.loop.time))
+        self.limiter = FlowRateLimiter((ProcessTurns(rate),), Runtime(monotonic=self.loop.time), block)
         self.passed: list[tuple[int, float]] = []
 
     async def come(self, who: int, at: float = 0.0) -> None:
@@ -156,16 +160,46 @@ def test_who_waits_until_a_deadline_leaves_then_wherever_it_is_in_the_queue() ->
     run(main())
 
 
+def test_deferred_tasks_are_not_one_requester_and_no_batch_waits_for_all_of_them() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        pace, runtime = Pace("process"), Runtime(monotonic=loop.time)
+        turns = pace.turns("https://acme.okta.com/flow")
+        assert turns is not None
+        batches, deferred = [FlowRateLimiter((turns,), runtime) for _ in range(4)], 40
+        passed: Counter[int] = Counter()
+
+        async def batch(number: int) -> None:
+            while True:
+                await batches[number].acquire()
+                passed[number] += 1
+
+        async with open_session() as session:
+            triggerer = LoopResources(session, pace=pace).limiter("https://acme.okta.com/flow", runtime)
+            assert triggerer is not None
+            running = [asyncio.ensure_future(batch(number)) for number in range(4)]
+            await asyncio.gather(*(triggerer.acquire() for _ in range(deferred)))
+            for task in running:
+                task.cancel()
+
+        rounds = 2 * deferred / FLOW_RATE
+        assert loop.time() < (deferred + rounds * len(batches)) / FLOW_RATE / 0.97 + 0.1
+        assert all(passed[number] >= rounds for number in range(4)), passed
+
+    run(main())
+
+
 @given(
     st.floats(0.5, 50),
+    st.integers(1, 12),
     st.lists(st.floats(0, 10), min_size=2, max_size=40),
     st.lists(st.tuples(st.floats(0, 15), st.floats(2.5, 20)), max_size=5),
 )
 def test_any_crowd_passes_once_each_and_in_no_hold(
-    rate: float, arrivals: list[float], holds: list[tuple[float, float]]
+    rate: float, block: int, arrivals: list[float], holds: list[tuple[float, float]]
 ) -> None:
     async def main() -> None:
-        crowd = Crowd(rate)
+        crowd = Crowd(rate, block)
         coming = [crowd.come(who, at) for who, at in enumerate(arrivals)]
         await asyncio.gather(*coming, *(crowd.hold(at, seconds) for at, seconds in holds))
 
