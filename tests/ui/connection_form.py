@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
+
+_CLICKS = 5
 
 
 class ConnectionForm:
@@ -28,7 +31,7 @@ class ConnectionForm:
     def add(self, conn_id: str) -> None:
         """Open the form for a new connection of our type."""
         self.open_list()
-        self.page.get_by_role("button", name="Add Connection").click()
+        self._open(self.page.get_by_role("button", name="Add Connection"))
         self.dialog.get_by_label("Connection ID").fill(conn_id)
         self.dialog.get_by_label("Connection Type").fill("Okta")
         self.page.get_by_role("option", name="Okta Workflows", exact=True).click()
@@ -36,18 +39,24 @@ class ConnectionForm:
     def edit(self, conn_id: str) -> None:
         """Open the form for an existing connection."""
         self.open_list()
-        self.row(conn_id).get_by_role("button", name="Edit Connection").click()
+        self._open(self.row(conn_id).get_by_role("button", name="Edit Connection"))
+
+    def _open(self, button: Locator) -> None:
+        button.click()
+        # A slow dialog shows its inputs before it takes the focus, which closes menus and loses clicks on sections.
+        expect(self.page.locator("[role=dialog]:focus-within")).to_be_visible()
 
     def unfold(self, section: str) -> None:
         """Expand one of the form's sections, which collapses the others."""
         trigger = self.dialog.get_by_role("button", name=section, exact=True)
-        trigger.click()
-        try:
-            expect(trigger).to_have_attribute("aria-expanded", "true", timeout=5_000)
-        except AssertionError:
-            # On a busy machine, the form is still rendered when it is clicked, and collapses the section again.
+        # A click toggles, so only a collapsed section is clicked. A form that is still rendered may lose clicks.
+        for _ in range(_CLICKS):
+            if trigger.get_attribute("aria-expanded") == "true":
+                return
             trigger.click()
-            expect(trigger).to_have_attribute("aria-expanded", "true")
+            with suppress(AssertionError):
+                expect(trigger).to_have_attribute("aria-expanded", "true", timeout=2_000)
+        expect(trigger).to_have_attribute("aria-expanded", "true")
 
     def standard(self, label: str) -> Locator:
         """Return the input of one of Airflow's own fields."""
@@ -65,20 +74,17 @@ class ConnectionForm:
     def paste(self, into: Locator, text: str) -> None:
         """Paste through the clipboard, as a user does, so that the browser can change the text."""
         self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
-        # Not in the middle, which is out of sight if an editor contains many lines.
-        into.click(position={"x": 30, "y": 8})
+        # Not by a click: Playwright may scroll the lines of an editor to click on them, and then never reaches them.
+        into.focus()
+        expect(into).to_be_focused()
         self.page.keyboard.press("ControlOrMeta+A")
         self.page.keyboard.press("ControlOrMeta+V")
 
     def paste_json(self, extra: dict[str, Any]) -> None:
-        """Replace the whole extra in its JSON editor, whose section must be expanded."""
+        """Replace the whole extra in its JSON editor."""
+        self.unfold("Extra Fields JSON")
         section = self.page.get_by_role("button", name="Extra Fields JSON", exact=True)
-        editor = self.dialog.locator("[data-part=item]").filter(has=section).locator(".view-lines")
-        try:
-            expect(editor).to_be_visible(timeout=5_000)
-        except AssertionError:
-            # On a busy machine, the form is still rendered when it is expanded, and collapses the section later.
-            self.unfold("Extra Fields JSON")
+        editor = self.dialog.locator("[data-part=item]").filter(has=section).get_by_role("textbox")
         self.paste(editor, json.dumps(extra))
 
     def fill(
@@ -100,7 +106,7 @@ class ConnectionForm:
         if flows or extra:
             self.unfold("Extra Fields")
         if flows:
-            self.paste(self.group("Flows").locator(".view-lines"), json.dumps(flows))
+            self.paste(self.group("Flows").get_by_role("textbox"), json.dumps(flows))
         for name, value in (extra or {}).items():
             self.extra(name).fill(value)
 

@@ -29,7 +29,8 @@ class Eavesdropper:
     def look(self) -> None:
         """Record what the page shows at the moment, and the values of its inputs."""
         self.shown.append(self._page.content())
-        self.shown += [each.input_value() for each in self._page.locator("input, textarea").all()]
+        # In one step, because the page may remove an input while each is looked at.
+        self.shown += self._page.locator("input, textarea").evaluate_all("all => all.map(each => each.value)")
 
     def _pass_on(self, route: Route) -> None:
         response = route.fetch()

@@ -63,7 +63,7 @@ def test_each_field_stands_there_with_its_label_its_help_and_its_mask(form: Conn
     assert [label.strip() for label in labels if label.strip() in ours] == ours, "in the order of provider info"
     masked = form.dialog.locator("input[type=password]")
     assert [each.get_attribute("name") for each in masked.all()] == ["password", "element_key_passphrase"]
-    form.paste(form.group("Flows").locator(".view-lines"), '{"onboard": "0123456789abcdef0123456789abcdef"}')
+    form.paste(form.group("Flows").get_by_role("textbox"), '{"onboard": "0123456789abcdef0123456789abcdef"}')
     snap("connection-form-extra", form.page)
 
 
