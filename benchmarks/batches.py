@@ -22,7 +22,7 @@ from tests.integration.task_context import Store, with_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmarks.org_process import OrgProcess
+    from benchmarks.org_process import OrgCounts, OrgProcess
 
 RATE = 10
 """Invocations per second that a flow accepts; Okta's limit."""
@@ -40,10 +40,7 @@ class Batch:
     :param wall: seconds of wall time from start to end
     :param cpu: CPU seconds of all processes that made the invocations; None if not measured
     :param lost: number of invocations that did not succeed in the end
-    :param doubled: runs beyond the first of each payload, as the org counted them
-    :param requests: number of requests to flows
-    :param refused: number of these requests that got 429
-    :param token_requests: number of token requests
+    :param seen: what the org counted
     """
 
     asked: int
@@ -51,10 +48,7 @@ class Batch:
     wall: float
     cpu: float | None
     lost: int
-    doubled: int
-    requests: int
-    refused: int
-    token_requests: int
+    seen: OrgCounts
 
     @property
     def share(self) -> float:
@@ -62,9 +56,14 @@ class Batch:
         return 100 * (self.asked - self.lost) / self.wall / (RATE * self.flows)
 
     @property
+    def share_while_running(self) -> float:
+        """Percentage of the rate limit from each flow's first run to its last, without the start and the end."""
+        return 100 * (self.seen.runs - self.flows) / self.seen.running / RATE
+
+    @property
     def refused_share(self) -> float:
         """Percentage of the requests that got 429."""
-        return 100 * self.refused / self.requests if self.requests else 0.0
+        return 100 * self.seen.refused / self.seen.requests if self.seen.requests else 0.0
 
 
 def run_batch(org: OrgProcess, flows: Sequence[str], count: int, invoke_all: Callable[[str, int], int]) -> Batch:
@@ -81,17 +80,13 @@ def run_batch(org: OrgProcess, flows: Sequence[str], count: int, invoke_all: Cal
     began = time.perf_counter()
     found = in_forks([partial(_with_cpu, invoke_all, flow, count) for flow in flows])
     wall = time.perf_counter() - began
-    seen = org.counts()
     return Batch(
         asked=count * len(flows),
         flows=len(flows),
         wall=wall,
         cpu=sum(cpu for _, cpu in found),
         lost=count * len(flows) - sum(good for good, _ in found),
-        doubled=seen.doubled,
-        requests=seen.requests,
-        refused=seen.refused,
-        token_requests=seen.token_requests,
+        seen=org.counts(),
     )
 
 
@@ -179,7 +174,15 @@ def figures(found: dict[str, Batch], where: str) -> list[Figure]:
             [pool.share],
             how=f"good responses by the time from the fork to its end; the flow takes {FLOW_SECONDS} s",
             target=at_least(95, "%"),
-        )
+        ),
+        compare(
+            f"{what}: share of the limit, from the first run to the last",
+            "%",
+            [ours.share_while_running],
+            POOL,
+            [pool.share_while_running],
+            how="runs by the time between the first and the last of each flow: without start and end",
+        ),
     ]
     if ours.cpu is not None and pool.cpu is not None:
         lines.append(compare(f"{what}: CPU", "s", [ours.cpu], POOL, [pool.cpu], how="of the processes that invoke"))
@@ -212,9 +215,9 @@ def _beside(what: str, ours: Batch, name: str, peer: Batch) -> list[Figure]:
         compare(
             f"{what}: doubled",
             "",
-            [ours.doubled],
+            [ours.seen.doubled],
             name,
-            [scale * peer.doubled],
+            [scale * peer.seen.doubled],
             how=f"runs of one payload beyond its first, at the org{scaled}",
             target=at_most(0) if first else None,
         ),
@@ -224,7 +227,7 @@ def _beside(what: str, ours: Batch, name: str, peer: Batch) -> list[Figure]:
             [ours.refused_share],
             name,
             [peer.refused_share],
-            how=f"at the org; {ours.refused:,} and {peer.refused:,}",
+            how=f"at the org; {ours.seen.refused:,} and {peer.seen.refused:,}",
             target=at_most(1, "%") if first else None,
         ),
     ]

@@ -10,7 +10,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -46,6 +46,7 @@ class OrgCounts:
     :param refused: requests to flows that got 429
     :param runs: runs of flows
     :param doubled: runs of a flow with a body that it had already run with
+    :param running: seconds from the first to the last run of each flow, all flows added up
     :param token_requests: token requests
     :param connections: TCP connections that were opened
     """
@@ -54,6 +55,7 @@ class OrgCounts:
     refused: int
     runs: int
     doubled: int
+    running: float
     token_requests: int
     connections: int
 
@@ -163,11 +165,16 @@ def main() -> None:
 
     def counts(org: LocalOrg) -> OrgCounts:
         runs = Counter((flow.name, run.text) for flow in org.flows.values() for run in flow.runs)
+        ran_at: dict[str, list[float]] = defaultdict(list)
+        for request in org.log:
+            if request.ran:
+                ran_at[request.flow].append(request.received_at)
         return OrgCounts(
             requests=len(org.log),
             refused=sum(request.status == 429 for request in org.log),
             runs=runs.total(),
             doubled=runs.total() - len(runs),
+            running=sum(max(times) - min(times) for times in ran_at.values()),
             token_requests=len(org.token_requests),
             connections=opened,
         )

@@ -72,15 +72,11 @@ def _mapped(org: OrgProcess, count: int) -> Batch:
         tasks = airflow.tasks(DAG_ID, run_id)
     began = min(datetime.fromisoformat(task["start_date"]) for task in tasks)
     ended = max(datetime.fromisoformat(task["end_date"]) for task in tasks)
-    seen = org.counts()
     return Batch(
         asked=count,
         flows=1,
         wall=(ended - began).total_seconds(),
         cpu=None,
         lost=sum(task["state"] != "success" for task in tasks),
-        doubled=seen.doubled,
-        requests=seen.requests,
-        refused=seen.refused,
-        token_requests=seen.token_requests,
+        seen=org.counts(),
     )
