@@ -51,6 +51,7 @@ class InvocationCheckpointStore:
         self._store: Any = context.get("task_state_store")
         self._ti = context["ti"]
         self._flow = flow
+        self._written: InvocationCheckpoint | None = None
         self.sent_at: str | None = None
         """When the invocation was last sent, in this try or an earlier one; None if that is not known."""
         new = new_wanted_run(context)
@@ -210,8 +211,13 @@ class InvocationCheckpointStore:
             self._write_after(InvocationCheckpoint(self.run, InvocationState.FAILED, response))
         elif isinstance(error, OktaFlowResponseError):
             self._write_after(InvocationCheckpoint(self.run, InvocationState.RESPONDED))
-        elif outcome is Outcome.NOT_SENT:
+        elif outcome is Outcome.NOT_SENT and not self._written_as_not_run():
             self._write_after(InvocationCheckpoint(self.run, InvocationState.NOT_RUN))
+
+    def _written_as_not_run(self) -> bool:
+        # Not written again: Airflow leaves a task that it stops five seconds, and its API may be slow.
+        last = self._written
+        return last is not None and last.state is InvocationState.NOT_RUN and last.run == self.run
 
     def _read(self, new: WantedRun) -> InvocationCheckpoint | None:
         """Return the checkpoint of earlier tries; None if there is none or the task was cleared since."""
@@ -255,6 +261,7 @@ class InvocationCheckpointStore:
     def _write(self, checkpoint: InvocationCheckpoint) -> None:
         if self._store is not None:
             self._store.set(_NAME, checkpoint.to_json())
+            self._written = checkpoint
 
     def _write_after(self, checkpoint: InvocationCheckpoint) -> None:
         """Write the final checkpoint. A failure is only logged, because this try itself knows the outcome."""

@@ -223,6 +223,26 @@ def test_a_retry_sends_what_the_stopped_try_did_not(stopped_org: LocalOrg, airfl
     assert [run.idempotency_key for run in stopped_org.flows["echo"].runs] == [caught.value.idempotency_key]
 
 
+def test_a_task_that_is_stopped_in_a_rate_limit_writes_no_checkpoint_again(
+    stopped_org: LocalOrg, airflow_3: list[Any]
+) -> None:
+    stopped_org.inject(TooManyRequests(retry_after=FOREVER), flow="echo")
+    states = []
+
+    class RecordingStore(Store):
+        def set(self, key: str, value: Any) -> None:
+            super().set(key, value)
+            states.append(value["state"])
+
+    task = single(retries=3)
+    airflow_3.append(task)
+    terminate_when(lambda: states[-1:] == ["not_run"])
+    with pytest.raises(OktaFlowNotSentError):
+        task.execute(with_store(RecordingStore()))
+
+    assert states == ["sending", "not_run"]
+
+
 def test_a_batch_keeps_what_was_under_way_and_drops_what_waits(stopped_org: LocalOrg) -> None:
     release = threading.Event()
 
