@@ -17,7 +17,7 @@ T = TypeVar("T")
 READING_TIME = 6.0
 """Seconds after which a question is answered. An answer within about a second comes before the scheduler has heard that
 the worker's process ended, so Airflow 3.3.2 takes the resumed task for a failed one, and its retry asks again."""
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 """Attempts per request: an API server on SQLite returns 500 during concurrent writes, having changed nothing."""
 
 
