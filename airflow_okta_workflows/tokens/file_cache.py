@@ -242,7 +242,7 @@ def try_lock(lock: FileLock) -> bool | None:
     except Timeout:
         return False
     except OS_FAILURES:
-        # On a file system without locks filelock before 3.24 raises NotImplementedError, which is a RuntimeError.
+        # On a file system without locks, filelock before 3.24 raises a RuntimeError and not an OSError.
         return None
     return True
 

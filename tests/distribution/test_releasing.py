@@ -22,6 +22,7 @@ MARKER = "## [Unreleased]\n"
 # The check installs Airflow, which is downloaded if uv's cache does not have it.
 pytestmark = [
     pytest.mark.timeout(600),
+    # An archive of the sources has nothing that could be tagged and pushed.
     pytest.mark.skipif(
         not (ROOT / ".git").exists() or not shutil.which("git"),
         reason="a release is cut from a git checkout, and this is none, or there is no git",

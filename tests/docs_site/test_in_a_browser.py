@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 playwright = pytest.importorskip("playwright.sync_api", reason="the group ui is not installed")
 CHROMIUM = find_chromium()
 pytestmark = [
+    # Without a browser, the other tests of the site still follow each link.
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; CHROMIUM names one"),
     # Forty pages, on a machine that may be busy.
     pytest.mark.timeout(300),

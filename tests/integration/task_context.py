@@ -40,6 +40,18 @@ class Store(dict[str, Any]):
         self.pop(key, None)
 
 
+class RecordingStore(Store):
+    """Store that remembers the state of each checkpoint of an invocation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states: list[str] = []
+
+    def set(self, key: str, value: Any) -> None:
+        self.states.append(value["state"])
+        super().set(key, value)
+
+
 class StoreOfACutOffTask(Store):
     """Store whose task was killed after its last item, before it could say that the batch is done."""
 

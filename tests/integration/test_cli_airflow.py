@@ -9,6 +9,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from airflow_okta_workflows.core.keys.generation import pem_of
 from airflow_okta_workflows.emulator import LocalOrg
 from tests.airflow_features import PROVIDER_COMMANDS
@@ -30,6 +32,7 @@ def refuse_connections(database: Path) -> None:
         )
 
 
+@pytest.mark.timeout(300)  # four commands of Airflow, on a machine that may be busy
 def test_a_connection_goes_into_the_database_and_is_found_there(airflow: dict[str, str], tmp_path: Path) -> None:
     by_airflow = ("airflow", "okta-workflows") if PROVIDER_COMMANDS.there else ("okta-workflows",)
     with LocalOrg() as org:

@@ -25,7 +25,7 @@ from airflow_okta_workflows.exceptions import (
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
 from tests.console_link import console_link
-from tests.integration.task_context import Store, context, with_store
+from tests.integration.task_context import RecordingStore, Store, context, with_store
 
 if TYPE_CHECKING:
     from airflow_okta_workflows.core.flows.response import FlowResponse
@@ -249,19 +249,13 @@ def test_a_note_is_taken_back_while_it_waits(org: LocalOrg, connect: Connect) ->
     from airflow_okta_workflows.emulator import TooManyRequests
 
     connect(org)
-    states: list[str] = []
-
-    class Recording(Store):
-        def set(self, key: str, value: Any) -> None:
-            states.append(value["state"])
-            super().set(key, value)
-
+    store = RecordingStore()
     org.inject(Answer(401), flow="echo")
     org.inject(TooManyRequests(retry_after=900), flow="echo")
     with pytest.raises(OktaWorkflowsError, match="429"):
-        invoke().execute(with_store(Recording()))
+        invoke().execute(with_store(store))
 
-    assert states == ["sending", "not_run", "sending", "not_run"]
+    assert store.states == ["sending", "not_run", "sending", "not_run"]
 
 
 @pytest.mark.parametrize(

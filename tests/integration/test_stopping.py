@@ -27,7 +27,7 @@ from airflow_okta_workflows.exceptions import (
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from airflow_okta_workflows.operators.okta_workflows import InvokeOktaFlowBatchOperator, InvokeOktaFlowOperator
 from airflow_okta_workflows.sensors.okta_workflows import OktaFlowSensor
-from tests.integration.task_context import Store, context, with_store
+from tests.integration.task_context import RecordingStore, Store, context, with_store
 
 Connect = Callable[..., None]
 FOREVER = 600
@@ -227,20 +227,14 @@ def test_a_task_that_is_stopped_in_a_rate_limit_writes_no_checkpoint_again(
     stopped_org: LocalOrg, airflow_3: list[Any]
 ) -> None:
     stopped_org.inject(TooManyRequests(retry_after=FOREVER), flow="echo")
-    states = []
-
-    class RecordingStore(Store):
-        def set(self, key: str, value: Any) -> None:
-            super().set(key, value)
-            states.append(value["state"])
-
+    store = RecordingStore()
     task = single(retries=3)
     airflow_3.append(task)
-    terminate_when(lambda: states[-1:] == ["not_run"])
+    terminate_when(lambda: store.states[-1:] == ["not_run"])
     with pytest.raises(OktaFlowNotSentError):
-        task.execute(with_store(RecordingStore()))
+        task.execute(with_store(store))
 
-    assert states == ["sending", "not_run"]
+    assert store.states == ["sending", "not_run"]
 
 
 def test_a_batch_keeps_what_was_under_way_and_drops_what_waits(stopped_org: LocalOrg) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.ui.conftest import Snap, Stage
 
 # The first test starts a whole Airflow, perhaps on two busy cores.
+pytestmark = pytest.mark.timeout(300)
 
 PASSPHRASE = "ui-passphrase-0815"
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.ui.conftest import Stage
 
 # The first test starts a whole Airflow, perhaps on two busy cores.
+pytestmark = pytest.mark.timeout(300)
 
 _HIDDEN = """
 (element, line) => {

@@ -13,6 +13,8 @@ from benchmarks.simulation import page
 from benchmarks.simulation.__main__ import main
 from benchmarks.simulation.page import PAGE, read_formulas, shown_in, written_into
 
+# With coverage, on a machine that is busy with other tests, five seconds of CPU can take more than two minutes.
+pytestmark = pytest.mark.timeout(600)
 TEXT = PAGE.read_text()
 
 
