@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import os
 import random
@@ -166,24 +167,51 @@ class TakenOutError(BaseException):
     """What interrupts, if it is nothing of Airflow's."""
 
 
-@contextmanager
-def interrupted_after(seconds: float, error: type[BaseException]) -> Iterator[None]:
-    """Raise an error in whatever frame is running then, as Airflow does for ``execution_timeout``."""
+_armed: list[type[BaseException]] = []
 
-    def ring(_: int, frame: FrameType | None) -> None:
-        if _spared(frame):
-            # Not sooner: a main thread that wakes up all the time leaves the others no turn.
-            signal.setitimer(signal.ITIMER_REAL, 2e-3)
-        else:
-            raise error("interrupted")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-4))
-        yield
-    finally:
+def _ring(_: int, frame: FrameType | None) -> None:
+    if not _armed:
+        return
+    if _spared(frame):
+        # Not sooner: a main thread that wakes up all the time leaves the others no turn.
+        signal.setitimer(signal.ITIMER_REAL, 2e-3)
+    else:
+        raise _armed[-1]("interrupted")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bell() -> Iterator[None]:
+    """Handle the timer for as long as one of these tests may set it: by default, it would end the process."""
+    before = signal.signal(signal.SIGALRM, _ring)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    # Unless the end of the last block was what was interrupted, it is on already.
+    gc.enable()
+
+
+class interrupted_after:  # noqa: N801  # as a function would be
+    """Raise an error in whatever frame is running then, as Airflow does for ``execution_timeout``.
+
+    :param seconds: seconds until then
+    :param error: the error's class
+    """
+
+    def __init__(self, seconds: float, error: type[BaseException]) -> None:
+        self._seconds = max(seconds, 1e-4)
+        self._error = error
+
+    def __enter__(self) -> None:
+        # What earlier tests have left to the garbage collector must not be interrupted in its finalizers.
+        gc.disable()
+        _armed[:] = [self._error]
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        _armed.clear()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        gc.enable()
 
 
 def single(**options: Any) -> InvokeOktaFlowOperator:
