@@ -23,7 +23,6 @@ import logging
 import os
 from contextlib import suppress
 from functools import cache
-from io import FileIO
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +58,9 @@ _AWAY = 30.0
 _SLOW = 0.005
 """Seconds of a change, for example on a network volume, above which an event loop makes the next one in a thread."""
 
+_OPENED_FOR_CHANGES = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""O_NONBLOCK, because opening a named pipe in the file's place would block."""
+
 _UNUSABLE = (
     "The pace of flows is not shared between processes: %s. Each process keeps its own pace. Set token_cache_dir under"
     " [okta_workflows] to a directory of your own, or pace to process."
@@ -82,6 +84,7 @@ class PaceFile:
         name = hashlib.sha256(f"{_clock_identity()}\n{url}".encode()).hexdigest()
         self.path = directory / f"{name}.pace"
         self._path = str(self.path)
+        self._checked = False
 
     def change(self, rate: float, change: Callable[[Pacer, float], float]) -> float | None:
         """Change the pace and return the result; None if another process is changing it.
@@ -90,24 +93,27 @@ class PaceFile:
         :param change: changes a pacer, given the time
         :raises OSError: if the file cannot be used
         """
-        # A FileIO, because it closes itself if a signal handler raises before the block is entered.
-        with FileIO(self._path, "r+b", opener=_open) as file:
-            descriptor = file.fileno()
-            status = os.fstat(descriptor)
-            if not is_private_file(status):
-                raise OSError(None, "it is not a file of this user alone")
+        # Not a FileIO, which makes further system calls: each invocation waits for them. A signal handler that raises
+        # before the block is entered leaves a descriptor open, but no lock.
+        descriptor = os.open(self._path, _OPENED_FOR_CHANGES, 0o600)
+        try:
+            # Once is enough, as for the directory, in which only this user can put another file.
+            self._checked = self._checked or _checked(descriptor)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return None
             try:
-                pacer = Pacer(rate, decode(os.pread(descriptor, ENCODED_SIZE, 0)))
+                before = os.pread(descriptor, ENCODED_SIZE, 0)
+                pacer = Pacer(rate, decode(before))
                 result = change(pacer, self._clock())
                 os.pwrite(descriptor, encode(pacer.state), 0)
             finally:
                 # Closing would not suffice if the process has been forked meanwhile.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
-        if not status.st_size:
+        finally:
+            os.close(descriptor)
+        if not before:
             with suppress(*OS_FAILURES):
                 self._forget_old()
         return result
@@ -124,9 +130,10 @@ class PaceFile:
                     Path(entry.path).unlink()
 
 
-def _open(path: str, _: int) -> int:
-    # O_NONBLOCK: opening a named pipe in its place would block.
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+def _checked(descriptor: int) -> bool:
+    if not is_private_file(os.fstat(descriptor)):
+        raise OSError(None, "it is not a file of this user alone")
+    return True
 
 
 @cache

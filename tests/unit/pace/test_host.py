@@ -260,6 +260,31 @@ def test_a_locked_file_is_asked_again(directory: Path, warnings: Any) -> None:
     assert warnings() == []
 
 
+class ChangeError(Exception):
+    """What a signal handler raises in the middle of a change."""
+
+
+def test_no_change_leaves_a_descriptor_or_a_lock(directory: Path) -> None:
+    def interrupted(pacer: Pacer, moment: float) -> float:
+        raise ChangeError
+
+    directory.mkdir(parents=True, mode=0o700)
+    file = PaceFile(directory, URL)
+    file.change(FLOW_RATE, Pacer.reserve)
+    descriptors = {one.name for one in Path("/dev/fd").iterdir()}
+
+    with pytest.raises(ChangeError):
+        file.change(FLOW_RATE, interrupted)
+    assert file.change(FLOW_RATE, Pacer.reserve) is not None
+    holder = lock(directory)
+    assert file.change(FLOW_RATE, Pacer.reserve) is None
+    os.close(holder)
+    only_file(directory).chmod(0o644)
+    with pytest.raises(OSError, match="not a file of this user alone"):
+        PaceFile(directory, URL).change(FLOW_RATE, Pacer.reserve)
+    assert {one.name for one in Path("/dev/fd").iterdir()} == descriptors
+
+
 def test_a_holder_that_hangs_is_left_alone_and_the_file_used_again_later(directory: Path, warnings: Any) -> None:
     turns = VirtualHostTurns(directory, URL, FLOW_RATE)
     turns.reserve(0.0)
