@@ -21,6 +21,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
+# Unused here, but loaded in each process of Airflow that forks a task, or the parsing of a DAG file.
+import airflow.sdk.execution_time.supervisor  # noqa: F401
+
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 

@@ -121,7 +121,7 @@ class Key:
         if in_fork(lambda: self._keys_parsed(cold=True)) != 1:
             raise RuntimeError("a cold process parses one key, and that was not counted")
         parsed = in_fork(lambda: self._keys_parsed(cold=False))
-        how = f"CPU; median of {forks} forks in turns; parent has imported airflow.sdk and the client; connection known"
+        how = f"CPU; median of {forks} forks in turns; parent has Airflow's supervisor and the client; connection known"
         name = f"token in a task process, {self.title}"
         return [
             compare(f"{name}, cached", "ms", token[CACHED], BY_HAND, token[BY_HAND], how=how, target=at_most(3, "ms")),
@@ -148,7 +148,7 @@ class Key:
                 f"{name}, cached, with the import",
                 "ms",
                 [1000 * cost.token.cpu for cost in unwarmed],
-                how="the parent has imported airflow.sdk alone",
+                how="the parent has imported Airflow's supervisor alone",
             ),
             compare(f"{name}, cold", "ms", token[COLD], BY_HAND, token[BY_HAND], how="signs, asks and keeps the token"),
         ]

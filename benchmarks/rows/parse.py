@@ -31,7 +31,7 @@ def measure(*, quick: bool) -> list[Figure]:
     # The forks have written all byte code by now.
     processes = alternate(starts, {name: partial(_start, name) for name in (BARE, OURS)})
     cpu = {name: [cost.cpu for cost in found] for name, found in processes.items()}
-    how = f"CPU; median of {forks} forks in turns; the parent has imported dag and task from airflow.sdk"
+    how = f"CPU; median of {forks} forks in turns; the parent has imported what Airflow's supervisor has"
     return [
         compare(
             "imports of a DAG file in a warm fork",

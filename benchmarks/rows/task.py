@@ -45,7 +45,7 @@ def measure(*, quick: bool) -> list[Figure]:
     cpu = {name: [1000 * cost.cpu for cost in found] for name, found in costs.items()}
     wall = {name: [1000 * cost.wall for cost in found] for name, found in costs.items()}
     imports_cpu = {name: [1000 * cost.cpu for cost in found] for name, found in imported.items()}
-    how = f"CPU; median of {forks} forks in turns; the parent has imported airflow.sdk; imports and look-up included"
+    how = f"CPU; median of {forks} forks in turns; parent has Airflow's supervisor; with imports and look-up"
     return [
         compare(
             "one invocation in a new task process", "ms", cpu[OURS], HTTP, cpu[HTTP], how=how, target=at_most_times(0.5)
