@@ -6,6 +6,10 @@ from typing import Any
 
 from airflow_okta_workflows.emulator import LocalOrg
 
+JWT_START = "eyJhbGciOi"
+"""How each client assertion and each access token of a local org begins: ``{"alg":``. A shorter beginning is sometimes part
+of a random kid."""
+
 
 class WatchedOrg(LocalOrg):
     """Local org that records the client assertions that it receives."""

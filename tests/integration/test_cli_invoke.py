@@ -20,6 +20,7 @@ from airflow_okta_workflows.emulator import Answer, LocalOrg, Reset, ReturnError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.conftest import CommandLine
 from tests.pages import SCRIPTS
+from tests.watched_org import JWT_START
 
 PAYLOAD = {"email": "ada@example.com", "greeting": "Grüße"}
 
@@ -159,7 +160,7 @@ def test_nothing_secret_is_shown(org: LocalOrg, okta_workflows: CommandLine) -> 
             org.inject(fault, flow="echo", times=2)
         for output in ("text", "json"):
             ended = okta_workflows("invoke", "echo", "--output", output)
-            for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org.tokens, "eyJ"):
+            for secret in (org.private_jwk["d"], *pem_of(org.private_jwk).splitlines()[1:-1], *org.tokens, JWT_START):
                 assert secret not in ended.out + ended.err
 
 

@@ -19,6 +19,7 @@ from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, Reset, 
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.airflow_features import ASYNC_MASKING
+from tests.watched_org import JWT_START, WatchedOrg
 
 Connect = Callable[..., None]
 PASSPHRASE = "passphrase-4711"
@@ -26,7 +27,7 @@ PASSPHRASE = "passphrase-4711"
 
 def secrets_of(org: LocalOrg) -> list[str]:
     pem = pem_of(org.private_jwk)
-    return [*org.tokens, org.private_jwk["d"], *pem.splitlines()[1:-1], PASSPHRASE, "eyJ"]
+    return [*org.tokens, org.private_jwk["d"], *pem.splitlines()[1:-1], PASSPHRASE, JWT_START]
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_each_form_of_each_secret_is_masked(
     for form in forms:
         shown = str(redact(f"before {form} after"))
         assert "***" in shown
-        assert not any(secret in shown for secret in secrets_of(org) if secret != "eyJ")
+        assert not any(secret in shown for secret in secrets_of(org) if secret != JWT_START)
 
 
 def test_the_search_finds_what_is_planted(org: LocalOrg, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,6 +115,15 @@ def test_the_search_finds_what_is_planted(org: LocalOrg, caplog: pytest.LogCaptu
         logging.getLogger("airflow_okta_workflows").info("oops %s", pem_of(org.private_jwk).splitlines()[2])
 
     assert any(secret in caplog.text for secret in secrets_of(org))
+
+
+def test_the_search_knows_how_a_jwt_begins(connect: Connect) -> None:
+    with WatchedOrg() as org:
+        connect(org)
+        OktaWorkflowsHook().get_access_token()
+
+        assert org.assertions
+        assert all(one.startswith(JWT_START) for one in [*org.assertions, *org.tokens])
 
 
 def test_masking_reaches_older_airflows_too(monkeypatch: pytest.MonkeyPatch) -> None:

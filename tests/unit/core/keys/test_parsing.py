@@ -87,7 +87,8 @@ def fault(text: str, passphrase: str | None = None, **kwargs: Any) -> CoreError:
 
 def assert_no_piece(message: str, text: str) -> None:
     for piece in re.findall(r"[A-Za-z0-9+/_-]{12,}", text):
-        if piece not in ("okta.workflows.invoke.manage",):
+        # A damaged label of a PEM may be one long word of capital letters.
+        if piece != "okta.workflows.invoke.manage" and not re.fullmatch("[A-Z]+", piece):
             assert piece not in message
 
 
