@@ -6,9 +6,10 @@ from typing import Any
 
 from airflow_okta_workflows.emulator import LocalOrg
 
-JWT_START = "eyJhbGciOi"
-"""How each client assertion and each access token of a local org begins: ``{"alg":``. A shorter beginning is sometimes part
-of a random kid."""
+
+def without_kid(text: str, org: LocalOrg) -> str:
+    """Return a text without the kid of the org's key, which is random: it may contain ``eyJ``, with which JWTs begin."""
+    return text.replace(org.private_jwk["kid"], "")
 
 
 class WatchedOrg(LocalOrg):

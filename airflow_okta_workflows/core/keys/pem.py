@@ -274,9 +274,11 @@ def _not_private(label: str) -> Found:
                 "This is a certificate, not a private key.", "OKW-1122: Give the private key that belongs to it."
             )
         )
+    # CERTIFICATE is the longest word of any label; a longer one of a damaged PEM may be a piece of the key.
+    most = 40 if all(len(word) <= len("CERTIFICATE") for word in label.split()) else 0
     return other(
         configuration_error(
-            f"A PEM of type {shown(label, 40)} is not supported.",
+            f"A PEM of type {shown(label, most)} is not supported.",
             "OKW-1121: Give an RSA or EC private key: PKCS#8, PKCS#1 or SEC1.",
         )
     )
