@@ -84,7 +84,7 @@ class PaceFile:
         name = hashlib.sha256(f"{_clock_identity()}\n{url}".encode()).hexdigest()
         self.path = directory / f"{name}.pace"
         self._path = str(self.path)
-        self._checked = False
+        self._is_trusted = False
 
     def change(self, rate: float, change: Callable[[Pacer, float], float]) -> float | None:
         """Change the pace and return the result; None if another process is changing it.
@@ -98,7 +98,9 @@ class PaceFile:
         descriptor = os.open(self._path, _OPENED_FOR_CHANGES, 0o600)
         try:
             # Once is enough, as for the directory, in which only this user can put another file.
-            self._checked = self._checked or _checked(descriptor)
+            if not self._is_trusted:
+                _require_private(descriptor)
+                self._is_trusted = True
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -130,10 +132,9 @@ class PaceFile:
                     Path(entry.path).unlink()
 
 
-def _checked(descriptor: int) -> bool:
+def _require_private(descriptor: int) -> None:
     if not is_private_file(os.fstat(descriptor)):
         raise OSError(None, "it is not a file of this user alone")
-    return True
 
 
 @cache

@@ -7,9 +7,6 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-# Unused here, but loaded in the parent of the forks, as in a worker.
-import airflow.sdk  # noqa: F401
-
 from benchmarks.airflow_environment import HTTP_CONN_ID, connect, connect_http, log_as_in_a_task
 from benchmarks.figures import Figure, alone, at_most_times, compare
 from benchmarks.measuring import alternate, become_warm_parent, cost_of, in_fork
