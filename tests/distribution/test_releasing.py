@@ -19,14 +19,13 @@ PAGE = "RELEASING.md"
 PAGES_VERSION = "0.2.0"
 MARKER = "## [Unreleased]\n"
 
+IN_A_CHECKOUT = bool((ROOT / ".git").exists() and shutil.which("git"))
+NO_CHECKOUT = "a release is cut from a git checkout, and this is none, or there is no git"
+
 # The check installs Airflow, which is downloaded if uv's cache does not have it.
 pytestmark = [
     pytest.mark.timeout(600),
-    # An archive of the sources has nothing that could be tagged and pushed.
-    pytest.mark.skipif(
-        not (ROOT / ".git").exists() or not shutil.which("git"),
-        reason="a release is cut from a git checkout, and this is none, or there is no git",
-    ),
+    pytest.mark.skipif(not IN_A_CHECKOUT, reason=NO_CHECKOUT),  # an archive of the sources has nothing to tag and push
 ]
 
 

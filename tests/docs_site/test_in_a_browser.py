@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the group ui is not installed")
 CHROMIUM = find_chromium()
+NO_CHROMIUM = "there is no Chromium; CHROMIUM names one"
 pytestmark = [
-    # Without a browser, the other tests of the site still follow each link.
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; CHROMIUM names one"),
+    pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM),  # the site's other tests follow each link without one
     # Forty pages, on a machine that may be busy.
     pytest.mark.timeout(300),
 ]

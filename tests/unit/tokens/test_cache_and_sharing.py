@@ -339,8 +339,12 @@ def test_nothing_that_a_file_system_does_stops_a_task(
 
 @pytest.mark.parametrize(
     "error",
-    # The second is what filelock before 3.24 raises where a file system has no locks.
-    [OSError(37, "no locks"), NotImplementedError("no locks"), RuntimeError("x"), KeyError("x")],
+    [
+        OSError(37, "no locks"),
+        NotImplementedError("no locks"),  # what filelock before 3.24 raises where a file system has no locks
+        RuntimeError("x"),
+        KeyError("x"),
+    ],
 )
 def test_a_lock_that_cannot_be_is_done_without(cache: TokenCache, error: Exception) -> None:
     class NoLock:
